@@ -1,0 +1,77 @@
+/**
+ * Durable snapshots for long-running programs: save all registered states as one snapshot, keep the right ones, resume from
+ * the newest whole one after any end. The same on Node, Deno and Bun.
+ *
+ * @example Save, and load after a restart
+ * ```ts
+ * import { StateStore } from "snapkeep";
+ *
+ * const counter = {
+ *   value: 0,
+ *   saveState(out) {
+ *     return out.json("value.json", this.value);
+ *   },
+ *   async loadState(from) {
+ *     this.value = await from.json("value.json");
+ *   },
+ * };
+ *
+ * const store = new StateStore("states").register("counter", counter);
+ * const latest = await store.latest();
+ * if (latest) await store.loadState(latest);
+ * counter.value++;
+ * await store.saveState();
+ * ```
+ *
+ * @module
+ */
+export { type Durability, fileBackend, type FileBackendOptions } from "./src/backend/file_backend.ts";
+export type { FileKind, FileStat, FileSystem, OpenFile } from "./src/backend/file_system.ts";
+export { memoryBackend } from "./src/backend/memory_backend.ts";
+export { PeriodicSaveCondition, type SaveCondition } from "./src/rules/periodic_save_condition.ts";
+export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/store/latest_states_keeper.ts";
+export { locate, SnapshotLocator, type SnapshotStat } from "./src/store/locator.ts";
+export { pathState, type PathStateMethods } from "./src/store/path_state.ts";
+export { SnapshotReader } from "./src/store/snapshot_reader.ts";
+export {
+  type LoadOptions,
+  type LoadReport,
+  type RegisterOptions,
+  type SaveOptions,
+  StateStore,
+  type StateStoreOptions,
+  type StoreLocation,
+} from "./src/store/state_store.ts";
+export type { SaveProgress } from "./src/store/capture.ts";
+export { StatesKeeper } from "./src/store/states_keeper.ts";
+export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/store/verification.ts";
+export type {
+  Backend,
+  BlobInfo,
+  BlobReader,
+  ByteSource,
+  ForeignFolders,
+  Notes,
+  Scratch,
+  Stage,
+  WorkFolder,
+} from "./src/words/backend.ts";
+export {
+  isSnapshotError,
+  SnapshotError,
+  type SnapshotErrorCode,
+  type SnapshotErrorDetails,
+} from "./src/words/errors.ts";
+export type {
+  Digest,
+  JsonValue,
+  Labels,
+  LayoutKind,
+  Manifest,
+  ManifestEntry,
+  ManifestState,
+  UnitReader,
+} from "./src/words/snapshot.ts";
+export type { Body, EntryInfo, PersistentState, StateReader, StateWriter, WriteOptions } from "./src/words/state.ts";
+export type { Unit } from "./src/words/unit.ts";
+export { VERSION } from "./src/words/version.ts";

@@ -1,0 +1,264 @@
+// Units in a folder of the file system: X.state/ is a folder, X.state.tar.gz a file, all else has a dot-name.
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type {
+  Backend,
+  BlobInfo,
+  BlobReader,
+  ForeignFolders,
+  Notes,
+  Scratch,
+  Stage,
+  WorkFolder,
+} from "../words/backend.ts";
+import { mapBounded } from "../words/bounded.ts";
+import { assertSnapshotName } from "../words/entry_path.ts";
+import { errnoOf, storageError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
+import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
+import { type Durability, Syncer } from "./durability.ts";
+import { FileBlob, FileScratch } from "./file_blob.ts";
+import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
+import { FileStage } from "./file_stage.ts";
+import type { FileSystem } from "./file_system.ts";
+import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
+import { FileNotes } from "./file_notes.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
+import { nodeFileSystem } from "./node_file_system.ts";
+
+const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
+const LISTED_AT_ONCE = 256;
+
+/** How a {@link fileBackend} keeps snapshots. */
+export interface FileBackendOptions {
+  /**
+   * `full` (the default): a snapshot survives power loss once its save resolved. `none` leaves out every sync: it survives
+   * the end of the program, but not of the machine.
+   */
+  readonly durability?: Durability;
+  /** Another file system, for tests that fail or crash it. */
+  readonly fileSystem?: FileSystem;
+}
+
+class FileBackend implements Backend {
+  readonly uri: string;
+  readonly notes: Notes;
+  readonly foreign: ForeignFolders;
+  readonly workFolder?: () => WorkFolder;
+  readonly #place: FilePlace;
+  readonly #unsyncedParents = new Set<string>();
+
+  constructor(root: string, options: FileBackendOptions) {
+    const files = options.fileSystem ?? nodeFileSystem;
+    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full") };
+    const uri = pathToFileURL(root).href;
+    this.uri = uri.endsWith("/") ? uri : `${uri}/`;
+    this.notes = new FileNotes(this.#place);
+    if (files === nodeFileSystem) this.workFolder = () => this.#workFolder();
+    this.foreign = { list: () => this.#foreign(), remove: (name) => this.#removeForeign(name) };
+  }
+
+  async create(): Promise<boolean> {
+    const isNew = await this.#createFolder(this.#place.root);
+    for (const parent of this.#unsyncedParents) await this.#syncParent(parent);
+    this.#unsyncedParents.clear();
+    return isNew;
+  }
+
+  async *list(options: { after?: Unit; signal?: AbortSignal } = {}): AsyncGenerator<Unit, void> {
+    const { after = "", signal } = options;
+    // A folder's unit ends with a slash, so it may come after `after` though its file name does not.
+    const names = (await this.#fileNames()).filter((name) => !name.startsWith(".") && `${name}/` > after);
+    const units: Unit[] = [];
+    for (let begin = 0; begin < names.length; begin += LISTED_AT_ONCE) {
+      signal?.throwIfAborted();
+      const found = await mapBounded(names.slice(begin, begin + LISTED_AT_ONCE), (name) => this.#publishedUnit(name));
+      for (const unit of found) if (unit !== undefined && unit > after) units.push(unit);
+    }
+    yield* units.sort();
+  }
+
+  async *blobs(unit: Unit): AsyncGenerator<BlobInfo, void> {
+    const path = this.#pathOf(unit);
+    const { files } = this.#place;
+    const stat = await files.stat(path);
+    if (stat === undefined) return;
+    if (isGroup(unit)) yield* walkTree(files, path);
+    else yield { path: "", sizeBytes: stat.sizeBytes, isRegular: stat.kind === "file" };
+  }
+
+  async open(unit: Unit, path = ""): Promise<BlobReader | undefined> {
+    const { files } = this.#place;
+    const fullPath = join(this.#pathOf(unit), path);
+    try {
+      const file = await files.open(fullPath);
+      try {
+        return new FileBlob(file, await file.sizeBytes());
+      } catch (error) {
+        await file.close().catch(() => {});
+        throw error;
+      }
+    } catch (error) {
+      if (ABSENT.has(errnoOf(error))) return undefined;
+      // A link or folder in the place of a file is no blob.
+      const stat = await files.stat(fullPath);
+      if (stat === undefined || stat.kind !== "file") return undefined;
+      throw error;
+    }
+  }
+
+  async stage(unit: Unit): Promise<Stage> {
+    this.#pathOf(unit);
+    if (this.#unsyncedParents.size > 0) await this.create();
+    const claim = () => FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit);
+    try {
+      return await claim();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      await this.create();
+      return await claim();
+    }
+  }
+
+  async scratch(): Promise<Scratch> {
+    await this.create();
+    return await FileScratch.create(this.#place.files, join(this.#place.root, tokenName("scratch")));
+  }
+
+  async remove(unit: Unit): Promise<boolean> {
+    return await removeToTrash(this.#place, this.#pathOf(unit));
+  }
+
+  async sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    const hidden = (await this.#fileNames()).map(parseHiddenName).filter((name): name is HiddenName =>
+      name !== undefined
+    );
+    return await sweepPlace(this.#place, hidden, olderThanMs);
+  }
+
+  #workFolder(): WorkFolder {
+    const { files, root } = this.#place;
+    const path = join(root, tokenName("work"));
+    this.#makeFoldersNow(path);
+    const heartbeat = new Heartbeat(files, path);
+    return {
+      path,
+      remove: async () => {
+        heartbeat.stop();
+        await removeTree(files, path).catch(() => {}); // what stays is swept
+      },
+    };
+  }
+
+  /** Makes missing folders from the top down, each durable in its parent. */
+  async #createFolder(path: string): Promise<boolean> {
+    const { files } = this.#place;
+    try {
+      await files.makeFolder(path);
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT" && dirname(path) !== path) {
+        await this.#createFolder(dirname(path));
+        return await this.#createFolder(path);
+      }
+      if ((await files.stat(path))?.kind === "folder") return false;
+      // A link to a folder is a fine place for units.
+      if (errnoOf(error) === "EEXIST" && await files.readFolder(path).then(() => true, () => false)) return false;
+      throw error;
+    }
+    await this.#syncParent(dirname(path));
+    return true;
+  }
+
+  async #syncParent(path: string): Promise<void> {
+    try {
+      await this.#place.sync.folder(path);
+    } catch (error) {
+      if (!["EACCES", "EPERM", "NotCapable"].includes(errnoOf(error))) throw error;
+      // It is not ours to open (Deno's scoped permissions): say it, for a power loss may take the new folder in it.
+      loggerOf("FileBackend").warn("Cannot make a new folder durable in '{path}': {error}", { path, error });
+    }
+  }
+
+  #makeFoldersNow(path: string): void {
+    try {
+      this.#place.files.makeFolderNow(path);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT" || dirname(path) === path) throw error;
+      this.#makeFoldersNow(dirname(path));
+      this.#unsyncedParents.add(dirname(dirname(path))); // made durable by the next stage
+      this.#place.files.makeFolderNow(path);
+    }
+  }
+
+  async #fileNames(): Promise<string[]> {
+    return await unlessGone(this.#place.files.readFolder(this.#place.root)) ?? [];
+  }
+
+  async #publishedUnit(fileName: string): Promise<Unit | undefined> {
+    const { files, root } = this.#place;
+    if (splitUnit(fileName) !== undefined) {
+      return (await files.stat(join(root, fileName)))?.kind === "file" ? fileName : undefined;
+    }
+    return (await files.stat(join(root, fileName, MANIFEST_PATH)))?.kind === "file" ? `${fileName}/` : undefined;
+  }
+
+  async *#foreign(): AsyncGenerator<{ name: string; modifiedAtMs: number }, void> {
+    const names = (await this.#fileNames()).filter((name) => !name.startsWith(".")).sort();
+    for (const name of names) {
+      const stat = await this.#place.files.stat(join(this.#place.root, name));
+      if (stat?.kind !== "folder" || await this.#publishedUnit(name) !== undefined) continue;
+      yield { name, modifiedAtMs: stat.modifiedAtMs };
+    }
+  }
+
+  async #removeForeign(name: string): Promise<boolean> {
+    const path = this.#pathOf(`${name}/`);
+    const stat = await this.#place.files.stat(path);
+    if (stat?.kind !== "folder" || await this.#publishedUnit(name) !== undefined) return false;
+    return await removeToTrash(this.#place, path);
+  }
+
+  /** A unit's path; what is no safe name directly in the root is refused before any I/O. */
+  #pathOf(unit: Unit): string {
+    const split = splitUnit(unit);
+    if (split === undefined) throw storageError("address", unit, new Error("it is no unit"));
+    assertSnapshotName(split.name);
+    return pathOfUnit(this.#place, unit);
+  }
+}
+
+/**
+ * Keeps snapshots in a folder of the file system, which is made when it is first saved to.
+ *
+ * Several programs may share the folder. Nothing outside it is ever written or removed, and no link is followed out of it.
+ *
+ * @param folder Path or `file:` URL of the folder.
+ * @param options Durability.
+ * @returns The backend.
+ * @throws {TypeError} If the URL is no `file:` URL, or the path is empty.
+ * @example Leave out the syncs where speed counts and a power loss does not
+ * ```ts
+ * import { fileBackend, StateStore } from "snapkeep";
+ *
+ * const store = new StateStore(fileBackend("states", { durability: "none" }));
+ * await store.saveState();
+ * ```
+ */
+export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
+  if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
+  return new FileBackend(resolve(folder instanceof URL ? fileURLToPath(folder) : folder), options);
+}
+
+/** The path that a `file:` address stands for, or the address itself. */
+export function pathOfUri(uri: string): string {
+  return uri.startsWith("file:") ? fileURLToPath(uri).replace(/(?<=.)[/\\]$/, "") : uri;
+}
+
+/** Splits the path of a snapshot into its folder and its file name. */
+export function splitPath(path: string | URL): { folder: string; fileName: string } {
+  const full = resolve(path instanceof URL ? fileURLToPath(path) : path);
+  return { folder: dirname(full), fileName: basename(full) };
+}
+
+export type { Durability };

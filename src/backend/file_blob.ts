@@ -1,0 +1,107 @@
+// Reading an open file as a blob, and private scratch files that are written first and read after.
+import type { BlobReader, ByteSource, Scratch } from "../words/backend.ts";
+import { storageError } from "../words/errors.ts";
+import type { FileSystem, OpenFile } from "./file_system.ts";
+import { removeTree } from "./file_tree.ts";
+import { Heartbeat } from "./heartbeat.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+
+/** A file of a published unit; the open handle stays readable even when the unit is removed. */
+export class FileBlob implements BlobReader {
+  protected readonly file: OpenFile;
+  #sizeBytes: number;
+  #closed = false;
+
+  constructor(file: OpenFile, sizeBytes: number) {
+    this.file = file;
+    this.#sizeBytes = sizeBytes;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  protected grow(addedBytes: number): void {
+    this.#sizeBytes += addedBytes;
+  }
+
+  async read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const target = new Uint8Array(Math.max(0, Math.min(lengthBytes, this.#sizeBytes - offset)));
+    let done = 0;
+    while (done < target.length) {
+      const readBytes = await this.file.read(target.subarray(done), offset + done);
+      if (readBytes === 0) return target.slice(0, done);
+      done += readBytes;
+    }
+    return target;
+  }
+
+  async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    for (let offset = 0; offset < this.#sizeBytes;) {
+      const chunk = await this.read(offset, CHUNK_BYTES);
+      if (chunk.length === 0) return; // the file was cut: whoever verifies will miss the bytes
+      offset += chunk.length;
+      yield chunk;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.file.close().catch(() => {}); // nothing was written through this handle that a close could lose
+  }
+}
+
+/** A private file in the folder of the units. */
+export class FileScratch extends FileBlob implements Scratch {
+  readonly #files: FileSystem;
+  readonly #path: string;
+  readonly #heartbeat: Heartbeat;
+
+  private constructor(files: FileSystem, path: string, file: OpenFile) {
+    super(file, 0);
+    this.#files = files;
+    this.#path = path;
+    this.#heartbeat = new Heartbeat(files, path);
+  }
+
+  static async create(files: FileSystem, path: string): Promise<FileScratch> {
+    return new FileScratch(files, path, await files.create(path));
+  }
+
+  async write(body: ByteSource): Promise<void> {
+    for await (const chunk of body) {
+      await this.file.write(chunk, this.sizeBytes);
+      this.grow(chunk.length);
+    }
+  }
+
+  async remove(): Promise<void> {
+    this.#heartbeat.stop();
+    await this.close();
+    await removeTree(this.#files, this.#path).catch(() => {}); // what stays is swept
+  }
+}
+
+/** Writes all bytes of a source to a new file and leaves it open; a failure closes it. */
+export async function writeFile(
+  files: FileSystem,
+  path: string,
+  body: ByteSource,
+  isWanted: () => boolean,
+): Promise<{ file: OpenFile; sizeBytes: number }> {
+  const file = await files.create(path);
+  let sizeBytes = 0;
+  try {
+    for await (const chunk of body) {
+      if (!isWanted()) throw storageError("write", path, new Error("the stage was abandoned"));
+      if (chunk.length > 0) await file.write(chunk, sizeBytes);
+      sizeBytes += chunk.length;
+    }
+  } catch (error) {
+    await file.close().catch(() => {}); // the first error is the one to tell
+    throw error;
+  }
+  return { file, sizeBytes };
+}

@@ -1,0 +1,70 @@
+// One folder that holds units: where each lies, how it is removed, and what is swept out of it.
+import { join } from "node:path";
+import { mapBounded } from "../words/bounded.ts";
+import { loggerOf } from "../words/logging.ts";
+import { isGroup, type Unit } from "../words/unit.ts";
+import type { Syncer } from "./durability.ts";
+import type { FileSystem } from "./file_system.ts";
+import { removeTree, unlessGone } from "./file_tree.ts";
+import { type HiddenName, tokenName } from "./hidden_name.ts";
+
+/** A folder of units, the file system it is on, and how it is made durable. */
+export interface FilePlace {
+  /** Absolute path of the folder. */
+  readonly root: string;
+  /** The file system. */
+  readonly files: FileSystem;
+  /** Makes files and folders durable. */
+  readonly sync: Syncer;
+}
+
+/** Path of a unit. */
+export function pathOfUnit(place: FilePlace, unit: Unit): string {
+  return join(place.root, isGroup(unit) ? unit.slice(0, -1) : unit);
+}
+
+/** Removes a path of the place: invisible at once, durably, then deleted. Resolves to `false` where it had gone. */
+export async function removeToTrash(place: FilePlace, path: string): Promise<boolean> {
+  const trashPath = join(place.root, tokenName("trash"));
+  if (await unlessGone(place.files.rename(path, trashPath).then(() => true)) === undefined) return false;
+  await place.sync.folder(place.root);
+  try {
+    await removeTree(place.files, trashPath);
+  } catch (error) {
+    loggerOf("FileBackend").warn("Cannot delete '{trashPath}', it is left to the next sweep: {error}", {
+      trashPath,
+      error,
+    });
+  }
+  return true;
+}
+
+/** Removes what dead writers and unfinished removals left; see `Backend.sweep`. */
+export async function sweepPlace(
+  place: FilePlace,
+  hidden: readonly HiddenName[],
+  olderThanMs: number,
+): Promise<Unit[]> {
+  const { files, root } = place;
+  const isStale = async (fileName: string): Promise<boolean> => {
+    const stat = await files.stat(join(root, fileName));
+    return stat !== undefined && Date.now() - stat.modifiedAtMs > olderThanMs;
+  };
+  const claims = hidden.filter(({ kind }) => kind === "claim");
+  const living = new Set<string>();
+  await mapBounded(claims, async ({ fileName, name }) => {
+    if (!await isStale(fileName)) living.add(name);
+  });
+  const swept: Unit[] = [];
+  for (const { fileName, kind, name, unit } of hidden) {
+    const path = join(root, fileName);
+    if (kind === "trash") await removeTree(files, path);
+    else if (kind === "claim" || living.has(name) || !await isStale(fileName)) continue;
+    else if (await removeToTrash(place, path) && kind === "stage") swept.push(unit);
+  }
+  // Claims last: while a claim stands, nobody else can take the name of a stage that is being removed.
+  for (const { fileName, name } of claims) {
+    if (!living.has(name)) await unlessGone(files.removeFile(join(root, fileName)));
+  }
+  return swept.sort();
+}

@@ -1,0 +1,57 @@
+// The file-system port: the only system calls the file backend makes, so that tests can fail, count and crash each one.
+// Every operation rejects with `storageError`; `errnoOf` reads the system's code out of it.
+
+/** What a path is; links are never followed. */
+export type FileKind = "file" | "folder" | "other";
+
+/** What is known of a path. */
+export interface FileStat {
+  /** What it is. */
+  readonly kind: FileKind;
+  /** Size in bytes, for files. */
+  readonly sizeBytes: number;
+  /** When it was last changed, in milliseconds since 1970. */
+  readonly modifiedAtMs: number;
+}
+
+/** An open file. */
+export interface OpenFile {
+  /** Reads into `target` from `position`; resolves to the bytes read, 0 at the end, perhaps fewer than asked for. */
+  read(target: Uint8Array, position: number): Promise<number>;
+  /** Writes all of `bytes` at `position`. */
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Size in bytes. */
+  sizeBytes(): Promise<number>;
+  /** Makes the content durable (fsync). Must not be retried after it failed. */
+  sync(): Promise<void>;
+  /** Closes it. */
+  close(): Promise<void>;
+}
+
+/** The file system as the file backend uses it. Paths are absolute. */
+export interface FileSystem {
+  /** Creates a file for writing and reading; fails with EEXIST if the path is taken. */
+  create(path: string): Promise<OpenFile>;
+  /** Opens a file for reading; a symbolic link fails. */
+  open(path: string): Promise<OpenFile>;
+  /** Makes one folder; fails with EEXIST if the path is taken. */
+  makeFolder(path: string): Promise<void>;
+  /** Makes one folder before it returns; throws as `makeFolder` rejects. */
+  makeFolderNow(path: string): void;
+  /** Names within a folder, in any order. */
+  readFolder(path: string): Promise<string[]>;
+  /** Makes a folder's entries durable (fsync). */
+  syncFolder(path: string): Promise<void>;
+  /** What a path is, or `undefined` where there is nothing. */
+  stat(path: string): Promise<FileStat | undefined>;
+  /** Renames; fails with ENOTEMPTY or EEXIST onto a folder that is not empty. */
+  rename(from: string, to: string): Promise<void>;
+  /** Gives a file a second name; fails with EEXIST if it is taken. */
+  link(from: string, to: string): Promise<void>;
+  /** Removes a file's name. */
+  removeFile(path: string): Promise<void>;
+  /** Removes an empty folder. */
+  removeFolder(path: string): Promise<void>;
+  /** Sets when a path was last changed. */
+  touch(path: string, atMs: number): Promise<void>;
+}

@@ -1,0 +1,179 @@
+// Units in memory: for tests, for programs that only stream snapshots out, and as the shortest reading of the contract.
+import type { Backend, BlobInfo, BlobReader, ByteSource, Notes, Scratch, Stage } from "../words/backend.ts";
+import { concat } from "../words/bytes.ts";
+import { assertSnapshotName } from "../words/entry_path.ts";
+import { SnapshotError } from "../words/errors.ts";
+import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
+
+let count = 0;
+
+async function gather(body: ByteSource): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk.slice());
+  return concat(chunks);
+}
+
+class MemoryBlob implements BlobReader {
+  protected bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array = new Uint8Array()) {
+    this.bytes = bytes;
+  }
+
+  get sizeBytes(): number {
+    return this.bytes.length;
+  }
+
+  read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    return Promise.resolve(this.bytes.slice(offset, offset + lengthBytes));
+  }
+
+  async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    if (this.bytes.length > 0) yield await this.read(0, this.bytes.length);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class MemoryScratch extends MemoryBlob implements Scratch {
+  async write(body: ByteSource): Promise<void> {
+    this.bytes = concat([this.bytes, await gather(body)]);
+  }
+
+  remove(): Promise<void> {
+    this.bytes = new Uint8Array();
+    return Promise.resolve();
+  }
+}
+
+class MemoryBackend implements Backend {
+  readonly uri = `memory:${++count}/`;
+  readonly notes: Notes;
+  readonly #units = new Map<Unit, ReadonlyMap<string, Uint8Array>>();
+  readonly #stages = new Set<MemoryStage>();
+
+  constructor() {
+    const notes = new Map<string, Uint8Array>();
+    this.notes = {
+      get: (name) => Promise.resolve(notes.get(name)?.slice()),
+      put: (name, note) => Promise.resolve(void notes.set(name, note.slice())),
+      remove: (name) => Promise.resolve(void notes.delete(name)),
+      async *list() {
+        yield* [...notes.keys()].sort();
+      },
+    };
+  }
+
+  create(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  async *list(options: { after?: Unit; signal?: AbortSignal } = {}): AsyncGenerator<Unit, void> {
+    for (const unit of [...this.#units.keys()].sort()) {
+      options.signal?.throwIfAborted();
+      if (unit > (options.after ?? "")) yield unit;
+    }
+  }
+
+  async *blobs(unit: Unit): AsyncGenerator<BlobInfo, void> {
+    for (const [path, bytes] of this.#units.get(unit) ?? []) yield { path, sizeBytes: bytes.length, isRegular: true };
+  }
+
+  open(unit: Unit, path = ""): Promise<BlobReader | undefined> {
+    const bytes = this.#units.get(unit)?.get(path);
+    return Promise.resolve(bytes === undefined ? undefined : new MemoryBlob(bytes));
+  }
+
+  async stage(unit: Unit): Promise<Stage> {
+    const name = nameOf(unit);
+    const taken = [...this.#units.keys(), ...[...this.#stages].map((stage) => stage.unit)];
+    if (taken.some((other) => nameOf(other) === name)) throw this.#existsError(name);
+    const stage = new MemoryStage(unit, (blobs) => {
+      if (!this.#stages.delete(stage)) {
+        throw new SnapshotError("STAGE_LOST", `Cannot save "${name}": its stage was swept away`, { unit });
+      }
+      if (blobs === undefined) return;
+      this.#units.set(unit, blobs);
+    });
+    this.#stages.add(stage);
+    return stage;
+  }
+
+  scratch(): Promise<Scratch> {
+    return Promise.resolve(new MemoryScratch());
+  }
+
+  remove(unit: Unit): Promise<boolean> {
+    return Promise.resolve(this.#units.delete(unit));
+  }
+
+  async sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    // A stage in memory lives as long as its writer; only a limit below zero declares living writers dead.
+    if (olderThanMs >= 0) return [];
+    const swept = [...this.#stages].map((stage) => stage.unit).sort();
+    this.#stages.clear();
+    return swept;
+  }
+
+  #existsError(name: string): SnapshotError {
+    return new SnapshotError("SNAPSHOT_EXISTS", `Cannot save "${name}": it is there already`, {
+      name,
+      uri: this.uri + name,
+    });
+  }
+}
+
+function nameOf(unit: Unit): string {
+  const name = splitUnit(unit)?.name ?? unit;
+  assertSnapshotName(name);
+  return name;
+}
+
+class MemoryStage implements Stage {
+  readonly unit: Unit;
+  readonly #end: (blobs?: ReadonlyMap<string, Uint8Array>) => void;
+  readonly #blobs = new Map<string, Uint8Array>();
+  #ended = false;
+
+  constructor(unit: Unit, end: (blobs?: ReadonlyMap<string, Uint8Array>) => void) {
+    this.unit = unit;
+    this.#end = end;
+  }
+
+  async write(path: string, body: ByteSource): Promise<{ sizeBytes: number }> {
+    const bytes = await gather(body);
+    this.#blobs.set(path, bytes);
+    return { sizeBytes: bytes.length };
+  }
+
+  async publish(path: string, body: ByteSource): Promise<void> {
+    await this.write(isGroup(this.unit) ? path || MANIFEST_PATH : "", body);
+    this.#end(this.#blobs);
+    this.#ended = true;
+  }
+
+  scratch(): Promise<Scratch> {
+    return Promise.resolve(new MemoryScratch());
+  }
+
+  async abandon(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    try {
+      this.#end();
+    } catch {
+      // swept before: nothing is left to give back
+    }
+  }
+}
+
+/**
+ * Keeps snapshots in the memory of this program.
+ *
+ * @returns A new, empty backend; stores that are to see the same snapshots must share it.
+ */
+export function memoryBackend(): Backend {
+  return new MemoryBackend();
+}

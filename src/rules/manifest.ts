@@ -1,0 +1,191 @@
+// The manifest: its text, its digest line, its rules. The only file that knows zod. A manifest that parses here is whole:
+// its bytes match their digest, its names are safe, its sums add up.
+import { z } from "zod";
+import { faultOfSnapshotName, faultOfStateName, PathSet } from "../words/entry_path.ts";
+import { reasonOf, SnapshotError } from "../words/errors.ts";
+import type { Digest, Labels, Manifest, ManifestState, SealedManifest, WrittenEntry } from "../words/snapshot.ts";
+import { VERSION } from "../words/version.ts";
+import { digestOf } from "./digest.ts";
+
+/** Version of the snapshot format this library writes, and the newest it reads. */
+export const FORMAT_VERSION = 0;
+
+const FORMAT_NAME = "snapkeep";
+const DIGEST_LINE = /\n {2}"digest": "(sha256:[0-9a-f]{64})"\n\}\n$/;
+const DIGEST_LINE_BYTES = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length;
+
+/** No manifest may be larger; 256 MiB is about two million entries. */
+export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
+
+const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/) as unknown as z.ZodType<Digest>;
+const schema = z.looseObject({
+  format: z.literal(FORMAT_NAME),
+  formatVersion: z.number().int().nonnegative(),
+  name: z.string(),
+  savedAt: z.iso.datetime({ precision: 3 }),
+  library: z.looseObject({ name: z.string(), version: z.string() }),
+  parent: z.string().nullable(),
+  states: z.array(z.looseObject({
+    name: z.string(),
+    version: z.number().int().positive(),
+    entries: z.array(z.looseObject({ path: z.string(), sizeBytes: size, digest })),
+  })),
+  totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
+  labels: z.looseObject({
+    tags: z.array(z.string()).optional(),
+    metrics: z.record(z.string(), z.number().nullable()).optional(),
+    step: z.number().optional(),
+    remark: z.string().optional(),
+    pinned: z.boolean().optional(),
+  }),
+  digest,
+});
+
+/** What a manifest says beside its entries. */
+export interface ManifestFacts {
+  /** The snapshot's name. */
+  readonly name: string;
+  /** When it was captured. */
+  readonly savedAt: Date;
+  /** The states in order of registration, with their versions. */
+  readonly states: readonly { readonly name: string; readonly version: number }[];
+  /** The snapshot that the run had resumed from. */
+  readonly parent: string | null;
+  /** Labels as saved. */
+  readonly labels: Labels;
+}
+
+/**
+ * Makes the manifest of what was written.
+ *
+ * @param facts What it says beside the entries.
+ * @param written All entries, in the order they were written; each belongs to one of the states.
+ * @returns The manifest and its bytes.
+ */
+export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntry[]): SealedManifest {
+  const states = new Map(
+    facts.states.map(({ name, version }) => [name, { name, version, entries: [] as Omit<WrittenEntry, "state">[] }]),
+  );
+  let sizeBytes = 0;
+  for (const { state, path, sizeBytes: entryBytes, digest } of written) {
+    states.get(state)?.entries.push({ path, sizeBytes: entryBytes, digest });
+    sizeBytes += entryBytes;
+  }
+  const manifest: Manifest = {
+    formatVersion: FORMAT_VERSION,
+    name: facts.name,
+    savedAt: facts.savedAt.toISOString(),
+    library: { name: "snapkeep", version: VERSION },
+    parent: facts.parent,
+    states: [...states.values()],
+    totals: { states: states.size, entries: written.length, sizeBytes },
+    labels: facts.labels,
+  };
+  return { manifest, bytes: renderManifest(manifest) };
+}
+
+/** One member a line, one entry a line, the digest of all bytes before it as the last: made to be read and diffed. */
+function renderManifest(manifest: Manifest): Uint8Array {
+  const { states, ...rest } = manifest;
+  const lines = Object.entries({ format: FORMAT_NAME, ...rest, states: null }).map(([key, value]) =>
+    key === "states" ? `  "states": ${renderStates(states)},` : `  ${JSON.stringify(key)}: ${JSON.stringify(value)},`
+  );
+  const encoder = new TextEncoder();
+  const body = encoder.encode(`{\n${lines.join("\n")}`);
+  const tail = encoder.encode(`\n  "digest": "${digestOf(body)}"\n}\n`);
+  const bytes = new Uint8Array(body.length + tail.length);
+  bytes.set(body);
+  bytes.set(tail, body.length);
+  return bytes;
+}
+
+function renderStates(states: readonly ManifestState[]): string {
+  if (states.length === 0) return "[]";
+  return `[${
+    states.map(({ entries, ...state }) => {
+      const head = JSON.stringify(state).slice(0, -1);
+      const rows = entries.map((entry) => `\n      ${JSON.stringify(entry)}`).join(",");
+      return `\n    ${head},"entries":[${rows}${rows === "" ? "" : "\n    "}]}`;
+    }).join(",")
+  }\n  ]`;
+}
+
+/**
+ * Reads a manifest, believing nothing.
+ *
+ * @param bytes `manifest.json`.
+ * @param uri Address of the snapshot, for errors.
+ * @returns The manifest, unknown fields kept.
+ * @throws {SnapshotError} `MANIFEST_INVALID` if it is damaged or breaks its own rules, `FORMAT_UNSUPPORTED` if it is whole
+ *   but of a newer format.
+ */
+export function parseManifest(bytes: Uint8Array, uri: string): Manifest {
+  const refuse = (reason: string, cause?: unknown): never => {
+    throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${uri}": ${reason}`, { uri, reason }, {
+      cause,
+    });
+  };
+  if (bytes.length > MAX_MANIFEST_BYTES) refuse(`it is larger than ${MAX_MANIFEST_BYTES} bytes`);
+  const tail = new TextDecoder().decode(bytes.subarray(Math.max(0, bytes.length - DIGEST_LINE_BYTES)));
+  const stated = DIGEST_LINE.exec(tail)?.[1];
+  if (stated === undefined) refuse("it does not end with its digest line");
+  const actual = digestOf(bytes.subarray(0, bytes.length - DIGEST_LINE_BYTES));
+  if (actual !== stated) refuse(`its digest is ${actual}, not ${stated}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), refuseProto);
+  } catch (cause) {
+    refuse(reasonOf(cause), cause);
+  }
+  const version = (value as { formatVersion?: unknown } | null)?.formatVersion;
+  if (typeof version === "number" && version > FORMAT_VERSION) {
+    const details = { uri, found: String(version), supported: `0 to ${FORMAT_VERSION}` };
+    throw new SnapshotError(
+      "FORMAT_UNSUPPORTED",
+      `Cannot read "${uri}": it has format ${version}, this snapkeep reads ${details.supported}; update snapkeep`,
+      details,
+    );
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) return refuse(z.prettifyError(parsed.error), parsed.error);
+  const { format: _format, digest: _digest, ...manifest } = parsed.data;
+  try {
+    const fault = faultOfManifest(manifest as Manifest);
+    if (fault !== undefined) refuse(fault);
+  } catch (cause) {
+    if (cause instanceof SnapshotError && cause.code === "MANIFEST_INVALID") throw cause;
+    refuse(reasonOf(cause), cause);
+  }
+  return manifest as Manifest;
+}
+
+/** `__proto__` as a key is data in JSON text and a trap everywhere else. */
+function refuseProto(key: string, value: unknown): unknown {
+  if (key === "__proto__") throw new SyntaxError('"__proto__" is no key of a manifest');
+  return value;
+}
+
+function faultOfManifest(manifest: Manifest): string | undefined {
+  const fault = faultOfSnapshotName(manifest.name);
+  if (fault !== undefined) return `its name "${manifest.name}" is unsafe: ${fault}`;
+  const paths = new PathSet();
+  let entries = 0;
+  let sizeBytes = 0;
+  const names = new PathSet();
+  for (const state of manifest.states) {
+    const stateFault = faultOfStateName(state.name);
+    if (stateFault !== undefined) return `its state name "${state.name}" is unsafe: ${stateFault}`;
+    names.add(state.name);
+    for (const entry of state.entries) {
+      paths.add(`${state.name}/${entry.path}`);
+      sizeBytes += entry.sizeBytes;
+      entries++;
+    }
+  }
+  const { totals } = manifest;
+  if (totals.states !== manifest.states.length || totals.entries !== entries || totals.sizeBytes !== sizeBytes) {
+    return "its totals are not the sums of its entries";
+  }
+  return undefined;
+}

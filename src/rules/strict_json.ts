@@ -1,0 +1,61 @@
+// JSON that does not lie: JSON.stringify turns NaN into null, a Map into {} and drops functions without a word.
+
+const MAX_DEPTH = 2000;
+
+/**
+ * Stringifies a value that JSON carries unchanged.
+ *
+ * As usual, properties that are undefined are left out, objects with `toJSON` speak for themselves, and -0 becomes 0.
+ *
+ * @param value The value.
+ * @returns Its JSON text.
+ * @throws {TypeError} If JSON would silently change the value; names the place.
+ */
+export function stringifyStrictly(value: unknown): string {
+  assertJson(value, [], 0);
+  return JSON.stringify(value);
+}
+
+function assertJson(value: unknown, place: (string | number)[], depth: number): void {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return;
+    case "number":
+      return Number.isFinite(value) ? undefined : refuse(String(value), place);
+    case "object":
+      break;
+    default:
+      return refuse(typeof value === "undefined" ? "undefined" : `a ${typeof value}`, place);
+  }
+  if (value === null || typeof (value as { toJSON?: unknown }).toJSON === "function") return;
+  if (depth === MAX_DEPTH) return refuse("a value nested too deeply, or holding itself", place.slice(0, 8));
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      place[depth] = index;
+      assertJson(value[index], place, depth + 1);
+    }
+    place.length = depth;
+    return;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (
+    ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof Map || value instanceof Set ||
+    value instanceof WeakMap ||
+    value instanceof WeakSet || value instanceof RegExp || value instanceof Promise || value instanceof Error
+  ) {
+    return refuse(`a ${prototype?.constructor?.name ?? "special object"}`, place);
+  }
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key];
+    if (member === undefined) continue;
+    place[depth] = key;
+    assertJson(member, place, depth + 1);
+  }
+  place.length = depth;
+}
+
+function refuse(what: string, place: readonly (string | number)[]): never {
+  const where = place.map((key) => typeof key === "number" ? `[${key}]` : `.${key}`).join("");
+  throw new TypeError(`Cannot write JSON: ${what} at $${where} would not come back as it was`);
+}

@@ -1,0 +1,307 @@
+// Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
+// entries in order of writing, whatever finishes first. This is where a save's first error is kept.
+import { setImmediate } from "node:timers";
+import { isAsyncIterable, iterate, viewOf } from "../words/bytes.ts";
+import { PathSet } from "../words/entry_path.ts";
+import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
+import type { EntrySource } from "../words/snapshot.ts";
+import type { WorkFolder } from "../words/backend.ts";
+import { type Body, type PersistentState, type StateWriter, WORK_FOLDER, type WriteOptions } from "../words/state.ts";
+import { stringifyStrictly } from "../rules/strict_json.ts";
+import type { CaptureMemory } from "./capture_memory.ts";
+
+/** A state as registered. */
+export interface Registration {
+  /** Its name. */
+  readonly name: string;
+  /** The object. */
+  readonly state: PersistentState;
+  /** Version of what it writes. */
+  readonly version: number;
+}
+
+/** How far a save is. */
+export interface SaveProgress {
+  /** State being written. */
+  readonly state: string;
+  /** Entries written. */
+  readonly entries: number;
+  /** Bytes taken from the states. */
+  readonly sizeBytes: number;
+}
+
+/** What goes on beside a save. */
+export interface CaptureOptions {
+  /** Gives the save up. */
+  readonly signal?: AbortSignal;
+  /** Told after every piece of data. */
+  readonly onProgress?: (progress: SaveProgress) => void;
+  /** Gives states that need one a real folder. */
+  readonly workFolder?: (() => WorkFolder) | undefined;
+}
+
+/** The data of all states, taken at the moment it is made. */
+export class Capture {
+  readonly #states: StateCapture[];
+  readonly #memory: CaptureMemory;
+  readonly #options: CaptureOptions;
+  readonly #onAbort: () => void;
+  #entries = 0;
+  #sizeBytes = 0;
+  #interrupt: ((reason: unknown) => void) | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  /** Calls every `saveState`, one right after the other. */
+  constructor(registrations: readonly Registration[], memory: CaptureMemory, options: CaptureOptions = {}) {
+    this.#memory = memory;
+    this.#options = options;
+    this.#onAbort = () => void this.fail(options.signal?.reason);
+    options.signal?.addEventListener("abort", this.#onAbort);
+    this.#states = registrations.map((registration) =>
+      new StateCapture(registration, memory, options.workFolder, (error) => void this.fail(error))
+    );
+    for (const state of this.#states) state.start();
+  }
+
+  /** All entries, in order, each to be read before the next is asked for or after; ends when every state has finished. */
+  async *entries(): AsyncGenerator<EntrySource, void> {
+    for (const state of this.#states) {
+      while (true) {
+        this.#throwIfFailed();
+        const entry = await state.next();
+        this.#throwIfFailed();
+        if (entry === undefined) break;
+        const { body } = entry;
+        yield {
+          ...entry,
+          body: Array.isArray(body)
+            ? this.#observed(state.name, body)
+            : this.#interruptible(state.name, body as AsyncIterable<Uint8Array>),
+          release: () => {
+            this.#entries++;
+            entry.release();
+          },
+        };
+      }
+    }
+  }
+
+  /** Gives up, or ends: nothing stays pending, and memory goes back. The first error of all is the one to throw. */
+  fail(error: unknown): unknown {
+    if (this.#failure !== undefined) return this.#failure.error;
+    this.#failure = { error };
+    for (const state of this.#states) state.cancel(error);
+    this.#interrupt?.(error);
+    return error;
+  }
+
+  /** Ends the capture, after success or failure. */
+  close(): void {
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#memory.endSave();
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #progress(state: string, chunk: Uint8Array): void {
+    this.#sizeBytes += chunk.length;
+    this.#options.onProgress?.({ state, entries: this.#entries, sizeBytes: this.#sizeBytes });
+  }
+
+  #observed(state: string, segments: readonly Uint8Array[]): readonly Uint8Array[] {
+    for (const segment of segments) this.#progress(state, segment);
+    return segments;
+  }
+
+  /** A stream that a failure or an abort elsewhere ends at once, even while it waits for its source. */
+  async *#interruptible(state: string, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    const iterator = source[Symbol.asyncIterator]();
+    let isDone = false;
+    try {
+      while (true) {
+        this.#throwIfFailed();
+        const result = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+          this.#interrupt = reject;
+          iterator.next().then(resolve, reject);
+        });
+        if (result.done) {
+          isDone = true;
+          return;
+        }
+        this.#progress(state, result.value);
+        yield result.value;
+      }
+    } finally {
+      this.#interrupt = undefined;
+      // Not awaited: a source that hangs must not hold up the failure; its own complaint comes too late to matter.
+      if (!isDone) iterator.return?.().catch(() => {});
+    }
+  }
+}
+
+interface PendingEntry extends EntrySource {
+  cancel(error: unknown): void;
+}
+
+type CapturedBody = Pick<EntrySource, "body" | "sizeBytes" | "release">;
+
+/** What one state hands over. */
+class StateCapture implements StateWriter {
+  readonly name: string;
+  readonly #registration: Registration;
+  readonly #memory: CaptureMemory;
+  readonly #fail: (error: unknown) => void;
+  readonly #paths = new PathSet();
+  readonly #queue: PendingEntry[] = [];
+  readonly #taken = new Set<PendingEntry>();
+  #wake: (() => void) | undefined;
+  #hasReturned = false;
+  #isClosed = false;
+  #isChained = false;
+
+  constructor(
+    registration: Registration,
+    memory: CaptureMemory,
+    workFolder: CaptureOptions["workFolder"],
+    fail: (error: unknown) => void,
+  ) {
+    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.name = registration.name;
+    this.#registration = registration;
+    this.#memory = memory;
+    this.#fail = fail;
+  }
+
+  /** Calls `saveState`; its failure fails the save. */
+  start(): void {
+    const run = async () => {
+      await this.#registration.state.saveState(this);
+      this.#isChained = this.#queue.length + this.#taken.size > 0;
+    };
+    run().catch((error) => this.#fail(this.#wrap(error))).finally(() => {
+      this.#hasReturned = true;
+      this.#wake?.();
+    });
+  }
+
+  /** The next entry, or `undefined` once the state has finished. */
+  async next(): Promise<EntrySource | undefined> {
+    while (!this.#isClosed) {
+      const entry = this.#queue.shift();
+      if (entry !== undefined) {
+        this.#taken.add(entry);
+        return entry;
+      }
+      if (!this.#hasReturned) {
+        await new Promise<void>((resolve) => this.#wake = resolve);
+      } else if (this.#isChained) {
+        // A saveState that returned while it was still writing may go on writing as each write resolves.
+        this.#isChained = false;
+        await new Promise((resolve) => setImmediate(resolve));
+        this.#isChained = this.#queue.length > 0;
+      } else {
+        this.#isClosed = true;
+      }
+    }
+    return undefined;
+  }
+
+  /** Rejects all that is pending, and whatever comes later. */
+  cancel(error: unknown): void {
+    this.#isClosed = true;
+    for (const entry of this.#taken) entry.cancel(error);
+    for (const entry of this.#queue) {
+      if (isAsyncIterable(entry.body)) entry.body[Symbol.asyncIterator]().return?.().catch(() => {}); // nobody will read it
+      entry.cancel(error);
+    }
+    this.#taken.clear();
+    this.#queue.length = 0;
+    this.#wake?.();
+  }
+
+  write(path: string, body: Body, options: WriteOptions = {}): Promise<void> {
+    return this.#attempt(() => this.#enqueue(path, this.#capture(path, body, options)));
+  }
+
+  json(path: string, value: unknown): Promise<void> {
+    return this.#attempt(() => this.#enqueue(path, inMemory([new TextEncoder().encode(stringifyStrictly(value))])));
+  }
+
+  #attempt(write: () => Promise<void>): Promise<void> {
+    let written: Promise<void>;
+    try {
+      if (this.#isClosed) {
+        const late = new TypeError(`Cannot write to the state "${this.name}": its save has ended`);
+        loggerOf("StateStore").error(late);
+        throw late;
+      }
+      written = write();
+    } catch (error) {
+      const wrapped = this.#wrap(error);
+      this.#fail(wrapped);
+      written = Promise.reject(wrapped);
+    }
+    written.catch(() => {}); // the save reports it; a write nobody awaits must not end the process
+    return written;
+  }
+
+  #enqueue(path: string, captured: CapturedBody): Promise<void> {
+    this.#paths.add(path);
+    return new Promise((resolve, reject) => {
+      const entry: PendingEntry = {
+        state: this.name,
+        path,
+        ...captured,
+        release: () => {
+          this.#taken.delete(entry);
+          captured.release();
+          resolve();
+        },
+        cancel: reject,
+      };
+      this.#queue.push(entry);
+      this.#wake?.();
+    });
+  }
+
+  #capture(path: string, body: Body, options: WriteOptions): CapturedBody {
+    const declared = options.sizeBytes === undefined ? {} : { sizeBytes: options.sizeBytes };
+    if (options.sizeBytes !== undefined && !(Number.isSafeInteger(options.sizeBytes) && options.sizeBytes >= 0)) {
+      throw new RangeError(
+        `Cannot write "${path}": its size of ${options.sizeBytes} bytes is no whole number from 0 on`,
+      );
+    }
+    if (typeof body === "string") {
+      if (/\p{Cs}/u.test(body)) {
+        throw new TypeError(`Cannot write "${path}": the text has a lone surrogate, which UTF-8 cannot carry`);
+      }
+      return inMemory([new TextEncoder().encode(body)], declared);
+    }
+    if (ArrayBuffer.isView(body)) {
+      const view = viewOf(body);
+      if (options.owned) return inMemory([view], declared);
+      const { segments, release } = this.#memory.copy(view);
+      return { ...inMemory(segments, declared), release };
+    }
+    if (body instanceof ReadableStream) {
+      if (body.locked) throw new TypeError(`Cannot write "${path}": the stream is locked, somebody else reads it`);
+      return { body: iterate(body), ...declared, release: () => {} };
+    }
+    if (isAsyncIterable(body)) return { body, ...declared, release: () => {} };
+    throw new TypeError(`Cannot write "${path}": a body is a string, bytes or a stream of bytes`);
+  }
+
+  #wrap(error: unknown): unknown {
+    if (isSnapshotError(error)) return error;
+    const message = `Cannot save the state "${this.name}": ${reasonOf(error)}`;
+    return new SnapshotError("STATE_SAVE_FAILED", message, { state: this.name }, { cause: error });
+  }
+}
+
+function inMemory(segments: readonly Uint8Array[], declared: { sizeBytes?: number } = {}): CapturedBody {
+  const sizeBytes = declared.sizeBytes ?? segments.reduce((sum, segment) => sum + segment.length, 0);
+  return { body: segments, sizeBytes, release: () => {} };
+}

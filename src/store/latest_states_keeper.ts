@@ -1,0 +1,123 @@
+// The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
+import picomatch from "picomatch";
+import { loggerOf } from "../words/logging.ts";
+import { locate, type SnapshotLocator } from "./locator.ts";
+import { listSnapshots } from "./listing.ts";
+import type { StateStore, StateStoreOptions, StoreLocation } from "./state_store.ts";
+import { StatesKeeper } from "./states_keeper.ts";
+
+/** How a {@link LatestStatesKeeper} looks for snapshots. */
+export interface LatestStatesKeeperOptions extends StateStoreOptions {
+  /**
+   * Whether folders that match the pattern but are no snapshots of ours (pamiq-core's own, for instance) are kept and
+   * removed too: counted apart, ordered by name where the name has the store's format, else by modification time.
+   */
+  readonly foreign?: boolean;
+}
+
+/**
+ * Keeps the latest snapshots and removes older ones (pamiq-core's `LatestStatesKeeper`).
+ *
+ * @example Keep the latest three
+ * ```ts
+ * import { LatestStatesKeeper, StateStore } from "snapkeep";
+ *
+ * const store = new StateStore("states");
+ * const keeper = new LatestStatesKeeper(store, 3);
+ * keeper.append(await store.saveState());
+ * const removed = await keeper.cleanup();
+ * console.log(`${removed.length} removed`);
+ * ```
+ */
+export class LatestStatesKeeper extends StatesKeeper {
+  readonly #maxKeep: number;
+  readonly #pattern: string;
+  readonly #matches: (name: string) => boolean;
+  readonly #withForeign: boolean;
+  readonly #foreignNames = new Set<string>();
+  #hasLooked = false;
+
+  /**
+   * Makes a keeper.
+   *
+   * @param where A store, or what a store takes.
+   * @param maxKeep How many to keep; 0 keeps none.
+   * @param pattern Glob that the names of snapshots must match, without the suffix of archives.
+   * @param options Foreign folders, and as of a store where no store is given.
+   * @throws {RangeError} If `maxKeep` is no whole number from 0 on.
+   * @throws {TypeError} If foreign folders are asked for where there can be none.
+   */
+  constructor(
+    where: StateStore | StoreLocation,
+    maxKeep: number,
+    pattern = "*.state",
+    options: LatestStatesKeeperOptions = {},
+  ) {
+    const { foreign = false, ...storeOptions } = options;
+    super(where, storeOptions);
+    if (!(Number.isSafeInteger(maxKeep) && maxKeep >= 0)) {
+      throw new RangeError(`Cannot keep ${maxKeep} snapshots: it must be a whole number from 0 on`);
+    }
+    if (foreign && this.store.backend.foreign === undefined) {
+      throw new TypeError(`Cannot look for foreign folders in "${this.store.backend.uri}": there can be none`);
+    }
+    this.#maxKeep = maxKeep;
+    this.#pattern = pattern;
+    this.#matches = picomatch(pattern, { dot: false });
+    this.#withForeign = foreign;
+  }
+
+  protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
+    const snapshots = await this.snapshots();
+    const removals = snapshots.slice(0, Math.max(0, snapshots.length - this.#maxKeep));
+    return this.#withForeign ? [...removals, ...await this.#foreignRemovals()] : removals;
+  }
+
+  /** Those whose names match the pattern; makes a missing folder, with a warning, as the seed does. */
+  protected override async snapshots(): Promise<SnapshotLocator[]> {
+    if (!this.#hasLooked) await this.#look();
+    return (await super.snapshots()).filter(({ name }) => this.#matches(name));
+  }
+
+  protected override guardsNewest(): boolean {
+    return this.#maxKeep > 0;
+  }
+
+  protected override remove(locator: SnapshotLocator): Promise<boolean> {
+    const { foreign } = this.store.backend;
+    return foreign !== undefined && this.#foreignNames.has(locator.name)
+      ? foreign.remove(locator.name)
+      : super.remove(locator);
+  }
+
+  /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
+  async #look(): Promise<void> {
+    const { backend } = this.store;
+    const log = loggerOf("LatestStatesKeeper");
+    this.#hasLooked = true;
+    if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: backend.uri });
+    const listed = new Set((await this.store.list()).map(({ name }) => name));
+    const others = (await listSnapshots(backend)).filter(({ name }) => this.#matches(name) && !listed.has(name));
+    if (others.length === 0) return;
+    log.warn(
+      "{count} snapshots match '{pattern}' but not the name format of the store, such as '{name}'; they are kept for ever",
+      {
+        count: others.length,
+        pattern: this.#pattern,
+        name: others[0]?.name,
+      },
+    );
+  }
+
+  async #foreignRemovals(): Promise<SnapshotLocator[]> {
+    const { backend } = this.store;
+    const found: { name: string; modifiedAtMs: number; isTimed: boolean }[] = [];
+    for await (const folder of backend.foreign?.list() ?? []) {
+      if (this.#matches(folder.name)) found.push({ ...folder, isTimed: this.store.isTimedName(folder.name) });
+    }
+    found.sort((a, b) => a.isTimed && b.isTimed ? (a.name < b.name ? -1 : 1) : a.modifiedAtMs - b.modifiedAtMs);
+    const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep));
+    for (const { name } of removals) this.#foreignNames.add(name);
+    return removals.map(({ name }) => locate(backend, name));
+  }
+}

@@ -1,0 +1,195 @@
+// The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
+import { fileBackend, pathOfUri, splitPath } from "../backend/file_backend.ts";
+import type { Backend } from "../words/backend.ts";
+import { assertSnapshotName } from "../words/entry_path.ts";
+import type { LayoutKind, Manifest } from "../words/snapshot.ts";
+import { MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
+import { layoutOfUnit } from "./layouts.ts";
+import { SnapshotReader } from "./snapshot_reader.ts";
+import { type VerifyOptions, type VerifyReport, verifyUnit } from "./verification.ts";
+
+// Marks locators across copies of the library, where instanceof fails.
+const BRAND = Symbol.for("snapkeep.SnapshotLocator");
+
+/** Facts about a snapshot, out of its manifest and its storage. */
+export interface SnapshotStat {
+  /** Its name, as it was saved. */
+  readonly name: string;
+  /** How it is arranged. */
+  readonly layout: LayoutKind;
+  /** When it was saved. */
+  readonly savedAt: Date;
+  /** Number of states. */
+  readonly states: number;
+  /** Number of entries. */
+  readonly entries: number;
+  /** Sum of the entries' sizes in bytes. */
+  readonly sizeBytes: number;
+  /** What it takes up in storage, in bytes. */
+  readonly storedBytes: number;
+}
+
+/**
+ * Address of one snapshot, whatever its layout and backend.
+ *
+ * It is only an address: there may be no snapshot there, now or later. `locate(String(locator))` finds a snapshot on the
+ * file system again.
+ */
+export class SnapshotLocator {
+  /** Where the snapshot lies. */
+  readonly backend: Backend;
+  /** The snapshot's name at this place. */
+  readonly name: string;
+  /** How it is arranged; where a name lies in both layouts, the one that is read. */
+  readonly layout: LayoutKind;
+  readonly #units: readonly [Unit, ...Unit[]];
+
+  /**
+   * Use {@link locate}, or what a store returns.
+   *
+   * @param backend Where the snapshot lies.
+   * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
+   */
+  constructor(backend: Backend, units: readonly [Unit, ...Unit[]]) {
+    const name = splitUnit(units[0])?.name ?? units[0];
+    assertSnapshotName(name);
+    this.backend = backend;
+    this.name = name;
+    this.layout = layoutOfUnit(units[0]).kind;
+    this.#units = units;
+    Object.defineProperty(this, BRAND, { value: true });
+  }
+
+  /** Address as a URI, percent-encoded. */
+  get uri(): string {
+    return this.backend.uri + encodeURIComponent(this.#unit.replace(/\/$/, "")).replaceAll("%2C", ",");
+  }
+
+  /** Address as people write it: a path on the file system, else the URI. */
+  toString(): string {
+    return pathOfUri(this.uri);
+  }
+
+  /**
+   * Tells whether there is a committed snapshot.
+   *
+   * @returns Whether there is; not whether it is whole.
+   */
+  async exists(): Promise<boolean> {
+    const blob = await this.backend.open(this.#unit, this.layout === "directory" ? MANIFEST_PATH : "");
+    await blob?.close();
+    return blob !== undefined;
+  }
+
+  /**
+   * Opens the snapshot for reading; close the reader when done.
+   *
+   * @returns A reader that verifies whatever it yields.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
+   */
+  async open(): Promise<SnapshotReader> {
+    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit);
+    return new SnapshotReader(
+      String(this),
+      unit,
+      async () => !await this.exists(),
+      this.backend.workFolder?.bind(this.backend),
+    );
+  }
+
+  /**
+   * The snapshot's manifest, verified against its own digest.
+   *
+   * @returns The manifest.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async manifest(): Promise<Manifest> {
+    const reader = await this.open();
+    await reader.close();
+    return reader.manifest;
+  }
+
+  /**
+   * Facts about the snapshot; reads the manifest and no entry.
+   *
+   * @returns The facts.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async stat(): Promise<SnapshotStat> {
+    const { name, savedAt, totals } = await this.manifest();
+    let storedBytes = 0;
+    for await (const blob of this.backend.blobs(this.#unit)) storedBytes += blob.sizeBytes;
+    return { name, layout: this.layout, savedAt: new Date(savedAt), ...totals, storedBytes };
+  }
+
+  /**
+   * Re-reads the whole snapshot and compares it with its manifest. Repairs and deletes nothing.
+   *
+   * @param options How thoroughly.
+   * @returns What was looked at and found.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, or where the storage itself fails.
+   */
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    const report = await verifyUnit(this.backend, layoutOfUnit(this.#unit), this.#unit, options);
+    return { ...report, uri: String(this) };
+  }
+
+  /**
+   * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile.
+   *
+   * @returns `false` where it had gone.
+   */
+  async remove(): Promise<boolean> {
+    let removed = false;
+    for (const unit of this.#units) removed = await this.backend.remove(unit) || removed;
+    await this.backend.notes.remove(this.name);
+    return removed;
+  }
+
+  get #unit(): Unit {
+    return this.#units[0];
+  }
+}
+
+/** Tells whether a value is a locator, also one from another copy of the library. */
+export function isLocator(value: unknown): value is SnapshotLocator {
+  return typeof value === "object" && value !== null && BRAND in value;
+}
+
+/**
+ * Address of a snapshot that lies at a path; nothing is read yet.
+ *
+ * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` an archive.
+ * @returns The locator.
+ * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
+ * @example Look at a snapshot
+ * ```ts
+ * import { locate, memoryBackend, StateStore } from "snapkeep";
+ *
+ * const saved = await new StateStore("states").saveState();
+ * const { savedAt, entries } = await locate(String(saved)).stat();
+ * console.log(savedAt, entries);
+ * ```
+ */
+export function locate(path: string | URL): SnapshotLocator;
+/**
+ * Address of a snapshot on a backend; nothing is read yet.
+ *
+ * @param backend Where it lies.
+ * @param name `X.state` for a directory snapshot, `X.state.tar.gz` for an archive.
+ * @returns The locator.
+ * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
+ */
+export function locate(backend: Backend, name: string): SnapshotLocator;
+export function locate(where: string | URL | Backend, name?: string): SnapshotLocator {
+  if (typeof where === "string" || where instanceof URL) {
+    const { folder, fileName } = splitPath(where);
+    return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
+  }
+  if (typeof name !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
+  return new SnapshotLocator(where, [unitOfFileName(name)]);
+}
+
+function unitOfFileName(fileName: string): Unit {
+  return splitUnit(fileName) === undefined ? `${fileName}/` : fileName;
+}

@@ -1,0 +1,249 @@
+// Reading a snapshot without believing it: every byte that leaves here was compared with the manifest's digests, whatever
+// the layout beneath did or did not check.
+import { Digester, digestOf } from "../rules/digest.ts";
+import { mapBounded } from "../words/bounded.ts";
+import { collect, toReadableStream } from "../words/bytes.ts";
+import { SnapshotError } from "../words/errors.ts";
+import type { Manifest, ManifestEntry, ManifestState, UnitReader } from "../words/snapshot.ts";
+import type { WorkFolder } from "../words/backend.ts";
+import { type EntryInfo, type StateReader, WORK_FOLDER } from "../words/state.ts";
+
+// Entries verified before a load are kept in memory up to here, so that small snapshots are read once and not twice.
+const KEPT_BYTES = 64 * 1024 * 1024;
+const VERIFIED_AT_ONCE = 8;
+
+/** Text out of verified bytes. */
+function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new TypeError(`Cannot read "${path}" as text: it is not UTF-8`, { cause });
+  }
+}
+
+/**
+ * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
+ *
+ * Close it when done: it may hold files open.
+ */
+export class SnapshotReader {
+  /** The snapshot's manifest. */
+  readonly manifest: Manifest;
+  readonly #uri: string;
+  readonly #unit: UnitReader;
+  readonly #isGone: () => Promise<boolean>;
+  readonly #workFolder: (() => WorkFolder) | undefined;
+  readonly #entries = new Map<string, ManifestEntry>();
+  readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
+
+  /**
+   * Wraps an opened unit; `SnapshotLocator.open` does it.
+   *
+   * @param uri Address, for errors.
+   * @param unit The opened unit.
+   * @param isGone Tells whether the snapshot has been removed meanwhile.
+   * @param workFolder Gives states that need one a real folder.
+   */
+  constructor(uri: string, unit: UnitReader, isGone: () => Promise<boolean>, workFolder?: () => WorkFolder) {
+    this.manifest = unit.manifest;
+    this.#uri = uri;
+    this.#unit = unit;
+    this.#isGone = isGone;
+    this.#workFolder = workFolder;
+    for (const state of unit.manifest.states) {
+      for (const entry of state.entries) this.#entries.set(`${state.name}/${entry.path}`, entry);
+    }
+  }
+
+  /** All entries, with paths `<state>/<path>`, in the order they were written. */
+  get entries(): readonly EntryInfo[] {
+    return [...this.#entries].map(([path, entry]) => ({ ...entry, path }));
+  }
+
+  /** Whether there is an entry `<state>/<path>`. */
+  has(path: string): boolean {
+    return this.#entries.has(path);
+  }
+
+  /**
+   * The bytes of an entry.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The verified bytes; the caller owns the buffer, which starts at offset 0.
+   * @throws {SnapshotError} `ENTRY_NOT_FOUND`, `SNAPSHOT_CORRUPT`, `SNAPSHOT_GONE`.
+   */
+  async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    const entry = this.#entry(path);
+    const kept = this.#kept.get(path);
+    if (kept !== undefined) {
+      this.#kept.delete(path);
+      return kept;
+    }
+    const { bytes, isWhole } = await collect(await this.#open(path, entry), entry.sizeBytes);
+    if (!isWhole) {
+      throw this.#corrupt(
+        path,
+        `${entry.sizeBytes} bytes`,
+        `${bytes.length === entry.sizeBytes ? "more" : bytes.length} bytes`,
+      );
+    }
+    const actual = digestOf(bytes);
+    if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
+    return bytes;
+  }
+
+  /**
+   * The text of an entry.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The verified bytes as UTF-8.
+   * @throws {TypeError} If it is not UTF-8. Else as {@link SnapshotReader.bytes}.
+   */
+  async text(path: string): Promise<string> {
+    return decodeText(await this.bytes(path), path);
+  }
+
+  /**
+   * The JSON value of an entry.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The parsed value.
+   * @throws {SyntaxError} If it is not JSON. Else as {@link SnapshotReader.text}.
+   */
+  async json(path: string): Promise<unknown> {
+    return JSON.parse(await this.text(path));
+  }
+
+  /**
+   * The bytes of an entry as a stream, in bounded memory.
+   *
+   * The last chunk comes only when all bytes matched; where they did not, the stream fails instead of ending.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The stream; cancelling it frees what it holds.
+   * @throws {SnapshotError} `ENTRY_NOT_FOUND` at once; the stream fails as {@link SnapshotReader.bytes} does.
+   */
+  stream(path: string): ReadableStream<Uint8Array> {
+    return toReadableStream(this.#verified(path, this.#entry(path)));
+  }
+
+  /**
+   * One state of the snapshot, as its `loadState` sees it.
+   *
+   * @param name Name of the state.
+   * @returns Its reader, or `undefined` where the snapshot has no such state.
+   */
+  state(name: string): StateReader | undefined {
+    const state = this.manifest.states.find((candidate) => candidate.name === name);
+    return state === undefined ? undefined : new ScopedReader(this, state, this.#workFolder);
+  }
+
+  /**
+   * Reads and verifies all entries; small ones stay in memory for who reads them next.
+   *
+   * @param options Gives up.
+   * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
+   */
+  async verifyAll(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    let keptBytes = 0;
+    await mapBounded([...this.#entries], async ([path, entry]) => {
+      options.signal?.throwIfAborted();
+      if (keptBytes + entry.sizeBytes > KEPT_BYTES) {
+        for await (const _chunk of this.#verified(path, entry)) options.signal?.throwIfAborted();
+        return;
+      }
+      keptBytes += entry.sizeBytes;
+      this.#kept.set(path, await this.bytes(path));
+    }, VERIFIED_AT_ONCE);
+  }
+
+  /** Gives everything back; may be called twice. */
+  async close(): Promise<void> {
+    this.#kept.clear();
+    await this.#unit.close();
+  }
+
+  /** Same as {@link SnapshotReader.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    const digester = new Digester();
+    let held: Uint8Array<ArrayBuffer> | undefined;
+    for await (const chunk of await this.#open(path, entry)) {
+      digester.update(chunk);
+      if (digester.sizeBytes > entry.sizeBytes) throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "more bytes");
+      if (held !== undefined) yield held;
+      held = chunk;
+    }
+    if (digester.sizeBytes < entry.sizeBytes) {
+      throw this.#corrupt(path, `${entry.sizeBytes} bytes`, `${digester.sizeBytes} bytes`);
+    }
+    const actual = digester.digest();
+    if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
+    if (held !== undefined) yield held;
+  }
+
+  #entry(path: string): ManifestEntry {
+    const entry = this.#entries.get(path);
+    if (entry === undefined) {
+      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": there is no such entry`, {
+        path,
+      });
+    }
+    return entry;
+  }
+
+  async #open(path: string, entry: ManifestEntry): Promise<AsyncIterable<Uint8Array<ArrayBuffer>>> {
+    const source = await this.#unit.stream(path);
+    if (source !== undefined) return source;
+    if (await this.#isGone()) {
+      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read "${this.#uri}": it was removed meanwhile`, {
+        uri: this.#uri,
+      });
+    }
+    throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "nothing");
+  }
+
+  #corrupt(path: string, expected: string, actual: string): SnapshotError {
+    const message = `Cannot trust "${path}" in "${this.#uri}": expected ${expected}, found ${actual}`;
+    return new SnapshotError("SNAPSHOT_CORRUPT", message, { uri: this.#uri, path, expected, actual });
+  }
+}
+
+/** A snapshot's reader seen from one state. */
+class ScopedReader implements StateReader {
+  readonly name: string;
+  readonly version: number;
+  readonly entries: readonly EntryInfo[];
+  readonly #snapshot: SnapshotReader;
+
+  constructor(snapshot: SnapshotReader, state: ManifestState, workFolder: (() => WorkFolder) | undefined) {
+    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.name = state.name;
+    this.version = state.version;
+    this.entries = state.entries;
+    this.#snapshot = snapshot;
+  }
+
+  has(path: string): boolean {
+    return this.#snapshot.has(`${this.name}/${path}`);
+  }
+
+  bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#snapshot.bytes(`${this.name}/${path}`);
+  }
+
+  text(path: string): Promise<string> {
+    return this.#snapshot.text(`${this.name}/${path}`);
+  }
+
+  json(path: string): Promise<unknown> {
+    return this.#snapshot.json(`${this.name}/${path}`);
+  }
+
+  stream(path: string): ReadableStream<Uint8Array> {
+    return this.#snapshot.stream(`${this.name}/${path}`);
+  }
+}

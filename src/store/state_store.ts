@@ -1,0 +1,422 @@
+// The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
+// capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
+import { type Durability, fileBackend } from "../backend/file_backend.ts";
+import { sealManifest } from "../rules/manifest.ts";
+import type { Backend, Stage } from "../words/backend.ts";
+import { assertStateName, collisionKey } from "../words/entry_path.ts";
+import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
+import type { Labels, Layout, LayoutKind, Manifest } from "../words/snapshot.ts";
+import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
+import type { PersistentState } from "../words/state.ts";
+import { splitUnit } from "../words/unit.ts";
+import { Capture, type Registration, type SaveProgress } from "./capture.ts";
+import { CaptureMemory } from "./capture_memory.ts";
+import { layoutOfKind } from "./layouts.ts";
+import { isLocator, locate, SnapshotLocator } from "./locator.ts";
+import type { SnapshotReader } from "./snapshot_reader.ts";
+import { listSnapshots } from "./listing.ts";
+
+const STALE_AFTER_MS = 10 * 60 * 1000;
+const CLOCK_BEHIND_US = 60_000_000n;
+
+/** Where a store keeps its snapshots: a folder's path or `file:` URL, or a backend. */
+export type StoreLocation = string | URL | Backend;
+
+/** How a {@link StateStore} names and arranges snapshots. */
+export interface StateStoreOptions {
+  /** Format of names, as strftime in UTC; fields from `%Y` on, coarse to fine. Default `%Y-%m-%d_%H-%M-%S,%f.state`. */
+  readonly stateNameFormat?: string;
+  /** How snapshots are arranged unless a save says otherwise. Default `directory`. */
+  readonly layout?: LayoutKind;
+  /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
+  readonly durability?: Durability;
+  /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** How a state is registered. */
+export interface RegisterOptions {
+  /** Version of what the state writes; recorded, and told to `loadState`. Default 1. */
+  readonly version?: number;
+}
+
+/** How a snapshot is saved. */
+export interface SaveOptions {
+  /** How it is arranged; the store's own unless given. */
+  readonly layout?: LayoutKind;
+  /** What to say about it. */
+  readonly labels?: Labels;
+  /** Gives the save up; nothing becomes visible, and its reason is thrown. */
+  readonly signal?: AbortSignal;
+  /** Told after every piece of data. */
+  readonly onProgress?: (progress: SaveProgress) => void;
+}
+
+/** How a snapshot is loaded. */
+export interface LoadOptions {
+  /** Whether states that the snapshot lacks are left as they are, instead of `STATE_MISSING`. Default no. */
+  readonly allowMissing?: boolean;
+  /** Gives up, as long as nothing was changed yet. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a load did. */
+export interface LoadReport {
+  /** The snapshot that was loaded. */
+  readonly snapshot: SnapshotLocator;
+  /** States that were loaded, in order. */
+  readonly loaded: readonly string[];
+  /** Registered states that the snapshot lacks; they are as they were. */
+  readonly missing: readonly string[];
+  /** States in the snapshot that nobody registered. */
+  readonly ignored: readonly string[];
+}
+
+/**
+ * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
+ *
+ * A snapshot is absent or whole, never partial, whatever ends the program. Several stores, also of several programs, may
+ * share one place.
+ *
+ * @example Save and load
+ * ```ts
+ * import { StateStore } from "snapkeep";
+ *
+ * const model = {
+ *   weights: new Float32Array([1, 2, 3]),
+ *   saveState(out) {
+ *     return out.write("weights.bin", this.weights);
+ *   },
+ *   async loadState(from) {
+ *     this.weights = new Float32Array((await from.bytes("weights.bin")).buffer);
+ *   },
+ * };
+ *
+ * const store = new StateStore("states").register("model", model);
+ * const snapshot = await store.saveState();
+ * console.log(`saved ${snapshot}`);
+ * await store.loadState(snapshot);
+ * ```
+ */
+export class StateStore {
+  /** Where the snapshots lie. */
+  readonly backend: Backend;
+  readonly #format: SnapshotNameFormat;
+  readonly #layout: Layout;
+  readonly #now: () => number;
+  readonly #states = new Map<string, Registration>();
+  readonly #memory = new CaptureMemory();
+  readonly #log = loggerOf("StateStore");
+  #saving: Promise<unknown> = Promise.resolve();
+  #isSaving = false;
+  #hasSwept = false;
+  #hasWarnedOfClock = false;
+  #latestName: string | undefined;
+  #parent: string | null = null;
+
+  /**
+   * Makes a store; nothing is read or made yet, and a missing folder is made by the first save.
+   *
+   * @param where Folder or backend.
+   * @param options Names, layout, durability, clock.
+   * @throws {RangeError} If names of the format would not sort by time.
+   * @throws {TypeError} If `durability` is given beside a backend.
+   */
+  constructor(where: StoreLocation, options: StateStoreOptions = {}) {
+    const { durability } = options;
+    if (typeof where === "string" || where instanceof URL) {
+      this.backend = fileBackend(where, durability === undefined ? {} : { durability });
+    } else if (durability === undefined) this.backend = where;
+    else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
+    this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
+    this.#layout = layoutOfKind(options.layout ?? "directory");
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Names of the registered states, in order of registration. */
+  get stateNames(): readonly string[] {
+    return [...this.#states.keys()];
+  }
+
+  /**
+   * Registers an object under a name. Its snapshots' share is the folder of that name.
+   *
+   * @param name One path segment, safe and portable.
+   * @param state The object.
+   * @param options Version of what it writes.
+   * @returns The store, to go on.
+   * @throws {SnapshotError} `STATE_ALREADY_REGISTERED` for the same name or one that file systems may confuse with it,
+   *   `NAME_UNSAFE`.
+   * @throws {TypeError} If the object lacks `saveState` or `loadState`.
+   * @throws {RangeError} If the version is no whole number from 1 on.
+   */
+  register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
+    assertStateName(name);
+    const { version = 1 } = options;
+    if (!(Number.isSafeInteger(version) && version >= 1)) {
+      throw new RangeError(`Cannot register "${name}": the version ${version} is no whole number from 1 on`);
+    }
+    if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
+      throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
+    }
+    const key = collisionKey(name);
+    for (const registered of this.#states.keys()) {
+      if (collisionKey(registered) !== key) continue;
+      const reason = registered === name ? "there is a state of this name" : `it collides with "${registered}"`;
+      throw new SnapshotError("STATE_ALREADY_REGISTERED", `Cannot register "${name}": ${reason}`, {
+        state: name,
+        registered,
+      });
+    }
+    this.#states.set(name, { name, state, version });
+    return this;
+  }
+
+  /**
+   * Forgets a registered object; snapshots that hold it stay as they are.
+   *
+   * @param name Name it was registered under.
+   * @returns Whether there was one.
+   */
+  unregister(name: string): boolean {
+    return this.#states.delete(name);
+  }
+
+  /**
+   * Saves all registered states as one new snapshot.
+   *
+   * All `saveState` methods are called at once, before this call returns, unless another save of this store is running:
+   * then this one starts after it. Its name is later than all names at the place. Once it resolves, the snapshot is visible
+   * whole and (with durability `full`) survives power loss; if it rejects, nothing became visible and older snapshots are as
+   * they were, but for `COMMIT_UNCERTAIN`.
+   *
+   * @param options Layout, labels, progress, giving up.
+   * @returns Address of the new snapshot.
+   * @throws {SnapshotError} `STATE_SAVE_FAILED` with the state's error as cause, `ENTRY_PATH_UNSAFE`, `ENTRY_EXISTS`,
+   *   `ENTRY_SIZE_MISMATCH`, `STORAGE_FULL`, `STORAGE_FAILED`, `STAGE_LOST`, `COMMIT_UNCERTAIN`.
+   */
+  async saveState(options: SaveOptions = {}): Promise<SnapshotLocator> {
+    const layout = options.layout === undefined ? this.#layout : layoutOfKind(options.layout);
+    const isFree = !this.#isSaving;
+    this.#isSaving = true;
+    // When free, the states are called before anything is awaited: what they hand over belongs to the instant of the call.
+    const save = isFree ? this.#save(layout, options) : this.#saving.then(() => this.#save(layout, options));
+    const settled = save.then(() => {}, () => {});
+    this.#saving = settled;
+    try {
+      return await save;
+    } finally {
+      if (this.#saving === settled) this.#isSaving = false;
+    }
+  }
+
+  /**
+   * Loads a snapshot into all registered states.
+   *
+   * Nothing is changed before the whole snapshot was verified and every state was found in it; then each `loadState` is
+   * called once, in order of registration.
+   *
+   * @param from A locator, or the path or `file:` URL of a snapshot.
+   * @param options What may be missing.
+   * @returns Which states were loaded, missing and ignored.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `STATE_MISSING`, `SNAPSHOT_CORRUPT` and other damage: no state was touched.
+   *   `STATE_LOAD_FAILED`: a `loadState` threw; its details say which states were loaded before.
+   */
+  async loadState(from: SnapshotLocator | string | URL, options: LoadOptions = {}): Promise<LoadReport> {
+    const snapshot = isLocator(from) ? from : locate(from);
+    const reader = await snapshot.open();
+    try {
+      const names = this.stateNames;
+      const missing = names.filter((name) => reader.state(name) === undefined);
+      if (missing.length > 0 && !options.allowMissing) {
+        const uri = String(snapshot);
+        const list = missing.map((name) => `"${name}"`).join(", ");
+        throw new SnapshotError("STATE_MISSING", `Cannot load "${uri}": it lacks the registered state ${list}`, {
+          uri,
+          states: missing,
+        });
+      }
+      await reader.verifyAll(options);
+      const loaded = await this.#loadAll(snapshot, reader, names.filter((name) => !missing.includes(name)));
+      this.#parent = reader.manifest.name;
+      const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !this.#states.has(name));
+      if (ignored.length > 0) {
+        this.#log.warn("'{snapshot}' has states that nobody registered: {ignored}", {
+          snapshot: String(snapshot),
+          ignored,
+        });
+      }
+      return { snapshot, loaded, missing, ignored };
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /**
+   * Tells whether a name has this store's format, so that it counts among its snapshots.
+   *
+   * @param name The name of a snapshot.
+   * @returns Whether it has; other names are keepsakes.
+   */
+  isTimedName(name: string): boolean {
+    return this.#format.parse(name) !== undefined;
+  }
+
+  /**
+   * All committed snapshots whose names have this store's format, whatever their layout.
+   *
+   * Opens none of them, so a damaged one is listed too. What is being written, foreign or named otherwise is not listed.
+   *
+   * @param options Gives up.
+   * @returns Their addresses, oldest first; none where the place does not exist.
+   * @throws {SnapshotError} `STORAGE_FAILED`.
+   */
+  async list(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotLocator[]> {
+    return (await listSnapshots(this.backend, options)).filter(({ name }) => this.isTimedName(name));
+  }
+
+  /**
+   * The newest committed snapshot, by name.
+   *
+   * @returns Its address, or `undefined` where there is none.
+   * @throws {SnapshotError} `STORAGE_FAILED`.
+   */
+  async latest(): Promise<SnapshotLocator | undefined> {
+    return (await this.list()).at(-1);
+  }
+
+  /**
+   * The committed snapshot of a name, in whatever layout; also a keepsake, whose name has another format.
+   *
+   * @param name The name, without the suffix of an archive.
+   * @returns Its address, or `undefined` where there is none.
+   * @throws {SnapshotError} `STORAGE_FAILED`.
+   */
+  async snapshot(name: string): Promise<SnapshotLocator | undefined> {
+    return (await listSnapshots(this.backend)).find((locator) => locator.name === name);
+  }
+
+  /**
+   * Removes what dead writers and unfinished removals left: stages without a sign of life, scratch files, trash.
+   *
+   * The first save does it by itself. Safe beside living writers, as long as their event loops turn at least once in
+   * `olderThanMs`.
+   *
+   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given.
+   * @returns Names of the snapshots that were never finished.
+   * @throws {SnapshotError} `STORAGE_FAILED`.
+   */
+  async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
+    const units = await this.backend.sweep(options.olderThanMs ?? STALE_AFTER_MS);
+    const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
+    for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
+    return names;
+  }
+
+  async #save(layout: Layout, options: SaveOptions): Promise<SnapshotLocator> {
+    options.signal?.throwIfAborted();
+    const nowMs = this.#now();
+    const states = [...this.#states.values()];
+    const capture = new Capture(states, this.#memory, {
+      ...options,
+      workFolder: this.backend.workFolder?.bind(this.backend),
+    });
+    let stage: Stage | undefined;
+    try {
+      await this.#sweepOnce();
+      const claimed = await this.#claim(layout, nowMs);
+      stage = claimed.stage;
+      const facts = {
+        name: claimed.name,
+        savedAt: new Date(nowMs),
+        states,
+        parent: this.#parent,
+        labels: options.labels ?? {},
+      };
+      const manifest: Manifest = await layout.write(
+        stage,
+        capture.entries(),
+        (written) => sealManifest(facts, written),
+      );
+      const locator = new SnapshotLocator(this.backend, [stage.unit]);
+      this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
+        snapshot: String(locator),
+        sizeBytes: manifest.totals.sizeBytes,
+      });
+      return locator;
+    } catch (error) {
+      const first = capture.fail(error);
+      await stage?.abandon();
+      throw first;
+    } finally {
+      capture.close();
+    }
+  }
+
+  /** Claims the earliest name that is free, not before now, and later than all names there. */
+  async #claim(layout: Layout, nowMs: number): Promise<{ stage: Stage; name: string }> {
+    const nowUs = BigInt(Math.floor(nowMs * 1000));
+    await this.#learnLatestName();
+    this.#warnOfClock(nowUs);
+    while (true) {
+      const name = this.#format.next(nowUs, this.#latestName);
+      try {
+        const stage = await this.backend.stage(name + layout.suffix);
+        this.#latestName = name;
+        return { stage, name };
+      } catch (error) {
+        if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
+        this.#latestName = name; // taken by another writer: go on from there
+      }
+    }
+  }
+
+  async #learnLatestName(): Promise<void> {
+    const after = this.#latestName;
+    for await (const unit of this.backend.list(after === undefined ? {} : { after })) {
+      const name = splitUnit(unit)?.name;
+      if (name === undefined || this.#format.parse(name) === undefined) continue;
+      if (this.#latestName === undefined || name > this.#latestName) this.#latestName = name;
+    }
+  }
+
+  #warnOfClock(nowUs: bigint): void {
+    const latestUs = this.#latestName === undefined ? undefined : this.#format.parse(this.#latestName);
+    if (this.#hasWarnedOfClock || latestUs === undefined || latestUs - nowUs < CLOCK_BEHIND_US) return;
+    this.#hasWarnedOfClock = true;
+    this.#log.warn(
+      "The clock is behind the newest snapshot '{name}'; names go on from there, savedAt tells the clock's time",
+      {
+        name: this.#latestName,
+      },
+    );
+  }
+
+  async #sweepOnce(): Promise<void> {
+    if (this.#hasSwept) return;
+    this.#hasSwept = true;
+    try {
+      await this.sweep();
+    } catch (error) {
+      this.#log.warn("Cannot sweep: {error}", { error }); // leftovers cost room; they must not cost a save
+    }
+  }
+
+  async #loadAll(snapshot: SnapshotLocator, reader: SnapshotReader, names: readonly string[]): Promise<string[]> {
+    const loaded: string[] = [];
+    for (const name of names) {
+      const from = reader.state(name);
+      if (from === undefined) continue;
+      try {
+        await this.#states.get(name)?.state.loadState(from);
+      } catch (cause) {
+        const uri = String(snapshot);
+        const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
+        throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
+      }
+      loaded.push(name);
+    }
+    return loaded;
+  }
+}

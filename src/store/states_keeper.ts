@@ -1,0 +1,123 @@
+// Carrying out retention: a keeper says what may go, and cleanup removes it, behind guards that no keeper can forget.
+import { reasonOf, SnapshotError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
+import type { SnapshotLocator } from "./locator.ts";
+import { StateStore, type StateStoreOptions, type StoreLocation } from "./state_store.ts";
+
+/**
+ * Decides which snapshots are kept (pamiq-core's `StatesKeeper`); subclasses say how.
+ *
+ * It keeps no list of its own: each cleanup looks at what is there, so it finds snapshots of earlier runs and of other
+ * programs, and forgets none.
+ *
+ * @example Keep at most a gigabyte
+ * ```ts
+ * import { StatesKeeper, StateStore } from "snapkeep";
+ *
+ * class SizeKeeper extends StatesKeeper {
+ *   protected async selectRemovalStates() {
+ *     let roomBytes = 2 ** 30;
+ *     const sized = (await this.snapshots()).reverse().map(async (s) => ({ s, bytes: (await s.stat()).storedBytes }));
+ *     return (await Promise.all(sized)).filter(({ bytes }) => (roomBytes -= bytes) < 0).map(({ s }) => s);
+ *   }
+ * }
+ *
+ * const store = new StateStore("states");
+ * await store.saveState();
+ * await new SizeKeeper(store).cleanup();
+ * ```
+ */
+export abstract class StatesKeeper {
+  /** The store whose snapshots are kept. */
+  protected readonly store: StateStore;
+  readonly #appended = new Map<string, SnapshotLocator>();
+
+  /**
+   * Makes a keeper.
+   *
+   * @param where A store, or what a store takes.
+   * @param options As of {@link StateStore}; only where no store is given.
+   */
+  constructor(where: StateStore | StoreLocation, options: StateStoreOptions = {}) {
+    this.store = where instanceof StateStore ? where : new StateStore(where as StoreLocation, options);
+  }
+
+  /**
+   * Entrusts a snapshot to the keeper. Those that the store lists need not be appended; a keepsake, once appended, is kept
+   * and removed like any other.
+   *
+   * @param locator The snapshot.
+   * @throws {TypeError} If it lies elsewhere.
+   */
+  append(locator: SnapshotLocator): void {
+    if (locator.backend.uri !== this.store.backend.uri) {
+      throw new TypeError(`Cannot keep "${locator}": it lies elsewhere than "${this.store.backend.uri}"`);
+    }
+    this.#appended.set(locator.name, locator);
+  }
+
+  /**
+   * Removes what {@link StatesKeeper.selectRemovalStates} selects, oldest first, but never the newest snapshot.
+   *
+   * What has gone meanwhile is skipped. A removal that fails does not hold up the others. Never call it before a save has
+   * resolved; snapshots being saved are not seen.
+   *
+   * @returns What was removed.
+   * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried, with an AggregateError as cause.
+   */
+  async cleanup(): Promise<SnapshotLocator[]> {
+    const newest = this.guardsNewest() ? (await this.snapshots()).at(-1)?.name : undefined;
+    const selected = [...await this.selectRemovalStates()].sort((a, b) => a.name < b.name ? -1 : 1);
+    return await this.#removeAll(selected.filter((locator) => locator.name !== newest));
+  }
+
+  /** Selects the snapshots to remove, out of {@link StatesKeeper.snapshots}, in any order. */
+  protected abstract selectRemovalStates(): readonly SnapshotLocator[] | Promise<readonly SnapshotLocator[]>;
+
+  /**
+   * The snapshots this keeper decides over: those the store lists, and those appended that still exist.
+   *
+   * @returns Their addresses, oldest first by name.
+   */
+  protected async snapshots(): Promise<SnapshotLocator[]> {
+    const listed = new Map((await this.store.list()).map((locator) => [locator.name, locator]));
+    for (const [name, locator] of this.#appended) {
+      if (listed.has(name)) continue;
+      if (await locator.exists()) listed.set(name, locator);
+      else this.#appended.delete(name);
+    }
+    return [...listed.values()].sort((a, b) => a.name < b.name ? -1 : 1);
+  }
+
+  /** Whether cleanup must spare the newest snapshot; true unless a subclass is told to keep none. */
+  protected guardsNewest(): boolean {
+    return true;
+  }
+
+  /** Removes one snapshot; resolves to `false` where it had gone. */
+  protected remove(locator: SnapshotLocator): Promise<boolean> {
+    return locator.remove();
+  }
+
+  async #removeAll(locators: readonly SnapshotLocator[]): Promise<SnapshotLocator[]> {
+    const log = loggerOf(this.constructor.name);
+    const removed: SnapshotLocator[] = [];
+    const errors: unknown[] = [];
+    const failed: string[] = [];
+    for (const locator of locators) {
+      try {
+        if (!await this.remove(locator)) continue;
+        removed.push(locator);
+        log.info("Removed: '{snapshot}'", { snapshot: String(locator) });
+      } catch (error) {
+        errors.push(error);
+        failed.push(String(locator));
+        log.error("Cannot remove '{snapshot}': {error}", { snapshot: String(locator), error });
+      }
+    }
+    if (errors.length === 0) return removed;
+    const cause = new AggregateError(errors, errors.map(reasonOf).join("; "));
+    const message = `Cannot remove ${failed.map((uri) => `"${uri}"`).join(", ")}: ${cause.message}`;
+    throw new SnapshotError("CLEANUP_FAILED", message, { removed: removed.map(String), failed }, { cause });
+  }
+}

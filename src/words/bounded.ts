@@ -1,0 +1,31 @@
+// Doing many small things at once, but not too many.
+
+/**
+ * Runs `work` over all items, a bounded number at once.
+ *
+ * @param items What to work on.
+ * @param work Done once per item; its first failure fails the whole, and no further item is begun.
+ * @param inFlight How many at once.
+ * @returns The results in the order of the items.
+ */
+export async function mapBounded<T, R>(
+  items: readonly T[],
+  work: (item: T) => Promise<R>,
+  inFlight = 32,
+): Promise<R[]> {
+  const results: R[] = new Array(items.length);
+  let next = 0;
+  const run = async () => {
+    while (next < items.length) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index] as T);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(inFlight, items.length) }, run));
+  return results;
+}

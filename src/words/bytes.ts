@@ -1,0 +1,76 @@
+// Moving bytes without needless copies. Streams of the runtimes become async iterables here, and back.
+import type { ByteSource } from "./backend.ts";
+
+/** The bytes a view looks at, without a copy. */
+export function viewOf(view: ArrayBufferView): Uint8Array {
+  return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** One buffer out of many; the caller owns it. */
+export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(sizeBytes ?? chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+/**
+ * All bytes of a source of known size as one buffer.
+ *
+ * @param source The bytes.
+ * @param sizeBytes How many there are to be.
+ * @returns The buffer; shorter where the source ends early, never longer: reading stops after `sizeBytes` + 1.
+ */
+export async function collect(
+  source: ByteSource,
+  sizeBytes: number,
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; isWhole: boolean }> {
+  const whole = new Uint8Array(sizeBytes);
+  let offset = 0;
+  for await (const chunk of source) {
+    if (offset + chunk.length > sizeBytes) return { bytes: whole, isWhole: false };
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return { bytes: offset === sizeBytes ? whole : whole.slice(0, offset), isWhole: offset === sizeBytes };
+}
+
+/** A web stream as an async iterable, locked at once; leaving the loop, or never beginning it but returning, cancels it. */
+export function iterate(stream: ReadableStream<Uint8Array>): AsyncIterableIterator<Uint8Array> {
+  const reader = stream.getReader();
+  const iterator: AsyncIterableIterator<Uint8Array> = {
+    async next() {
+      const { done, value } = await reader.read();
+      return done ? { done: true, value: undefined } : { done: false, value };
+    },
+    async return() {
+      await reader.cancel().catch(() => {}); // the loop was left: the reason is the leaver's to tell
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
+}
+
+/** An async iterable as a web stream that pulls only when it is read; cancelling it ends the iteration. */
+export function toReadableStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Whether a value can be read with `for await` and is no plain data. */
+export function isAsyncIterable(value: unknown): value is AsyncIterable<Uint8Array> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

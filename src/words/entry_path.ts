@@ -1,0 +1,157 @@
+// Which names are safe and portable: on every file system, in every archive tool, on every runtime. The writer refuses
+// the rest when it is handed over, and the reader refuses it again, because archives are hostile input.
+import { SnapshotError } from "./errors.ts";
+import { MANIFEST_PATH, TABLE_PATH } from "./unit.ts";
+
+const MAX_PATH_BYTES = 1024;
+const MAX_PART_BYTES = 255;
+const MAX_DEPTH = 64;
+const MAX_NAME_BYTES = 200; // leaves room for what backends put around a snapshot's name
+
+// Control, format (bidi, zero-width), surrogates, line and paragraph separators, and what Windows refuses.
+const BAD_CHARACTER = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\\<>:"|?*]/u;
+const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\.|$)/i;
+// The common case decided without the slow checks: plain ASCII words that no rule below can object to.
+const PLAIN_PART = /^[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?$/;
+
+const encoder = new TextEncoder();
+
+/** Why one path segment is unsafe, or `undefined`. */
+function faultOfPart(part: string): string | undefined {
+  if (part === "") return "it has an empty part";
+  if (PLAIN_PART.test(part) && part.length <= MAX_PART_BYTES) {
+    return RESERVED.test(part) ? `"${part}" is reserved on Windows` : undefined;
+  }
+  if (part === "." || part === "..") return `it has a "${part}" part`;
+  if (BAD_CHARACTER.test(part)) return "it has a character that is not portable";
+  if (part.endsWith(".") || part.endsWith(" ")) return "a part ends with a dot or a space";
+  if (RESERVED.test(part)) return `"${part}" is reserved on Windows`;
+  if (encoder.encode(part).length > MAX_PART_BYTES) return `a part is longer than ${MAX_PART_BYTES} bytes`;
+  const normal = part.normalize("NFKC");
+  if (normal !== part) {
+    if (normal.includes("/")) return "it has a character that some systems read as a slash";
+    const fault = faultOfPart(normal);
+    if (fault !== undefined) return `${fault} once normalised`;
+  }
+  return undefined;
+}
+
+/**
+ * Says why an entry path is not safe and portable.
+ *
+ * @param path Path within a state or a snapshot.
+ * @returns The reason, or `undefined` for a good path.
+ */
+export function faultOfEntryPath(path: string): string | undefined {
+  if (path === "") return "it is empty";
+  if (path.startsWith("/")) return "it is absolute";
+  // Three bytes a character at the most: only long paths need to be encoded to be measured.
+  if (path.length * 3 > MAX_PATH_BYTES && encoder.encode(path).length > MAX_PATH_BYTES) {
+    return `it is longer than ${MAX_PATH_BYTES} bytes`;
+  }
+  const parts = path.split("/");
+  if (parts.length > MAX_DEPTH) return `it is deeper than ${MAX_DEPTH} folders`;
+  for (const part of parts) {
+    const fault = faultOfPart(part);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/**
+ * What paths are compared by: two paths with equal keys may be one file on some file system.
+ *
+ * @param path A safe path.
+ * @returns Its key: NFKC and full case folding.
+ */
+export function collisionKey(path: string): string {
+  // Upper before lower folds what lower alone does not: sharp s, final sigma, long s.
+  return path.normalize("NFKC").toUpperCase().toLowerCase().normalize("NFKC");
+}
+
+const RESERVED_KEYS = new Set([MANIFEST_PATH, TABLE_PATH].map(collisionKey));
+
+/**
+ * Says why a state name is not safe: it must be one safe path segment, no dot-name, and none of the format's own names.
+ *
+ * @param name Name of a state.
+ * @returns The reason, or `undefined` for a good name.
+ */
+export function faultOfStateName(name: string): string | undefined {
+  if (name.includes("/")) return "it is more than one path segment";
+  if (name.startsWith(".")) return "it starts with a dot";
+  const fault = faultOfEntryPath(name);
+  if (fault !== undefined) return fault;
+  return RESERVED_KEYS.has(collisionKey(name)) ? "the snapshot format uses it itself" : undefined;
+}
+
+/**
+ * Says why a snapshot name is not safe: as for states, and short enough for what backends put around it.
+ *
+ * @param name Name of a snapshot.
+ * @returns The reason, or `undefined` for a good name.
+ */
+export function faultOfSnapshotName(name: string): string | undefined {
+  const fault = faultOfStateName(name);
+  if (fault !== undefined) return fault;
+  return encoder.encode(name).length > MAX_NAME_BYTES ? `it is longer than ${MAX_NAME_BYTES} bytes` : undefined;
+}
+
+/**
+ * Throws unless a state name is safe.
+ *
+ * @param name Name of a state.
+ * @throws {SnapshotError} `NAME_UNSAFE`.
+ */
+export function assertStateName(name: string): void {
+  const reason = faultOfStateName(name);
+  if (reason === undefined) return;
+  throw new SnapshotError("NAME_UNSAFE", `Cannot use the state name "${name}": ${reason}`, { name, reason });
+}
+
+/**
+ * Throws unless a snapshot name is safe.
+ *
+ * @param name Name of a snapshot.
+ * @throws {SnapshotError} `NAME_UNSAFE`.
+ */
+export function assertSnapshotName(name: string): void {
+  const reason = faultOfSnapshotName(name);
+  if (reason === undefined) return;
+  throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name "${name}": ${reason}`, { name, reason });
+}
+
+/** A growing set of paths that can all lie in one tree on every file system. */
+export class PathSet {
+  readonly #files = new Map<string, string>();
+  readonly #folders = new Map<string, string>();
+
+  /**
+   * Adds a file path.
+   *
+   * @param path Path of a file.
+   * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`, or `ENTRY_EXISTS` where it equals or collides with an earlier one.
+   */
+  add(path: string): void {
+    const reason = faultOfEntryPath(path);
+    if (reason !== undefined) {
+      throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path "${path}": ${reason}`, { path, reason });
+    }
+    const key = collisionKey(path);
+    this.#refuse(path, this.#files.get(key) ?? this.#folders.get(key));
+    for (let end = path.indexOf("/"); end !== -1; end = path.indexOf("/", end + 1)) {
+      const folder = path.slice(0, end);
+      const known = this.#folders.get(collisionKey(folder));
+      if (known === folder) continue;
+      this.#refuse(path, known ?? this.#files.get(collisionKey(folder)));
+      this.#folders.set(collisionKey(folder), folder);
+    }
+    this.#files.set(key, path);
+  }
+
+  #refuse(path: string, existing: string | undefined): void {
+    if (existing === undefined) return;
+    const reason = existing === path ? "it is there already" : `it collides with "${existing}"`;
+    throw new SnapshotError("ENTRY_EXISTS", `Cannot add the entry "${path}": ${reason}`, { path, existing });
+  }
+}

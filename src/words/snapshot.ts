@@ -1,0 +1,125 @@
+// What a snapshot is, apart from how it lies (layout) and where (backend): the manifest's shape, and the upper seam, Layout.
+import type { Backend, ByteSource, Stage } from "./backend.ts";
+import type { Unit, UnitSuffix } from "./unit.ts";
+
+/** How a snapshot is arranged: a folder of files, or one compressed tar archive. */
+export type LayoutKind = "directory" | "archive";
+
+/** SHA-256 of bytes, written `sha256:<64 lower-case hex digits>`. */
+export type Digest = `sha256:${string}`;
+
+/** Values that JSON carries unchanged. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** One file of a state, as recorded in the manifest. */
+export interface ManifestEntry {
+  /** Path within the state, POSIX, relative. */
+  readonly path: string;
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /** SHA-256 of the bytes. */
+  readonly digest: Digest;
+}
+
+/** One state, as recorded in the manifest. */
+export interface ManifestState {
+  /** Name it was registered under; one path segment. */
+  readonly name: string;
+  /** Version of what the state writes; 1 unless registered with another. */
+  readonly version: number;
+  /** Its entries, in the order they were written. */
+  readonly entries: readonly ManifestEntry[];
+}
+
+/** What people say about a snapshot. */
+export interface Labels {
+  /** Free words to find it by. */
+  readonly tags?: readonly string[];
+  /** Measured values, such as a loss. */
+  readonly metrics?: Readonly<Record<string, number | null>>;
+  /** How far the program was, in its own count. */
+  readonly step?: number;
+  /** Free text. */
+  readonly remark?: string;
+  /** Whether retention must leave it alone. */
+  readonly pinned?: boolean;
+}
+
+/** The snapshot's table of contents and commit record; written last, never changed. */
+export interface Manifest {
+  /** Version of the snapshot format. */
+  readonly formatVersion: number;
+  /** The snapshot's name. */
+  readonly name: string;
+  /** When the states were captured, ISO 8601 in UTC with milliseconds. */
+  readonly savedAt: string;
+  /** Which library wrote it. */
+  readonly library: { readonly name: string; readonly version: string };
+  /** Name of the snapshot that the run had resumed from, or `null`. */
+  readonly parent: string | null;
+  /** The states, in order of registration. */
+  readonly states: readonly ManifestState[];
+  /** Sums, for a first check. */
+  readonly totals: { readonly states: number; readonly entries: number; readonly sizeBytes: number };
+  /** Labels as saved; a note beside the unit replaces them. */
+  readonly labels: Labels;
+}
+
+/** An entry on its way into a unit. */
+export interface EntrySource {
+  /** Name of the state it belongs to. */
+  readonly state: string;
+  /** Path within the state, already checked. */
+  readonly path: string;
+  /** The bytes; an array when they lie in memory, to be read before {@link EntrySource.release}. */
+  readonly body: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
+  /** Size in bytes where it is known beforehand; the layout must fail with `ENTRY_SIZE_MISMATCH` if the body differs. */
+  readonly sizeBytes?: number;
+  /** Must be called once, when the body was read and is needed no more. */
+  release(): void;
+}
+
+/** What a layout found an entry to be, having written it. */
+export interface WrittenEntry extends ManifestEntry {
+  /** Name of the state it belongs to. */
+  readonly state: string;
+}
+
+/** Turns what was written into the manifest; called once, after the last entry. */
+export type Seal = (written: readonly WrittenEntry[]) => SealedManifest;
+
+/** A manifest with the very bytes that stand for it. */
+export interface SealedManifest {
+  /** The manifest. */
+  readonly manifest: Manifest;
+  /** `manifest.json`. */
+  readonly bytes: Uint8Array;
+}
+
+/** An opened unit: its manifest and its raw, not yet verified, bytes. */
+export interface UnitReader {
+  /** The manifest, parsed and checked against its own digest. */
+  readonly manifest: Manifest;
+  /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
+  stream(entryPath: string): Promise<AsyncIterable<Uint8Array<ArrayBuffer>> | undefined>;
+  /** Gives everything back; never throws, may be called twice. */
+  close(): Promise<void>;
+}
+
+/** The upper seam: how a snapshot is arranged within a unit. Layouts know backends only through their contract. */
+export interface Layout {
+  /** What users call it. */
+  readonly kind: LayoutKind;
+  /** What a unit's name has after the snapshot's name. */
+  readonly suffix: UnitSuffix;
+  /**
+   * Writes all entries, then the manifest, last, and publishes.
+   *
+   * @returns The manifest, once the unit is published.
+   */
+  write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
+  /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
+  open(backend: Backend, unit: Unit): Promise<UnitReader>;
+}
+
+export type { ByteSource };

@@ -1,0 +1,145 @@
+// Names order snapshots. A format of coarse to fine UTC fields makes byte order equal time order, so list, latest and
+// keepLatest need not open anything; a store makes each new name later than all names there, whatever the clock does.
+import { faultOfSnapshotName } from "./entry_path.ts";
+import { UNIT_SUFFIXES } from "./unit.ts";
+
+/** The seed's format: `2026-11-23_07-04-34,123456.state`. */
+export const DEFAULT_NAME_FORMAT = "%Y-%m-%d_%H-%M-%S,%f.state";
+
+const FIELDS = {
+  Y: { width: 4, stepUs: 0n },
+  m: { width: 2, stepUs: 0n },
+  d: { width: 2, stepUs: 86_400_000_000n },
+  j: { width: 3, stepUs: 86_400_000_000n },
+  H: { width: 2, stepUs: 3_600_000_000n },
+  M: { width: 2, stepUs: 60_000_000n },
+  S: { width: 2, stepUs: 1_000_000n },
+  f: { width: 6, stepUs: 1n },
+} as const;
+type Field = keyof typeof FIELDS;
+
+// A name that leaves out a field between two others would not sort by time.
+const ORDERS = ["YmdHMSf", "YjHMSf"];
+
+const isField = (letter: string): letter is Field => letter in FIELDS;
+
+/**
+ * A format for snapshot names, both ways.
+ *
+ * Fields are those of strftime, in UTC: `%Y %m %d %j %H %M %S %f` (microseconds) and `%%`.
+ */
+export class SnapshotNameFormat {
+  /** The format as given. */
+  readonly text: string;
+  readonly #pieces: readonly (Field | { literal: string })[];
+  readonly #pattern: RegExp;
+  readonly #stepUs: bigint;
+
+  /**
+   * Reads a format.
+   *
+   * @param text Such as `%Y-%m-%d_%H-%M-%S,%f.state`.
+   * @throws {RangeError} If names made by it would not sort by time, would have less than a day's resolution, or would
+   *   not be safe file names.
+   */
+  constructor(text: string) {
+    const refuse = (reason: string): never => {
+      throw new RangeError(`Cannot use the state name format "${text}": ${reason}`);
+    };
+    const pieces: (Field | { literal: string })[] = [];
+    let pattern = "";
+    for (const [token, letter] of text.matchAll(/%(.?)|[^%]+/gsu)) {
+      if (letter === undefined || letter === "%") {
+        const literal = letter === undefined ? token : "%";
+        pieces.push({ literal });
+        pattern += literal.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+      } else if (isField(letter)) {
+        pieces.push(letter);
+        pattern += `(?<${letter}>\\d{${FIELDS[letter].width}})`;
+      } else refuse(`"${token}" is no field it knows`);
+    }
+    const order = pieces.filter((piece) => typeof piece === "string").join("");
+    const finest = order.at(-1) as Field | undefined;
+    if (finest === undefined || FIELDS[finest].stepUs === 0n) {
+      refuse("it needs fields from %Y down to the day at least");
+    }
+    if (!ORDERS.some((whole) => whole.startsWith(order))) {
+      refuse("its names would not sort by time; go from %Y to finer fields, leaving out none");
+    }
+    this.text = text;
+    this.#pieces = pieces;
+    this.#pattern = new RegExp(`^${pattern}$`, "u");
+    this.#stepUs = FIELDS[finest as Field].stepUs;
+    const sample = this.format(0n);
+    const fault = faultOfSnapshotName(sample);
+    if (fault !== undefined) refuse(fault);
+    const suffix = UNIT_SUFFIXES.find((end) => sample.endsWith(end));
+    if (suffix !== undefined) refuse(`a name must not end with "${suffix}", which tells the layout`);
+  }
+
+  /**
+   * The name of an instant.
+   *
+   * @param timeUs Microseconds since 1970-01-01T00:00:00Z, in the years 0 to 9999; finer parts than the format's are cut.
+   * @returns The name.
+   * @throws {RangeError} If the time is outside these years.
+   */
+  format(timeUs: bigint): string {
+    const micros = ((timeUs % 1_000_000n) + 1_000_000n) % 1_000_000n;
+    const date = new Date(Number((timeUs - micros) / 1000n));
+    const year = date.getUTCFullYear();
+    if (!(year >= 0 && year <= 9999)) {
+      throw new RangeError(`Cannot name a snapshot: the year of ${timeUs} µs is not within 0 to 9999`);
+    }
+    const startOfYear = Date.parse(`${String(year).padStart(4, "0")}-01-01T00:00:00Z`);
+    const values: Record<Field, number> = {
+      Y: year,
+      m: date.getUTCMonth() + 1,
+      d: date.getUTCDate(),
+      j: Math.floor((date.getTime() - startOfYear) / 86_400_000) + 1,
+      H: date.getUTCHours(),
+      M: date.getUTCMinutes(),
+      S: date.getUTCSeconds(),
+      f: Number(micros),
+    };
+    return this.#pieces
+      .map((piece) =>
+        typeof piece === "string" ? String(values[piece]).padStart(FIELDS[piece].width, "0") : piece.literal
+      )
+      .join("");
+  }
+
+  /**
+   * The instant a name stands for.
+   *
+   * @param name Any name.
+   * @returns Microseconds since 1970-01-01T00:00:00Z, or `undefined` where the name was not made by this format.
+   */
+  parse(name: string): bigint | undefined {
+    const groups = this.#pattern.exec(name)?.groups;
+    if (groups === undefined) return undefined;
+    const iso = groups["j"] === undefined ? `${groups["Y"]}-${groups["m"]}-${groups["d"]}` : `${groups["Y"]}-01-01`;
+    const days = groups["j"] === undefined ? 0 : Number(groups["j"]) - 1;
+    const time = `${groups["H"] ?? "00"}:${groups["M"] ?? "00"}:${groups["S"] ?? "00"}`;
+    const startMs = Date.parse(`${iso}T${time}.000Z`);
+    if (Number.isNaN(startMs)) return undefined;
+    const timeUs = BigInt(startMs + days * 86_400_000) * 1000n + BigInt(groups["f"] ?? "0");
+    return this.format(timeUs) === name ? timeUs : undefined; // refuses 02-30 and day 000 or 366
+  }
+
+  /**
+   * A name that is later than another one.
+   *
+   * @param timeUs Microseconds since 1970-01-01T00:00:00Z.
+   * @param latest The latest name there is, if there is one.
+   * @returns The name of `timeUs`, or where that is not later than `latest`, the next name the format can make.
+   * @throws {RangeError} If the year would leave 0 to 9999.
+   */
+  next(timeUs: bigint, latest?: string): string {
+    const name = this.format(timeUs);
+    if (latest === undefined || name > latest) return name;
+    const latestUs = this.parse(latest);
+    if (latestUs === undefined) throw new RangeError(`Cannot follow the name "${latest}": it has another format`);
+    return this.format(latestUs + this.#stepUs);
+  }
+}

@@ -1,0 +1,112 @@
+// What a program's objects must do to be saved and loaded, and what they are handed for it.
+
+/** Under this key a writer or reader may give a real folder at the place of the store; see `Backend.workFolder`. */
+export const WORK_FOLDER: symbol = Symbol.for("snapkeep.workFolder");
+
+/**
+ * What an entry may be written from. Text is stored as UTF-8.
+ *
+ * Chunks of a stream must not be changed after they were handed over.
+ */
+export type Body = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** How {@link StateWriter.write} takes a body. */
+export interface WriteOptions {
+  /** Size of a stream in bytes, if known; the save fails if the stream differs. Spares a spool in archives. */
+  readonly sizeBytes?: number;
+  /** The caller gives the buffer away and must not change it until the save ends; spares a copy. */
+  readonly owned?: boolean;
+}
+
+/** An entry as a state sees it. */
+export interface EntryInfo {
+  /** Path within the state. */
+  readonly path: string;
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /** SHA-256, written `sha256:<hex>`. */
+  readonly digest: string;
+}
+
+/**
+ * Where a state writes its entries; paths are relative to the state.
+ *
+ * Calling a method captures: the value is copied at the call, and may change right after it (bytes handed over as
+ * `owned`, and streams, are not copied). Awaiting it bounds memory. The store awaits every write itself, so a
+ * `saveState` that does not await is correct; a write that fails, awaited or not, fails the save.
+ */
+export interface StateWriter {
+  /** Name the state is registered under. */
+  readonly name: string;
+  /**
+   * Writes one entry.
+   *
+   * @param path Relative POSIX path, safe and portable; no two may collide under case folding.
+   * @param body The bytes.
+   * @param options Size of a stream, ownership of a buffer.
+   * @returns Settles once the bytes were taken.
+   */
+  write(path: string, body: Body, options?: WriteOptions): Promise<void>;
+  /**
+   * Writes one entry as JSON.
+   *
+   * @param path As in {@link StateWriter.write}.
+   * @param value What JSON carries unchanged. What JSON would silently change (NaN, infinities, functions, Map, Set,
+   *   typed arrays, undefined in arrays) is a TypeError that names the place.
+   * @returns Settles once the text was taken.
+   */
+  json(path: string, value: unknown): Promise<void>;
+}
+
+/** Where a state reads its entries from; everything it yields was verified against its digest before. */
+export interface StateReader {
+  /** Name the state was saved under. */
+  readonly name: string;
+  /** Version it was saved with. */
+  readonly version: number;
+  /** Its entries, in the order they were written. */
+  readonly entries: readonly EntryInfo[];
+  /** Whether there is an entry at `path`. */
+  has(path: string): boolean;
+  /** The bytes; the caller owns the buffer, which starts at offset 0. */
+  bytes(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** The bytes as UTF-8 text; a TypeError if they are not. */
+  text(path: string): Promise<string>;
+  /** The bytes as parsed JSON. */
+  json(path: string): Promise<unknown>;
+  /** The bytes as a stream, for entries too big to hold. */
+  stream(path: string): ReadableStream<Uint8Array>;
+}
+
+/**
+ * An object that can be saved and loaded (pamiq-core's `PersistentStateMixin`).
+ *
+ * @example A counter
+ * ```ts
+ * import { memoryBackend, type PersistentState, type StateReader, StateStore, type StateWriter } from "snapkeep";
+ *
+ * class Counter implements PersistentState {
+ *   value = 0;
+ *   saveState(out: StateWriter) {
+ *     return out.json("value.json", this.value);
+ *   }
+ *   async loadState(from: StateReader) {
+ *     this.value = await from.json("value.json") as number;
+ *   }
+ * }
+ *
+ * const counter = new Counter();
+ * const store = new StateStore(memoryBackend()).register("counter", counter);
+ * counter.value = 7;
+ * const snapshot = await store.saveState();
+ * counter.value = 0;
+ * await store.loadState(snapshot);
+ * if (counter.value !== 7) throw new Error("lost");
+ * ```
+ */
+export interface PersistentState {
+  /** Writes the state; called once per save. What it hands over before its first await belongs to one instant. */
+  saveState(out: StateWriter): void | Promise<void>;
+  /** Replaces the state by what was saved; called once per load, after the whole snapshot was verified. */
+  loadState(from: StateReader): void | Promise<void>;
+}

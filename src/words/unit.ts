@@ -1,0 +1,40 @@
+// What a backend keeps: units, and how a unit is named after its snapshot. Everything that must agree on these names
+// (layouts, backends, store, keepers) reads them here.
+
+/** A unit's name: `X.state/` is a group of blobs, `X.state.tar.gz` one blob. */
+export type Unit = string;
+
+/** Path of the commit blob of a group, and of the manifest within an archive. */
+export const MANIFEST_PATH = "manifest.json";
+
+/** Path of the eStargz table of contents within an archive. */
+export const TABLE_PATH = "stargz.index.json";
+
+/** What a unit's name has after the snapshot's name, per way of lying in storage. */
+export const UNIT_SUFFIXES = ["/", ".tar.gz", ".tar.zst"] as const;
+
+/** One of {@link UNIT_SUFFIXES}. */
+export type UnitSuffix = typeof UNIT_SUFFIXES[number];
+
+/**
+ * Splits a unit into the snapshot's name and the suffix of its layout.
+ *
+ * @param unit A unit, or any file or folder name.
+ * @returns Both parts, or `undefined` where it is no unit of ours.
+ */
+export function splitUnit(unit: Unit): { name: string; suffix: UnitSuffix } | undefined {
+  for (const suffix of UNIT_SUFFIXES) {
+    if (unit.length > suffix.length && unit.endsWith(suffix)) return { name: unit.slice(0, -suffix.length), suffix };
+  }
+  return undefined;
+}
+
+/**
+ * Tells whether a unit is a group of blobs rather than one blob.
+ *
+ * @param unit A unit.
+ * @returns Whether it is a group.
+ */
+export function isGroup(unit: Unit): boolean {
+  return unit.endsWith("/");
+}

@@ -1,0 +1,55 @@
+// The public surface, name by name: what is exported is a promise, so that each change to it must be meant.
+// After a change that is meant: npm test -- --runtime node test/house/surface.test.ts -u
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+import { root } from "../../tools/run.mjs";
+
+interface Surface {
+  readonly values: string[];
+  readonly types: string[];
+}
+
+/** Reads an entry point's exports. It must name them: with `export *` the surface could not be read there. */
+function surface(file: string): Surface {
+  const source = ts.createSourceFile(file, readFileSync(path.join(root, file), "utf8"), ts.ScriptTarget.ESNext, true);
+  const values: string[] = [];
+  const types: string[] = [];
+  for (const statement of source.statements) {
+    if (ts.isExportDeclaration(statement)) {
+      if (!statement.exportClause || !ts.isNamedExports(statement.exportClause)) {
+        throw new SyntaxError(`Cannot read the surface of ${file}: ${statement.getText()}`);
+      }
+      for (const { name, isTypeOnly } of statement.exportClause.elements) {
+        (statement.isTypeOnly || isTypeOnly ? types : values).push(name.text);
+      }
+    } else if (ts.canHaveModifiers(statement)) {
+      if (!ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)) continue;
+      if (ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement)) types.push(statement.name.text);
+      else if (ts.isVariableStatement(statement)) {
+        values.push(...statement.declarationList.declarations.map(({ name }) => name.getText()));
+      } else if (ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement)) {
+        values.push(statement.name?.text ?? "default");
+      }
+    }
+  }
+  // An overloaded function is declared more than once.
+  return { values: [...new Set(values)].sort(), types: [...new Set(types)].sort() };
+}
+
+describe("the public surface", () => {
+  it("of snapkeep is what was promised", async () => {
+    const { values, types } = surface("mod.ts");
+    expect(Object.keys(await import("snapkeep")).sort()).toEqual(values);
+    expect(values).toMatchInlineSnapshot();
+    expect(types).toMatchInlineSnapshot();
+  });
+
+  it("of snapkeep/testing is what was promised", async () => {
+    const { values, types } = surface("src/testing/mod.ts");
+    expect(Object.keys(await import("snapkeep/testing")).sort()).toEqual(values);
+    expect(values).toMatchInlineSnapshot();
+    expect(types).toMatchInlineSnapshot();
+  });
+});
