@@ -27,6 +27,8 @@
  */
 export { type Durability, fileBackend, type FileBackendOptions } from "./src/backend/file_backend.ts";
 export type { FileKind, FileStat, FileSystem, OpenFile } from "./src/backend/file_system.ts";
+export type { Compression } from "./src/rules/compression.ts";
+export type { ExportOptions } from "./src/store/copying.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
 export { PeriodicSaveCondition, type SaveCondition } from "./src/rules/periodic_save_condition.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/store/latest_states_keeper.ts";
@@ -34,13 +36,16 @@ export { locate, SnapshotLocator, type SnapshotStat } from "./src/store/locator.
 export { pathState, type PathStateMethods } from "./src/store/path_state.ts";
 export { SnapshotReader } from "./src/store/snapshot_reader.ts";
 export {
+  type ImportOptions,
   type LoadOptions,
   type LoadReport,
   type RegisterOptions,
   type SaveOptions,
   StateStore,
   type StateStoreOptions,
+  type StateStream,
   type StoreLocation,
+  type StreamOptions,
 } from "./src/store/state_store.ts";
 export type { SaveProgress } from "./src/store/capture.ts";
 export { StatesKeeper } from "./src/store/states_keeper.ts";
@@ -58,6 +63,7 @@ export type {
 } from "./src/words/backend.ts";
 export {
   isSnapshotError,
+  type RejectionReason,
   SnapshotError,
   type SnapshotErrorCode,
   type SnapshotErrorDetails,

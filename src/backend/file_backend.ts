@@ -61,8 +61,10 @@ class FileBackend implements Backend {
 
   async create(): Promise<boolean> {
     const isNew = await this.#createFolder(this.#place.root);
-    for (const parent of this.#unsyncedParents) await this.#syncParent(parent);
-    this.#unsyncedParents.clear();
+    for (const parent of this.#unsyncedParents) {
+      await this.#syncParent(parent);
+      this.#unsyncedParents.delete(parent); // only now: where the sync failed, the next save must not be told it is durable
+    }
     return isNew;
   }
 
@@ -108,10 +110,11 @@ class FileBackend implements Backend {
     }
   }
 
-  async stage(unit: Unit): Promise<Stage> {
+  async stage(unit: Unit, options: { besideOthers?: boolean } = {}): Promise<Stage> {
     this.#pathOf(unit);
     if (this.#unsyncedParents.size > 0) await this.create();
-    const claim = () => FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit);
+    const claim = () =>
+      FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
     try {
       return await claim();
     } catch (error) {
@@ -151,7 +154,7 @@ class FileBackend implements Backend {
     };
   }
 
-  /** Makes missing folders from the top down, each durable in its parent. */
+  /** Makes missing folders from the top down, and remembers the parents in which they are to be made durable. */
   async #createFolder(path: string): Promise<boolean> {
     const { files } = this.#place;
     try {
@@ -166,7 +169,7 @@ class FileBackend implements Backend {
       if (errnoOf(error) === "EEXIST" && await files.readFolder(path).then(() => true, () => false)) return false;
       throw error;
     }
-    await this.#syncParent(dirname(path));
+    this.#unsyncedParents.add(dirname(path));
     return true;
   }
 
@@ -186,7 +189,7 @@ class FileBackend implements Backend {
     } catch (error) {
       if (errnoOf(error) !== "ENOENT" || dirname(path) === path) throw error;
       this.#makeFoldersNow(dirname(path));
-      this.#unsyncedParents.add(dirname(dirname(path))); // made durable by the next stage
+      this.#unsyncedParents.add(dirname(dirname(path))); // synced by the next stage
       this.#place.files.makeFolderNow(path);
     }
   }

@@ -28,6 +28,11 @@ export async function removeToTrash(place: FilePlace, path: string): Promise<boo
   const trashPath = join(place.root, tokenName("trash"));
   if (await unlessGone(place.files.rename(path, trashPath).then(() => true)) === undefined) return false;
   await place.sync.folder(place.root);
+  await emptyTrash(place, trashPath);
+  return true;
+}
+
+async function emptyTrash(place: FilePlace, trashPath: string): Promise<void> {
   try {
     await removeTree(place.files, trashPath);
   } catch (error) {
@@ -36,7 +41,6 @@ export async function removeToTrash(place: FilePlace, path: string): Promise<boo
       error,
     });
   }
-  return true;
 }
 
 /** Removes what dead writers and unfinished removals left; see `Backend.sweep`. */
@@ -55,10 +59,12 @@ export async function sweepPlace(
   await mapBounded(claims, async ({ fileName, name }) => {
     if (!await isStale(fileName)) living.add(name);
   });
+  // Whoever removed it may have died before this; deleting what a power loss brings back would leave a part of it.
+  if (hidden.some(({ kind }) => kind === "trash")) await place.sync.folder(root);
   const swept: Unit[] = [];
   for (const { fileName, kind, name, unit } of hidden) {
     const path = join(root, fileName);
-    if (kind === "trash") await removeTree(files, path);
+    if (kind === "trash") await emptyTrash(place, path);
     else if (kind === "claim" || living.has(name) || !await isStale(fileName)) continue;
     else if (await removeToTrash(place, path) && kind === "stage") swept.push(unit);
   }

@@ -2,7 +2,7 @@
 // the calls here is the commit sequence; docs/guarantees.md says what each is for.
 import { dirname, join } from "node:path";
 import type { ByteSource, Scratch, Stage } from "../words/backend.ts";
-import { errnoOf, reasonOf, SnapshotError } from "../words/errors.ts";
+import { errnoOf, reasonOf, SnapshotError, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
@@ -15,6 +15,7 @@ import { claimName, stageName, tokenName } from "./hidden_name.ts";
 // Files being made durable beside the one being written; file systems merge syncs that run side by side.
 const SYNCS_IN_FLIGHT = 8;
 const TAKEN = new Set(["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"]);
+const BLOB_NAME = "blob"; // within the stage of a single-blob unit
 const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "EXDEV", "ENOSYS", "EMLINK"]);
 
 function existsError(name: string, uri: string, reason: string, cause?: unknown): SnapshotError {
@@ -33,6 +34,8 @@ export class FileStage implements Stage {
   readonly #writing = new Set<Promise<unknown>>();
   readonly #syncing = new Set<Promise<void>>();
   #failure: unknown;
+  #abandoning: Promise<void> | undefined;
+  #hasFolder = false;
   #state: "open" | "published" | "abandoned" = "open";
 
   private constructor(place: FilePlace, unit: Unit, name: string) {
@@ -45,22 +48,25 @@ export class FileStage implements Stage {
   }
 
   /** Claims the name of a unit, in every layout, and starts its stage. */
-  static async claim(place: FilePlace, unit: Unit, name: string): Promise<FileStage> {
+  static async claim(place: FilePlace, unit: Unit, name: string, besideOthers: boolean): Promise<FileStage> {
     const claimPath = join(place.root, claimName(name));
+    let claim: OpenFile;
     try {
-      await (await place.files.create(claimPath)).close();
+      claim = await place.files.create(claimPath);
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw error;
       throw existsError(name, pathOfUnit(place, unit), "another writer is saving under this name", error);
     }
     const stage = new FileStage(place, unit, name);
     try {
+      await claim.close();
       // Only after claiming: a writer that published meanwhile kept its claim until its unit was there to be seen.
-      for (const suffix of UNIT_SUFFIXES) {
-        const path = pathOfUnit(place, name + suffix);
+      for (const other of besideOthers ? [unit] : UNIT_SUFFIXES.map((suffix) => name + suffix)) {
+        const path = pathOfUnit(place, other);
         if (await place.files.stat(path) !== undefined) throw existsError(name, path, `"${path}" is there already`);
       }
-      if (isGroup(unit)) await place.files.makeFolder(stage.#stagePath);
+      await place.files.makeFolder(stage.#stagePath);
+      stage.#hasFolder = true;
       return stage;
     } catch (error) {
       await stage.abandon();
@@ -72,11 +78,37 @@ export class FileStage implements Stage {
     return this.#track(this.#write(path, body));
   }
 
-  async publish(path: string, body: ByteSource): Promise<void> {
-    if (isGroup(this.unit)) await this.#publishGroup(path, body);
-    else await this.#publishBlob(body);
+  publish(path: string, body: ByteSource): Promise<void> {
+    return this.#track(this.#publish(path, body));
+  }
+
+  async scratch(): Promise<Scratch> {
+    return await FileScratch.create(this.#place.files, join(this.#place.root, tokenName("scratch")));
+  }
+
+  abandon(): Promise<void> {
+    return this.#abandoning ??= this.#abandon();
+  }
+
+  async #abandon(): Promise<void> {
+    if (this.#state === "open") this.#state = "abandoned";
+    // Deleting what is just being published could leave a part of it to be seen.
+    await Promise.allSettled([...this.#writing, ...this.#syncing]);
+    this.#heartbeat.stop();
+    if (this.#state === "published") return;
+    // Where the stage was swept, so was the claim, and the one that may be there now is another writer's.
+    const wasSwept = this.#hasFolder && await this.#isThere(this.#stagePath) === false;
+    if (wasSwept) return;
+    await this.#discard(this.#stagePath);
+    await this.#discard(this.#claimPath);
+  }
+
+  async #publish(path: string, body: ByteSource): Promise<void> {
+    this.#assertOpen();
+    await this.#orLost(() => isGroup(this.unit) ? this.#publishGroup(path, body) : this.#publishBlob(body));
     this.#state = "published";
     this.#heartbeat.stop();
+    if (!isGroup(this.unit)) await this.#discard(this.#stagePath);
     try {
       await this.#place.sync.folder(this.#place.root);
     } catch (cause) {
@@ -88,52 +120,39 @@ export class FileStage implements Stage {
     }
   }
 
-  async scratch(): Promise<Scratch> {
-    return await FileScratch.create(this.#place.files, join(this.#place.root, tokenName("scratch")));
-  }
-
-  async abandon(): Promise<void> {
-    if (this.#state !== "open") return;
-    this.#state = "abandoned";
-    this.#heartbeat.stop();
-    await Promise.allSettled([...this.#writing, ...this.#syncing]);
-    await this.#discard(this.#stagePath);
-    await this.#discard(this.#claimPath);
-  }
-
   async #publishGroup(path: string, body: ByteSource): Promise<void> {
     const { files, sync } = this.#place;
     await this.#settleSyncs();
     const deepestFirst = [...this.#folders.keys()].sort((a, b) => b.split("/").length - a.split("/").length);
     for (const folder of deepestFirst) await sync.folder(join(this.#stagePath, folder));
-    await this.write(path, body); // the manifest, when all it lists is durable
+    await this.#write(path, body); // the manifest, when all it lists is durable
     await this.#settleSyncs();
-    await this.#orLost(() => sync.folder(this.#stagePath));
+    await sync.folder(this.#stagePath);
+    this.#assertOpen();
     // Onto a folder that is not empty this fails; final names are never reserved, so there is no empty one.
-    await this.#orLost(() => files.rename(this.#stagePath, pathOfUnit(this.#place, this.unit)));
+    await files.rename(this.#stagePath, pathOfUnit(this.#place, this.unit));
   }
 
   async #publishBlob(body: ByteSource): Promise<void> {
-    const { files, sync } = this.#place;
-    await this.#track((async () => {
-      const { file } = await writeFile(files, this.#stagePath, body, () => this.#state === "open");
-      await this.#syncAndClose(file, this.#stagePath);
-    })());
+    const { files } = this.#place;
+    const blobPath = join(this.#stagePath, BLOB_NAME);
+    const { file } = await writeFile(files, blobPath, body, () => this.#state === "open");
+    await this.#syncAndClose(file, blobPath);
+    this.#assertOpen();
     const finalPath = pathOfUnit(this.#place, this.unit);
     try {
-      await this.#orLost(() => files.link(this.#stagePath, finalPath)); // a rename would overwrite
+      await files.link(blobPath, finalPath); // a rename would overwrite
     } catch (error) {
       if (!NO_LINKS.has(errnoOf(error))) throw error;
       if (await files.stat(finalPath) !== undefined) {
         throw existsError(this.#name, finalPath, `"${finalPath}" is there already`);
       }
-      await this.#orLost(() => files.rename(this.#stagePath, finalPath));
-      return;
+      await files.rename(blobPath, finalPath);
     }
-    await this.#discard(this.#stagePath);
   }
 
   async #write(path: string, body: ByteSource): Promise<{ sizeBytes: number }> {
+    this.#assertOpen();
     if (this.#failure !== undefined) throw this.#failure;
     const fullPath = join(this.#stagePath, path);
     const { file, sizeBytes } = await this.#orLost(async () => {
@@ -185,23 +204,33 @@ export class FileStage implements Stage {
     }
   }
 
+  #assertOpen(): void {
+    if (this.#state === "open") return;
+    throw storageError("write", this.#stagePath, new Error(`the stage was ${this.#state}`));
+  }
+
   /** Names the two failures that are no fault of the storage: swept away by others, and outrun by another writer. */
   async #orLost<T>(operation: () => Promise<T>): Promise<T> {
     try {
       return await operation();
     } catch (cause) {
       const errno = errnoOf(cause);
-      if (errno === "ENOENT" && await this.#place.files.stat(this.#stagePath) === undefined) {
+      if (errno === "ENOENT" && await this.#isThere(this.#stagePath) === false) {
         const message =
           `Cannot save "${this.#name}": its stage was swept away, because this program gave no sign of life for too long`;
         throw new SnapshotError("STAGE_LOST", message, { unit: this.unit }, { cause });
       }
       const finalPath = pathOfUnit(this.#place, this.unit);
-      if (TAKEN.has(errno) && await this.#place.files.stat(finalPath) !== undefined) {
+      if (TAKEN.has(errno) && await this.#isThere(finalPath)) {
         throw existsError(this.#name, finalPath, `"${finalPath}" is there already`, cause);
       }
       throw cause;
     }
+  }
+
+  /** Whether there is something at a path; `undefined` where even that cannot be told. */
+  #isThere(path: string): Promise<boolean | undefined> {
+    return this.#place.files.stat(path).then((stat) => stat !== undefined, () => undefined);
   }
 
   async #discard(path: string): Promise<void> {

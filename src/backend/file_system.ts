@@ -20,7 +20,7 @@ export interface OpenFile {
   read(target: Uint8Array, position: number): Promise<number>;
   /** Writes all of `bytes` at `position`. */
   write(bytes: Uint8Array, position: number): Promise<void>;
-  /** Size in bytes. */
+  /** Size in bytes; fails for what is no ordinary file. */
   sizeBytes(): Promise<number>;
   /** Makes the content durable (fsync). Must not be retried after it failed. */
   sync(): Promise<void>;

@@ -1,7 +1,8 @@
 // The hidden names a file backend uses beside the units. A dot-name is never a unit, so whatever dies half-way is unseen.
 //
 //   .X.state.claim            the name X.state is being written; its modification time is the writer's heartbeat
-//   .X.state.<token>.stage    what will become the unit X.state/ (a folder), likewise .X.state.tar.gz.<token>.stage (a file)
+//   .X.state.<token>.stage    a folder, which will become the unit X.state/
+//   .X.state.tar.gz.<token>.stage   a folder that holds what will become the unit X.state.tar.gz
 //   .<token>.scratch          private room; its modification time is the heartbeat
 //   .<token>.work             a real folder for libraries that insist on one; likewise
 //   .<token>.trash            removed, perhaps not wholly deleted yet

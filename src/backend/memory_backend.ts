@@ -58,7 +58,10 @@ class MemoryBackend implements Backend {
     const notes = new Map<string, Uint8Array>();
     this.notes = {
       get: (name) => Promise.resolve(notes.get(name)?.slice()),
-      put: (name, note) => Promise.resolve(void notes.set(name, note.slice())),
+      put: async (name, note) => {
+        assertSnapshotName(name);
+        notes.set(name, note.slice());
+      },
       remove: (name) => Promise.resolve(void notes.delete(name)),
       async *list() {
         yield* [...notes.keys()].sort();
@@ -86,10 +89,12 @@ class MemoryBackend implements Backend {
     return Promise.resolve(bytes === undefined ? undefined : new MemoryBlob(bytes));
   }
 
-  async stage(unit: Unit): Promise<Stage> {
+  async stage(unit: Unit, options: { besideOthers?: boolean } = {}): Promise<Stage> {
     const name = nameOf(unit);
-    const taken = [...this.#units.keys(), ...[...this.#stages].map((stage) => stage.unit)];
-    if (taken.some((other) => nameOf(other) === name)) throw this.#existsError(name);
+    const isTaken = options.besideOthers
+      ? this.#units.has(unit)
+      : [...this.#units.keys()].some((other) => nameOf(other) === name);
+    if (isTaken || [...this.#stages].some((stage) => nameOf(stage.unit) === name)) throw this.#existsError(name);
     const stage = new MemoryStage(unit, (blobs) => {
       if (!this.#stages.delete(stage)) {
         throw new SnapshotError("STAGE_LOST", `Cannot save "${name}": its stage was swept away`, { unit });

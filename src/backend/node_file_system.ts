@@ -6,7 +6,8 @@ import process from "node:process";
 import { errnoOf, storageError } from "../words/errors.ts";
 import type { FileStat, FileSystem, OpenFile } from "./file_system.ts";
 
-const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0);
+// Without O_NONBLOCK, opening a pipe that somebody put among the files would wait for its writer.
+const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 const IS_WINDOWS = process.platform === "win32";
 
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
@@ -44,7 +45,11 @@ class NodeFile implements OpenFile {
   }
 
   sizeBytes(): Promise<number> {
-    return attempt("stat", this.#path, async () => (await this.#handle.stat()).size);
+    return attempt("stat", this.#path, async () => {
+      const stat = await this.#handle.stat();
+      if (!stat.isFile()) throw Object.assign(new Error("it is no file"), { code: "EISDIR" });
+      return stat.size;
+    });
   }
 
   sync(): Promise<void> {

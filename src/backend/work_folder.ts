@@ -14,7 +14,12 @@ export function workFolderOf(writerOrReader: object): WorkFolder {
   const offered = (writerOrReader as { [key: symbol]: (() => WorkFolder) | undefined })[WORK_FOLDER];
   if (offered !== undefined) return offered();
   const path = mkdtempSync(join(tmpdir(), "snapkeep-"));
-  return { path, remove: () => removeTree(nodeFileSystem, path).catch(() => {}) };
+  return {
+    path,
+    remove: async () => {
+      await removeTree(nodeFileSystem, path).catch(() => {}); // the system clears its temporary files some day
+    },
+  };
 }
 
 /** All files below a folder; a link or device among them is a TypeError. */

@@ -1,16 +1,23 @@
 // The directory layout: `<state>/<path>` as blobs of a group, and `manifest.json` as its commit blob.
+import { Digester } from "../rules/digest.ts";
 import { MAX_MANIFEST_BYTES, parseManifest } from "../rules/manifest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
-import type { Backend, BlobReader } from "../words/backend.ts";
+import type { Backend, BlobInfo, BlobReader } from "../words/backend.ts";
+import { mapBounded } from "../words/bounded.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { Layout, UnitReader, WrittenEntry } from "../words/snapshot.ts";
-import { MANIFEST_PATH, type Unit } from "../words/unit.ts";
+import type { Layout, ScannedFile, UnitReader, WrittenEntry } from "../words/snapshot.ts";
+import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 
-async function* released(reader: BlobReader): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+// The manifest is read apart; the table is what an untarred archive brings along.
+const OWN_FILES = new Set([MANIFEST_PATH, TABLE_PATH]);
+const SCANNED_AT_ONCE = 64;
+
+async function* released(reader: BlobReader, onClose: () => void): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   try {
     yield* reader.stream();
   } finally {
     await reader.close();
+    onClose();
   }
 }
 
@@ -26,7 +33,7 @@ export const directoryLayout: Layout = {
       await stage.write(entry.path, entry.chunks());
       written.push(entry.finish());
     }
-    const { manifest, bytes } = seal(written);
+    const { manifest, bytes } = seal.seal(written);
     await stage.publish(MANIFEST_PATH, [bytes]);
     return manifest;
   },
@@ -35,26 +42,43 @@ export const directoryLayout: Layout = {
     const uri = backend.uri + unit;
     const blob = await backend.open(unit, MANIFEST_PATH);
     if (blob === undefined) throw await absence(backend, unit);
-    const open = new Set<BlobReader>();
-    let manifest;
+    let bytes;
     try {
-      manifest = parseManifest(await blob.read(0, MAX_MANIFEST_BYTES + 1), uri);
+      bytes = await blob.read(0, MAX_MANIFEST_BYTES + 1);
     } finally {
       await blob.close();
     }
+    const open = new Set<BlobReader>();
     return {
-      manifest,
+      sealed: { manifest: parseManifest(bytes, uri), bytes },
+      prefersOrder: false,
       async stream(entryPath) {
         const reader = await backend.open(unit, entryPath);
         if (reader === undefined) return undefined;
         open.add(reader);
-        return released(reader);
+        return released(reader, () => open.delete(reader));
       },
       async close() {
         for (const reader of open) await reader.close();
         open.clear();
       },
     };
+  },
+
+  async *scan(backend, unit, { digest, signal }) {
+    const scan = async ({ path, sizeBytes, isRegular }: BlobInfo): Promise<ScannedFile> => {
+      signal?.throwIfAborted();
+      const reader = digest && isRegular ? await backend.open(unit, path) : undefined;
+      if (reader === undefined) return { path, sizeBytes, isRegular };
+      const digester = new Digester();
+      for await (const chunk of released(reader, () => {})) digester.update(chunk);
+      return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
+    };
+    const blobs: BlobInfo[] = [];
+    for await (const blob of backend.blobs(unit)) if (!OWN_FILES.has(blob.path)) blobs.push(blob);
+    for (let start = 0; start < blobs.length; start += SCANNED_AT_ONCE) {
+      yield* await mapBounded(blobs.slice(start, start + SCANNED_AT_ONCE), scan);
+    }
   },
 };
 

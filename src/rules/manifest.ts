@@ -19,6 +19,13 @@ export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
 
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/) as unknown as z.ZodType<Digest>;
+const labelsSchema = z.looseObject({
+  tags: z.array(z.string()).optional(),
+  metrics: z.record(z.string(), z.number().nullable()).optional(),
+  step: z.number().optional(),
+  remark: z.string().optional(),
+  pinned: z.boolean().optional(),
+});
 const schema = z.looseObject({
   format: z.literal(FORMAT_NAME),
   formatVersion: z.number().int().nonnegative(),
@@ -32,13 +39,7 @@ const schema = z.looseObject({
     entries: z.array(z.looseObject({ path: z.string(), sizeBytes: size, digest })),
   })),
   totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
-  labels: z.looseObject({
-    tags: z.array(z.string()).optional(),
-    metrics: z.record(z.string(), z.number().nullable()).optional(),
-    step: z.number().optional(),
-    remark: z.string().optional(),
-    pinned: z.boolean().optional(),
-  }),
+  labels: labelsSchema,
   digest,
 });
 
@@ -57,13 +58,31 @@ export interface ManifestFacts {
 }
 
 /**
+ * Throws unless labels can be written and read back: a manifest with others would make its snapshot unreadable.
+ *
+ * @param labels Labels as given by a caller.
+ * @throws {TypeError} If they have another shape; metrics that are no finite numbers are fine, and become `null`.
+ */
+export function assertLabels(labels: Labels): void {
+  let parsed;
+  try {
+    parsed = labelsSchema.safeParse(JSON.parse(JSON.stringify(labels), refuseProto));
+  } catch (cause) {
+    throw new TypeError(`Cannot use the labels: ${reasonOf(cause)}`, { cause });
+  }
+  if (!parsed.success) throw new TypeError(`Cannot use the labels: ${z.prettifyError(parsed.error)}`);
+}
+
+/**
  * Makes the manifest of what was written.
  *
  * @param facts What it says beside the entries.
  * @param written All entries, in the order they were written; each belongs to one of the states.
  * @returns The manifest and its bytes.
+ * @throws {TypeError} As {@link assertLabels}.
  */
 export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntry[]): SealedManifest {
+  assertLabels(facts.labels);
   const states = new Map(
     facts.states.map(({ name, version }) => [name, { name, version, entries: [] as Omit<WrittenEntry, "state">[] }]),
   );

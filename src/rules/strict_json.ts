@@ -2,6 +2,11 @@
 
 const MAX_DEPTH = 2000;
 
+// JSON unwraps these, and writes null for a NaN within.
+const BOXES = [Number, String, Boolean];
+// JSON writes these as empty objects.
+const EMPTIED = [ArrayBuffer, Map, Set, WeakMap, WeakSet, RegExp, Promise, Error];
+
 /**
  * Stringifies a value that JSON carries unchanged.
  *
@@ -13,7 +18,9 @@ const MAX_DEPTH = 2000;
  */
 export function stringifyStrictly(value: unknown): string {
   assertJson(value, [], 0);
-  return JSON.stringify(value);
+  // Despite its type: a toJSON may say nothing at all, and nothing is no JSON text.
+  const text = JSON.stringify(value) as string | undefined;
+  return text ?? refuse("a toJSON that says nothing", []);
 }
 
 function assertJson(value: unknown, place: (string | number)[], depth: number): void {
@@ -28,7 +35,10 @@ function assertJson(value: unknown, place: (string | number)[], depth: number): 
     default:
       return refuse(typeof value === "undefined" ? "undefined" : `a ${typeof value}`, place);
   }
-  if (value === null || typeof (value as { toJSON?: unknown }).toJSON === "function") return;
+  if (value === null) return;
+  // Before toJSON: Node's Buffer has one, and would come back as an object.
+  if (ArrayBuffer.isView(value) || BOXES.some((box) => value instanceof box)) return refuse(nameOf(value), place);
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return;
   if (depth === MAX_DEPTH) return refuse("a value nested too deeply, or holding itself", place.slice(0, 8));
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
@@ -38,14 +48,7 @@ function assertJson(value: unknown, place: (string | number)[], depth: number): 
     place.length = depth;
     return;
   }
-  const prototype = Object.getPrototypeOf(value);
-  if (
-    ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof Map || value instanceof Set ||
-    value instanceof WeakMap ||
-    value instanceof WeakSet || value instanceof RegExp || value instanceof Promise || value instanceof Error
-  ) {
-    return refuse(`a ${prototype?.constructor?.name ?? "special object"}`, place);
-  }
+  if (EMPTIED.some((emptied) => value instanceof emptied)) return refuse(nameOf(value), place);
   for (const key of Object.keys(value)) {
     const member = (value as Record<string, unknown>)[key];
     if (member === undefined) continue;
@@ -53,6 +56,10 @@ function assertJson(value: unknown, place: (string | number)[], depth: number): 
     assertJson(member, place, depth + 1);
   }
   place.length = depth;
+}
+
+function nameOf(value: object): string {
+  return `a ${Object.getPrototypeOf(value)?.constructor?.name ?? "special object"}`;
 }
 
 function refuse(what: string, place: readonly (string | number)[]): never {

@@ -1,25 +1,35 @@
 // Which layout arranges which unit: the one list of layouts there are.
+import { type ArchiveLayout, archiveLayout, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { directoryLayout } from "../layout/directory_layout.ts";
+import type { Compression } from "../rules/compression.ts";
 import type { Layout, LayoutKind } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
 
-const LAYOUTS: readonly Layout[] = [directoryLayout];
+const COMPRESSIONS: readonly Compression[] = ["gzip", "zstd", "none"];
 
 /** The layout of a unit. */
 export function layoutOfUnit(unit: Unit): Layout {
   const suffix = splitUnit(unit)?.suffix;
-  const layout = LAYOUTS.find((candidate) => candidate.suffix === suffix);
+  const layout = [directoryLayout, ...COMPRESSIONS.map((compression) => archiveLayout(compression))].find((candidate) =>
+    candidate.suffix === suffix
+  );
   if (layout === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);
   return layout;
 }
 
-/** The layout that users call `kind`. */
-export function layoutOfKind(kind: LayoutKind): Layout {
-  const layout = LAYOUTS.find((candidate) => candidate.kind === kind);
-  if (layout === undefined) {
-    throw new TypeError(
-      `Cannot use the layout "${kind}": it is none of ${LAYOUTS.map(({ kind }) => `"${kind}"`).join(", ")}`,
-    );
-  }
-  return layout;
+/** The archive layout of a compression. */
+export function archiveLayoutOf(compression: Compression, options: ArchiveOptions = {}): ArchiveLayout {
+  if (COMPRESSIONS.includes(compression)) return archiveLayout(compression, options);
+  throw new TypeError(`Cannot use the compression "${compression}": it is none of ${list(COMPRESSIONS)}`);
+}
+
+/** The layout that users call `kind`, to write with. */
+export function layoutOfKind(kind: LayoutKind, compression: Compression, options: ArchiveOptions = {}): Layout {
+  if (kind === "directory") return directoryLayout;
+  if (kind === "archive") return archiveLayoutOf(compression, options);
+  throw new TypeError(`Cannot use the layout "${kind}": it is none of ${list(["directory", "archive"])}`);
+}
+
+function list(words: readonly string[]): string {
+  return words.map((word) => `"${word}"`).join(", ");
 }

@@ -1,9 +1,12 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
 import { fileBackend, pathOfUri, splitPath } from "../backend/file_backend.ts";
+import type { Compression } from "../rules/compression.ts";
 import type { Backend } from "../words/backend.ts";
+import { toReadableStream } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import type { LayoutKind, Manifest } from "../words/snapshot.ts";
 import { MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
+import { type ExportOptions, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import { type VerifyOptions, type VerifyReport, verifyUnit } from "./verification.ts";
@@ -132,6 +135,50 @@ export class SnapshotLocator {
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
     const report = await verifyUnit(this.backend, layoutOfUnit(this.#unit), this.#unit, options);
     return { ...report, uri: String(this) };
+  }
+
+  /**
+   * The snapshot as one archive, to be piped or sent.
+   *
+   * An archive of the wanted compression is passed on as it lies; anything else is verified and encoded on the way.
+   *
+   * @param options Compression; that of the snapshot if it is an archive, else gzip.
+   * @returns The bytes; the stream fails, and what was read can never verify, where the snapshot is damaged.
+   */
+  stream(options: { readonly compression?: Compression } = {}): ReadableStream<Uint8Array> {
+    return toReadableStream(streamSnapshot(this, this.#unit, options.compression));
+  }
+
+  /**
+   * Copies the snapshot to another place: a directory becomes one archive file, an archive a directory, as the target says.
+   *
+   * Everything is verified on the way. What it becomes is visible whole or not at all, and nothing is overwritten.
+   *
+   * @param target Path or `file:` URL. Ending with `.tar.gz`, `.tar.zst` or `.tar` it becomes an archive file, ending with `/`
+   *   it goes into that folder under its own name, else it becomes a directory.
+   * @param options Layout and compression, where the target does not say them; they must not contradict it.
+   * @returns Address of the copy.
+   * @throws {SnapshotError} `SNAPSHOT_EXISTS` if there is something, `SNAPSHOT_CORRUPT` and other damage of the source.
+   * @throws {TypeError} If target and options contradict each other.
+   * @example One file out of a directory
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const file = await snapshot.exportTo("backups/before-the-update.tar.gz");
+   * console.log(`${file}: ${(await file.stat()).storedBytes} bytes`);
+   * ```
+   */
+  async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
+    const { backend, unit, layout } = targetOf(target, this.name, options);
+    const reader = await this.open();
+    try {
+      const stage = await backend.stage(unit, { besideOthers: true });
+      await writeCopy(reader, layout, stage);
+    } finally {
+      await reader.close();
+    }
+    return new SnapshotLocator(backend, [unit]);
   }
 
   /**

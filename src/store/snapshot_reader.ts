@@ -45,14 +45,19 @@ export class SnapshotReader {
    * @param workFolder Gives states that need one a real folder.
    */
   constructor(uri: string, unit: UnitReader, isGone: () => Promise<boolean>, workFolder?: () => WorkFolder) {
-    this.manifest = unit.manifest;
+    this.manifest = unit.sealed.manifest;
     this.#uri = uri;
     this.#unit = unit;
     this.#isGone = isGone;
     this.#workFolder = workFolder;
-    for (const state of unit.manifest.states) {
+    for (const state of unit.sealed.manifest.states) {
       for (const entry of state.entries) this.#entries.set(`${state.name}/${entry.path}`, entry);
     }
+  }
+
+  /** The manifest's very bytes, for copies that must have the same. */
+  get manifestBytes(): Uint8Array {
+    return this.#unit.sealed.bytes;
   }
 
   /** All entries, with paths `<state>/<path>`, in the order they were written. */
@@ -154,7 +159,7 @@ export class SnapshotReader {
       }
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
-    }, VERIFIED_AT_ONCE);
+    }, this.#unit.prefersOrder ? 1 : VERIFIED_AT_ONCE);
   }
 
   /** Gives everything back; may be called twice. */

@@ -1,18 +1,21 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
 import { type Durability, fileBackend } from "../backend/file_backend.ts";
+import type { Compression } from "../rules/compression.ts";
 import { sealManifest } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import type { Labels, Layout, LayoutKind, Manifest } from "../words/snapshot.ts";
+import { toReadableStream } from "../words/bytes.ts";
+import type { Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
 import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
 import { Capture, type Registration, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
-import { layoutOfKind } from "./layouts.ts";
+import { openStream, writeCopy } from "./copying.ts";
+import { archiveLayoutOf, layoutOfKind } from "./layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "./locator.ts";
 import type { SnapshotReader } from "./snapshot_reader.ts";
 import { listSnapshots } from "./listing.ts";
@@ -29,6 +32,8 @@ export interface StateStoreOptions {
   readonly stateNameFormat?: string;
   /** How snapshots are arranged unless a save says otherwise. Default `directory`. */
   readonly layout?: LayoutKind;
+  /** How archives are compressed unless a save says otherwise: `gzip` (the default) or `zstd`. */
+  readonly compression?: Compression;
   /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
   readonly durability?: Durability;
   /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
@@ -45,12 +50,39 @@ export interface RegisterOptions {
 export interface SaveOptions {
   /** How it is arranged; the store's own unless given. */
   readonly layout?: LayoutKind;
+  /** How an archive is compressed; as the store says unless given. */
+  readonly compression?: Compression;
   /** What to say about it. */
   readonly labels?: Labels;
   /** Gives the save up; nothing becomes visible, and its reason is thrown. */
   readonly signal?: AbortSignal;
   /** Told after every piece of data. */
   readonly onProgress?: (progress: SaveProgress) => void;
+}
+
+/** How a snapshot is streamed. */
+export type StreamOptions = Omit<SaveOptions, "layout">;
+
+/** A snapshot going out as one archive. */
+export interface StateStream {
+  /** Name of the snapshot. */
+  readonly name: string;
+  /** Name with the suffix of the archive. */
+  readonly fileName: string;
+  /** Media type, such as `application/gzip`. */
+  readonly mediaType: string;
+  /** The archive. */
+  readonly body: ReadableStream<Uint8Array>;
+}
+
+/** How a snapshot is imported. */
+export interface ImportOptions {
+  /** How it is arranged here; the store's own unless given. */
+  readonly layout?: LayoutKind;
+  /** How an archive is compressed here; as the store says unless given. */
+  readonly compression?: Compression;
+  /** Gives up. */
+  readonly signal?: AbortSignal;
 }
 
 /** How a snapshot is loaded. */
@@ -63,8 +95,10 @@ export interface LoadOptions {
 
 /** What a load did. */
 export interface LoadReport {
-  /** The snapshot that was loaded. */
-  readonly snapshot: SnapshotLocator;
+  /** Address of the snapshot that was loaded; absent where it came as a stream. */
+  readonly snapshot?: SnapshotLocator;
+  /** Its name, as it was saved. */
+  readonly name: string;
   /** States that were loaded, in order. */
   readonly loaded: readonly string[];
   /** Registered states that the snapshot lacks; they are as they were. */
@@ -72,6 +106,8 @@ export interface LoadReport {
   /** States in the snapshot that nobody registered. */
   readonly ignored: readonly string[];
 }
+
+const microseconds = (timeMs: number): bigint => BigInt(Math.floor(timeMs * 1000));
 
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
@@ -103,7 +139,8 @@ export class StateStore {
   /** Where the snapshots lie. */
   readonly backend: Backend;
   readonly #format: SnapshotNameFormat;
-  readonly #layout: Layout;
+  readonly #layout: LayoutKind;
+  readonly #compression: Compression;
   readonly #now: () => number;
   readonly #states = new Map<string, Registration>();
   readonly #memory = new CaptureMemory();
@@ -130,7 +167,9 @@ export class StateStore {
     } else if (durability === undefined) this.backend = where;
     else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
-    this.#layout = layoutOfKind(options.layout ?? "directory");
+    this.#layout = options.layout ?? "directory";
+    this.#compression = options.compression ?? "gzip";
+    this.#layoutFor(options); // refuses unknown words before anything is saved
     this.#now = options.now ?? Date.now;
   }
 
@@ -197,7 +236,7 @@ export class StateStore {
    *   `ENTRY_SIZE_MISMATCH`, `STORAGE_FULL`, `STORAGE_FAILED`, `STAGE_LOST`, `COMMIT_UNCERTAIN`.
    */
   async saveState(options: SaveOptions = {}): Promise<SnapshotLocator> {
-    const layout = options.layout === undefined ? this.#layout : layoutOfKind(options.layout);
+    const layout = this.#layoutFor(options);
     const isFree = !this.#isSaving;
     this.#isSaving = true;
     // When free, the states are called before anything is awaited: what they hand over belongs to the instant of the call.
@@ -212,25 +251,115 @@ export class StateStore {
   }
 
   /**
+   * Saves all registered states as one archive that goes out as a stream; nothing stays in the store.
+   *
+   * All `saveState` methods are called at once, before this call returns, also while a save is running. If a state fails, or
+   * the stream is cancelled, what was sent can never verify.
+   *
+   * @param options Compression (also `none`, a plain tar), labels, progress, giving up.
+   * @returns The snapshot's name, and the archive with what an HTTP response wants to know of it.
+   * @example Serve the states of a running program
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const store = new StateStore(memoryBackend());
+   * const { body, mediaType, fileName } = store.streamState();
+   * const headers = { "content-type": mediaType, "content-disposition": `attachment; filename="${fileName}"` };
+   * const response = new Response(body, { headers });
+   * await store.loadState(response.body);
+   * ```
+   */
+  streamState(options: StreamOptions = {}): StateStream {
+    const layout = archiveLayoutOf(options.compression ?? this.#compression);
+    options.signal?.throwIfAborted();
+    const nowMs = this.#now();
+    const name = this.#format.next(microseconds(nowMs), this.#latestName);
+    const states = [...this.#states.values()];
+    const capture = new Capture(states, new CaptureMemory(), {
+      ...options,
+      workFolder: this.backend.workFolder?.bind(this.backend),
+    });
+    const encoder = layout.encoder(this.#sealFor(name, nowMs, states, options), () => this.backend.scratch());
+    const encode = async function* () {
+      let isWhole = false;
+      try {
+        yield* encoder.encode(capture.entries());
+        isWhole = true;
+      } catch (error) {
+        throw capture.fail(error);
+      } finally {
+        if (!isWhole) capture.fail(new DOMException("The stream was cancelled", "AbortError"));
+        capture.close();
+      }
+    };
+    return { name, fileName: name + layout.suffix, mediaType: layout.mediaType, body: toReadableStream(encode()) };
+  }
+
+  /**
+   * Copies a snapshot into the store, under the name it was saved with: an archive, a directory, or a stream of an archive.
+   *
+   * Everything is verified first. Archives that other tools made of a snapshot's folder are fine.
+   *
+   * @param from Path, `file:` URL, locator or stream.
+   * @param options Layout and compression it is to have here; the store's own unless given.
+   * @returns Its address in this store.
+   * @throws {SnapshotError} `SNAPSHOT_EXISTS` if the name is taken, `ARCHIVE_REJECTED`, `MANIFEST_MISSING` and other damage;
+   *   nothing became visible.
+   */
+  async importSnapshot(
+    from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
+    options: ImportOptions = {},
+  ): Promise<SnapshotLocator> {
+    const layout = this.#layoutFor(options);
+    const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
+    const reader = source === undefined
+      ? await openStream(this.backend, from as ReadableStream<Uint8Array>)
+      : await source.open();
+    try {
+      await reader.verifyAll(options);
+      const stage = await this.backend.stage(reader.manifest.name + layout.suffix);
+      await writeCopy(reader, layout, stage);
+      return new SnapshotLocator(this.backend, [stage.unit]);
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /**
    * Loads a snapshot into all registered states.
    *
    * Nothing is changed before the whole snapshot was verified and every state was found in it; then each `loadState` is
    * called once, in order of registration.
    *
-   * @param from A locator, or the path or `file:` URL of a snapshot.
+   * @param from A locator, the path or `file:` URL of a snapshot, or a stream of an archive, which is spooled and verified
+   *   first.
    * @param options What may be missing.
    * @returns Which states were loaded, missing and ignored.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `STATE_MISSING`, `SNAPSHOT_CORRUPT` and other damage: no state was touched.
    *   `STATE_LOAD_FAILED`: a `loadState` threw; its details say which states were loaded before.
    */
-  async loadState(from: SnapshotLocator | string | URL, options: LoadOptions = {}): Promise<LoadReport> {
-    const snapshot = isLocator(from) ? from : locate(from);
-    const reader = await snapshot.open();
+  async loadState(
+    from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
+    options: LoadOptions = {},
+  ): Promise<LoadReport> {
+    if (!(from instanceof ReadableStream)) {
+      const snapshot = isLocator(from) ? from : locate(from);
+      return await this.#load(snapshot, String(snapshot), await snapshot.open(), options);
+    }
+    const reader = await openStream(this.backend, from);
+    return await this.#load(undefined, reader.manifest.name, reader, options);
+  }
+
+  async #load(
+    snapshot: SnapshotLocator | undefined,
+    uri: string,
+    reader: SnapshotReader,
+    options: LoadOptions,
+  ): Promise<LoadReport> {
     try {
       const names = this.stateNames;
       const missing = names.filter((name) => reader.state(name) === undefined);
       if (missing.length > 0 && !options.allowMissing) {
-        const uri = String(snapshot);
         const list = missing.map((name) => `"${name}"`).join(", ");
         throw new SnapshotError("STATE_MISSING", `Cannot load "${uri}": it lacks the registered state ${list}`, {
           uri,
@@ -238,7 +367,7 @@ export class StateStore {
         });
       }
       await reader.verifyAll(options);
-      const loaded = await this.#loadAll(snapshot, reader, names.filter((name) => !missing.includes(name)));
+      const loaded = await this.#loadAll(uri, reader, names.filter((name) => !missing.includes(name)));
       this.#parent = reader.manifest.name;
       const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !this.#states.has(name));
       if (ignored.length > 0) {
@@ -247,7 +376,7 @@ export class StateStore {
           ignored,
         });
       }
-      return { snapshot, loaded, missing, ignored };
+      return { ...snapshot === undefined ? {} : { snapshot }, name: reader.manifest.name, loaded, missing, ignored };
     } finally {
       await reader.close();
     }
@@ -327,17 +456,10 @@ export class StateStore {
       await this.#sweepOnce();
       const claimed = await this.#claim(layout, nowMs);
       stage = claimed.stage;
-      const facts = {
-        name: claimed.name,
-        savedAt: new Date(nowMs),
-        states,
-        parent: this.#parent,
-        labels: options.labels ?? {},
-      };
-      const manifest: Manifest = await layout.write(
+      const manifest = await layout.write(
         stage,
         capture.entries(),
-        (written) => sealManifest(facts, written),
+        this.#sealFor(claimed.name, nowMs, states, options),
       );
       const locator = new SnapshotLocator(this.backend, [stage.unit]);
       this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
@@ -354,9 +476,24 @@ export class StateStore {
     }
   }
 
+  #layoutFor(options: { readonly layout?: LayoutKind; readonly compression?: Compression }): Layout {
+    const compression = options.compression ?? this.#compression;
+    if (compression === "none") {
+      throw new TypeError(
+        'Cannot keep archives without compression in a store; export them, or use the layout "directory"',
+      );
+    }
+    return layoutOfKind(options.layout ?? this.#layout, compression);
+  }
+
+  #sealFor(name: string, nowMs: number, states: readonly Registration[], options: SaveOptions): Seal {
+    const facts = { name, savedAt: new Date(nowMs), states, parent: this.#parent, labels: options.labels ?? {} };
+    return { savedAt: facts.savedAt, seal: (written) => sealManifest(facts, written) };
+  }
+
   /** Claims the earliest name that is free, not before now, and later than all names there. */
   async #claim(layout: Layout, nowMs: number): Promise<{ stage: Stage; name: string }> {
-    const nowUs = BigInt(Math.floor(nowMs * 1000));
+    const nowUs = microseconds(nowMs);
     await this.#learnLatestName();
     this.#warnOfClock(nowUs);
     while (true) {
@@ -403,7 +540,7 @@ export class StateStore {
     }
   }
 
-  async #loadAll(snapshot: SnapshotLocator, reader: SnapshotReader, names: readonly string[]): Promise<string[]> {
+  async #loadAll(uri: string, reader: SnapshotReader, names: readonly string[]): Promise<string[]> {
     const loaded: string[] = [];
     for (const name of names) {
       const from = reader.state(name);
@@ -411,7 +548,6 @@ export class StateStore {
       try {
         await this.#states.get(name)?.state.loadState(from);
       } catch (cause) {
-        const uri = String(snapshot);
         const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
         throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
       }

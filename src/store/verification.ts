@@ -1,10 +1,9 @@
 // Verification: re-read everything, report, repair nothing. The steps are named, so that a report says what was looked at.
-import { mapBounded } from "../words/bounded.ts";
-import type { Backend, BlobInfo } from "../words/backend.ts";
+import type { Backend } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
-import type { Layout, UnitReader } from "../words/snapshot.ts";
-import { isGroup, MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
+import type { Layout, ScannedFile, UnitReader } from "../words/snapshot.ts";
+import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
 /** What verification looks at, in this order. */
@@ -74,24 +73,39 @@ export async function verifyUnit(
     return report();
   }
   const reader = new SnapshotReader(uri, opened, () => Promise.resolve(false));
-  try {
-    const isListed = isGroup(unit) ? await compareInventory(backend, unit, reader, findings) : () => true;
-    if (options.mode === "quick") return report();
-    await mapBounded(reader.entries, async (entry) => {
+  const isFull = options.mode !== "quick";
+  const attempt = async (
+    step: VerifyStep,
+    path: string,
+    expected: string,
+    look: () => Promise<void>,
+  ): Promise<void> => {
+    try {
       options.signal?.throwIfAborted();
-      if (!isListed(entry.path)) return;
-      try {
-        for await (const _chunk of iterate(reader.stream(entry.path))) options.signal?.throwIfAborted();
-        entries++;
-        sizeBytes += entry.sizeBytes;
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        const { expected, actual } = isSnapshotError(error, "SNAPSHOT_CORRUPT")
-          ? error.details
-          : { expected: entry.digest, actual: reasonOf(error) };
-        findings.push({ step: "content", problem: "damaged", path: entry.path, expected, actual });
-      }
-    }, 8);
+      await look();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const told = isSnapshotError(error, "SNAPSHOT_CORRUPT") ? error.details : { expected, actual: reasonOf(error) };
+      findings.push({ step, problem: "damaged", path, expected: told.expected, actual: told.actual });
+    }
+  };
+  try {
+    const files = new Map<string, ScannedFile>();
+    await attempt("inventory", "", "a sound archive", async () => {
+      for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) files.set(file.path, file);
+    });
+    if (findings.length > 0) return report(); // an archive that cannot be read to its end has no inventory
+    findings.push(...compareInventory(reader, files));
+    if (!isFull) return report();
+    entries = reader.entries.length - findings.filter(({ problem }) => problem !== "extra").length;
+    sizeBytes = reader.manifest.totals.sizeBytes;
+    // A group was read blob by blob above; an archive is also read the way a load reads it, by its table.
+    if (isGroup(unit)) return report();
+    for (const { path, digest } of reader.entries) {
+      await attempt("content", path, digest, async () => {
+        for await (const _chunk of iterate(reader.stream(path))) options.signal?.throwIfAborted();
+      });
+    }
     return report();
   } finally {
     await reader.close();
@@ -111,30 +125,23 @@ export function isDamage(error: unknown): boolean {
   return isSnapshotError(error) && DAMAGE.has(error.code);
 }
 
-/** Compares the blobs there are with the manifest; returns which entries are there with the right size. */
-async function compareInventory(
-  backend: Backend,
-  unit: Unit,
-  reader: SnapshotReader,
-  findings: Finding[],
-): Promise<(path: string) => boolean> {
-  const blobs = new Map<string, BlobInfo>();
-  for await (const blob of backend.blobs(unit)) blobs.set(blob.path, blob);
-  const good = new Set<string>();
-  for (const { path, sizeBytes } of reader.entries) {
-    const blob = blobs.get(path);
-    const expected = `${sizeBytes} bytes`;
-    const step = "inventory";
-    if (blob === undefined) findings.push({ step, problem: "missing", path, expected, actual: "nothing" });
-    else if (!blob.isRegular) {
-      findings.push({ step, problem: "wrong-kind", path, expected: "a file", actual: "no ordinary file" });
-    } else if (blob.sizeBytes !== sizeBytes) {
-      findings.push({ step, problem: "damaged", path, expected, actual: `${blob.sizeBytes} bytes` });
-    } else good.add(path);
+/** Compares the files there are with the manifest. */
+function compareInventory(reader: SnapshotReader, files: ReadonlyMap<string, ScannedFile>): Finding[] {
+  const findings: Finding[] = [];
+  for (const { path, sizeBytes, digest } of reader.entries) {
+    const file = files.get(path);
+    const found = (step: VerifyStep, problem: Finding["problem"], expected: string, actual: string) =>
+      findings.push({ step, problem, path, expected, actual });
+    if (file === undefined) found("inventory", "missing", `${sizeBytes} bytes`, "nothing");
+    else if (!file.isRegular) found("inventory", "wrong-kind", "a file", "no ordinary file");
+    else if (file.sizeBytes !== sizeBytes) {
+      found("inventory", "damaged", `${sizeBytes} bytes`, `${file.sizeBytes} bytes`);
+    } else if (file.digest !== undefined && file.digest !== digest) found("content", "damaged", digest, file.digest);
   }
-  for (const path of blobs.keys()) {
-    if (path === MANIFEST_PATH || path === TABLE_PATH || reader.has(path)) continue;
-    findings.push({ step: "inventory", problem: "extra", path, expected: "nothing", actual: "a file" });
+  for (const path of files.keys()) {
+    if (!reader.has(path)) {
+      findings.push({ step: "inventory", problem: "extra", path, expected: "nothing", actual: "a file" });
+    }
   }
-  return (path) => good.has(path);
+  return findings;
 }

@@ -95,8 +95,11 @@ export interface Backend {
   blobs(unit: Unit): AsyncIterable<BlobInfo>;
   /** Opens a blob of a unit (no path for a single-blob unit), or `undefined` where there is none. */
   open(unit: Unit, path?: string): Promise<BlobReader | undefined>;
-  /** Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where it is taken. */
-  stage(unit: Unit): Promise<Stage>;
+  /**
+   * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
+   * where a unit of that name is published: in any layout, or with `besideOthers` in the very same.
+   */
+  stage(unit: Unit, options?: { besideOthers?: boolean }): Promise<Stage>;
   /** Private room that belongs to no stage. */
   scratch(): Promise<Scratch>;
   /** Makes a unit invisible at once and durably, then frees its bytes. Resolves to `false` where it had gone. */

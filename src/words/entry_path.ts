@@ -10,7 +10,8 @@ const MAX_NAME_BYTES = 200; // leaves room for what backends put around a snapsh
 
 // Control, format (bidi, zero-width), surrogates, line and paragraph separators, and what Windows refuses.
 const BAD_CHARACTER = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\\<>:"|?*]/u;
-const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\.|$)/i;
+// Windows looks neither at what follows the first dot nor at spaces before it.
+const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\.|$)/i;
 // The common case decided without the slow checks: plain ASCII words that no rule below can object to.
 const PLAIN_PART = /^[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?$/;
 
@@ -65,8 +66,9 @@ export function faultOfEntryPath(path: string): string | undefined {
  * @returns Its key: NFKC and full case folding.
  */
 export function collisionKey(path: string): string {
-  // Upper before lower folds what lower alone does not: sharp s, final sigma, long s.
-  return path.normalize("NFKC").toUpperCase().toLowerCase().normalize("NFKC");
+  // Upper before lower folds what lower alone does not: sharp s, final sigma, long s. Lower before that folds the capital
+  // sharp s, which is its own upper case.
+  return path.normalize("NFKC").toLowerCase().toUpperCase().toLowerCase().normalize("NFKC");
 }
 
 const RESERVED_KEYS = new Set([MANIFEST_PATH, TABLE_PATH].map(collisionKey));
@@ -133,20 +135,42 @@ export class PathSet {
    * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`, or `ENTRY_EXISTS` where it equals or collides with an earlier one.
    */
   add(path: string): void {
-    const reason = faultOfEntryPath(path);
-    if (reason !== undefined) {
-      throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path "${path}": ${reason}`, { path, reason });
-    }
+    this.#assertSafe(path);
     const key = collisionKey(path);
     this.#refuse(path, this.#files.get(key) ?? this.#folders.get(key));
-    for (let end = path.indexOf("/"); end !== -1; end = path.indexOf("/", end + 1)) {
-      const folder = path.slice(0, end);
-      const known = this.#folders.get(collisionKey(folder));
-      if (known === folder) continue;
-      this.#refuse(path, known ?? this.#files.get(collisionKey(folder)));
-      this.#folders.set(collisionKey(folder), folder);
-    }
+    this.#addFolders(path, path.lastIndexOf("/"));
     this.#files.set(key, path);
+  }
+
+  /**
+   * Adds a folder path; a folder may be added again and again.
+   *
+   * @param path Path of a folder.
+   * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`, or `ENTRY_EXISTS` where it collides with an earlier path.
+   */
+  addFolder(path: string): void {
+    this.#assertSafe(path);
+    this.#addFolders(path, path.length);
+  }
+
+  /** Adds all folders on the way to a path, up to `end`. */
+  #addFolders(path: string, end: number): void {
+    for (let cut = path.indexOf("/"); end > 0; cut = path.indexOf("/", cut + 1)) {
+      const folder = cut === -1 || cut > end ? path.slice(0, end) : path.slice(0, cut);
+      const key = collisionKey(folder);
+      const known = this.#folders.get(key);
+      if (known !== folder) {
+        this.#refuse(path, known ?? this.#files.get(key));
+        this.#folders.set(key, folder);
+      }
+      if (folder.length === end) return;
+    }
+  }
+
+  #assertSafe(path: string): void {
+    const reason = faultOfEntryPath(path);
+    if (reason === undefined) return;
+    throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path "${path}": ${reason}`, { path, reason });
   }
 
   #refuse(path: string, existing: string | undefined): void {

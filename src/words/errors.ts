@@ -1,6 +1,29 @@
 // Everything that can go wrong in the world, as one closed list. A caller's mistake is a TypeError or RangeError
 // instead, thrown before any I/O; so a SnapshotError always speaks of data, storage or a state's own code.
 
+/** Which rule an archive breaks. */
+export type RejectionReason =
+  | "COMPRESSION_DAMAGED"
+  | "COMPRESSION_UNKNOWN"
+  | "TRAILING_DATA"
+  | "TRUNCATED"
+  | "END_MARKER_MISSING"
+  | "HEADER_CHECKSUM"
+  | "HEADER_FORMAT"
+  | "HEADER_NUMBER"
+  | "PADDING_NOT_ZERO"
+  | "TYPE_FORBIDDEN"
+  | "PATH_UNSAFE"
+  | "PATH_COLLISION"
+  | "PAX_INVALID"
+  | "PAX_FORBIDDEN"
+  | "LIMIT_BYTES"
+  | "LIMIT_RATIO"
+  | "LIMIT_ENTRIES"
+  | "LIMIT_HEADER"
+  | "TABLE_INVALID"
+  | "MANIFEST_MISMATCH";
+
 /** What each {@link SnapshotError} code tells beside its message. */
 export interface SnapshotErrorDetails {
   /** A state of this name, or of one that file systems may confuse with it, is registered already. */
@@ -31,6 +54,10 @@ export interface SnapshotErrorDetails {
   FORMAT_UNSUPPORTED: { uri: string; found: string; supported: string };
   /** Registered states that the snapshot does not have; none was touched. */
   STATE_MISSING: { uri: string; states: readonly string[] };
+  /** The archive breaks a rule of the format, or is damaged; `offset` counts bytes of the tar stream, or of the file. */
+  ARCHIVE_REJECTED: { uri: string; reason: RejectionReason; offset: number };
+  /** This runtime cannot read or write this compression. */
+  COMPRESSION_UNAVAILABLE: { compression: string; available: string };
   /** A state's `saveState` failed; nothing became visible. */
   STATE_SAVE_FAILED: { state: string };
   /** A state's `loadState` failed, after those in `loaded` were loaded. */

@@ -1,5 +1,5 @@
 // What a snapshot is, apart from how it lies (layout) and where (backend): the manifest's shape, and the upper seam, Layout.
-import type { Backend, ByteSource, Stage } from "./backend.ts";
+import type { Backend, Stage } from "./backend.ts";
 import type { Unit, UnitSuffix } from "./unit.ts";
 
 /** How a snapshot is arranged: a folder of files, or one compressed tar archive. */
@@ -85,8 +85,13 @@ export interface WrittenEntry extends ManifestEntry {
   readonly state: string;
 }
 
-/** Turns what was written into the manifest; called once, after the last entry. */
-export type Seal = (written: readonly WrittenEntry[]) => SealedManifest;
+/** Turns what was written into the manifest. */
+export interface Seal {
+  /** The snapshot's time, for layouts that stamp their entries. */
+  readonly savedAt: Date;
+  /** The manifest of all entries; called once, after the last. */
+  seal(written: readonly WrittenEntry[]): SealedManifest;
+}
 
 /** A manifest with the very bytes that stand for it. */
 export interface SealedManifest {
@@ -98,12 +103,26 @@ export interface SealedManifest {
 
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
 export interface UnitReader {
-  /** The manifest, parsed and checked against its own digest. */
-  readonly manifest: Manifest;
+  /** The manifest, parsed and checked against its own digest, with its very bytes. */
+  readonly sealed: SealedManifest;
+  /** Whether {@link UnitReader.stream} is quickest when asked for entries in the order they were written. */
+  readonly prefersOrder: boolean;
   /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
   stream(entryPath: string): Promise<AsyncIterable<Uint8Array<ArrayBuffer>> | undefined>;
   /** Gives everything back; never throws, may be called twice. */
   close(): Promise<void>;
+}
+
+/** A file found in a unit. */
+export interface ScannedFile {
+  /** Path within the snapshot. */
+  readonly path: string;
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /** Whether it is an ordinary file. */
+  readonly isRegular: boolean;
+  /** SHA-256 of what it holds, if it was asked for. */
+  readonly digest?: Digest;
 }
 
 /** The upper seam: how a snapshot is arranged within a unit. Layouts know backends only through their contract. */
@@ -120,6 +139,10 @@ export interface Layout {
   write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
   open(backend: Backend, unit: Unit): Promise<UnitReader>;
+  /** All files a unit really holds, whatever its manifest says; reads them to their end where `digest` is asked for. */
+  scan(
+    backend: Backend,
+    unit: Unit,
+    options: { readonly digest: boolean; readonly signal?: AbortSignal },
+  ): AsyncIterable<ScannedFile>;
 }
-
-export type { ByteSource };

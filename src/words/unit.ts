@@ -10,8 +10,8 @@ export const MANIFEST_PATH = "manifest.json";
 /** Path of the eStargz table of contents within an archive. */
 export const TABLE_PATH = "stargz.index.json";
 
-/** What a unit's name has after the snapshot's name, per way of lying in storage. */
-export const UNIT_SUFFIXES = ["/", ".tar.gz", ".tar.zst"] as const;
+/** What a unit's name has after the snapshot's name, per way of lying in storage; `.tar` is for exports only. */
+export const UNIT_SUFFIXES = ["/", ".tar.gz", ".tar.zst", ".tar"] as const;
 
 /** One of {@link UNIT_SUFFIXES}. */
 export type UnitSuffix = typeof UNIT_SUFFIXES[number];

@@ -1,0 +1,401 @@
+// Reading an archive. With its table, one entry costs the members it lies in; without one (a tar that other tools made) the
+// archive is unpacked once into scratch. Either way the set of files must equal the manifest, and nothing is believed.
+import { type Codec, codecOf, CompressionFault, compressionOf } from "../rules/compression.ts";
+import { Digester, digestOf } from "../rules/digest.ts";
+import { parseManifest } from "../rules/manifest.ts";
+import type { BlobReader, Scratch } from "../words/backend.ts";
+import { collect } from "../words/bytes.ts";
+import { SnapshotError } from "../words/errors.ts";
+import type { ScannedFile, SealedManifest, UnitReader } from "../words/snapshot.ts";
+import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
+import { rejected } from "./rejection.ts";
+import {
+  type Chunk,
+  differenceOf,
+  FOOTER_BYTES,
+  type Member,
+  parseFooter,
+  parseTable,
+  type TableEntry,
+  TableFault,
+} from "./table.ts";
+import { decodeTar, type TarFile } from "./tar_decoder.ts";
+import { type ArchiveLimits, DEFAULT_LIMITS } from "./tar_guard.ts";
+
+const TAIL_BYTES = 256 * 1024;
+const SCRATCH_CHUNK_BYTES = 1024 * 1024;
+const CHUNKS_AHEAD = 3;
+const CACHED_MEMBERS = 8;
+const FREE_RATIO_BYTES = 16 * 1024 * 1024;
+// Headers and padding that may follow the last payload of a member.
+const SLACK_BYTES = 1024 * 1024;
+
+/** Files at the root of an archive that are the format's own and no entries. */
+const IGNORED = new Set([TABLE_PATH, ".prefetch.landmark", ".no.prefetch.landmark"]);
+
+/**
+ * Opens an archive, by its table where it has one.
+ *
+ * @param blob The file; closed by the reader's `close`, and where opening fails.
+ * @param uri Address, for errors.
+ * @param newScratch Room to unpack an archive that has no table.
+ * @param limits What must not be exceeded.
+ * @throws {SnapshotError} `ARCHIVE_REJECTED`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`,
+ *   `COMPRESSION_UNAVAILABLE`.
+ */
+export async function openArchive(
+  blob: BlobReader,
+  uri: string,
+  newScratch: () => Promise<Scratch>,
+  limits: ArchiveLimits = DEFAULT_LIMITS,
+): Promise<UnitReader> {
+  try {
+    const codec = await codecOfBlob(blob, uri);
+    return await openIndexed(blob, uri, codec) ?? await openUnindexed(blob, uri, codec, newScratch, limits);
+  } catch (error) {
+    await blob.close();
+    throw asRejection(error, uri);
+  }
+}
+
+/** All files of an archive in sequence, with their digests, read to the very end of the file. */
+export async function* scanArchive(
+  blob: BlobReader,
+  uri: string,
+  signal?: AbortSignal,
+  limits: ArchiveLimits = DEFAULT_LIMITS,
+): AsyncGenerator<ScannedFile, void> {
+  try {
+    for await (const { path, sizeBytes, body } of filesOf(blob, uri, await codecOfBlob(blob, uri), limits)) {
+      const digester = new Digester();
+      for await (const chunk of body) {
+        signal?.throwIfAborted();
+        digester.update(chunk);
+      }
+      if (!IGNORED.has(path) && path !== MANIFEST_PATH) {
+        yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
+      }
+    }
+  } catch (error) {
+    throw asRejection(error, uri);
+  } finally {
+    await blob.close();
+  }
+}
+
+async function codecOfBlob(blob: BlobReader, uri: string): Promise<Codec> {
+  if (blob.sizeBytes === 0) throw rejected(uri, "TRUNCATED", 0, "it is empty");
+  const compression = compressionOf(await blob.read(0, 512));
+  if (compression === undefined) throw rejected(uri, "COMPRESSION_UNKNOWN", 0, "it begins like no archive");
+  return codecOf(compression);
+}
+
+async function* filesOf(
+  blob: BlobReader,
+  uri: string,
+  codec: Codec,
+  limits: ArchiveLimits,
+): AsyncGenerator<TarFile, void> {
+  const expanded = async function* () {
+    let sizeBytes = 0;
+    for await (const chunk of codec.decodeStream(blob.stream())) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * limits.ratio) {
+        throw rejected(uri, "LIMIT_RATIO", sizeBytes, "it expands beyond all reason");
+      }
+      yield chunk;
+    }
+  };
+  yield* decodeTar(expanded(), uri, limits);
+}
+
+function asRejection(error: unknown, uri: string): unknown {
+  if (error instanceof CompressionFault) return rejected(uri, error.reason, error.offset, error.message, error);
+  if (error instanceof TableFault) return rejected(uri, "TABLE_INVALID", 0, error.message, error);
+  return error;
+}
+
+function manifestMissing(uri: string): SnapshotError {
+  return new SnapshotError(
+    "MANIFEST_MISSING",
+    `Cannot open "${uri}": it is an archive without ${MANIFEST_PATH} and no snapshot`,
+    { uri },
+  );
+}
+
+async function openIndexed(blob: BlobReader, uri: string, codec: Codec): Promise<UnitReader | undefined> {
+  if (codec.compression !== "gzip") return undefined;
+  const tailOffset = Math.max(0, blob.sizeBytes - TAIL_BYTES);
+  const tail = await blob.read(tailOffset, TAIL_BYTES);
+  const tableOffset = parseFooter(tail);
+  if (tableOffset === undefined) return undefined;
+  const endOffset = blob.sizeBytes - FOOTER_BYTES;
+  if (tableOffset >= endOffset) throw new TableFault("its footer points nowhere");
+  const source: BlobReader = new TailedBlob(blob, tail, tailOffset);
+  const packed = await source.read(tableOffset, endOffset - tableOffset);
+  const table = await readTable(packed, uri, codec, tableOffset);
+  const reader = new IndexedReader(source, uri, codec, table, tableOffset);
+  await reader.readManifest();
+  return reader;
+}
+
+/** The table's own tar entry, decoded as strictly as any tar. */
+async function readTable(
+  packed: Uint8Array,
+  uri: string,
+  codec: Codec,
+  tableOffset: number,
+): Promise<Map<string, TableEntry>> {
+  const tar = await codec.decode(packed, FREE_RATIO_BYTES + packed.length * DEFAULT_LIMITS.ratio);
+  const entries = new Map<string, TableEntry>();
+  let found = 0;
+  for await (
+    const { path, sizeBytes, body } of decodeTar(
+      (async function* () {
+        yield tar;
+      })(),
+      uri,
+    )
+  ) {
+    const { bytes } = await collect(body, sizeBytes);
+    if (path !== TABLE_PATH || found++ > 0) throw new TableFault(`"${path}" stands where its table should be`);
+    for (const entry of parseTable(new TextDecoder().decode(bytes), tableOffset)) {
+      if (!IGNORED.has(entry.path)) entries.set(entry.path, entry);
+    }
+  }
+  if (found === 0) throw new TableFault("its table is missing");
+  return entries;
+}
+
+/** A blob whose last bytes were read already. */
+class TailedBlob implements BlobReader {
+  readonly #blob: BlobReader;
+  readonly #tail: Uint8Array<ArrayBuffer>;
+  readonly #tailOffset: number;
+
+  constructor(blob: BlobReader, tail: Uint8Array<ArrayBuffer>, tailOffset: number) {
+    this.#blob = blob;
+    this.#tail = tail;
+    this.#tailOffset = tailOffset;
+  }
+
+  get sizeBytes(): number {
+    return this.#blob.sizeBytes;
+  }
+
+  read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (offset < this.#tailOffset) return this.#blob.read(offset, lengthBytes);
+    const start = offset - this.#tailOffset;
+    return Promise.resolve(this.#tail.slice(start, start + lengthBytes));
+  }
+
+  stream(): AsyncIterable<Uint8Array<ArrayBuffer>> {
+    return this.#blob.stream();
+  }
+
+  close(): Promise<void> {
+    return this.#blob.close();
+  }
+}
+
+/** Where a member ends, and how much of it is needed. */
+interface MemberSpan {
+  endOffset: number;
+  neededBytes: number;
+  chunks: number;
+}
+
+class IndexedReader implements UnitReader {
+  readonly prefersOrder = true;
+  readonly #blob: BlobReader;
+  readonly #uri: string;
+  readonly #codec: Codec;
+  readonly #table: ReadonlyMap<string, TableEntry>;
+  readonly #spans = new Map<Readonly<Member>, MemberSpan>();
+  readonly #cache = new Map<Readonly<Member>, Promise<Uint8Array<ArrayBuffer>>>();
+  #sealed: SealedManifest | undefined;
+
+  constructor(
+    blob: BlobReader,
+    uri: string,
+    codec: Codec,
+    table: ReadonlyMap<string, TableEntry>,
+    tableOffset: number,
+  ) {
+    this.#blob = blob;
+    this.#uri = uri;
+    this.#codec = codec;
+    this.#table = table;
+    for (const { chunks } of table.values()) {
+      for (const { member, innerOffset, sizeBytes } of chunks) {
+        const span = this.#spans.get(member) ?? { endOffset: tableOffset, neededBytes: 0, chunks: 0 };
+        span.neededBytes = Math.max(span.neededBytes, innerOffset + sizeBytes);
+        span.chunks++;
+        this.#spans.set(member, span);
+      }
+    }
+    const ordered = [...this.#spans].sort(([a], [b]) => a.offset - b.offset);
+    for (const [index, [, span]] of ordered.entries()) span.endOffset = ordered[index + 1]?.[0].offset ?? tableOffset;
+  }
+
+  get sealed(): SealedManifest {
+    if (this.#sealed === undefined) throw new TypeError("Cannot tell the manifest before it was read");
+    return this.#sealed;
+  }
+
+  /** Reads the manifest, and holds the table against it. */
+  async readManifest(): Promise<void> {
+    const entry = this.#table.get(MANIFEST_PATH);
+    if (entry === undefined) throw manifestMissing(this.#uri);
+    const { bytes } = await collect(this.#chunksOf(entry), entry.sizeBytes);
+    const manifest = parseManifest(bytes, this.#uri);
+    const difference = differenceOf(this.#table, manifest);
+    if (difference !== undefined) {
+      throw rejected(this.#uri, "MANIFEST_MISMATCH", entry.chunks[0]?.member.offset ?? 0, difference);
+    }
+    this.#sealed = { manifest, bytes };
+  }
+
+  stream(entryPath: string): Promise<AsyncIterable<Uint8Array<ArrayBuffer>> | undefined> {
+    const entry = this.#table.get(entryPath);
+    return Promise.resolve(entry === undefined ? undefined : this.#chunksOf(entry));
+  }
+
+  async close(): Promise<void> {
+    this.#cache.clear();
+    await this.#blob.close();
+  }
+
+  /** An entry's pieces, in order, a few being decompressed ahead. */
+  async *#chunksOf(entry: TableEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    const ahead: Promise<Uint8Array<ArrayBuffer>>[] = [];
+    let next = 0;
+    while (next < entry.chunks.length || ahead.length > 0) {
+      while (next < entry.chunks.length && ahead.length < CHUNKS_AHEAD) {
+        const piece = this.#chunk(entry, entry.chunks[next++] as Chunk);
+        piece.catch(() => {}); // told when it is its turn
+        ahead.push(piece);
+      }
+      yield await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>);
+    }
+  }
+
+  async #chunk(entry: TableEntry, chunk: Chunk): Promise<Uint8Array<ArrayBuffer>> {
+    const span = this.#spans.get(chunk.member) as MemberSpan;
+    const isShared = span.chunks > 1;
+    const bytes = await (isShared ? this.#cachedMember(chunk.member, span) : this.#member(chunk.member, span));
+    const piece = bytes.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
+    if (piece.length !== chunk.sizeBytes) {
+      throw rejected(
+        this.#uri,
+        "TABLE_INVALID",
+        chunk.member.offset,
+        `a piece of "${entry.path}" is shorter than its table says`,
+      );
+    }
+    if (entry.chunks.length > 1 && digestOf(piece) !== chunk.digest) {
+      throw rejected(
+        this.#uri,
+        "TABLE_INVALID",
+        chunk.member.offset,
+        `a piece of "${entry.path}" has another digest than its table says`,
+      );
+    }
+    return isShared ? piece.slice() : piece;
+  }
+
+  #cachedMember(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+    let bytes = this.#cache.get(member);
+    if (bytes === undefined) {
+      bytes = this.#member(member, span);
+      if (this.#cache.size >= CACHED_MEMBERS) this.#cache.delete(this.#cache.keys().next().value as Member);
+    } else this.#cache.delete(member);
+    this.#cache.set(member, bytes); // as the latest used
+    return bytes;
+  }
+
+  async #member(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+    const sizeBytes = span.endOffset - member.offset;
+    if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
+    }
+    try {
+      return await this.#codec.decode(await this.#blob.read(member.offset, sizeBytes), span.neededBytes + SLACK_BYTES);
+    } catch (error) {
+      if (!(error instanceof CompressionFault)) throw error;
+      throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
+    }
+  }
+}
+
+/** Unpacks an archive that has no table into scratch, as files behind each other. */
+async function openUnindexed(
+  blob: BlobReader,
+  uri: string,
+  codec: Codec,
+  newScratch: () => Promise<Scratch>,
+  limits: ArchiveLimits,
+): Promise<UnitReader> {
+  const scratch = await newScratch();
+  try {
+    const places = new Map<string, { offset: number; sizeBytes: number }>();
+    for await (const { path, sizeBytes, body } of filesOf(blob, uri, codec, limits)) {
+      if (!IGNORED.has(path)) places.set(path, { offset: scratch.sizeBytes, sizeBytes });
+      await scratch.write(body);
+    }
+    const place = places.get(MANIFEST_PATH);
+    if (place === undefined) throw manifestMissing(uri);
+    const bytes = await scratch.read(place.offset, place.sizeBytes);
+    const manifest = parseManifest(bytes, uri);
+    const difference = differenceOfFiles(
+      places,
+      new Map(
+        manifest.states.flatMap((state) =>
+          state.entries.map((entry) => [`${state.name}/${entry.path}`, entry.sizeBytes])
+        ),
+      ),
+    );
+    if (difference !== undefined) throw rejected(uri, "MANIFEST_MISMATCH", 0, difference);
+    await blob.close();
+    return {
+      sealed: { manifest, bytes },
+      prefersOrder: true,
+      stream: (entryPath) => {
+        const found = places.get(entryPath);
+        return Promise.resolve(found === undefined ? undefined : rangeOf(scratch, found.offset, found.sizeBytes));
+      },
+      close: () => scratch.remove(),
+    };
+  } catch (error) {
+    await scratch.remove();
+    throw error;
+  }
+}
+
+async function* rangeOf(
+  scratch: Scratch,
+  offset: number,
+  sizeBytes: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+  for (let done = 0; done < sizeBytes;) {
+    const chunk = await scratch.read(offset + done, Math.min(SCRATCH_CHUNK_BYTES, sizeBytes - done));
+    if (chunk.length === 0) return; // whoever verifies will miss the bytes
+    done += chunk.length;
+    yield chunk;
+  }
+}
+
+function differenceOfFiles(
+  files: ReadonlyMap<string, { sizeBytes: number }>,
+  entries: ReadonlyMap<string, number>,
+): string | undefined {
+  for (const [path, sizeBytes] of entries) {
+    const file = files.get(path);
+    if (file === undefined) return `"${path}" is in the manifest and not in the archive`;
+    if (file.sizeBytes !== sizeBytes) {
+      return `"${path}" has ${file.sizeBytes} bytes and not ${sizeBytes} as the manifest says`;
+    }
+  }
+  const extra = [...files.keys()].find((path) => path !== MANIFEST_PATH && !entries.has(path));
+  return extra === undefined ? undefined : `"${extra}" is in the archive and not in the manifest`;
+}

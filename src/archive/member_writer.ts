@@ -1,0 +1,118 @@
+// Cutting the tar into members that stand alone, and compressing several at once: bytes go in in order, compressed members
+// come out in order, and never more than a window of them is on the way.
+import type { Codec } from "../rules/compression.ts";
+import type { Member } from "./table.ts";
+
+// Room behind a full chunk for its padding and the headers that follow it in the same member.
+const SLACK_BYTES = 64 * 1024;
+
+/** How members are made. */
+export interface MemberOptions {
+  /** Compression of the members. */
+  readonly codec: Codec;
+  /** Level of the compression. */
+  readonly level: number;
+  /** Most payload in one member, in bytes. */
+  readonly chunkBytes: number;
+  /** Members being compressed at once. */
+  readonly inFlight: number;
+}
+
+interface Job {
+  readonly member: Member;
+  readonly output: Promise<Uint8Array>;
+  readonly buffer: Uint8Array | undefined;
+}
+
+/** Turns tar bytes into compressed members. */
+export class MemberWriter {
+  readonly #options: MemberOptions;
+  readonly #capacity: number;
+  readonly #spare: Uint8Array[] = [];
+  readonly #jobs: Job[] = [];
+  #buffer: Uint8Array;
+  #usedBytes = 0;
+  #member: Member = { offset: -1 };
+  #writtenBytes = 0;
+
+  constructor(options: MemberOptions) {
+    this.#options = options;
+    this.#capacity = options.chunkBytes + SLACK_BYTES;
+    this.#buffer = new Uint8Array(this.#capacity);
+  }
+
+  /** The member being filled. */
+  get member(): Readonly<Member> {
+    return this.#member;
+  }
+
+  /** Bytes in the member being filled. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Compressed bytes handed out. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
+  }
+
+  /** Adds header or padding bytes, to the member being filled or, where that is full, to new ones. */
+  put(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length;) {
+      if (this.#usedBytes === this.#capacity) this.cut();
+      done += this.#fill(bytes.subarray(done), this.#capacity);
+    }
+  }
+
+  /** Adds payload bytes to the member being filled, up to a member size; returns how many it took. */
+  fill(bytes: Uint8Array, limitBytes: number): number {
+    return this.#fill(bytes, limitBytes);
+  }
+
+  /** The last bytes that were added. */
+  lastBytes(count: number): Uint8Array {
+    return this.#buffer.subarray(this.#usedBytes - count, this.#usedBytes);
+  }
+
+  /** Ends the member being filled, if it holds anything, and starts to compress it. */
+  cut(): void {
+    if (this.#usedBytes === 0) return;
+    this.#push(this.#member, this.#buffer.subarray(0, this.#usedBytes), this.#buffer);
+    this.#buffer = this.#spare.pop() ?? new Uint8Array(this.#capacity);
+    this.#usedBytes = 0;
+    this.#member = { offset: -1 };
+  }
+
+  /** Makes a member of its own out of given bytes. */
+  putMember(bytes: Uint8Array): Readonly<Member> {
+    this.cut();
+    const member = { offset: -1 };
+    this.#push(member, bytes, undefined);
+    return member;
+  }
+
+  /** Hands out finished members, in order, until no more than a window (or all, to the end) are on the way. */
+  async *ready(untilEnd = false): AsyncGenerator<Uint8Array, void> {
+    while (this.#jobs.length > (untilEnd ? 0 : this.#options.inFlight)) {
+      const job = this.#jobs.shift() as Job;
+      const output = await job.output;
+      if (job.buffer !== undefined) this.#spare.push(job.buffer);
+      job.member.offset = this.#writtenBytes;
+      this.#writtenBytes += output.length;
+      yield output;
+    }
+  }
+
+  #fill(bytes: Uint8Array, limitBytes: number): number {
+    const taken = Math.min(bytes.length, limitBytes - this.#usedBytes);
+    this.#buffer.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), this.#usedBytes);
+    this.#usedBytes += taken;
+    return taken;
+  }
+
+  #push(member: Member, bytes: Uint8Array, buffer: Uint8Array | undefined): void {
+    const output = this.#options.codec.encode(bytes, this.#options.level);
+    output.catch(() => {}); // told when it is its turn; before that it must not count as unhandled
+    this.#jobs.push({ member, output, buffer });
+  }
+}

@@ -1,0 +1,228 @@
+// The eStargz table of contents and its footer: an index that lets one entry be read by itself. It is hostile input like
+// the rest: what it says must equal the manifest, and where it points must lie within the file.
+import { BLOCK_BYTES, encodeTarHeader, FILE_MODE, paddingOf } from "./tar_header.ts";
+import type { Digest, Manifest } from "../words/snapshot.ts";
+import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
+
+/** Size of the footer in bytes. */
+export const FOOTER_BYTES = 51;
+
+/** A compressed member; its offset in the file is known once all before it were written. */
+export interface Member {
+  /** Where it begins in the file, in bytes. */
+  offset: number;
+}
+
+/** A piece of an entry that can be read by itself. */
+export interface Chunk {
+  /** Member it lies in. */
+  readonly member: Readonly<Member>;
+  /** Where it begins in the decompressed member, in bytes. */
+  readonly innerOffset: number;
+  /** Where it begins in the entry, in bytes. */
+  readonly chunkOffset: number;
+  /** Its size in bytes. */
+  readonly sizeBytes: number;
+  /** SHA-256 of it. */
+  readonly digest: Digest;
+}
+
+/** An entry as the table has it. */
+export interface TableEntry {
+  /** Path within the archive. */
+  readonly path: string;
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /** SHA-256 of all of it. */
+  readonly digest: Digest;
+  /** Its pieces, in order; none for an empty entry. */
+  readonly chunks: readonly Chunk[];
+}
+
+/** The JSON of a table; no byte follows its final brace. */
+export function renderTable(entries: readonly TableEntry[], savedAt: Date): string {
+  const modtime = `${savedAt.toISOString().slice(0, 19)}Z`;
+  const rows: string[] = [];
+  for (const { path, sizeBytes, digest, chunks } of entries) {
+    const head = {
+      name: path,
+      type: "reg",
+      ...sizeBytes > 0 ? { size: sizeBytes } : {},
+      modtime,
+      mode: FILE_MODE,
+      digest,
+    };
+    if (chunks.length === 0) rows.push(JSON.stringify(head));
+    for (const [index, chunk] of chunks.entries()) {
+      const row = {
+        ...index === 0 ? head : { name: path, type: "chunk" },
+        offset: chunk.member.offset,
+        ...index === 0 ? {} : { chunkOffset: chunk.chunkOffset },
+        ...index === chunks.length - 1 ? {} : { chunkSize: chunk.sizeBytes },
+        chunkDigest: chunk.digest,
+        ...chunk.innerOffset > 0 ? { innerOffset: chunk.innerOffset } : {},
+      };
+      rows.push(JSON.stringify(row));
+    }
+  }
+  return `{"version":1,"entries":[${rows.join(",")}]}`;
+}
+
+/** The last tar entry of a `.tar.gz`: the table, its padding, and the two zero blocks that end the tar. */
+export function tableMember(table: string, mtimeSeconds: number): Uint8Array {
+  const json = new TextEncoder().encode(table);
+  const header = encodeTarHeader(TABLE_PATH, json.length, mtimeSeconds);
+  const bytes = new Uint8Array(header.length + json.length + paddingOf(json.length) + 2 * BLOCK_BYTES);
+  bytes.set(header);
+  bytes.set(json, header.length);
+  return bytes;
+}
+
+/** The footer: an empty gzip member whose extra field says where the table is. */
+export function encodeFooter(tableOffset: number): Uint8Array {
+  const extra = `SG\x16\x00${tableOffset.toString(16).padStart(16, "0")}STARGZ`;
+  return Uint8Array.from([
+    ...[0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 26, 0],
+    ...Array.from(extra, (letter) => letter.charCodeAt(0)),
+    ...[1, 0, 0, 0xff, 0xff],
+    ...[0, 0, 0, 0, 0, 0, 0, 0],
+  ]);
+}
+
+/** Where the table is, as the last bytes of a file say; `undefined` where they are no footer. */
+export function parseFooter(tail: Uint8Array): number | undefined {
+  if (tail.length < FOOTER_BYTES) return undefined;
+  const footer = tail.subarray(tail.length - FOOTER_BYTES);
+  const text = String.fromCharCode(...footer.subarray(16, 32));
+  if (!/^[0-9a-f]{16}$/.test(text)) return undefined;
+  const tableOffset = Number.parseInt(text, 16);
+  if (!Number.isSafeInteger(tableOffset)) return undefined;
+  return encodeFooter(tableOffset).every((byte, index) => byte === footer[index]) ? tableOffset : undefined;
+}
+
+/** What is wrong with a table, said once. */
+export class TableFault extends Error {}
+
+interface Row {
+  readonly name: string;
+  readonly type: string;
+  readonly size: number;
+  readonly digest: string;
+  readonly offset: number;
+  readonly chunkOffset: number;
+  readonly chunkSize: number;
+  readonly chunkDigest: string;
+  readonly innerOffset: number;
+}
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+function rowOf(value: unknown): Row {
+  if (typeof value !== "object" || value === null) throw new TableFault("a row of its table is no object");
+  const fields = value as Record<string, unknown>;
+  const text = (key: string): string => {
+    const found = Object.hasOwn(fields, key) ? fields[key] : "";
+    if (typeof found !== "string") throw new TableFault(`"${key}" of a row of its table is no text`);
+    return found;
+  };
+  const count = (key: string): number => {
+    const found = Object.hasOwn(fields, key) ? fields[key] : 0;
+    if (typeof found !== "number" || !Number.isSafeInteger(found) || found < 0) {
+      throw new TableFault(`"${key}" of a row of its table is no size`);
+    }
+    return found;
+  };
+  return {
+    name: text("name"),
+    type: text("type"),
+    size: count("size"),
+    digest: text("digest"),
+    offset: count("offset"),
+    chunkOffset: count("chunkOffset"),
+    chunkSize: count("chunkSize"),
+    chunkDigest: text("chunkDigest"),
+    innerOffset: count("innerOffset"),
+  };
+}
+
+/** Reads a table's JSON into entries, in its order; throws {@link TableFault}. */
+export function parseTable(json: string, tableOffset: number): TableEntry[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw new TableFault("its table is no JSON", { cause });
+  }
+  const { version, entries } = (value ?? {}) as { version?: unknown; entries?: unknown };
+  if (version !== 1) throw new TableFault("its table has a version it does not know");
+  if (!Array.isArray(entries)) throw new TableFault("its table has no entries");
+  const members = new Map<number, Member>();
+  const found: (TableEntry & { chunks: Chunk[] })[] = [];
+  const names = new Set<string>();
+  for (const row of entries.map(rowOf)) {
+    const last = found.at(-1);
+    if (row.type === "reg") {
+      if (names.has(row.name)) throw new TableFault(`its table has "${row.name}" twice`);
+      names.add(row.name);
+      if (!DIGEST.test(row.digest)) throw new TableFault(`its table has no digest for "${row.name}"`);
+      found.push({ path: row.name, sizeBytes: row.size, digest: row.digest as Digest, chunks: [] });
+      if (row.size > 0) addChunk(found.at(-1) as TableEntry & { chunks: Chunk[] }, row, members, tableOffset);
+    } else if (row.type === "chunk" && last !== undefined && last.path === row.name) {
+      addChunk(last, row, members, tableOffset);
+    } else if (row.type !== "dir") {
+      throw new TableFault(`its table has a row of the type "${row.type}" for "${row.name}"`);
+    }
+  }
+  for (const { path, sizeBytes, chunks } of found) {
+    if (chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0) !== sizeBytes) {
+      throw new TableFault(`the pieces of "${path}" in its table do not add up`);
+    }
+  }
+  return found;
+}
+
+function addChunk(
+  entry: TableEntry & { chunks: Chunk[] },
+  row: Row,
+  members: Map<number, Member>,
+  tableOffset: number,
+): void {
+  const last = entry.chunks.at(-1);
+  const chunkOffset = last === undefined ? 0 : last.chunkOffset + last.sizeBytes;
+  const sizeBytes = row.chunkSize === 0 ? entry.sizeBytes - chunkOffset : row.chunkSize;
+  if (row.chunkOffset !== chunkOffset || sizeBytes <= 0 || chunkOffset + sizeBytes > entry.sizeBytes) {
+    throw new TableFault(`the pieces of "${entry.path}" in its table do not follow each other`);
+  }
+  if (row.offset >= tableOffset || (last !== undefined && row.offset <= last.member.offset)) {
+    throw new TableFault(`a piece of "${entry.path}" in its table points nowhere`);
+  }
+  if (!DIGEST.test(row.chunkDigest)) throw new TableFault(`its table has no digest for a piece of "${entry.path}"`);
+  const member = members.get(row.offset) ?? { offset: row.offset };
+  members.set(row.offset, member);
+  entry.chunks.push({
+    member,
+    innerOffset: row.innerOffset,
+    chunkOffset,
+    sizeBytes,
+    digest: row.chunkDigest as Digest,
+  });
+}
+
+/** Says how a table differs from the manifest, which must list the very same entries. */
+export function differenceOf(table: ReadonlyMap<string, TableEntry>, manifest: Manifest): string | undefined {
+  let entries = 1; // the manifest itself
+  for (const state of manifest.states) {
+    for (const { path, sizeBytes, digest } of state.entries) {
+      const row = table.get(`${state.name}/${path}`);
+      entries++;
+      if (row === undefined) return `"${state.name}/${path}" is in the manifest and not in the table`;
+      if (row.sizeBytes !== sizeBytes || row.digest !== digest) {
+        return `"${state.name}/${path}" is another one in the table than in the manifest`;
+      }
+    }
+  }
+  if (table.size === entries) return undefined;
+  const listed = new Set(manifest.states.flatMap((state) => state.entries.map(({ path }) => `${state.name}/${path}`)));
+  const extra = [...table.keys()].find((path) => path !== MANIFEST_PATH && !listed.has(path));
+  return `"${extra}" is in the table and not in the manifest`;
+}

@@ -1,0 +1,334 @@
+// The strict guard: it sees every block of a tar before any decoder does, and lets pass only what every decoder reads in
+// the same way: files and folders with safe names, exact numbers, nothing after the end. The attack table in
+// docs/guarantees.md lists what it refuses.
+import { PathSet } from "../words/entry_path.ts";
+import { isSnapshotError, reasonOf, type RejectionReason } from "../words/errors.ts";
+import { rejected } from "./rejection.ts";
+import { BLOCK_BYTES, checksumOf, paddingOf } from "./tar_header.ts";
+
+/** What no honest archive comes near, and what a hostile one must not exceed. */
+export interface ArchiveLimits {
+  /** Most bytes of all files together. */
+  readonly totalBytes: number;
+  /** Most files and folders. */
+  readonly entries: number;
+  /** Most decompressed bytes per compressed byte, beyond the first 16 MiB. */
+  readonly ratio: number;
+  /** Most bytes of PAX and GNU headers of one file. */
+  readonly headerBytes: number;
+  /** Most zero bytes after the end marker. */
+  readonly trailingZeroBytes: number;
+}
+
+/** Limits that real users never meet. */
+export const DEFAULT_LIMITS: ArchiveLimits = {
+  totalBytes: 2 ** 44,
+  entries: 4_000_000,
+  ratio: 1100, // deflate cannot do more than 1032
+  headerBytes: 64 * 1024,
+  trailingZeroBytes: 1024 * 1024,
+};
+
+type Kind = "file" | "folder" | "pax" | "pax-global" | "gnu-long-name";
+const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
+  [0x00, "file"],
+  [0x30, "file"],
+  [0x35, "folder"],
+  [0x78, "pax"],
+  [0x67, "pax-global"],
+  [0x4c, "gnu-long-name"],
+]);
+
+// Keys that change nothing but what we ignore anyway: owners, times, extended attributes of the tools that write them.
+const HARMLESS_KEY =
+  /^(?:[amc]time|uid|gid|uname|gname|comment|LIBARCHIVE\.(?:xattr|creationtime)\b.*|SCHILY\.(?:dev|ino|nlink|xattr|fflags|acl)\b.*)$/;
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Checks a tar as it streams by. */
+export class TarGuard {
+  readonly #uri: string;
+  readonly #limits: ArchiveLimits;
+  readonly #paths = new PathSet();
+  readonly #folders = new Set<string>();
+  readonly #block = new Uint8Array(BLOCK_BYTES);
+  #blockBytes = 0;
+  #offset = 0;
+  #payloadBytes = 0;
+  #paddingBytes = 0;
+  #metadata: Uint8Array[] | undefined;
+  #metadataKind: Kind | undefined;
+  #zeroBlocks = 0;
+  #trailingBytes = 0;
+  #entries = 0;
+  #totalBytes = 0;
+  #headerBytes = 0;
+  #longName: string | undefined;
+  #pax: ReadonlyMap<string, string> | undefined;
+
+  constructor(uri: string, limits: ArchiveLimits = DEFAULT_LIMITS) {
+    this.#uri = uri;
+    this.#limits = limits;
+  }
+
+  /** Passes the bytes on, once each was checked; fails with `ARCHIVE_REJECTED`. */
+  async *check(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    for await (const chunk of source) {
+      this.#take(chunk);
+      yield chunk;
+    }
+    this.#end();
+  }
+
+  #take(chunk: Uint8Array): void {
+    for (let done = 0; done < chunk.length;) {
+      const rest = chunk.length - done;
+      let taken: number;
+      if (this.#payloadBytes > 0) {
+        taken = Math.min(rest, this.#payloadBytes);
+        this.#metadata?.push(chunk.slice(done, done + taken));
+        this.#payloadBytes -= taken;
+        if (this.#payloadBytes === 0 && this.#paddingBytes === 0) this.#endPayload();
+      } else if (this.#paddingBytes > 0) {
+        taken = Math.min(rest, this.#paddingBytes);
+        if (!isZero(chunk.subarray(done, done + taken))) {
+          this.#refuse("PADDING_NOT_ZERO", "the padding behind a file is not zero");
+        }
+        this.#paddingBytes -= taken;
+        if (this.#paddingBytes === 0) this.#endPayload();
+      } else {
+        taken = Math.min(rest, BLOCK_BYTES - this.#blockBytes);
+        this.#block.set(chunk.subarray(done, done + taken), this.#blockBytes);
+        this.#blockBytes += taken;
+      }
+      done += taken;
+      this.#offset += taken;
+      if (this.#blockBytes === BLOCK_BYTES) {
+        this.#blockBytes = 0;
+        this.#takeBlock();
+      }
+    }
+  }
+
+  #end(): void {
+    if (this.#payloadBytes > 0 || this.#paddingBytes > 0 || this.#blockBytes > 0) {
+      this.#refuse("TRUNCATED", "it ends in the middle of a file");
+    }
+    if (this.#zeroBlocks < 2) this.#refuse("END_MARKER_MISSING", "it has no end marker");
+  }
+
+  #takeBlock(): void {
+    const start = this.#offset - BLOCK_BYTES;
+    if (isZero(this.#block)) {
+      if (this.#pax !== undefined || this.#longName !== undefined) {
+        this.#refuse("PAX_INVALID", "an extended header belongs to no file", start);
+      }
+      this.#zeroBlocks++;
+      if (this.#zeroBlocks > 2) this.#trailingBytes += BLOCK_BYTES;
+      if (this.#trailingBytes > this.#limits.trailingZeroBytes) {
+        this.#refuse("LIMIT_BYTES", "too many zero bytes follow its end marker", start);
+      }
+      return;
+    }
+    if (this.#zeroBlocks === 1) this.#refuse("END_MARKER_MISSING", "a single zero block stands between files", start);
+    if (this.#zeroBlocks > 1) this.#refuse("TRAILING_DATA", "something follows its end marker", start);
+    this.#takeHeader(start);
+  }
+
+  #takeHeader(start: number): void {
+    const block = this.#block;
+    if (this.#number(148, 8, start) !== checksumOf(block)) {
+      this.#refuse("HEADER_CHECKSUM", "the checksum of a header is wrong", start);
+    }
+    const isUstar = ascii(block, 257, 8) === "ustar\x0000";
+    const isGnu = ascii(block, 257, 8) === "ustar  \x00";
+    if (!isUstar && !isGnu) this.#refuse("HEADER_FORMAT", "a header is neither ustar nor GNU", start);
+    const kind = KINDS.get(block[156] as number);
+    if (kind === undefined) {
+      this.#refuse(
+        "TYPE_FORBIDDEN",
+        `an entry has the type ${JSON.stringify(ascii(block, 156, 1))}, not a file or folder`,
+        start,
+      );
+    }
+    if (isGnu && !isZero(block.subarray(345))) {
+      this.#refuse("HEADER_FORMAT", "a GNU header has more than a name", start);
+    }
+    const sizeBytes = this.#number(124, 12, start);
+    for (const [offset, length] of [[100, 8], [108, 8], [116, 8], [136, 12]] as const) {
+      this.#number(offset, length, start);
+    }
+    const name = this.#field(0, 100, start);
+    const prefix = isUstar ? this.#field(345, 155, start) : "";
+    const headerPath = prefix === "" ? name : `${prefix}/${name}`;
+    if (kind === "pax" || kind === "pax-global" || kind === "gnu-long-name") {
+      return this.#takeMetadata(kind, sizeBytes, start);
+    }
+    this.#takeEntry(kind as "file" | "folder", headerPath, sizeBytes, start);
+  }
+
+  #takeMetadata(kind: Kind, sizeBytes: number, start: number): void {
+    if (sizeBytes === 0) this.#refuse("PAX_INVALID", "an extended header is empty", start);
+    this.#headerBytes += sizeBytes + BLOCK_BYTES;
+    if (this.#headerBytes > this.#limits.headerBytes) {
+      this.#refuse("LIMIT_HEADER", "the extended headers of a file are too long", start);
+    }
+    if (kind === "pax" && (this.#pax !== undefined || this.#longName !== undefined)) {
+      this.#refuse("PAX_INVALID", "two extended headers belong to one file", start);
+    }
+    if (kind === "gnu-long-name" && (this.#pax !== undefined || this.#longName !== undefined)) {
+      this.#refuse("PAX_INVALID", "two extended headers belong to one file", start);
+    }
+    this.#metadata = [];
+    this.#metadataKind = kind;
+    this.#payloadBytes = sizeBytes;
+    this.#paddingBytes = paddingOf(sizeBytes);
+  }
+
+  #takeEntry(kind: "file" | "folder", headerPath: string, headerBytes: number, start: number): void {
+    const pax = this.#pax;
+    const sizeText = pax?.get("size");
+    let sizeBytes = headerBytes;
+    if (sizeText !== undefined) {
+      if (!/^(?:0|[1-9]\d{0,15})$/.test(sizeText) || !Number.isSafeInteger(Number(sizeText))) {
+        this.#refuse("PAX_INVALID", "a PAX size is no size", start);
+      }
+      sizeBytes = Number(sizeText);
+      // Readers that ignore PAX would go on elsewhere; only a size that no header can hold may differ.
+      if (sizeBytes !== headerBytes && sizeBytes <= 0o77777777777) {
+        this.#refuse("PAX_INVALID", "a PAX size differs from the header's", start);
+      }
+    }
+    let path = pax?.get("path") ?? this.#longName ?? headerPath;
+    const isFolder = kind === "folder" ||
+      (path.endsWith("/") && kind === "file" && sizeBytes === 0 && this.#block[156] === 0);
+    path = path.replace(/^(?:\.\/)+/, "");
+    if (isFolder) path = path.replace(/\/$/, "");
+    if (isFolder && sizeBytes !== 0) this.#refuse("HEADER_NUMBER", "a folder has a size", start);
+    if (!(isFolder && (path === "" || path === "."))) this.#takePath(path, isFolder, start);
+    this.#entries++;
+    this.#totalBytes += sizeBytes;
+    if (this.#entries > this.#limits.entries) this.#refuse("LIMIT_ENTRIES", "it has too many files", start);
+    if (this.#totalBytes > this.#limits.totalBytes) this.#refuse("LIMIT_BYTES", "its files are too large", start);
+    this.#pax = undefined;
+    this.#longName = undefined;
+    this.#headerBytes = 0;
+    this.#payloadBytes = sizeBytes;
+    this.#paddingBytes = paddingOf(sizeBytes);
+  }
+
+  #takePath(path: string, isFolder: boolean, start: number): void {
+    try {
+      // A folder is entered as what must be in it, so that it collides with a file of its name and not with its files.
+      if (!isFolder) this.#paths.add(path);
+      else if (this.#folders.has(path)) this.#refuse("PATH_COLLISION", `it has the folder "${path}" twice`, start);
+      else {
+        this.#folders.add(path);
+        this.#paths.addFolder(path);
+      }
+    } catch (error) {
+      if (isSnapshotError(error, "ARCHIVE_REJECTED")) throw error;
+      this.#refuse(isSnapshotError(error, "ENTRY_EXISTS") ? "PATH_COLLISION" : "PATH_UNSAFE", reasonOf(error), start);
+    }
+  }
+
+  #endPayload(): void {
+    if (this.#metadata === undefined) return;
+    const bytes = new Uint8Array(this.#metadata.reduce((sum, part) => sum + part.length, 0));
+    let offset = 0;
+    for (const part of this.#metadata) {
+      bytes.set(part, offset);
+      offset += part.length;
+    }
+    const kind = this.#metadataKind;
+    this.#metadata = undefined;
+    if (kind === "gnu-long-name") this.#longName = this.#longNameOf(bytes);
+    else if (kind === "pax") this.#pax = this.#paxOf(bytes);
+    else if ([...this.#paxOf(bytes).keys()].some((key) => key !== "comment")) {
+      this.#refuse("PAX_FORBIDDEN", "a global header has an effect");
+    } else this.#headerBytes = 0;
+  }
+
+  #longNameOf(bytes: Uint8Array): string {
+    const end = bytes.length - 1;
+    if (bytes[end] !== 0 || bytes.indexOf(0) !== end || end === 0) {
+      this.#refuse("PAX_INVALID", "a GNU long name does not end as it must");
+    }
+    return this.#text(bytes.subarray(0, end));
+  }
+
+  #paxOf(bytes: Uint8Array): ReadonlyMap<string, string> {
+    const records = new Map<string, string>();
+    for (let start = 0; start < bytes.length;) {
+      const space = bytes.indexOf(0x20, start);
+      const digits = space === -1 ? "" : ascii(bytes, start, space - start);
+      const end = start + Number(digits);
+      if (!/^[1-9]\d{0,8}$/.test(digits) || end > bytes.length || end <= space || bytes[end - 1] !== 0x0a) {
+        this.#refuse("PAX_INVALID", "a PAX record has a wrong length");
+      }
+      const equals = bytes.indexOf(0x3d, space);
+      if (equals === -1 || equals >= end || equals === space + 1) {
+        this.#refuse("PAX_INVALID", "a PAX record has no key");
+      }
+      const key = this.#text(bytes.subarray(space + 1, equals));
+      const isBinary = key.startsWith("LIBARCHIVE.") || key.startsWith("SCHILY.");
+      const raw = bytes.subarray(equals + 1, end - 1);
+      if (records.has(key)) this.#refuse("PAX_INVALID", `the PAX key "${key}" stands twice`);
+      if (!isBinary && raw.includes(0)) this.#refuse("PAX_INVALID", `the PAX key "${key}" has a value with NUL`);
+      if (key === "path" || key === "size") {
+        if (raw.length === 0) this.#refuse("PAX_INVALID", `the PAX key "${key}" has no value`);
+      } else if (!HARMLESS_KEY.test(key)) this.#refuse("PAX_FORBIDDEN", `the PAX key "${key}" is not allowed`);
+      records.set(key, isBinary ? "" : this.#text(raw));
+      start = end;
+    }
+    return records;
+  }
+
+  /** A name field: what stands before the first NUL, with nothing but NULs behind it. */
+  #field(offset: number, length: number, start: number): string {
+    const field = this.#block.subarray(offset, offset + length);
+    const end = field.indexOf(0);
+    if (end !== -1 && !isZero(field.subarray(end))) {
+      this.#refuse("HEADER_FORMAT", "bytes follow the end of a name", start);
+    }
+    return this.#text(end === -1 ? field : field.subarray(0, end));
+  }
+
+  /** A number field: octal digits with an end, or GNU's base 256; nothing that decoders read differently. */
+  #number(offset: number, length: number, start: number): number {
+    const field = this.#block.subarray(offset, offset + length);
+    if (field[0] === 0x80) {
+      let value = 0;
+      for (const byte of field.subarray(1)) {
+        value = value * 256 + byte;
+        if (!Number.isSafeInteger(value)) this.#refuse("HEADER_NUMBER", "a number of a header is too large", start);
+      }
+      return value;
+    }
+    const text = ascii(this.#block, offset, length);
+    if (!/^ {0,11}[0-7]*[ \0]{1,12}$/.test(text) || /^[ \0]*$/.test(text) && offset !== 108 && offset !== 116) {
+      this.#refuse("HEADER_NUMBER", "a number of a header is no octal number", start);
+    }
+    return Number.parseInt(text.trim().replaceAll("\0", "") || "0", 8);
+  }
+
+  #text(bytes: Uint8Array): string {
+    try {
+      return decoder.decode(bytes);
+    } catch {
+      return this.#refuse("PATH_UNSAFE", "a name is not UTF-8");
+    }
+  }
+
+  #refuse(reason: RejectionReason, what: string, offset = this.#offset): never {
+    throw rejected(this.#uri, reason, offset, what);
+  }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let index = 0; index < bytes.length; index++) if (bytes[index] !== 0) return false;
+  return true;
+}
+
+function ascii(bytes: Uint8Array, offset: number, length: number): string {
+  return String.fromCharCode(...bytes.subarray(offset, offset + length));
+}

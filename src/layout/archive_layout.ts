@@ -1,0 +1,79 @@
+// The archive layout: one compressed tar, written and read as a stream. What an archive is stands in src/archive; here it
+// meets the backend.
+import { ArchiveEncoder } from "../archive/archive_encoder.ts";
+import { openArchive, scanArchive } from "../archive/archive_reader.ts";
+import { codecOf, type Compression } from "../rules/compression.ts";
+import type { Backend, BlobReader, Scratch } from "../words/backend.ts";
+import { SnapshotError } from "../words/errors.ts";
+import type { Layout, Seal } from "../words/snapshot.ts";
+import type { Unit, UnitSuffix } from "../words/unit.ts";
+
+/** How archives are made; equal options give equal bytes on the same runtime version. */
+export interface ArchiveOptions {
+  /** Level of the compression; for gzip 0 (none) to 9 (most). */
+  readonly level?: number;
+}
+
+const CHUNK_BYTES = 1024 * 1024;
+const IN_FLIGHT = 4;
+
+const FORMS: Readonly<Record<Compression, { suffix: UnitSuffix; mediaType: string; level: number }>> = {
+  gzip: { suffix: ".tar.gz", mediaType: "application/gzip", level: 6 },
+  zstd: { suffix: ".tar.zst", mediaType: "application/zstd", level: 3 },
+  none: { suffix: ".tar", mediaType: "application/x-tar", level: 0 },
+};
+
+/** The archive layout, which can also encode without a stage. */
+export interface ArchiveLayout extends Layout {
+  /** Media type of the archive. */
+  readonly mediaType: string;
+  /** The encoder of one archive. */
+  encoder(seal: Seal, newScratch: () => Promise<Scratch>): ArchiveEncoder;
+}
+
+/** One compressed tar. */
+export function archiveLayout(compression: Compression, options: ArchiveOptions = {}): ArchiveLayout {
+  const { suffix, mediaType, level } = FORMS[compression];
+  const encoder = (seal: Seal, newScratch: () => Promise<Scratch>) =>
+    new ArchiveEncoder(seal, {
+      codec: codecOf(compression),
+      level: options.level ?? level,
+      chunkBytes: CHUNK_BYTES,
+      groupBytes: 0,
+      inFlight: IN_FLIGHT,
+    }, newScratch);
+  return {
+    kind: "archive",
+    suffix,
+    mediaType,
+    encoder,
+
+    async write(stage, entries, seal) {
+      const archive = encoder(seal, () => stage.scratch());
+      await stage.publish("", archive.encode(entries));
+      return archive.manifest;
+    },
+
+    async open(backend, unit) {
+      return await openArchive(await openBlob(backend, unit), backend.uri + unit, () => backend.scratch());
+    },
+
+    async *scan(backend, unit, { digest, signal }) {
+      if (digest) return yield* scanArchive(await openBlob(backend, unit), backend.uri + unit, signal);
+      const reader = await this.open(backend, unit); // which holds the table, or every header, against the manifest
+      await reader.close();
+      for (const state of reader.sealed.manifest.states) {
+        for (const { path, sizeBytes } of state.entries) {
+          yield { path: `${state.name}/${path}`, sizeBytes, isRegular: true };
+        }
+      }
+    },
+  };
+}
+
+async function openBlob(backend: Backend, unit: Unit): Promise<BlobReader> {
+  const blob = await backend.open(unit);
+  if (blob !== undefined) return blob;
+  const uri = backend.uri + unit;
+  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${uri}": there is no such snapshot`, { uri });
+}

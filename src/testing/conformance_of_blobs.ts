@@ -1,0 +1,158 @@
+// The contract of bytes: what is written is what is read, in whatever pieces.
+import type { ByteSource } from "../words/backend.ts";
+import { MANIFEST_PATH } from "../words/unit.ts";
+import {
+  BLOB,
+  type Cases,
+  check,
+  drain,
+  encode,
+  failure,
+  GROUP,
+  noise,
+  opened,
+  publish,
+  same,
+  sameBytes,
+  textOf,
+} from "./expectations.ts";
+
+/** Cuts bytes into pieces of uneven sizes, empty ones among them. */
+function* uneven(bytes: Uint8Array): Generator<Uint8Array> {
+  const sizes = [1, 0, 511, 65_536, 0, 7, 1_048_577, 4_096];
+  for (let offset = 0, turn = 0; offset < bytes.length; turn++) {
+    const sizeBytes = sizes[turn % sizes.length] ?? 1;
+    yield bytes.subarray(offset, offset + sizeBytes);
+    offset += sizeBytes;
+  }
+}
+
+async function* slowly(chunks: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) {
+    await Promise.resolve();
+    yield chunk;
+  }
+}
+
+/** Cases about the bytes of blobs, one of them of the given size. */
+export function blobCases(bigBlobBytes: number): Cases {
+  return {
+    "big blobs in uneven chunks, empty ones among them, come back unchanged": async (backend) => {
+      const bytes = noise(bigBlobBytes);
+      const stage = await backend.stage(GROUP);
+      const sizes = await Promise.all([
+        stage.write("plain", uneven(bytes)),
+        stage.write("async", slowly(uneven(bytes))),
+        stage.write("one", [bytes]),
+      ]);
+      same(sizes.map(({ sizeBytes }) => sizeBytes), Array(3).fill(bytes.length), "sizes that were written");
+      await stage.publish(MANIFEST_PATH, slowly(uneven(bytes)));
+      await (await backend.stage(BLOB)).publish("", uneven(bytes));
+      sameBytes(bytes, noise(bigBlobBytes), "what was handed over, after the write");
+      for (
+        const [unit, path] of [[GROUP, "plain"], [GROUP, "async"], [GROUP, "one"], [GROUP, MANIFEST_PATH], [BLOB, ""]]
+      ) {
+        await opened(backend, unit as string, path as string, async (blob) => {
+          same(blob.sizeBytes, bytes.length, `size of "${unit}${path}"`);
+          sameBytes(await drain(blob.stream()), bytes, `"${unit}${path}"`);
+          for (let offset = 3; offset < bytes.length; offset += 1_000_003) {
+            sameBytes(await blob.read(offset, 70_001), bytes.subarray(offset, offset + 70_001), `range at ${offset}`);
+          }
+        });
+      }
+    },
+
+    "a blob may be empty": async (backend) => {
+      const stage = await backend.stage(GROUP);
+      const bodies: ByteSource[] = [[], [new Uint8Array()], slowly([new Uint8Array(), new Uint8Array()])];
+      for (const [index, body] of bodies.entries()) {
+        same(await stage.write(`empty/${index}`, body), { sizeBytes: 0 }, "result of the write");
+      }
+      await stage.publish(MANIFEST_PATH, []);
+      await (await backend.stage(BLOB)).publish("", []);
+      const blobs = [[GROUP, "empty/0"], [GROUP, "empty/1"], [GROUP, "empty/2"], [GROUP, MANIFEST_PATH], [BLOB, ""]];
+      for (const [unit, path] of blobs) {
+        await opened(backend, unit as string, path as string, async (blob) => {
+          same(blob.sizeBytes, 0, `size of "${unit}${path}"`);
+          same((await drain(blob.stream())).length, 0, `bytes streamed from "${unit}${path}"`);
+          same((await blob.read(0, 10)).length, 0, `bytes read from "${unit}${path}"`);
+        });
+      }
+    },
+
+    "ranges are read exactly, and end where the blob ends": async (backend) => {
+      const bytes = noise(1_000);
+      const stage = await backend.stage(BLOB);
+      await stage.publish("", [bytes]);
+      await opened(backend, BLOB, "", async (blob) => {
+        for (const [offset, length] of [[0, 1], [0, 1_000], [1, 998], [999, 1], [500, 0], [0, 0]] as const) {
+          sameBytes(await blob.read(offset, length), bytes.subarray(offset, offset + length), `${length} at ${offset}`);
+        }
+        for (const [offset, length] of [[0, 1_001], [999, 2], [1_000, 1], [1_001, 5], [5_000_000_000, 10]] as const) {
+          sameBytes(await blob.read(offset, length), bytes.subarray(offset), `${length} at ${offset}, beyond the end`);
+        }
+      });
+    },
+
+    "a stream may be read again, side by side, and left early": async (backend) => {
+      const bytes = noise(300_000);
+      const stage = await backend.stage(BLOB);
+      await stage.publish("", [bytes]);
+      await opened(backend, BLOB, "", async (blob) => {
+        for await (const chunk of blob.stream()) {
+          check(chunk.length > 0, "a stream yields an empty chunk");
+          break;
+        }
+        const copies = await Promise.all([drain(blob.stream()), drain(blob.stream()), blob.read(0, bytes.length)]);
+        for (const copy of copies) sameBytes(copy, bytes, "a copy");
+        sameBytes(await drain(blob.stream()), bytes, "the stream, once more");
+      });
+    },
+
+    "what is read belongs to the reader": async (backend) => {
+      const bytes = noise(1_000);
+      const stage = await backend.stage(BLOB);
+      await stage.publish("", [bytes.slice()]);
+      const wipe = (chunk: Uint8Array<ArrayBuffer>) => new Uint8Array(chunk.buffer).fill(0xee);
+      await opened(backend, BLOB, "", async (blob) => {
+        const [first, second] = [await blob.read(0, 100), await blob.read(50, 100)];
+        wipe(first);
+        sameBytes(second, bytes.subarray(50, 150), "another range, after the first was overwritten");
+        for await (const chunk of blob.stream()) wipe(chunk);
+        sameBytes(await blob.read(0, 1_000), bytes, "the blob, after all chunks were overwritten");
+        await opened(backend, BLOB, "", async (again) => {
+          sameBytes(await drain(again.stream()), bytes, "the blob, opened again");
+        });
+      });
+    },
+
+    "a blob may be opened many times, and closed twice": async (backend) => {
+      await publish(backend, GROUP, "commit", { x: "text" });
+      const readers = await Promise.all(Array.from({ length: 20 }, () => backend.open(GROUP, "x")));
+      for (const reader of readers) {
+        check(reader !== undefined, "cannot open a blob that was published");
+        same(new TextDecoder().decode(await reader.read(0, 4)), "text", "content");
+        await Promise.all([reader.close(), reader.close()]);
+        await reader.close();
+      }
+    },
+
+    "a body that fails fails its write with its own error": async (backend) => {
+      const reason = new Error("the body failed");
+      const body = async function* () {
+        yield encode("half");
+        await Promise.resolve();
+        throw reason;
+      };
+      const stage = await backend.stage(GROUP);
+      const error = await failure(stage.write("x", body()), "a write whose body fails");
+      check(error === reason || (error as Error).cause === reason, `expected the body's error, found ${error}`);
+      await stage.abandon();
+      const other = await backend.stage(BLOB);
+      const otherError = await failure(other.publish("", body()), "publishing a body that fails");
+      check(otherError === reason || (otherError as Error).cause === reason, `expected its error, found ${otherError}`);
+      await other.abandon();
+      same(await textOf(backend, BLOB), undefined, "the half-written blob");
+    },
+  };
+}

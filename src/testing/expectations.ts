@@ -1,0 +1,136 @@
+// What the conformance cases say and see: small reads and writes through the contract, and failures that tell what was found.
+import type { Backend, BlobReader, ByteSource } from "../words/backend.ts";
+import { concat } from "../words/bytes.ts";
+import { isSnapshotError, type SnapshotErrorCode } from "../words/errors.ts";
+import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
+
+/** Cases by their names; each gets a backend of its own. */
+export type Cases = Readonly<Record<string, (backend: Backend) => Promise<void>>>;
+
+/** A group, with other units of its name. */
+export const GROUP = "2026-01-02.state/";
+/** A single blob, of another name than {@link GROUP}. */
+export const BLOB = "2026-01-03.state.tar.gz";
+
+/** Fails unless something holds. */
+export function check(holds: boolean, message: string): asserts holds {
+  if (!holds) throw new Error(message);
+}
+
+/** Fails unless two values are the same, as JSON tells them. */
+export function same(actual: unknown, expected: unknown, what: string): void {
+  const [found, wanted] = [JSON.stringify(actual), JSON.stringify(expected)];
+  check(found === wanted, `${what}: expected ${wanted}, found ${found}`);
+}
+
+/** Fails unless two arrays hold the same bytes. */
+export function sameBytes(actual: Uint8Array, expected: Uint8Array, what: string): void {
+  same(actual.length, expected.length, `${what}, length`);
+  const at = actual.findIndex((byte, index) => byte !== expected[index]);
+  check(at < 0, `${what}: byte ${at} is ${actual[at]}, expected ${expected[at]}`);
+}
+
+/** What an operation failed with; fails if it did not. */
+export async function failure(operation: Promise<unknown>, what: string): Promise<unknown> {
+  try {
+    await operation;
+  } catch (error) {
+    return error;
+  }
+  throw new Error(`${what}: expected a failure, found success`);
+}
+
+/** Fails unless an operation fails with one of the codes. */
+export async function refuses(
+  operation: Promise<unknown>,
+  codes: SnapshotErrorCode | readonly SnapshotErrorCode[],
+  what: string,
+): Promise<void> {
+  const error = await failure(operation, what);
+  const isExpected = [codes].flat().some((code) => isSnapshotError(error, code));
+  if (!isExpected) {
+    throw new Error(`${what}: expected ${[codes].flat().join(" or ")}, found ${error}`, { cause: error });
+  }
+}
+
+/** Text as bytes. */
+export const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+
+/** Bytes that differ at every place and with every seed. */
+export function noise(sizeBytes: number, seed = 1): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(sizeBytes);
+  let state = seed * 2_654_435_761 >>> 0;
+  for (let index = 0; index < sizeBytes; index++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** All items, in order. */
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
+/** All bytes of a stream. */
+export async function drain(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  return concat(chunks);
+}
+
+/** Opens a blob that must be there, and closes it whatever `use` does. */
+export async function opened<T>(
+  backend: Backend,
+  unit: Unit,
+  path: string,
+  use: (blob: BlobReader) => Promise<T>,
+): Promise<T> {
+  const blob = await (path === "" ? backend.open(unit) : backend.open(unit, path));
+  check(blob !== undefined, `cannot open "${unit}${path}", which was published`);
+  try {
+    return await use(blob);
+  } finally {
+    await blob.close();
+  }
+}
+
+/** Text of a blob, or `undefined` where there is none. */
+export async function textOf(backend: Backend, unit: Unit, path = ""): Promise<string | undefined> {
+  const blob = await (path === "" ? backend.open(unit) : backend.open(unit, path));
+  if (blob === undefined) return undefined;
+  try {
+    return new TextDecoder().decode(await drain(blob.stream()));
+  } finally {
+    await blob.close();
+  }
+}
+
+/** Publishes a unit: a single blob of the text, or a group with the text as its commit blob and the blobs given. */
+export async function publish(
+  backend: Backend,
+  unit: Unit,
+  text: string,
+  blobs: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const stage = await backend.stage(unit);
+  try {
+    for (const [path, body] of Object.entries(blobs)) await stage.write(path, [encode(body)]);
+    await stage.publish(commitPath(unit), [encode(text)]);
+  } catch (error) {
+    await stage.abandon();
+    throw error;
+  }
+}
+
+/** Path of the commit blob. */
+export const commitPath = (unit: Unit): string => isGroup(unit) ? MANIFEST_PATH : "";
+
+/** Fails unless nothing of a unit can be seen. */
+export async function isUnseen(backend: Backend, unit: Unit, when: string): Promise<void> {
+  check(!(await all(backend.list())).includes(unit), `"${unit}" is listed ${when}`);
+  same(await textOf(backend, unit, commitPath(unit)), undefined, `commit blob of "${unit}" ${when}`);
+  same(await all(backend.blobs(unit)), [], `blobs of "${unit}" ${when}`);
+}

@@ -1,0 +1,191 @@
+// The backend contract with planned failures. Methods that must never throw are recorded and never fail.
+import type {
+  Backend,
+  BlobInfo,
+  BlobReader,
+  ByteSource,
+  ForeignFolders,
+  Notes,
+  Scratch,
+  Stage,
+  WorkFolder,
+} from "../words/backend.ts";
+import type { Unit } from "../words/unit.ts";
+import type { Faults } from "./faults.ts";
+
+async function* counted<T>(
+  faults: Faults,
+  operation: string,
+  path: string,
+  items: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  faults.count(operation, path);
+  for await (const item of items) {
+    yield item;
+    faults.count(operation, path);
+  }
+}
+
+class FaultyBlob<Blob extends BlobReader> implements BlobReader {
+  protected readonly blob: Blob;
+  protected readonly path: string;
+  protected readonly faults: Faults;
+
+  constructor(blob: Blob, path: string, faults: Faults) {
+    this.blob = blob;
+    this.path = path;
+    this.faults = faults;
+    faults.opened(this, path);
+  }
+
+  get sizeBytes(): number {
+    return this.blob.sizeBytes;
+  }
+
+  async read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.faults.count("read", this.path);
+    return await this.blob.read(offset, lengthBytes);
+  }
+
+  stream(): AsyncIterable<Uint8Array<ArrayBuffer>> {
+    return counted(this.faults, "stream", this.path, this.blob.stream());
+  }
+
+  async close(): Promise<void> {
+    this.faults.closed(this);
+    await this.blob.close();
+  }
+}
+
+class FaultyScratch extends FaultyBlob<Scratch> implements Scratch {
+  async write(body: ByteSource): Promise<void> {
+    this.faults.count("write", this.path);
+    await this.blob.write(body);
+  }
+
+  async remove(): Promise<void> {
+    this.faults.closed(this);
+    await this.blob.remove();
+  }
+}
+
+class FaultyStage implements Stage {
+  readonly unit: Unit;
+  readonly #stage: Stage;
+  readonly #faults: Faults;
+
+  constructor(stage: Stage, faults: Faults) {
+    this.unit = stage.unit;
+    this.#stage = stage;
+    this.#faults = faults;
+    faults.opened(this, stage.unit);
+  }
+
+  async write(path: string, body: ByteSource): Promise<{ sizeBytes: number }> {
+    this.#faults.count("write", this.unit + path);
+    return await this.#stage.write(path, body);
+  }
+
+  async publish(path: string, body: ByteSource): Promise<void> {
+    this.#faults.count("publish", this.unit);
+    await this.#stage.publish(path, body);
+    this.#faults.closed(this);
+  }
+
+  async scratch(): Promise<Scratch> {
+    this.#faults.count("scratch", this.unit);
+    return new FaultyScratch(await this.#stage.scratch(), "scratch", this.#faults);
+  }
+
+  async abandon(): Promise<void> {
+    this.#faults.closed(this);
+    await this.#stage.abandon();
+  }
+}
+
+class FaultyBackend implements Backend {
+  readonly uri: string;
+  readonly notes: Notes;
+  readonly foreign?: ForeignFolders;
+  readonly workFolder?: () => WorkFolder;
+  readonly #backend: Backend;
+  readonly #faults: Faults;
+
+  constructor(backend: Backend, faults: Faults) {
+    this.uri = backend.uri;
+    this.#backend = backend;
+    this.#faults = faults;
+    const { notes, foreign } = backend;
+    this.notes = {
+      get: (name) => this.#counted("notes.get", name, () => notes.get(name)),
+      put: (name, note) => this.#counted("notes.put", name, () => notes.put(name, note)),
+      remove: (name) => this.#counted("notes.remove", name, () => notes.remove(name)),
+      list: () => counted(faults, "notes.list", "", notes.list()),
+    };
+    if (foreign !== undefined) {
+      this.foreign = {
+        list: () => counted(faults, "foreign.list", "", foreign.list()),
+        remove: (name) => this.#counted("foreign.remove", name, () => foreign.remove(name)),
+      };
+    }
+    if (backend.workFolder !== undefined) this.workFolder = () => this.#workFolder();
+  }
+
+  create(): Promise<boolean> {
+    return this.#counted("create", "", () => this.#backend.create());
+  }
+
+  list(options?: { after?: Unit; signal?: AbortSignal }): AsyncIterable<Unit> {
+    return counted(this.#faults, "list", "", this.#backend.list(options));
+  }
+
+  blobs(unit: Unit): AsyncIterable<BlobInfo> {
+    return counted(this.#faults, "blobs", unit, this.#backend.blobs(unit));
+  }
+
+  async open(unit: Unit, path = ""): Promise<BlobReader | undefined> {
+    const blob = await this.#counted("open", unit + path, () => this.#backend.open(unit, path));
+    return blob === undefined ? undefined : new FaultyBlob(blob, unit + path, this.#faults);
+  }
+
+  async stage(unit: Unit): Promise<Stage> {
+    return new FaultyStage(await this.#counted("stage", unit, () => this.#backend.stage(unit)), this.#faults);
+  }
+
+  async scratch(): Promise<Scratch> {
+    const scratch = await this.#counted("scratch", "", () => this.#backend.scratch());
+    return new FaultyScratch(scratch, "scratch", this.#faults);
+  }
+
+  remove(unit: Unit): Promise<boolean> {
+    return this.#counted("remove", unit, () => this.#backend.remove(unit));
+  }
+
+  sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    return this.#counted("sweep", "", () => this.#backend.sweep(olderThanMs));
+  }
+
+  #workFolder(): WorkFolder {
+    this.#faults.count("workFolder", "");
+    const folder = this.#backend.workFolder?.();
+    if (folder === undefined) throw new TypeError("Cannot make a work folder: the backend offers none any more");
+    return folder;
+  }
+
+  async #counted<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
+    this.#faults.count(operation, path);
+    return await run();
+  }
+}
+
+/**
+ * Puts planned failures into a backend and all it hands out; what must never throw (`close`, `remove` of scratch, `abandon`)
+ * does not fail. A failing call has no effect.
+ *
+ * @param backend The backend beneath.
+ * @param faults What fails; it also records the calls, each item of a list or stream as one.
+ * @returns A backend that behaves as the one beneath, but for the planned failures.
+ */
+export function faultyBackend(backend: Backend, faults: Faults): Backend {
+  return new FaultyBackend(backend, faults);
+}

@@ -1,0 +1,82 @@
+// The file-system port with planned failures. A failing call has no effect, but for two that cannot be without: a write
+// leaves half of its bytes, as a full disk does, and a close gives the file back, as systems do.
+import type { FileSystem, OpenFile } from "../backend/file_system.ts";
+import type { Faults } from "./faults.ts";
+
+class FaultyFile implements OpenFile {
+  readonly #file: OpenFile;
+  readonly #path: string;
+  readonly #faults: Faults;
+
+  constructor(file: OpenFile, path: string, faults: Faults) {
+    this.#file = file;
+    this.#path = path;
+    this.#faults = faults;
+    faults.opened(this, path);
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    this.#faults.count("read", this.#path);
+    return await this.#file.read(target, position);
+  }
+
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    try {
+      this.#faults.count("write", this.#path);
+    } catch (error) {
+      await this.#file.write(bytes.subarray(0, bytes.length >> 1), position);
+      throw error;
+    }
+    await this.#file.write(bytes, position);
+  }
+
+  async sizeBytes(): Promise<number> {
+    this.#faults.count("sizeBytes", this.#path);
+    return await this.#file.sizeBytes();
+  }
+
+  async sync(): Promise<void> {
+    this.#faults.count("sync", this.#path);
+    await this.#file.sync();
+  }
+
+  async close(): Promise<void> {
+    this.#faults.closed(this);
+    try {
+      this.#faults.count("close", this.#path);
+    } finally {
+      await this.#file.close();
+    }
+  }
+}
+
+/**
+ * Puts planned failures into a file system; `fileBackend` takes it as `fileSystem`.
+ *
+ * @param files The file system beneath, such as `nodeFileSystem`.
+ * @param faults What fails; it also records every call, those of open files included.
+ * @returns A file system that behaves as the one beneath, but for the planned failures.
+ */
+export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem {
+  const counted = async <T>(operation: string, path: string, run: () => Promise<T>): Promise<T> => {
+    faults.count(operation, path);
+    return await run();
+  };
+  return {
+    create: (path) => counted("create", path, async () => new FaultyFile(await files.create(path), path, faults)),
+    open: (path) => counted("open", path, async () => new FaultyFile(await files.open(path), path, faults)),
+    makeFolder: (path) => counted("makeFolder", path, () => files.makeFolder(path)),
+    makeFolderNow: (path) => {
+      faults.count("makeFolderNow", path);
+      files.makeFolderNow(path);
+    },
+    readFolder: (path) => counted("readFolder", path, () => files.readFolder(path)),
+    syncFolder: (path) => counted("syncFolder", path, () => files.syncFolder(path)),
+    stat: (path) => counted("stat", path, () => files.stat(path)),
+    rename: (from, to) => counted("rename", to, () => files.rename(from, to)),
+    link: (from, to) => counted("link", to, () => files.link(from, to)),
+    removeFile: (path) => counted("removeFile", path, () => files.removeFile(path)),
+    removeFolder: (path) => counted("removeFolder", path, () => files.removeFolder(path)),
+    touch: (path, atMs) => counted("touch", path, () => files.touch(path, atMs)),
+  };
+}
