@@ -27,8 +27,9 @@
  */
 export { type Durability, fileBackend, type FileBackendOptions } from "./src/backend/file_backend.ts";
 export type { FileKind, FileStat, FileSystem, OpenFile } from "./src/backend/file_system.ts";
-export type { Compression } from "./src/rules/compression.ts";
+export type { Compression } from "./src/rules/codec.ts";
 export type { ExportOptions } from "./src/store/copying.ts";
+export type { ArchiveOptions } from "./src/layout/archive_layout.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
 export { PeriodicSaveCondition, type SaveCondition } from "./src/rules/periodic_save_condition.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/store/latest_states_keeper.ts";

@@ -6,8 +6,9 @@ import type { Scratch } from "../words/backend.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { EntrySource, Manifest, Seal, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
+import { containerOf } from "./container.ts";
 import { type MemberOptions, MemberWriter } from "./member_writer.ts";
-import { type Chunk, encodeFooter, renderTable, type TableEntry, tableMember } from "./table.ts";
+import { type Chunk, renderTable, type TableEntry } from "./table.ts";
 import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";
 
 /** How an archive is encoded. */
@@ -64,15 +65,13 @@ export class ArchiveEncoder {
     const digest = digestOf(bytes);
     yield* this.#encodePayload(MANIFEST_PATH, bytes.length, [bytes], chunks);
     this.#table.push({ path: MANIFEST_PATH, sizeBytes: bytes.length, digest, chunks: withDigest(chunks, digest) });
-    if (this.#options.codec.compression === "none") writer.put(ZEROS);
+    const container = containerOf(this.#options.codec.compression);
+    if (!container?.isTableInTar) writer.put(ZEROS);
     writer.cut();
     yield* writer.ready(true);
-    if (this.#options.codec.compression === "gzip") {
-      writer.putMember(tableMember(renderTable(this.#table, this.#seal.savedAt), this.#mtimeSeconds));
-      const tableOffset = writer.writtenBytes;
-      yield* writer.ready(true);
-      yield encodeFooter(tableOffset);
-    }
+    const { codec, level } = this.#options;
+    const table = renderTable(this.#table, this.#seal.savedAt);
+    yield* await container?.end(codec, level, table, writer.writtenBytes, this.#mtimeSeconds) ?? [];
     this.#manifest = manifest;
   }
 

@@ -1,6 +1,7 @@
 // Reading an archive. With its table, one entry costs the members it lies in; without one (a tar that other tools made) the
 // archive is unpacked once into scratch. Either way the set of files must equal the manifest, and nothing is believed.
-import { type Codec, codecOf, CompressionFault, compressionOf } from "../rules/compression.ts";
+import { type Codec, CompressionFault } from "../rules/codec.ts";
+import { codecOf, compressionOf } from "../rules/compression.ts";
 import { Digester, digestOf } from "../rules/digest.ts";
 import { parseManifest } from "../rules/manifest.ts";
 import type { BlobReader, Scratch } from "../words/backend.ts";
@@ -8,17 +9,9 @@ import { collect } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { ScannedFile, SealedManifest, UnitReader } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
+import { containerOf } from "./container.ts";
 import { rejected } from "./rejection.ts";
-import {
-  type Chunk,
-  differenceOf,
-  FOOTER_BYTES,
-  type Member,
-  parseFooter,
-  parseTable,
-  type TableEntry,
-  TableFault,
-} from "./table.ts";
+import { type Chunk, differenceOf, type Member, parseTable, type TableEntry, TableFault } from "./table.ts";
 import { decodeTar, type TarFile } from "./tar_decoder.ts";
 import { type ArchiveLimits, DEFAULT_LIMITS } from "./tar_guard.ts";
 
@@ -124,47 +117,26 @@ function manifestMissing(uri: string): SnapshotError {
 }
 
 async function openIndexed(blob: BlobReader, uri: string, codec: Codec): Promise<UnitReader | undefined> {
-  if (codec.compression !== "gzip") return undefined;
+  const container = containerOf(codec.compression);
+  if (container === undefined) return undefined;
   const tailOffset = Math.max(0, blob.sizeBytes - TAIL_BYTES);
   const tail = await blob.read(tailOffset, TAIL_BYTES);
-  const tableOffset = parseFooter(tail);
-  if (tableOffset === undefined) return undefined;
-  const endOffset = blob.sizeBytes - FOOTER_BYTES;
-  if (tableOffset >= endOffset) throw new TableFault("its footer points nowhere");
-  const source: BlobReader = new TailedBlob(blob, tail, tailOffset);
-  const packed = await source.read(tableOffset, endOffset - tableOffset);
-  const table = await readTable(packed, uri, codec, tableOffset);
-  const reader = new IndexedReader(source, uri, codec, table, tableOffset);
+  const place = container.find(tail, blob.sizeBytes);
+  if (place === undefined) return undefined;
+  if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
+  const source = new TailedBlob(blob, tail, tailOffset);
+  const packed = await source.read(place.offset, place.sizeBytes);
+  const json = await container.read(codec, packed, FREE_RATIO_BYTES + packed.length * DEFAULT_LIMITS.ratio, place, uri);
+  const entries = parseTable(json, place.membersEndOffset).filter(({ path }) => !IGNORED.has(path));
+  const reader = new IndexedReader(
+    source,
+    uri,
+    codec,
+    new Map(entries.map((entry) => [entry.path, entry])),
+    place.membersEndOffset,
+  );
   await reader.readManifest();
   return reader;
-}
-
-/** The table's own tar entry, decoded as strictly as any tar. */
-async function readTable(
-  packed: Uint8Array,
-  uri: string,
-  codec: Codec,
-  tableOffset: number,
-): Promise<Map<string, TableEntry>> {
-  const tar = await codec.decode(packed, FREE_RATIO_BYTES + packed.length * DEFAULT_LIMITS.ratio);
-  const entries = new Map<string, TableEntry>();
-  let found = 0;
-  for await (
-    const { path, sizeBytes, body } of decodeTar(
-      (async function* () {
-        yield tar;
-      })(),
-      uri,
-    )
-  ) {
-    const { bytes } = await collect(body, sizeBytes);
-    if (path !== TABLE_PATH || found++ > 0) throw new TableFault(`"${path}" stands where its table should be`);
-    for (const entry of parseTable(new TextDecoder().decode(bytes), tableOffset)) {
-      if (!IGNORED.has(entry.path)) entries.set(entry.path, entry);
-    }
-  }
-  if (found === 0) throw new TableFault("its table is missing");
-  return entries;
 }
 
 /** A blob whose last bytes were read already. */
@@ -206,7 +178,6 @@ interface MemberSpan {
 }
 
 class IndexedReader implements UnitReader {
-  readonly prefersOrder = true;
   readonly #blob: BlobReader;
   readonly #uri: string;
   readonly #codec: Codec;
@@ -320,7 +291,11 @@ class IndexedReader implements UnitReader {
       throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
     }
     try {
-      return await this.#codec.decode(await this.#blob.read(member.offset, sizeBytes), span.neededBytes + SLACK_BYTES);
+      return await this.#codec.decode(
+        await this.#blob.read(member.offset, sizeBytes),
+        span.neededBytes + SLACK_BYTES,
+        span.neededBytes,
+      );
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
@@ -359,7 +334,6 @@ async function openUnindexed(
     await blob.close();
     return {
       sealed: { manifest, bytes },
-      prefersOrder: true,
       stream: (entryPath) => {
         const found = places.get(entryPath);
         return Promise.resolve(found === undefined ? undefined : rangeOf(scratch, found.offset, found.sizeBytes));

@@ -1,6 +1,6 @@
 // Cutting the tar into members that stand alone, and compressing several at once: bytes go in in order, compressed members
 // come out in order, and never more than a window of them is on the way.
-import type { Codec } from "../rules/compression.ts";
+import type { Codec } from "../rules/codec.ts";
 import type { Member } from "./table.ts";
 
 // Room behind a full chunk for its padding and the headers that follow it in the same member.
@@ -21,7 +21,7 @@ export interface MemberOptions {
 interface Job {
   readonly member: Member;
   readonly output: Promise<Uint8Array>;
-  readonly buffer: Uint8Array | undefined;
+  readonly buffer: Uint8Array;
 }
 
 /** Turns tar bytes into compressed members. */
@@ -60,13 +60,16 @@ export class MemberWriter {
   put(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
       if (this.#usedBytes === this.#capacity) this.cut();
-      done += this.#fill(bytes.subarray(done), this.#capacity);
+      done += this.fill(bytes.subarray(done), this.#capacity);
     }
   }
 
-  /** Adds payload bytes to the member being filled, up to a member size; returns how many it took. */
+  /** Adds payload bytes to the member being filled, until it holds `limitBytes`; returns how many it took. */
   fill(bytes: Uint8Array, limitBytes: number): number {
-    return this.#fill(bytes, limitBytes);
+    const taken = Math.min(bytes.length, limitBytes - this.#usedBytes);
+    this.#buffer.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), this.#usedBytes);
+    this.#usedBytes += taken;
+    return taken;
   }
 
   /** The last bytes that were added. */
@@ -77,18 +80,12 @@ export class MemberWriter {
   /** Ends the member being filled, if it holds anything, and starts to compress it. */
   cut(): void {
     if (this.#usedBytes === 0) return;
-    this.#push(this.#member, this.#buffer.subarray(0, this.#usedBytes), this.#buffer);
+    const output = this.#options.codec.encode(this.#buffer.subarray(0, this.#usedBytes), this.#options.level);
+    output.catch(() => {}); // told when it is its turn; before that it must not count as unhandled
+    this.#jobs.push({ member: this.#member, output, buffer: this.#buffer });
     this.#buffer = this.#spare.pop() ?? new Uint8Array(this.#capacity);
     this.#usedBytes = 0;
     this.#member = { offset: -1 };
-  }
-
-  /** Makes a member of its own out of given bytes. */
-  putMember(bytes: Uint8Array): Readonly<Member> {
-    this.cut();
-    const member = { offset: -1 };
-    this.#push(member, bytes, undefined);
-    return member;
   }
 
   /** Hands out finished members, in order, until no more than a window (or all, to the end) are on the way. */
@@ -96,23 +93,10 @@ export class MemberWriter {
     while (this.#jobs.length > (untilEnd ? 0 : this.#options.inFlight)) {
       const job = this.#jobs.shift() as Job;
       const output = await job.output;
-      if (job.buffer !== undefined) this.#spare.push(job.buffer);
+      this.#spare.push(job.buffer);
       job.member.offset = this.#writtenBytes;
       this.#writtenBytes += output.length;
       yield output;
     }
-  }
-
-  #fill(bytes: Uint8Array, limitBytes: number): number {
-    const taken = Math.min(bytes.length, limitBytes - this.#usedBytes);
-    this.#buffer.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), this.#usedBytes);
-    this.#usedBytes += taken;
-    return taken;
-  }
-
-  #push(member: Member, bytes: Uint8Array, buffer: Uint8Array | undefined): void {
-    const output = this.#options.codec.encode(bytes, this.#options.level);
-    output.catch(() => {}); // told when it is its turn; before that it must not count as unhandled
-    this.#jobs.push({ member, output, buffer });
   }
 }

@@ -1,11 +1,8 @@
-// The eStargz table of contents and its footer: an index that lets one entry be read by itself. It is hostile input like
+// The table of contents: an index that lets one entry be read by itself. It is hostile input like
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
-import { BLOCK_BYTES, encodeTarHeader, FILE_MODE, paddingOf } from "./tar_header.ts";
+import { FILE_MODE } from "./tar_header.ts";
 import type { Digest, Manifest } from "../words/snapshot.ts";
-import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
-
-/** Size of the footer in bytes. */
-export const FOOTER_BYTES = 51;
+import { MANIFEST_PATH } from "../words/unit.ts";
 
 /** A compressed member; its offset in the file is known once all before it were written. */
 export interface Member {
@@ -66,38 +63,6 @@ export function renderTable(entries: readonly TableEntry[], savedAt: Date): stri
     }
   }
   return `{"version":1,"entries":[${rows.join(",")}]}`;
-}
-
-/** The last tar entry of a `.tar.gz`: the table, its padding, and the two zero blocks that end the tar. */
-export function tableMember(table: string, mtimeSeconds: number): Uint8Array {
-  const json = new TextEncoder().encode(table);
-  const header = encodeTarHeader(TABLE_PATH, json.length, mtimeSeconds);
-  const bytes = new Uint8Array(header.length + json.length + paddingOf(json.length) + 2 * BLOCK_BYTES);
-  bytes.set(header);
-  bytes.set(json, header.length);
-  return bytes;
-}
-
-/** The footer: an empty gzip member whose extra field says where the table is. */
-export function encodeFooter(tableOffset: number): Uint8Array {
-  const extra = `SG\x16\x00${tableOffset.toString(16).padStart(16, "0")}STARGZ`;
-  return Uint8Array.from([
-    ...[0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 26, 0],
-    ...Array.from(extra, (letter) => letter.charCodeAt(0)),
-    ...[1, 0, 0, 0xff, 0xff],
-    ...[0, 0, 0, 0, 0, 0, 0, 0],
-  ]);
-}
-
-/** Where the table is, as the last bytes of a file say; `undefined` where they are no footer. */
-export function parseFooter(tail: Uint8Array): number | undefined {
-  if (tail.length < FOOTER_BYTES) return undefined;
-  const footer = tail.subarray(tail.length - FOOTER_BYTES);
-  const text = String.fromCharCode(...footer.subarray(16, 32));
-  if (!/^[0-9a-f]{16}$/.test(text)) return undefined;
-  const tableOffset = Number.parseInt(text, 16);
-  if (!Number.isSafeInteger(tableOffset)) return undefined;
-  return encodeFooter(tableOffset).every((byte, index) => byte === footer[index]) ? tableOffset : undefined;
 }
 
 /** What is wrong with a table, said once. */

@@ -2,7 +2,8 @@
 // meets the backend.
 import { ArchiveEncoder } from "../archive/archive_encoder.ts";
 import { openArchive, scanArchive } from "../archive/archive_reader.ts";
-import { codecOf, type Compression } from "../rules/compression.ts";
+import type { Compression } from "../rules/codec.ts";
+import { codecOf } from "../rules/compression.ts";
 import type { Backend, BlobReader, Scratch } from "../words/backend.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { Layout, Seal } from "../words/snapshot.ts";
@@ -12,9 +13,18 @@ import type { Unit, UnitSuffix } from "../words/unit.ts";
 export interface ArchiveOptions {
   /** Level of the compression; for gzip 0 (none) to 9 (most). */
   readonly level?: number;
+  /** Most payload in one compressed member, in bytes: the least that is read for a part of a large entry. Default 1 MiB. */
+  readonly chunkBytes?: number;
+  /**
+   * Entries up to this size in bytes share a member: smaller files, but to read one its member is read. 0 gives each its own,
+   * as readers want that allow no two entries in one member. Default 128 KiB.
+   */
+  readonly groupBytes?: number;
 }
 
 const CHUNK_BYTES = 1024 * 1024;
+const GROUP_BYTES = 128 * 1024;
+const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 const IN_FLIGHT = 4;
 
 const FORMS: Readonly<Record<Compression, { suffix: UnitSuffix; mediaType: string; level: number }>> = {
@@ -34,12 +44,16 @@ export interface ArchiveLayout extends Layout {
 /** One compressed tar. */
 export function archiveLayout(compression: Compression, options: ArchiveOptions = {}): ArchiveLayout {
   const { suffix, mediaType, level } = FORMS[compression];
+  const { chunkBytes = CHUNK_BYTES, groupBytes = Math.min(GROUP_BYTES, chunkBytes) } = options;
+  assertWithin("level", options.level ?? level, 0, compression === "zstd" ? 22 : 9);
+  assertWithin("chunkBytes", chunkBytes, 512, MAX_CHUNK_BYTES);
+  assertWithin("groupBytes", groupBytes, 0, chunkBytes);
   const encoder = (seal: Seal, newScratch: () => Promise<Scratch>) =>
     new ArchiveEncoder(seal, {
       codec: codecOf(compression),
       level: options.level ?? level,
-      chunkBytes: CHUNK_BYTES,
-      groupBytes: 0,
+      chunkBytes,
+      groupBytes,
       inFlight: IN_FLIGHT,
     }, newScratch);
   return {
@@ -69,6 +83,13 @@ export function archiveLayout(compression: Compression, options: ArchiveOptions 
       }
     },
   };
+}
+
+function assertWithin(option: keyof ArchiveOptions, value: number, least: number, most: number): void {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return;
+  throw new RangeError(
+    `Cannot make archives with the ${option} ${value}: it must be a whole number from ${least} to ${most}`,
+  );
 }
 
 async function openBlob(backend: Backend, unit: Unit): Promise<BlobReader> {

@@ -11,6 +11,7 @@ import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 // The manifest is read apart; the table is what an untarred archive brings along.
 const OWN_FILES = new Set([MANIFEST_PATH, TABLE_PATH]);
 const SCANNED_AT_ONCE = 64;
+const WRITTEN_AT_ONCE = 8;
 
 async function* released(reader: BlobReader, onClose: () => void): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   try {
@@ -28,11 +29,21 @@ export const directoryLayout: Layout = {
 
   async write(stage, entries, seal) {
     const written: WrittenEntry[] = [];
+    const writing = new Set<Promise<void>>();
     for await (const source of entries) {
       const entry = new MeasuredEntry(source);
-      await stage.write(entry.path, entry.chunks());
-      written.push(entry.finish());
+      const index = written.length++;
+      const task = stage.write(entry.path, entry.chunks()).then(() => {
+        written[index] = entry.finish();
+        writing.delete(task);
+      });
+      task.catch(() => {}); // told below, or by the loop's own failure before
+      writing.add(task);
+      // What lies in memory is written side by side; streams one by one, for they may hang together.
+      if (!Array.isArray(source.body)) await Promise.all(writing);
+      else if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
     }
+    await Promise.all(writing);
     const { manifest, bytes } = seal.seal(written);
     await stage.publish(MANIFEST_PATH, [bytes]);
     return manifest;
@@ -51,7 +62,6 @@ export const directoryLayout: Layout = {
     const open = new Set<BlobReader>();
     return {
       sealed: { manifest: parseManifest(bytes, uri), bytes },
-      prefersOrder: false,
       async stream(entryPath) {
         const reader = await backend.open(unit, entryPath);
         if (reader === undefined) return undefined;

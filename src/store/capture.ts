@@ -1,7 +1,7 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
 import { setImmediate } from "node:timers";
-import { isAsyncIterable, iterate, viewOf } from "../words/bytes.ts";
+import { discard, isAsyncIterable, iterate, viewOf } from "../words/bytes.ts";
 import { PathSet } from "../words/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
@@ -52,7 +52,7 @@ export class Capture {
   #interrupt: ((reason: unknown) => void) | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  /** Calls every `saveState`, one right after the other. */
+  /** Calls every `saveState`, one right after the other, until one fails. */
   constructor(registrations: readonly Registration[], memory: CaptureMemory, options: CaptureOptions = {}) {
     this.#memory = memory;
     this.#options = options;
@@ -61,7 +61,9 @@ export class Capture {
     this.#states = registrations.map((registration) =>
       new StateCapture(registration, memory, options.workFolder, (error) => void this.fail(error))
     );
-    for (const state of this.#states) state.start();
+    for (const state of this.#states) {
+      if (this.#failure === undefined) state.start();
+    }
   }
 
   /** All entries, in order, each to be read before the next is asked for or after; ends when every state has finished. */
@@ -77,7 +79,7 @@ export class Capture {
           ...entry,
           body: Array.isArray(body)
             ? this.#observed(state.name, body)
-            : this.#interruptible(state.name, body as AsyncIterable<Uint8Array>),
+            : this.#interruptible(state, body as AsyncIterable<Uint8Array>),
           release: () => {
             this.#entries++;
             entry.release();
@@ -117,27 +119,30 @@ export class Capture {
   }
 
   /** A stream that a failure or an abort elsewhere ends at once, even while it waits for its source. */
-  async *#interruptible(state: string, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  async *#interruptible(state: StateCapture, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
     const iterator = source[Symbol.asyncIterator]();
+    const next = async () => await iterator.next();
     let isDone = false;
     try {
       while (true) {
         this.#throwIfFailed();
         const result = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
           this.#interrupt = reject;
-          iterator.next().then(resolve, reject);
+          next().then(resolve, (error) => reject(state.wrap(error)));
         });
         if (result.done) {
           isDone = true;
           return;
         }
-        this.#progress(state, result.value);
+        if (!(result.value instanceof Uint8Array)) {
+          throw state.wrap(new TypeError("a chunk of its stream is no Uint8Array"));
+        }
+        this.#progress(state.name, result.value);
         yield result.value;
       }
     } finally {
       this.#interrupt = undefined;
-      // Not awaited: a source that hangs must not hold up the failure; its own complaint comes too late to matter.
-      if (!isDone) iterator.return?.().catch(() => {});
+      if (!isDone) discard(source, iterator);
     }
   }
 }
@@ -161,6 +166,7 @@ class StateCapture implements StateWriter {
   #hasReturned = false;
   #isClosed = false;
   #isChained = false;
+  #cancelled: { readonly error: unknown } | undefined;
 
   constructor(
     registration: Registration,
@@ -181,7 +187,7 @@ class StateCapture implements StateWriter {
       await this.#registration.state.saveState(this);
       this.#isChained = this.#queue.length + this.#taken.size > 0;
     };
-    run().catch((error) => this.#fail(this.#wrap(error))).finally(() => {
+    run().catch((error) => this.#fail(this.wrap(error))).finally(() => {
       this.#hasReturned = true;
       this.#wake?.();
     });
@@ -212,9 +218,9 @@ class StateCapture implements StateWriter {
   /** Rejects all that is pending, and whatever comes later. */
   cancel(error: unknown): void {
     this.#isClosed = true;
-    for (const entry of this.#taken) entry.cancel(error);
-    for (const entry of this.#queue) {
-      if (isAsyncIterable(entry.body)) entry.body[Symbol.asyncIterator]().return?.().catch(() => {}); // nobody will read it
+    this.#cancelled = { error };
+    for (const entry of [...this.#taken, ...this.#queue]) {
+      if (isAsyncIterable(entry.body)) discard(entry.body); // taken does not mean that its reading has begun
       entry.cancel(error);
     }
     this.#taken.clear();
@@ -223,24 +229,31 @@ class StateCapture implements StateWriter {
   }
 
   write(path: string, body: Body, options: WriteOptions = {}): Promise<void> {
-    return this.#attempt(() => this.#enqueue(path, this.#capture(path, body, options)));
+    return this.#attempt(path, () => this.#capture(path, body, options), () => {
+      // Handed over is handed over: a stream is read or cancelled, also where its write is refused.
+      if (body instanceof ReadableStream) void (body.locked || discard(iterate(body)));
+      else if (isAsyncIterable(body)) discard(body);
+    });
   }
 
   json(path: string, value: unknown): Promise<void> {
-    return this.#attempt(() => this.#enqueue(path, inMemory([new TextEncoder().encode(stringifyStrictly(value))])));
+    return this.#attempt(path, () => inMemory([new TextEncoder().encode(stringifyStrictly(value))]));
   }
 
-  #attempt(write: () => Promise<void>): Promise<void> {
+  #attempt(path: string, capture: () => CapturedBody, refuse = () => {}): Promise<void> {
     let written: Promise<void>;
     try {
+      if (this.#cancelled !== undefined) throw this.#cancelled.error;
       if (this.#isClosed) {
         const late = new TypeError(`Cannot write to the state "${this.name}": its save has ended`);
         loggerOf("StateStore").error(late);
         throw late;
       }
-      written = write();
+      this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts
+      written = this.#enqueue(path, capture());
     } catch (error) {
-      const wrapped = this.#wrap(error);
+      refuse();
+      const wrapped = this.#cancelled?.error ?? this.wrap(error);
       this.#fail(wrapped);
       written = Promise.reject(wrapped);
     }
@@ -249,7 +262,6 @@ class StateCapture implements StateWriter {
   }
 
   #enqueue(path: string, captured: CapturedBody): Promise<void> {
-    this.#paths.add(path);
     return new Promise((resolve, reject) => {
       const entry: PendingEntry = {
         state: this.name,
@@ -294,7 +306,8 @@ class StateCapture implements StateWriter {
     throw new TypeError(`Cannot write "${path}": a body is a string, bytes or a stream of bytes`);
   }
 
-  #wrap(error: unknown): unknown {
+  /** An error of the state's own, as an error of the save. */
+  wrap(error: unknown): unknown {
     if (isSnapshotError(error)) return error;
     const message = `Cannot save the state "${this.name}": ${reasonOf(error)}`;
     return new SnapshotError("STATE_SAVE_FAILED", message, { state: this.name }, { cause: error });

@@ -2,9 +2,10 @@
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
 import { fileBackend, splitPath } from "../backend/file_backend.ts";
-import type { Compression } from "../rules/compression.ts";
+import type { Compression } from "../rules/codec.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
+import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { EntrySource, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit } from "./layouts.ts";
@@ -16,6 +17,8 @@ export interface ExportOptions {
   readonly layout?: LayoutKind;
   /** How an archive is compressed; gzip unless given. */
   readonly compression?: Compression;
+  /** How an archive is made. */
+  readonly archive?: ArchiveOptions;
 }
 
 /** Where an export goes. */
@@ -28,14 +31,14 @@ export function targetOf(
   const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
   const { folder, fileName } = splitPath(target);
   const wanted = options.layout ?? (options.compression === undefined ? "directory" : "archive");
-  const into = layoutOfKind(wanted, compression);
+  const into = layoutOfKind(wanted, compression, options.archive);
   if (isInto) {
     const unit = name + into.suffix;
     return { backend: fileBackend(target), unit, layout: into };
   }
   const split = splitUnit(fileName);
   const unit = split === undefined ? `${fileName}/` : fileName;
-  const layout = layoutOfUnit(unit);
+  const layout = layoutOfUnit(unit, options.archive);
   const isContradiction = options.layout !== undefined && options.layout !== layout.kind ||
     options.compression !== undefined && layout.suffix !== layoutOfKind("archive", compression).suffix;
   if (isContradiction) {
@@ -45,10 +48,32 @@ export function targetOf(
   return { backend: fileBackend(folder), unit, layout };
 }
 
+// Small entries are read side by side before they are asked for: one after the other, most time would be waiting.
+const SMALL_BYTES = 256 * 1024;
+const READ_AHEAD = 16;
+
 /** The entries of an open snapshot, verified as they are read. */
 export async function* entriesOf(reader: SnapshotReader): AsyncGenerator<EntrySource, void> {
+  const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
+  const ahead = new Map<string, Promise<Uint8Array>>();
+  let next = 0;
+  const takeSmall = (path: string): Promise<Uint8Array> => {
+    while (next < paths.length && ahead.size < READ_AHEAD) {
+      const reading = reader.bytes(paths[next] as string);
+      reading.catch(() => {}); // told when it is its turn
+      ahead.set(paths[next++] as string, reading);
+    }
+    const taken = ahead.get(path) ?? reader.bytes(path);
+    ahead.delete(path);
+    return taken;
+  };
   for (const state of reader.manifest.states) {
     for (const { path, sizeBytes } of state.entries) {
+      if (sizeBytes <= SMALL_BYTES) {
+        const bytes = await takeSmall(`${state.name}/${path}`);
+        yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
+        continue;
+      }
       yield {
         state: state.name,
         path,
@@ -102,6 +127,7 @@ export async function* streamSnapshot(
   source: { readonly backend: Backend; open(): Promise<SnapshotReader> },
   unit: Unit,
   compression?: Compression,
+  archive: ArchiveOptions = {},
 ): AsyncGenerator<Uint8Array, void> {
   const own = layoutOfUnit(unit);
   if (own.kind === "archive" && (compression === undefined || archiveLayoutOf(compression).suffix === own.suffix)) {
@@ -117,7 +143,9 @@ export async function* streamSnapshot(
   const reader = await source.open();
   try {
     const newScratch = (): Promise<Scratch> => source.backend.scratch();
-    yield* archiveLayoutOf(compression ?? "gzip").encoder(sealOf(reader), newScratch).encode(entriesOf(reader));
+    yield* archiveLayoutOf(compression ?? "gzip", archive).encoder(sealOf(reader), newScratch).encode(
+      entriesOf(reader),
+    );
   } finally {
     await reader.close();
   }

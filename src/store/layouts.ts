@@ -1,25 +1,29 @@
 // Which layout arranges which unit: the one list of layouts there are.
 import { type ArchiveLayout, archiveLayout, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { directoryLayout } from "../layout/directory_layout.ts";
-import type { Compression } from "../rules/compression.ts";
+import type { Compression } from "../rules/codec.ts";
+import { codecOf } from "../rules/compression.ts";
 import type { Layout, LayoutKind } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
 
 const COMPRESSIONS: readonly Compression[] = ["gzip", "zstd", "none"];
 
 /** The layout of a unit. */
-export function layoutOfUnit(unit: Unit): Layout {
+export function layoutOfUnit(unit: Unit, options: ArchiveOptions = {}): Layout {
   const suffix = splitUnit(unit)?.suffix;
-  const layout = [directoryLayout, ...COMPRESSIONS.map((compression) => archiveLayout(compression))].find((candidate) =>
-    candidate.suffix === suffix
-  );
+  const layout = [directoryLayout, ...COMPRESSIONS.map((compression) => archiveLayout(compression, options))].find((
+    candidate,
+  ) => candidate.suffix === suffix);
   if (layout === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);
   return layout;
 }
 
-/** The archive layout of a compression. */
+/** The archive layout of a compression, to write with; throws where the runtime lacks it. */
 export function archiveLayoutOf(compression: Compression, options: ArchiveOptions = {}): ArchiveLayout {
-  if (COMPRESSIONS.includes(compression)) return archiveLayout(compression, options);
+  if (COMPRESSIONS.includes(compression)) {
+    codecOf(compression);
+    return archiveLayout(compression, options);
+  }
   throw new TypeError(`Cannot use the compression "${compression}": it is none of ${list(COMPRESSIONS)}`);
 }
 

@@ -1,6 +1,6 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
 import { fileBackend, pathOfUri, splitPath } from "../backend/file_backend.ts";
-import type { Compression } from "../rules/compression.ts";
+import { httpBackend } from "../backend/http_backend.ts";
 import type { Backend } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
@@ -142,11 +142,11 @@ export class SnapshotLocator {
    *
    * An archive of the wanted compression is passed on as it lies; anything else is verified and encoded on the way.
    *
-   * @param options Compression; that of the snapshot if it is an archive, else gzip.
+   * @param options How an archive is made, and its compression; that of the snapshot if it is an archive, else gzip.
    * @returns The bytes; the stream fails, and what was read can never verify, where the snapshot is damaged.
    */
-  stream(options: { readonly compression?: Compression } = {}): ReadableStream<Uint8Array> {
-    return toReadableStream(streamSnapshot(this, this.#unit, options.compression));
+  stream(options: Pick<ExportOptions, "compression" | "archive"> = {}): ReadableStream<Uint8Array> {
+    return toReadableStream(streamSnapshot(this, this.#unit, options.compression, options.archive));
   }
 
   /**
@@ -206,7 +206,8 @@ export function isLocator(value: unknown): value is SnapshotLocator {
 /**
  * Address of a snapshot that lies at a path; nothing is read yet.
  *
- * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` an archive.
+ * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` an archive. An `http:` or
+ *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests.
  * @returns The locator.
  * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
  * @example Look at a snapshot
@@ -229,6 +230,10 @@ export function locate(path: string | URL): SnapshotLocator;
  */
 export function locate(backend: Backend, name: string): SnapshotLocator;
 export function locate(where: string | URL | Backend, name?: string): SnapshotLocator {
+  if (where instanceof URL && /^https?:$/.test(where.protocol)) {
+    const { backend, unit } = httpBackend(where);
+    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
+  }
   if (typeof where === "string" || where instanceof URL) {
     const { folder, fileName } = splitPath(where);
     return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);

@@ -150,6 +150,7 @@ export class SnapshotReader {
    * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
    */
   async verifyAll(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    options.signal?.throwIfAborted(); // there may be no entry at all
     let keptBytes = 0;
     await mapBounded([...this.#entries], async ([path, entry]) => {
       options.signal?.throwIfAborted();
@@ -159,7 +160,8 @@ export class SnapshotReader {
       }
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
-    }, this.#unit.prefersOrder ? 1 : VERIFIED_AT_ONCE);
+    }, VERIFIED_AT_ONCE);
+    options.signal?.throwIfAborted();
   }
 
   /** Gives everything back; may be called twice. */

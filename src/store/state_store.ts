@@ -1,7 +1,8 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
 import { type Durability, fileBackend } from "../backend/file_backend.ts";
-import type { Compression } from "../rules/compression.ts";
+import type { ArchiveOptions } from "../layout/archive_layout.ts";
+import type { Compression } from "../rules/codec.ts";
 import { sealManifest } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
@@ -34,6 +35,8 @@ export interface StateStoreOptions {
   readonly layout?: LayoutKind;
   /** How archives are compressed unless a save says otherwise: `gzip` (the default) or `zstd`. */
   readonly compression?: Compression;
+  /** How archives are made: level, sizes of members. */
+  readonly archive?: ArchiveOptions;
   /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
   readonly durability?: Durability;
   /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
@@ -141,6 +144,7 @@ export class StateStore {
   readonly #format: SnapshotNameFormat;
   readonly #layout: LayoutKind;
   readonly #compression: Compression;
+  readonly #archive: ArchiveOptions;
   readonly #now: () => number;
   readonly #states = new Map<string, Registration>();
   readonly #memory = new CaptureMemory();
@@ -169,6 +173,7 @@ export class StateStore {
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
     this.#layout = options.layout ?? "directory";
     this.#compression = options.compression ?? "gzip";
+    this.#archive = options.archive ?? {};
     this.#layoutFor(options); // refuses unknown words before anything is saved
     this.#now = options.now ?? Date.now;
   }
@@ -270,7 +275,7 @@ export class StateStore {
    * ```
    */
   streamState(options: StreamOptions = {}): StateStream {
-    const layout = archiveLayoutOf(options.compression ?? this.#compression);
+    const layout = archiveLayoutOf(options.compression ?? this.#compression, this.#archive);
     options.signal?.throwIfAborted();
     const nowMs = this.#now();
     const name = this.#format.next(microseconds(nowMs), this.#latestName);
@@ -483,7 +488,7 @@ export class StateStore {
         'Cannot keep archives without compression in a store; export them, or use the layout "directory"',
       );
     }
-    return layoutOfKind(options.layout ?? this.#layout, compression);
+    return layoutOfKind(options.layout ?? this.#layout, compression, this.#archive);
   }
 
   #sealFor(name: string, nowMs: number, states: readonly Registration[], options: SaveOptions): Seal {

@@ -15,7 +15,7 @@ export interface ConformanceCase {
 
 /** How a backend is checked. */
 export interface ConformanceOptions {
-  /** Size of the biggest blob that is written, in bytes. Default 5 MiB. */
+  /** Size of the biggest blob that is written, in bytes. Default 3 MiB. */
   readonly bigBlobBytes?: number;
 }
 
@@ -33,6 +33,6 @@ export function backendConformance(
   make: () => Backend | Promise<Backend>,
   options: ConformanceOptions = {},
 ): readonly ConformanceCase[] {
-  const cases = { ...unitCases, ...blobCases(options.bigBlobBytes ?? 5 * 1024 * 1024), ...stageCases, ...roomCases };
+  const cases = { ...unitCases, ...blobCases(options.bigBlobBytes ?? 3 * 1024 * 1024), ...stageCases, ...roomCases };
   return Object.entries(cases).map(([name, run]) => ({ name, run: async () => await run(await make()) }));
 }

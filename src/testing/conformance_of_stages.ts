@@ -96,6 +96,18 @@ export const stageCases: Cases = {
     }
   },
 
+  "a published name can be claimed beside others, in another layout only": async (backend) => {
+    await publish(backend, GROUP, "first");
+    const beside = GROUP.replace("/", ".tar.gz");
+    await refuses(backend.stage(GROUP, { besideOthers: true }), "SNAPSHOT_EXISTS", "claiming the very same unit");
+    const stage = await backend.stage(beside, { besideOthers: true });
+    await refuses(backend.stage(beside, { besideOthers: true }), "SNAPSHOT_EXISTS", "claiming it twice");
+    await stage.publish("", [encode("second")]);
+    same(await all(backend.list()), [beside, GROUP], "units");
+    same(await textOf(backend, GROUP, MANIFEST_PATH), "first", "content of the first");
+    same(await textOf(backend, beside), "second", "content of the second");
+  },
+
   "writes of one stage may run side by side": async (backend) => {
     const stage = await backend.stage(GROUP);
     const paths = Array.from({ length: 60 }, (_, index) => `state_${index % 7}/part_${index % 3}/${index}.bin`);
@@ -168,13 +180,13 @@ export const stageCases: Cases = {
   },
 
   "giving up while it is published leaves the whole unit or nothing": async (backend) => {
-    const blobs = Array.from({ length: 30 }, (_, index) => `folder_${index % 5}/${index}`);
-    for (let turns = 0; turns < 24; turns++) {
+    const blobs = Array.from({ length: 12 }, (_, index) => `folder_${index % 5}/${index}`);
+    for (let turns = 0; turns < 16; turns++) {
       const stage = await backend.stage(GROUP);
       for (const path of blobs) await stage.write(path, [encode(path)]);
       const publishing = stage.publish(MANIFEST_PATH, [encode("commit")]).then(() => true, () => false);
       for (let turn = 0; turn < turns ** 2; turn++) await Promise.resolve();
-      if (turns % 2) await new Promise((resolve) => setTimeout(resolve, turns / 8));
+      if (turns % 2) await new Promise((resolve) => setTimeout(resolve, turns / 6));
       await stage.abandon();
       const isPublished = await publishing;
       same(await all(backend.list()), isPublished ? [GROUP] : [], "units, having been told whether it was published");

@@ -26,8 +26,9 @@ export function same(actual: unknown, expected: unknown, what: string): void {
 /** Fails unless two arrays hold the same bytes. */
 export function sameBytes(actual: Uint8Array, expected: Uint8Array, what: string): void {
   same(actual.length, expected.length, `${what}, length`);
-  const at = actual.findIndex((byte, index) => byte !== expected[index]);
-  check(at < 0, `${what}: byte ${at} is ${actual[at]}, expected ${expected[at]}`);
+  for (let at = 0; at < expected.length; at++) {
+    if (actual[at] !== expected[at]) throw new Error(`${what}: byte ${at} is ${actual[at]}, not ${expected[at]}`);
+  }
 }
 
 /** What an operation failed with; fails if it did not. */

@@ -148,8 +148,8 @@ class FaultyBackend implements Backend {
     return blob === undefined ? undefined : new FaultyBlob(blob, unit + path, this.#faults);
   }
 
-  async stage(unit: Unit): Promise<Stage> {
-    return new FaultyStage(await this.#counted("stage", unit, () => this.#backend.stage(unit)), this.#faults);
+  async stage(unit: Unit, options?: { besideOthers?: boolean }): Promise<Stage> {
+    return new FaultyStage(await this.#counted("stage", unit, () => this.#backend.stage(unit, options)), this.#faults);
   }
 
   async scratch(): Promise<Scratch> {

@@ -70,6 +70,22 @@ export function toReadableStream(source: AsyncIterable<Uint8Array>): ReadableStr
   }, { highWaterMark: 0 });
 }
 
+/**
+ * Ends a source that nobody will read any more. Nothing is awaited: a source that hangs must not hold up its reader, and
+ * what it complains of now comes too late to matter.
+ */
+export function discard(
+  source: AsyncIterable<Uint8Array>,
+  iterator: AsyncIterator<Uint8Array> = source[Symbol.asyncIterator](),
+): void {
+  const end = async () => {
+    // Node's own streams iterate by a generator, and one that has not begun, or that hangs, cannot end its stream.
+    if ("destroy" in source && typeof source.destroy === "function") source.destroy();
+    await iterator.return?.();
+  };
+  end().catch(() => {});
+}
+
 /** Whether a value can be read with `for await` and is no plain data. */
 export function isAsyncIterable(value: unknown): value is AsyncIterable<Uint8Array> {
   return typeof value === "object" && value !== null && Symbol.asyncIterator in value;

@@ -44,6 +44,8 @@ export interface SnapshotErrorDetails {
   SNAPSHOT_NOT_FOUND: { uri: string };
   /** The snapshot was removed while it was being read. */
   SNAPSHOT_GONE: { uri: string };
+  /** What lies at the address became another file while it was being read. */
+  SNAPSHOT_CHANGED: { uri: string };
   /** The bytes are not those that were saved. */
   SNAPSHOT_CORRUPT: { uri: string; path: string; expected: string; actual: string };
   /** The unit has no manifest: it was never committed, or is not ours. */

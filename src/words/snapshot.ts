@@ -105,8 +105,6 @@ export interface SealedManifest {
 export interface UnitReader {
   /** The manifest, parsed and checked against its own digest, with its very bytes. */
   readonly sealed: SealedManifest;
-  /** Whether {@link UnitReader.stream} is quickest when asked for entries in the order they were written. */
-  readonly prefersOrder: boolean;
   /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
   stream(entryPath: string): Promise<AsyncIterable<Uint8Array<ArrayBuffer>> | undefined>;
   /** Gives everything back; never throws, may be called twice. */

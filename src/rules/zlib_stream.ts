@@ -1,0 +1,52 @@
+// Feeding a decompressor of the runtime from an async source, with back-pressure both ways.
+import { once } from "node:events";
+import type { ByteSource } from "../words/backend.ts";
+
+/** The part of the runtimes' zlib streams that is used here. */
+export interface ZlibStream extends AsyncIterable<unknown> {
+  /** Compressed bytes that were really taken: less than were written where the runtime dropped some in silence. */
+  readonly bytesWritten: number;
+  readonly destroyed: boolean;
+  write(chunk: Uint8Array): boolean;
+  end(): unknown;
+  destroy(): unknown;
+}
+
+/**
+ * Decompresses a source.
+ *
+ * @param stream A fresh decompressor.
+ * @param source The compressed bytes.
+ * @param toFault Makes the error of a failure of the decompressor; those of the source are thrown as they are.
+ * @returns Compressed bytes that were offered.
+ */
+export async function* pump(
+  stream: ZlibStream,
+  source: ByteSource,
+  toFault: (error: unknown) => unknown,
+): AsyncGenerator<Uint8Array, number> {
+  let offeredBytes = 0;
+  let failure: { readonly error: unknown } | undefined;
+  const feeding = (async () => {
+    for await (const chunk of source) {
+      if (stream.destroyed) return;
+      offeredBytes += chunk.length;
+      if (!stream.write(chunk)) await Promise.race([once(stream as never, "drain"), once(stream as never, "close")]);
+    }
+    stream.end();
+  })().catch((error: unknown) => {
+    failure = { error };
+    stream.destroy();
+  });
+  try {
+    for await (const chunk of stream) yield chunk as Uint8Array;
+  } catch (error) {
+    if (failure !== undefined) throw failure.error;
+    throw toFault(error);
+  } finally {
+    stream.destroy();
+  }
+  await feeding;
+  if (failure !== undefined) throw failure.error;
+  return offeredBytes;
+}

@@ -1,0 +1,214 @@
+// zstd by the runtime. Several runtimes return the first frame of many and no more, or take a cut frame for whole, without a
+// word; so frames are split here, by walking their block headers, and each is decoded alone and held against its length.
+import type { ByteSource } from "../words/backend.ts";
+import { concat } from "../words/bytes.ts";
+import { type Codec, CompressionFault } from "./codec.ts";
+import { zlib } from "./native_zlib.ts";
+import { pump } from "./zlib_stream.ts";
+
+const FRAME_MAGIC = 0xfd2fb528;
+const SKIPPABLE_MAGIC = 0x184d2a50;
+const MAX_HEADER_BYTES = 18;
+
+/** The codec, or `undefined` where the runtime has no zstd. */
+export const nativeZstd: Codec | undefined = typeof zlib.zstdCompress !== "function" ? undefined : {
+  compression: "zstd",
+  encode: (bytes, level) =>
+    new Promise((resolve, reject) => {
+      const params = {
+        [zlib.constants.ZSTD_c_compressionLevel]: level,
+        [zlib.constants.ZSTD_c_checksumFlag]: 1,
+        [zlib.constants.ZSTD_c_contentSizeFlag]: 1,
+      };
+      const options = {
+        params,
+        pledgedSrcSize: bytes.length,
+        chunkSize: Math.max(1024, bytes.length + (bytes.length >> 7) + 512),
+      };
+      zlib.zstdCompress(bytes, options, (error, frame) => error ? reject(error) : resolve(frame));
+    }),
+  decode: decodeFrames,
+  decodeStream: decodeFrameStream,
+};
+
+/** What a frame's header says. */
+interface FrameHeader {
+  readonly headerBytes: number;
+  readonly contentBytes: number | undefined;
+  readonly hasChecksum: boolean;
+}
+
+/** Reads a frame's header; `undefined` where more bytes are needed. */
+function parseFrameHeader(bytes: Uint8Array, offset: number): FrameHeader | undefined {
+  const descriptor = bytes[4];
+  if (descriptor === undefined) return undefined;
+  if ((descriptor & 8) !== 0) {
+    throw new CompressionFault("COMPRESSION_DAMAGED", offset, "a zstd frame has a header of the future");
+  }
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const sizeFlag = descriptor >> 6;
+  const sizeBytes = sizeFlag === 0 ? (isSingleSegment ? 1 : 0) : 1 << sizeFlag;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] as number;
+  const sizeOffset = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
+  const headerBytes = sizeOffset + sizeBytes;
+  if (bytes.length < headerBytes) return undefined;
+  let contentBytes: number | undefined;
+  if (sizeBytes > 0) {
+    contentBytes = sizeBytes === 2 ? 256 : 0;
+    for (let index = sizeBytes - 1, unit = 256 ** index; index >= 0; index--, unit /= 256) {
+      contentBytes += (bytes[sizeOffset + index] as number) * unit;
+    }
+  }
+  return { headerBytes, contentBytes, hasChecksum: (descriptor & 4) !== 0 };
+}
+
+function readUint32(bytes: Uint8Array, offset: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + offset, 4).getUint32(0, true);
+}
+
+function truncated(offset: number): CompressionFault {
+  return new CompressionFault("TRUNCATED", offset, "its compressed data ends early");
+}
+
+/** Bytes as they come, to be looked at before they are taken. */
+class Lookahead {
+  readonly #source: AsyncIterator<Uint8Array>;
+  #held: Uint8Array = new Uint8Array();
+  /** Bytes taken so far. */
+  offset = 0;
+
+  constructor(source: ByteSource) {
+    this.#source = (async function* () {
+      yield* source;
+    })();
+  }
+
+  /** The next bytes, without taking them: as many as asked for, fewer only at the end. */
+  async peek(count: number): Promise<Uint8Array> {
+    while (this.#held.length < count) {
+      const { done, value } = await this.#source.next();
+      if (done) break;
+      this.#held = this.#held.length === 0 ? value : concat([this.#held, value]);
+    }
+    return this.#held.subarray(0, count);
+  }
+
+  /** Takes bytes, in the pieces they came in. */
+  async *take(count: number): AsyncGenerator<Uint8Array, void> {
+    for (let rest = count; rest > 0;) {
+      if (this.#held.length === 0 && (await this.peek(1)).length === 0) throw truncated(this.offset);
+      const piece = this.#held.subarray(0, rest);
+      this.#held = this.#held.subarray(piece.length);
+      this.offset += piece.length;
+      rest -= piece.length;
+      yield piece;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#source.return?.();
+  }
+}
+
+/** The bytes of the frame that comes next, to its very end. */
+async function* frameBytes(input: Lookahead, header: FrameHeader): AsyncGenerator<Uint8Array, void> {
+  yield* input.take(header.headerBytes);
+  for (let isLast = false; !isLast;) {
+    const [low, middle, high] = await input.peek(3);
+    if (low === undefined || middle === undefined || high === undefined) throw truncated(input.offset);
+    const word = low | middle << 8 | high << 16;
+    isLast = (word & 1) !== 0;
+    const type = word >> 1 & 3;
+    if (type === 3) throw new CompressionFault("COMPRESSION_DAMAGED", input.offset, "a zstd block has a reserved type");
+    yield* input.take(3 + (type === 1 ? 1 : word >> 3)); // a run holds one byte, whatever its length
+  }
+  if (header.hasChecksum) yield* input.take(4);
+}
+
+async function* decodeFrameStream(source: ByteSource): AsyncGenerator<Uint8Array, void> {
+  const input = new Lookahead(source);
+  try {
+    let frames = 0;
+    for (let head = await input.peek(8); head.length > 0; head = await input.peek(8)) {
+      if (head.length < 5) throw frames === 0 ? truncated(input.offset) : trailing(input.offset);
+      const magic = readUint32(head, 0);
+      if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) {
+        if (head.length < 8) throw truncated(input.offset);
+        for await (const _skipped of input.take(8 + readUint32(head, 4)));
+        continue;
+      }
+      if (magic !== FRAME_MAGIC) {
+        throw frames === 0
+          ? new CompressionFault("COMPRESSION_DAMAGED", input.offset, "it is no zstd")
+          : trailing(input.offset);
+      }
+      yield* decodeFrame(input);
+      frames++;
+    }
+    if (frames === 0) throw truncated(input.offset);
+  } finally {
+    await input.close();
+  }
+}
+
+function trailing(offset: number): CompressionFault {
+  return new CompressionFault("TRAILING_DATA", offset, "bytes follow the end of its compressed data");
+}
+
+async function* decodeFrame(input: Lookahead): AsyncGenerator<Uint8Array, void> {
+  const start = input.offset;
+  const header = parseFrameHeader(await input.peek(MAX_HEADER_BYTES), start);
+  if (header === undefined) throw truncated(start);
+  const damaged = (error: unknown) =>
+    new CompressionFault("COMPRESSION_DAMAGED", start, "a zstd frame is damaged", { cause: error });
+  let sizeBytes = 0;
+  const decoder = zlib.createZstdDecompress({ chunkSize: 64 * 1024 });
+  for await (const chunk of pump(decoder, frameBytes(input, header), damaged)) {
+    sizeBytes += chunk.length;
+    yield chunk;
+  }
+  if (header.contentBytes !== undefined && header.contentBytes !== sizeBytes) {
+    throw new CompressionFault(
+      "TRUNCATED",
+      start,
+      `a zstd frame holds ${sizeBytes} bytes and not ${header.contentBytes}`,
+    );
+  }
+}
+
+async function decodeFrames(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  const input = new Lookahead([members]);
+  for (let head = await input.peek(8); head.length > 0; head = await input.peek(8)) {
+    const start = input.offset;
+    if (head.length < 5 || readUint32(head, 0) !== FRAME_MAGIC) throw trailing(start);
+    const header = parseFrameHeader(await input.peek(MAX_HEADER_BYTES), start);
+    if (header === undefined) throw truncated(start);
+    let frameLength = 0;
+    for await (const piece of frameBytes(input, header)) frameLength += piece.length;
+    const part = await decodeOne(members.subarray(start, start + frameLength), maxBytes - sizeBytes, header, start);
+    sizeBytes += part.length;
+    parts.push(part);
+  }
+  return parts.length === 1 ? parts[0] as Uint8Array<ArrayBuffer> : concat(parts, sizeBytes);
+}
+
+function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, offset: number): Promise<Uint8Array> {
+  const tooLarge = () => new CompressionFault("LIMIT_BYTES", offset, "it expands to more than it may");
+  if ((header.contentBytes ?? 0) > maxBytes) return Promise.reject(tooLarge());
+  const chunkSize = Math.min(Math.max(16 * 1024, (header.contentBytes ?? 0) + 1024), 64 * 1024 * 1024);
+  return new Promise((resolve, reject) => {
+    zlib.zstdDecompress(frame, { maxOutputLength: Math.max(1, maxBytes), chunkSize }, (error, bytes) => {
+      if (error) {
+        const isTooLarge = (error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE";
+        reject(
+          isTooLarge
+            ? tooLarge()
+            : new CompressionFault("COMPRESSION_DAMAGED", offset, "a zstd frame is damaged", { cause: error }),
+        );
+      } else if (header.contentBytes !== undefined && bytes.length !== header.contentBytes) reject(truncated(offset));
+      else resolve(bytes);
+    });
+  });
+}
