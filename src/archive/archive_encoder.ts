@@ -112,7 +112,8 @@ export class ArchiveEncoder {
     else if (payloadBytes > 0) {
       chunks.push({ member: writer.member, innerOffset, chunkOffset, sizeBytes: lastBytes, digest: "sha256:" });
     }
-    this.#groupEnd = chunkOffset === 0 && groupBytes > 0 ? { member: writer.member } : undefined;
+    // An empty entry begins no group and ends none: the head of a group is the payload that its member begins with.
+    if (payloadBytes > 0) this.#groupEnd = chunkOffset === 0 && groupBytes > 0 ? { member: writer.member } : undefined;
     writer.put(ZEROS.subarray(0, paddingOf(payloadBytes)));
     yield* writer.ready();
   }

@@ -290,17 +290,29 @@ class IndexedReader implements UnitReader {
     if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
     }
+    const packed = await this.#blob.read(member.offset, sizeBytes);
     try {
-      return await this.#codec.decode(
-        await this.#blob.read(member.offset, sizeBytes),
-        span.neededBytes + SLACK_BYTES,
-        span.neededBytes,
-      );
+      return await this.#codec.decode(packed, span.neededBytes + SLACK_BYTES, span.neededBytes).catch((error) => {
+        if (!(error instanceof CompressionFault && error.reason === "LIMIT_BYTES")) throw error;
+        return headOf(this.#codec.decodeStream([packed]), span.neededBytes);
+      });
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
     }
   }
+}
+
+/** The first bytes of members that go on with any number of headers, of empty files for instance. */
+async function headOf(source: AsyncIterable<Uint8Array>, sizeBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const head = new Uint8Array(sizeBytes);
+  let offset = 0;
+  for await (const chunk of source) {
+    head.set(chunk.subarray(0, sizeBytes - offset), offset);
+    offset = Math.min(sizeBytes, offset + chunk.length);
+    if (offset === sizeBytes) break;
+  }
+  return head.subarray(0, offset);
 }
 
 /** Unpacks an archive that has no table into scratch, as files behind each other. */

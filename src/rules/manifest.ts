@@ -11,6 +11,7 @@ import { digestOf } from "./digest.ts";
 export const FORMAT_VERSION = 0;
 
 const FORMAT_NAME = "snapkeep";
+const NOTE_FORMAT_NAME = "snapkeep-note";
 const DIGEST_LINE = /\n {2}"digest": "(sha256:[0-9a-f]{64})"\n\}\n$/;
 const DIGEST_LINE_BYTES = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length;
 
@@ -42,6 +43,67 @@ const schema = z.looseObject({
   labels: labelsSchema,
   digest,
 });
+
+const noteSchema = z.looseObject({
+  format: z.literal(NOTE_FORMAT_NAME),
+  formatVersion: z.number().int().nonnegative(),
+  labels: labelsSchema,
+});
+
+/**
+ * Labels as they are stored: only what is known, and metrics that are NaN or infinite as `null`, which JSON can carry.
+ *
+ * @param labels What the caller says.
+ * @returns The labels to store.
+ * @throws {TypeError} If a label has the wrong type.
+ */
+export function storableLabels(labels: Labels): Labels {
+  const metrics = labels.metrics === undefined ? undefined : Object.fromEntries(
+    Object.entries(labels.metrics).map(([name, value]) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
+  );
+  const given = Object.entries({ ...labels, metrics }).filter(([, value]) => value !== undefined);
+  const parsed = labelsSchema.strict().safeParse(Object.fromEntries(given));
+  if (!parsed.success) throw new TypeError(`Cannot use these labels: ${z.prettifyError(parsed.error)}`);
+  return parsed.data as Labels;
+}
+
+/**
+ * The text of a note.
+ *
+ * @param labels Storable labels.
+ * @returns `<name>.json`.
+ */
+export function renderNote(labels: Labels): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels })}\n`);
+}
+
+/**
+ * Reads a note.
+ *
+ * @param bytes `<name>.json`.
+ * @returns The labels, or `undefined` where it is damaged or of a newer format.
+ */
+export function parseNote(bytes: Uint8Array): Labels | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes), refuseProto);
+    const parsed = noteSchema.safeParse(value);
+    return parsed.success && parsed.data.formatVersion <= FORMAT_VERSION ? parsed.data.labels as Labels : undefined;
+  } catch {
+    return undefined; // damage of a note costs labels, and whoever asks is told
+  }
+}
+
+/**
+ * The manifest of a copy whose labels are others than those its original was saved with.
+ *
+ * @param manifest The original, unknown fields included.
+ * @param labels The labels now.
+ * @returns The manifest and its bytes.
+ */
+export function relabelManifest(manifest: Manifest, labels: Labels): SealedManifest {
+  const relabelled = { ...manifest, labels };
+  return { manifest: relabelled, bytes: renderManifest(relabelled) };
+}
 
 /** What a manifest says beside its entries. */
 export interface ManifestFacts {

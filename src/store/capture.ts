@@ -35,7 +35,7 @@ export interface SaveProgress {
 export interface CaptureOptions {
   /** Gives the save up. */
   readonly signal?: AbortSignal;
-  /** Told after every piece of data. */
+  /** Told after every piece of data and every entry, so that the last time tells all. */
   readonly onProgress?: (progress: SaveProgress) => void;
   /** Gives states that need one a real folder. */
   readonly workFolder?: (() => WorkFolder) | undefined;
@@ -83,6 +83,7 @@ export class Capture {
           release: () => {
             this.#entries++;
             entry.release();
+            this.#tell(state.name);
           },
         };
       }
@@ -110,6 +111,10 @@ export class Capture {
 
   #progress(state: string, chunk: Uint8Array): void {
     this.#sizeBytes += chunk.length;
+    this.#tell(state);
+  }
+
+  #tell(state: string): void {
     this.#options.onProgress?.({ state, entries: this.#entries, sizeBytes: this.#sizeBytes });
   }
 

@@ -10,7 +10,7 @@ import { StatesKeeper } from "./states_keeper.ts";
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
   /**
    * Whether folders that match the pattern but are no snapshots of ours (pamiq-core's own, for instance) are kept and
-   * removed too: counted apart, ordered by name where the name has the store's format, else by modification time.
+   * removed too: counted apart, ordered by name where all their names have the store's format, else by modification time.
    */
   readonly foreign?: boolean;
 }
@@ -34,7 +34,7 @@ export class LatestStatesKeeper extends StatesKeeper {
   readonly #pattern: string;
   readonly #matches: (name: string) => boolean;
   readonly #withForeign: boolean;
-  readonly #foreignNames = new Set<string>();
+  readonly #foreign = new WeakSet<SnapshotLocator>();
   #hasLooked = false;
 
   /**
@@ -85,9 +85,7 @@ export class LatestStatesKeeper extends StatesKeeper {
 
   protected override remove(locator: SnapshotLocator): Promise<boolean> {
     const { foreign } = this.store.backend;
-    return foreign !== undefined && this.#foreignNames.has(locator.name)
-      ? foreign.remove(locator.name)
-      : super.remove(locator);
+    return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);
   }
 
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
@@ -111,13 +109,13 @@ export class LatestStatesKeeper extends StatesKeeper {
 
   async #foreignRemovals(): Promise<SnapshotLocator[]> {
     const { backend } = this.store;
-    const found: { name: string; modifiedAtMs: number; isTimed: boolean }[] = [];
-    for await (const folder of backend.foreign?.list() ?? []) {
-      if (this.#matches(folder.name)) found.push({ ...folder, isTimed: this.store.isTimedName(folder.name) });
-    }
-    found.sort((a, b) => a.isTimed && b.isTimed ? (a.name < b.name ? -1 : 1) : a.modifiedAtMs - b.modifiedAtMs);
-    const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep));
-    for (const { name } of removals) this.#foreignNames.add(name);
-    return removals.map(({ name }) => locate(backend, name));
+    const found: { name: string; modifiedAtMs: number }[] = [];
+    for await (const folder of backend.foreign?.list() ?? []) if (this.#matches(folder.name)) found.push(folder);
+    // One order for all: names beside times would contradict each other, and a wrong order here removes the wrong ones.
+    const isTimed = found.every(({ name }) => this.store.isTimedName(name));
+    found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));
+    const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep)).map(({ name }) => locate(backend, name));
+    for (const locator of removals) this.#foreign.add(locator);
+    return removals;
   }
 }

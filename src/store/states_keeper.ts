@@ -66,7 +66,7 @@ export abstract class StatesKeeper {
    * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried, with an AggregateError as cause.
    */
   async cleanup(): Promise<SnapshotLocator[]> {
-    const newest = this.guardsNewest() ? (await this.snapshots()).at(-1)?.name : undefined;
+    const newest = this.guardsNewest() ? await this.#newest() : undefined;
     const selected = [...await this.selectRemovalStates()].sort((a, b) => a.name < b.name ? -1 : 1);
     return await this.#removeAll(selected.filter((locator) => locator.name !== newest));
   }
@@ -97,6 +97,12 @@ export abstract class StatesKeeper {
   /** Removes one snapshot; resolves to `false` where it had gone. */
   protected remove(locator: SnapshotLocator): Promise<boolean> {
     return locator.remove();
+  }
+
+  /** The newest by time; a keepsake, whose name tells no time, only where there is nothing else. */
+  async #newest(): Promise<string | undefined> {
+    const names = (await this.snapshots()).map(({ name }) => name);
+    return names.filter((name) => this.store.isTimedName(name)).at(-1) ?? names.at(-1);
   }
 
   async #removeAll(locators: readonly SnapshotLocator[]): Promise<SnapshotLocator[]> {

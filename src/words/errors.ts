@@ -60,6 +60,10 @@ export interface SnapshotErrorDetails {
   ARCHIVE_REJECTED: { uri: string; reason: RejectionReason; offset: number };
   /** This runtime cannot read or write this compression. */
   COMPRESSION_UNAVAILABLE: { compression: string; available: string };
+  /** A saved state is newer than the program's, or there is no migration from its version. No state was touched. */
+  STATE_INCOMPATIBLE: { uri: string; state: string; found: number; supported: number };
+  /** There are snapshots, but none may be resumed from; `tried` says which were looked at and why each was refused. */
+  RESUME_REFUSED: { uri: string; tried: readonly { readonly snapshot: string; readonly reason: string }[] };
   /** A state's `saveState` failed; nothing became visible. */
   STATE_SAVE_FAILED: { state: string };
   /** A state's `loadState` failed, after those in `loaded` were loaded. */
