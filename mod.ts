@@ -30,15 +30,41 @@ export type { FileKind, FileStat, FileSystem, OpenFile } from "./src/backend/fil
 export type { Compression } from "./src/rules/codec.ts";
 export type { ExportOptions } from "./src/store/copying.ts";
 export type { ArchiveOptions } from "./src/layout/archive_layout.ts";
+export type { Calendar, CalendarUnit } from "./src/rules/calendar.ts";
+export type { Duration } from "./src/rules/duration.ts";
+export { type PlanOptions, planRetention, type RetentionDecision, RetentionPlan } from "./src/rules/retention_plan.ts";
+export {
+  atLeast,
+  keepBest,
+  keepDaily,
+  keepEvery,
+  keepEverySteps,
+  keepHourly,
+  keepLatest,
+  keepMonthly,
+  keepTagged,
+  keepUnder,
+  keepWeekly,
+  keepWithin,
+  keepYearly,
+  type Kept,
+  type RetentionContext,
+  type RetentionFunction,
+  type RetentionRule,
+  type RetentionSnapshot,
+} from "./src/rules/retention_rule.ts";
+export { simulate, type SimulatedMoment, type SimulateOptions } from "./src/rules/retention_simulation.ts";
+export { type KeptSnapshot, RetentionKeeper, type RetentionKeeperOptions } from "./src/store/retention_keeper.ts";
+export type { Refusal, ResumeOptions, ResumeReport } from "./src/store/resuming.ts";
+export type { LoadedStates, LoadOptions } from "./src/store/loading.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
 export { PeriodicSaveCondition, type SaveCondition } from "./src/rules/periodic_save_condition.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/store/latest_states_keeper.ts";
-export { locate, SnapshotLocator, type SnapshotStat } from "./src/store/locator.ts";
+export { locate, type SnapshotFacts, SnapshotLocator, type SnapshotStat } from "./src/store/locator.ts";
 export { pathState, type PathStateMethods } from "./src/store/path_state.ts";
 export { SnapshotReader } from "./src/store/snapshot_reader.ts";
 export {
   type ImportOptions,
-  type LoadOptions,
   type LoadReport,
   type RegisterOptions,
   type SaveOptions,
@@ -48,7 +74,7 @@ export {
   type StoreLocation,
   type StreamOptions,
 } from "./src/store/state_store.ts";
-export type { SaveProgress } from "./src/store/capture.ts";
+export type { SaveProgress, StateMigration } from "./src/store/capture.ts";
 export { StatesKeeper } from "./src/store/states_keeper.ts";
 export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/store/verification.ts";
 export type {

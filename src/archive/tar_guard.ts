@@ -53,6 +53,7 @@ export class TarGuard {
   readonly #block = new Uint8Array(BLOCK_BYTES);
   #blockBytes = 0;
   #offset = 0;
+  #headerStart = 0;
   #payloadBytes = 0;
   #paddingBytes = 0;
   #metadata: Uint8Array[] | undefined;
@@ -90,8 +91,9 @@ export class TarGuard {
         if (this.#payloadBytes === 0 && this.#paddingBytes === 0) this.#endPayload();
       } else if (this.#paddingBytes > 0) {
         taken = Math.min(rest, this.#paddingBytes);
-        if (!isZero(chunk.subarray(done, done + taken))) {
-          this.#refuse("PADDING_NOT_ZERO", "the padding behind a file is not zero");
+        const stray = chunk.subarray(done, done + taken).findIndex((byte) => byte !== 0);
+        if (stray !== -1) {
+          this.#refuse("PADDING_NOT_ZERO", "the padding behind a file is not zero", this.#offset + stray);
         }
         this.#paddingBytes -= taken;
         if (this.#paddingBytes === 0) this.#endPayload();
@@ -111,9 +113,9 @@ export class TarGuard {
 
   #end(): void {
     if (this.#payloadBytes > 0 || this.#paddingBytes > 0 || this.#blockBytes > 0) {
-      this.#refuse("TRUNCATED", "it ends in the middle of a file");
+      this.#refuse("TRUNCATED", "it ends in the middle of a file", this.#offset);
     }
-    if (this.#zeroBlocks < 2) this.#refuse("END_MARKER_MISSING", "it has no end marker");
+    if (this.#zeroBlocks < 2) this.#refuse("END_MARKER_MISSING", "it has no end marker", this.#offset);
   }
 
   #takeBlock(): void {
@@ -136,6 +138,7 @@ export class TarGuard {
 
   #takeHeader(start: number): void {
     const block = this.#block;
+    this.#headerStart = start;
     if (this.#number(148, 8, start) !== checksumOf(block)) {
       this.#refuse("HEADER_CHECKSUM", "the checksum of a header is wrong", start);
     }
@@ -155,7 +158,8 @@ export class TarGuard {
     }
     const sizeBytes = this.#number(124, 12, start);
     for (const [offset, length] of [[100, 8], [108, 8], [116, 8], [136, 12]] as const) {
-      this.#number(offset, length, start);
+      const isBefore1970 = offset === 136 && block[offset] === 0xff; // honest, in base 256, and ignored like all times
+      if (!isBefore1970) this.#number(offset, length, start);
     }
     const name = this.#field(0, 100, start);
     const prefix = isUstar ? this.#field(345, 155, start) : "";
@@ -201,10 +205,11 @@ export class TarGuard {
     let path = pax?.get("path") ?? this.#longName ?? headerPath;
     const isFolder = kind === "folder" ||
       (path.endsWith("/") && kind === "file" && sizeBytes === 0 && this.#block[156] === 0);
+    const isRoot = isFolder && /^(?:\.\/)*\.?$/.test(path) && path !== "";
     path = path.replace(/^(?:\.\/)+/, "");
-    if (isFolder) path = path.replace(/\/$/, "");
+    if (isFolder) path = path.replace(/(?<=.)\/$/, "");
     if (isFolder && sizeBytes !== 0) this.#refuse("HEADER_NUMBER", "a folder has a size", start);
-    if (!(isFolder && (path === "" || path === "."))) this.#takePath(path, isFolder, start);
+    if (!isRoot) this.#takePath(path, isFolder, start);
     this.#entries++;
     this.#totalBytes += sizeBytes;
     if (this.#entries > this.#limits.entries) this.#refuse("LIMIT_ENTRIES", "it has too many files", start);
@@ -269,7 +274,7 @@ export class TarGuard {
       if (equals === -1 || equals >= end || equals === space + 1) {
         this.#refuse("PAX_INVALID", "a PAX record has no key");
       }
-      const key = this.#text(bytes.subarray(space + 1, equals));
+      const key = this.#text(bytes.subarray(space + 1, equals), "PAX_INVALID");
       const isBinary = key.startsWith("LIBARCHIVE.") || key.startsWith("SCHILY.");
       const raw = bytes.subarray(equals + 1, end - 1);
       if (records.has(key)) this.#refuse("PAX_INVALID", `the PAX key "${key}" stands twice`);
@@ -311,15 +316,16 @@ export class TarGuard {
     return Number.parseInt(text.trim().replaceAll("\0", "") || "0", 8);
   }
 
-  #text(bytes: Uint8Array): string {
+  #text(bytes: Uint8Array, reason: RejectionReason = "PATH_UNSAFE"): string {
     try {
       return decoder.decode(bytes);
     } catch {
-      return this.#refuse("PATH_UNSAFE", "a name is not UTF-8");
+      return this.#refuse(reason, "a name is not UTF-8");
     }
   }
 
-  #refuse(reason: RejectionReason, what: string, offset = this.#offset): never {
+  /** Where nothing else is said, the fault lies in the header read last; how the bytes came in pieces must not matter. */
+  #refuse(reason: RejectionReason, what: string, offset = this.#headerStart): never {
     throw rejected(this.#uri, reason, offset, what);
   }
 }

@@ -104,7 +104,9 @@ class FileBackend implements Backend {
     } catch (error) {
       if (ABSENT.has(errnoOf(error))) return undefined;
       // A link or folder in the place of a file is no blob.
-      const stat = await files.stat(fullPath);
+      const stat = await files.stat(fullPath).catch(() => {
+        throw error;
+      });
       if (stat === undefined || stat.kind !== "file") return undefined;
       throw error;
     }
@@ -164,7 +166,8 @@ class FileBackend implements Backend {
         await this.#createFolder(dirname(path));
         return await this.#createFolder(path);
       }
-      if ((await files.stat(path))?.kind === "folder") return false;
+      const stat = await files.stat(path).catch(() => undefined); // the first error is the one to tell
+      if (stat?.kind === "folder") return false;
       // A link to a folder is a fine place for units.
       if (errnoOf(error) === "EEXIST" && await files.readFolder(path).then(() => true, () => false)) return false;
       throw error;

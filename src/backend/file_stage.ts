@@ -93,7 +93,9 @@ export class FileStage implements Stage {
   async #abandon(): Promise<void> {
     if (this.#state === "open") this.#state = "abandoned";
     // Deleting what is just being published could leave a part of it to be seen.
-    await Promise.allSettled([...this.#writing, ...this.#syncing]);
+    while (this.#writing.size + this.#syncing.size > 0) {
+      await Promise.allSettled([...this.#writing, ...this.#syncing]); // a write that ends leaves a sync behind
+    }
     this.#heartbeat.stop();
     if (this.#state === "published") return;
     // Where the stage was swept, so was the claim, and the one that may be there now is another writer's.

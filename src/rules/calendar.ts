@@ -21,7 +21,14 @@ export class Calendar {
    */
   constructor(zone: string) {
     this.zone = zone;
-    const fields = { year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" } as const;
+    const fields = {
+      year: "numeric",
+      month: "numeric",
+      day: "numeric",
+      hour: "numeric",
+      minute: "numeric",
+      second: "numeric",
+    } as const;
     const format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
     this.#format = zone === "UTC" ? undefined : format;
   }
@@ -65,6 +72,7 @@ export class Calendar {
     const found = new Map(this.#format?.formatToParts(timeMs).map(({ type, value }) => [type, value]));
     const [year, month, day, hour, minute, second] = (["year", "month", "day", "hour", "minute", "second"] as const)
       .map((type) => Number(found.get(type))) as [number, number, number, number, number, number];
-    return Date.UTC(found.get("era") === "BC" ? 1 - year : year, month - 1, day, hour, minute, second) - Math.floor(timeMs / 1000) * 1000;
+    return Date.UTC(found.get("era") === "BC" ? 1 - year : year, month - 1, day, hour, minute, second) -
+      Math.floor(timeMs / 1000) * 1000;
   }
 }

@@ -59,7 +59,9 @@ const noteSchema = z.looseObject({
  */
 export function storableLabels(labels: Labels): Labels {
   const metrics = labels.metrics === undefined ? undefined : Object.fromEntries(
-    Object.entries(labels.metrics).map(([name, value]) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
+    Object.entries(labels.metrics).map((
+      [name, value],
+    ) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
   );
   const given = Object.entries({ ...labels, metrics }).filter(([, value]) => value !== undefined);
   const parsed = labelsSchema.strict().safeParse(Object.fromEntries(given));
@@ -74,7 +76,9 @@ export function storableLabels(labels: Labels): Labels {
  * @returns `<name>.json`.
  */
 export function renderNote(labels: Labels): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels })}\n`);
+  return new TextEncoder().encode(
+    `${JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels })}\n`,
+  );
 }
 
 /**

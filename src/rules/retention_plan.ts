@@ -1,7 +1,13 @@
 // The planner: guards first, then the union of what all rules keep, then the budget; and again, until nothing changes, so that
 // carrying out a plan leaves nothing to do.
 import { Calendar } from "./calendar.ts";
-import { asRule, type RetentionContext, type RetentionFunction, type RetentionRule, type RetentionSnapshot } from "./retention_rule.ts";
+import {
+  asRule,
+  type RetentionContext,
+  type RetentionFunction,
+  type RetentionRule,
+  type RetentionSnapshot,
+} from "./retention_rule.ts";
 
 /** What becomes of one snapshot. */
 export interface RetentionDecision<T extends RetentionSnapshot = RetentionSnapshot> {
@@ -66,7 +72,9 @@ export class RetentionPlan<T extends RetentionSnapshot = RetentionSnapshot> {
 export function readRules(given: readonly (RetentionRule | RetentionFunction)[]): RetentionRule[] {
   if (!Array.isArray(given)) throw new TypeError("Cannot plan retention: the rules must be an array");
   const rules = given.map(asRule).filter(({ isOff }) => !isOff);
-  if (rules.length === 0) throw new TypeError("Cannot plan retention without a rule that is on: it would remove everything");
+  if (rules.length === 0) {
+    throw new TypeError("Cannot plan retention without a rule that is on: it would remove everything");
+  }
   return rules;
 }
 
@@ -151,7 +159,11 @@ function planOnce<T extends RetentionSnapshot>(
   const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
   for (const { keep } of selecting) for (const { name, reason } of keep(snapshots, context)) add(name, reason);
   const budgets = rules.filter(({ budgetBytes }) => budgetBytes !== undefined);
-  if (selecting.length === 0) for (const { name } of snapshots) if (!guarded.has(name)) add(name, "under the budget");
+  if (selecting.length === 0) {
+    for (const { name } of snapshots) {
+      if (!guarded.has(name)) add(name, "under the budget");
+    }
+  }
   const kept = new Set(snapshots.filter(({ name }) => (reasons.get(name) ?? []).length > 0).map(({ name }) => name));
   for (const budget of budgets) applyBudget(budget, snapshots, guarded, kept, reasons);
   return { kept, reasons };

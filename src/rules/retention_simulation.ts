@@ -47,12 +47,17 @@ const MOMENTS: readonly Duration[] = ["1d", "30d", "365d"];
  * console.log(day.snapshots, month.snapshots, month.sizeBytes);
  * ```
  */
-export function simulate(rules: readonly (RetentionRule | RetentionFunction)[], options: SimulateOptions): SimulatedMoment[] {
+export function simulate(
+  rules: readonly (RetentionRule | RetentionFunction)[],
+  options: SimulateOptions,
+): SimulatedMoment[] {
   const on = readRules(rules);
   const everyMs = milliseconds(options.every);
   const horizonMs = milliseconds(options.horizon ?? "365d");
   const { sizeBytes = 0, zone = "UTC" } = options;
-  if (!(everyMs > 0) || horizonMs / everyMs > 1e6) throw new RangeError(`Cannot simulate a save every ${options.every}: at most a million saves`);
+  if (!(everyMs > 0) || horizonMs / everyMs > 1e6) {
+    throw new RangeError(`Cannot simulate a save every ${options.every}: at most a million saves`);
+  }
   const momentsMs = [...new Set([...MOMENTS.map(milliseconds).filter((momentMs) => momentMs < horizonMs), horizonMs])];
   let survivors: RetentionSnapshot[] = [];
   const moments: SimulatedMoment[] = [];
@@ -60,7 +65,9 @@ export function simulate(rules: readonly (RetentionRule | RetentionFunction)[], 
     const nowMs = START_MS + elapsedMs;
     survivors.push({ name: new Date(nowMs).toISOString(), savedAtMs: nowMs, sizeBytes, step: elapsedMs / everyMs });
     survivors = planRetention(survivors, on, { nowMs, zone }).kept;
-    while (momentsMs[0] !== undefined && elapsedMs + everyMs > momentsMs[0]) moments.push(momentOf(survivors, momentsMs.shift() as number));
+    while (momentsMs[0] !== undefined && elapsedMs + everyMs > momentsMs[0]) {
+      moments.push(momentOf(survivors, momentsMs.shift() as number));
+    }
   }
   return moments;
 }

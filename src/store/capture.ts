@@ -7,7 +7,14 @@ import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { EntrySource } from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
-import { type Body, type PersistentState, type StateWriter, WORK_FOLDER, type WriteOptions } from "../words/state.ts";
+import {
+  type Body,
+  type PersistentState,
+  type StateReader,
+  type StateWriter,
+  WORK_FOLDER,
+  type WriteOptions,
+} from "../words/state.ts";
 import { stringifyStrictly } from "../rules/strict_json.ts";
 import type { CaptureMemory } from "./capture_memory.ts";
 
@@ -19,7 +26,14 @@ export interface Registration {
   readonly state: PersistentState;
   /** Version of what it writes. */
   readonly version: number;
+  /** Migrations, by the version they read. */
+  readonly migrate: ReadonlyMap<number, StateMigration>;
+  /** Names it had before. */
+  readonly formerly: readonly string[];
 }
+
+/** Makes the next version of a state out of an older one. */
+export type StateMigration = (from: StateReader, to: StateWriter) => void | Promise<void>;
 
 /** How far a save is. */
 export interface SaveProgress {

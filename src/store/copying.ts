@@ -6,8 +6,10 @@ import type { Compression } from "../rules/codec.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
-import type { EntrySource, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
+import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
+import { relabelManifest } from "../rules/manifest.ts";
+import type { SnapshotLocator } from "./locator.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit } from "./layouts.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
@@ -85,16 +87,18 @@ export async function* entriesOf(reader: SnapshotReader): AsyncGenerator<EntrySo
   }
 }
 
-/** The seal of a copy: the manifest of its source. */
-function sealOf(reader: SnapshotReader): Seal {
+/** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
+function sealOf(reader: SnapshotReader, labels: Labels): Seal {
   const { manifest, manifestBytes } = reader;
-  return { savedAt: new Date(manifest.savedAt), seal: () => ({ manifest, bytes: manifestBytes }) };
+  const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
+  const sealed = isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
+  return { savedAt: new Date(manifest.savedAt), seal: () => sealed };
 }
 
 /** Writes a copy and publishes it; a failure leaves nothing. */
-export async function writeCopy(reader: SnapshotReader, layout: Layout, stage: Stage): Promise<void> {
+export async function writeCopy(reader: SnapshotReader, layout: Layout, stage: Stage, labels: Labels): Promise<void> {
   try {
-    await layout.write(stage, entriesOf(reader), sealOf(reader));
+    await layout.write(stage, entriesOf(reader), sealOf(reader, labels));
   } catch (error) {
     await stage.abandon();
     throw error;
@@ -124,13 +128,16 @@ export async function openStream(backend: Backend, stream: ReadableStream<Uint8A
 
 /** A snapshot as the bytes of an archive. */
 export async function* streamSnapshot(
-  source: { readonly backend: Backend; open(): Promise<SnapshotReader> },
+  source: Pick<SnapshotLocator, "backend" | "open" | "labels" | "note">,
   unit: Unit,
   compression?: Compression,
   archive: ArchiveOptions = {},
 ): AsyncGenerator<Uint8Array, void> {
   const own = layoutOfUnit(unit);
-  if (own.kind === "archive" && (compression === undefined || archiveLayoutOf(compression).suffix === own.suffix)) {
+  if (
+    own.kind === "archive" && (compression === undefined || archiveLayoutOf(compression).suffix === own.suffix) &&
+    await source.note() === undefined
+  ) {
     const blob = await source.backend.open(unit);
     if (blob !== undefined) {
       try {
@@ -142,8 +149,9 @@ export async function* streamSnapshot(
   }
   const reader = await source.open();
   try {
+    const labels = await source.labels();
     const newScratch = (): Promise<Scratch> => source.backend.scratch();
-    yield* archiveLayoutOf(compression ?? "gzip", archive).encoder(sealOf(reader), newScratch).encode(
+    yield* archiveLayoutOf(compression ?? "gzip", archive).encoder(sealOf(reader, labels), newScratch).encode(
       entriesOf(reader),
     );
   } finally {

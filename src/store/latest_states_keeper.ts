@@ -1,10 +1,11 @@
 // The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
 import picomatch from "picomatch";
+import { keepLatest, type RetentionRule } from "../rules/retention_rule.ts";
 import { loggerOf } from "../words/logging.ts";
 import { locate, type SnapshotLocator } from "./locator.ts";
 import { listSnapshots } from "./listing.ts";
 import type { StateStore, StateStoreOptions, StoreLocation } from "./state_store.ts";
-import { StatesKeeper } from "./states_keeper.ts";
+import { RetentionKeeper } from "./retention_keeper.ts";
 
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
@@ -14,6 +15,9 @@ export interface LatestStatesKeeperOptions extends StateStoreOptions {
    */
   readonly foreign?: boolean;
 }
+
+// As a rule this is off, and a plan of nothing but that is refused; the seed's keeper keeps none when told so.
+const KEEP_NONE: RetentionRule = { ...keepLatest(0), isOff: false };
 
 /**
  * Keeps the latest snapshots and removes older ones (pamiq-core's `LatestStatesKeeper`).
@@ -29,7 +33,7 @@ export interface LatestStatesKeeperOptions extends StateStoreOptions {
  * console.log(`${removed.length} removed`);
  * ```
  */
-export class LatestStatesKeeper extends StatesKeeper {
+export class LatestStatesKeeper extends RetentionKeeper {
   readonly #maxKeep: number;
   readonly #pattern: string;
   readonly #matches: (name: string) => boolean;
@@ -54,10 +58,10 @@ export class LatestStatesKeeper extends StatesKeeper {
     options: LatestStatesKeeperOptions = {},
   ) {
     const { foreign = false, ...storeOptions } = options;
-    super(where, storeOptions);
     if (!(Number.isSafeInteger(maxKeep) && maxKeep >= 0)) {
       throw new RangeError(`Cannot keep ${maxKeep} snapshots: it must be a whole number from 0 on`);
     }
+    super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
       throw new TypeError(`Cannot look for foreign folders in "${this.store.backend.uri}": there can be none`);
     }
@@ -68,8 +72,7 @@ export class LatestStatesKeeper extends StatesKeeper {
   }
 
   protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
-    const snapshots = await this.snapshots();
-    const removals = snapshots.slice(0, Math.max(0, snapshots.length - this.#maxKeep));
+    const removals = await super.selectRemovalStates();
     return this.#withForeign ? [...removals, ...await this.#foreignRemovals()] : removals;
   }
 
@@ -81,6 +84,10 @@ export class LatestStatesKeeper extends StatesKeeper {
 
   protected override guardsNewest(): boolean {
     return this.#maxKeep > 0;
+  }
+
+  protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
+    return !this.#foreign.has(locator) && await super.isProtected(locator);
   }
 
   protected override remove(locator: SnapshotLocator): Promise<boolean> {

@@ -1,10 +1,13 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
 import { fileBackend, pathOfUri, splitPath } from "../backend/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
+import { parseNote, renderNote, storableLabels } from "../rules/manifest.ts";
+import type { RetentionSnapshot } from "../rules/retention_rule.ts";
 import type { Backend } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
-import type { LayoutKind, Manifest } from "../words/snapshot.ts";
+import { loggerOf } from "../words/logging.ts";
+import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
 import { MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
 import { type ExportOptions, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
@@ -32,6 +35,9 @@ export interface SnapshotStat {
   readonly storedBytes: number;
 }
 
+/** What retention and resuming look at. */
+export type SnapshotFacts = Omit<RetentionSnapshot, "name">;
+
 /**
  * Address of one snapshot, whatever its layout and backend.
  *
@@ -46,6 +52,7 @@ export class SnapshotLocator {
   /** How it is arranged; where a name lies in both layouts, the one that is read. */
   readonly layout: LayoutKind;
   readonly #units: readonly [Unit, ...Unit[]];
+  #facts: SnapshotFacts | undefined;
 
   /**
    * Use {@link locate}, or what a store returns.
@@ -126,6 +133,79 @@ export class SnapshotLocator {
   }
 
   /**
+   * What retention and resuming look at: out of the manifest, which never changes and is read once.
+   *
+   * @returns When it was saved, what it takes up, and the labels it was saved with.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async facts(): Promise<SnapshotFacts> {
+    this.#facts ??= await this.#readFacts();
+    return this.#facts;
+  }
+
+  /**
+   * The labels: those of the note beside the snapshot, else those it was saved with.
+   *
+   * @returns The labels; a note that is damaged is logged and counts as none.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async labels(): Promise<Labels> {
+    const note = await this.note();
+    if (note === "damaged") {
+      loggerOf("SnapshotLocator").warn("The note of '{snapshot}' is damaged", { snapshot: String(this) });
+    }
+    return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
+  }
+
+  /**
+   * Changes labels, in a note beside the snapshot; its own bytes stay as they are.
+   *
+   * @param changes What to set; the other labels stay. `undefined` takes a label away.
+   * @returns The labels now.
+   * @throws {TypeError} If a label has the wrong type.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, or where the storage fails.
+   * @example
+   * ```ts
+   * import { StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore("states").saveState({ labels: { step: 100 } });
+   * await snapshot.label({ tags: ["good"], metrics: { loss: 0.1 } });
+   * await snapshot.pin();
+   * ```
+   */
+  async label(changes: { readonly [Key in keyof Labels]?: Labels[Key] | undefined }): Promise<Labels> {
+    const labels = storableLabels({ ...await this.labels(), ...changes } as Labels);
+    await this.backend.notes.put(this.name, renderNote(labels));
+    return labels;
+  }
+
+  /** Pins the snapshot: retention leaves it alone. */
+  async pin(): Promise<void> {
+    await this.label({ pinned: true });
+  }
+
+  /** Takes the pin away. */
+  async unpin(): Promise<void> {
+    await this.label({ pinned: undefined });
+  }
+
+  /**
+   * The note beside the snapshot; reads no manifest.
+   *
+   * @returns Its labels, `"damaged"`, or `undefined` where there is none.
+   * @throws {SnapshotError} `STORAGE_FAILED`.
+   */
+  async note(): Promise<Labels | "damaged" | undefined> {
+    const bytes = await this.backend.notes.get(this.name);
+    return bytes === undefined ? undefined : parseNote(bytes) ?? "damaged";
+  }
+
+  /** The snapshot in each layout it was listed in, as an address of its own; the one that is read first comes first. */
+  alternatives(): SnapshotLocator[] {
+    return this.#units.length === 1 ? [this] : this.#units.map((unit) => new SnapshotLocator(this.backend, [unit]));
+  }
+
+  /**
    * Re-reads the whole snapshot and compares it with its manifest. Repairs and deletes nothing.
    *
    * @param options How thoroughly.
@@ -174,7 +254,7 @@ export class SnapshotLocator {
     const reader = await this.open();
     try {
       const stage = await backend.stage(unit, { besideOthers: true });
-      await writeCopy(reader, layout, stage);
+      await writeCopy(reader, layout, stage, await this.labels());
     } finally {
       await reader.close();
     }
@@ -191,6 +271,17 @@ export class SnapshotLocator {
     for (const unit of this.#units) removed = await this.backend.remove(unit) || removed;
     await this.backend.notes.remove(this.name);
     return removed;
+  }
+
+  async #readFacts(): Promise<SnapshotFacts> {
+    const { savedAt, totals, labels: { tags, metrics, step, pinned } } = await this.manifest();
+    let sizeBytes = totals.sizeBytes;
+    if (this.layout === "archive") {
+      for await (const blob of this.backend.blobs(this.#unit)) {
+        sizeBytes = blob.sizeBytes;
+      }
+    }
+    return { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned };
   }
 
   get #unit(): Unit {

@@ -1,9 +1,9 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
-import { type Durability, fileBackend } from "../backend/file_backend.ts";
+import { type Durability, fileBackend, pathOfUri } from "../backend/file_backend.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { Compression } from "../rules/codec.ts";
-import { sealManifest } from "../rules/manifest.ts";
+import { renderNote, sealManifest, storableLabels } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
@@ -13,16 +13,18 @@ import type { Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
 import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
-import { Capture, type Registration, type SaveProgress } from "./capture.ts";
+import { Capture, type Registration, type SaveProgress, type StateMigration } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { openStream, writeCopy } from "./copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "./layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "./locator.ts";
 import type { SnapshotReader } from "./snapshot_reader.ts";
 import { listSnapshots } from "./listing.ts";
+import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
+import { NameClaimer } from "./name_claimer.ts";
+import { resumeFrom, type ResumeOptions, type ResumeReport } from "./resuming.ts";
 
 const STALE_AFTER_MS = 10 * 60 * 1000;
-const CLOCK_BEHIND_US = 60_000_000n;
 
 /** Where a store keeps its snapshots: a folder's path or `file:` URL, or a backend. */
 export type StoreLocation = string | URL | Backend;
@@ -47,6 +49,13 @@ export interface StateStoreOptions {
 export interface RegisterOptions {
   /** Version of what the state writes; recorded, and told to `loadState`. Default 1. */
   readonly version?: number;
+  /**
+   * How to make the next version out of an older one: `migrate[1]` reads version 1 and writes version 2. What it does not write
+   * is dropped; what it writes is held in memory. Run before any state is changed.
+   */
+  readonly migrate?: Readonly<Record<number, StateMigration>>;
+  /** Names it was registered under before; looked for, in this order, where the snapshot lacks its name. */
+  readonly formerly?: readonly string[];
 }
 
 /** How a snapshot is saved. */
@@ -88,29 +97,13 @@ export interface ImportOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How a snapshot is loaded. */
-export interface LoadOptions {
-  /** Whether states that the snapshot lacks are left as they are, instead of `STATE_MISSING`. Default no. */
-  readonly allowMissing?: boolean;
-  /** Gives up, as long as nothing was changed yet. */
-  readonly signal?: AbortSignal;
-}
-
 /** What a load did. */
-export interface LoadReport {
+export interface LoadReport extends LoadedStates {
   /** Address of the snapshot that was loaded; absent where it came as a stream. */
   readonly snapshot?: SnapshotLocator;
   /** Its name, as it was saved. */
   readonly name: string;
-  /** States that were loaded, in order. */
-  readonly loaded: readonly string[];
-  /** Registered states that the snapshot lacks; they are as they were. */
-  readonly missing: readonly string[];
-  /** States in the snapshot that nobody registered. */
-  readonly ignored: readonly string[];
 }
-
-const microseconds = (timeMs: number): bigint => BigInt(Math.floor(timeMs * 1000));
 
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
@@ -142,6 +135,7 @@ export class StateStore {
   /** Where the snapshots lie. */
   readonly backend: Backend;
   readonly #format: SnapshotNameFormat;
+  readonly #names: NameClaimer;
   readonly #layout: LayoutKind;
   readonly #compression: Compression;
   readonly #archive: ArchiveOptions;
@@ -152,9 +146,8 @@ export class StateStore {
   #saving: Promise<unknown> = Promise.resolve();
   #isSaving = false;
   #hasSwept = false;
-  #hasWarnedOfClock = false;
-  #latestName: string | undefined;
   #parent: string | null = null;
+  #resumedFrom: string | undefined;
 
   /**
    * Makes a store; nothing is read or made yet, and a missing folder is made by the first save.
@@ -171,6 +164,7 @@ export class StateStore {
     } else if (durability === undefined) this.backend = where;
     else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
+    this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";
     this.#compression = options.compression ?? "gzip";
     this.#archive = options.archive ?? {};
@@ -188,16 +182,16 @@ export class StateStore {
    *
    * @param name One path segment, safe and portable.
    * @param state The object.
-   * @param options Version of what it writes.
+   * @param options Version of what it writes, migrations from older ones, former names.
    * @returns The store, to go on.
    * @throws {SnapshotError} `STATE_ALREADY_REGISTERED` for the same name or one that file systems may confuse with it,
    *   `NAME_UNSAFE`.
    * @throws {TypeError} If the object lacks `saveState` or `loadState`.
-   * @throws {RangeError} If the version is no whole number from 1 on.
+   * @throws {RangeError} If the version is no whole number from 1 on, or a migration is from none before it.
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
     assertStateName(name);
-    const { version = 1 } = options;
+    const { version = 1, migrate = {}, formerly = [] } = options;
     if (!(Number.isSafeInteger(version) && version >= 1)) {
       throw new RangeError(`Cannot register "${name}": the version ${version} is no whole number from 1 on`);
     }
@@ -213,7 +207,17 @@ export class StateStore {
         registered,
       });
     }
-    this.#states.set(name, { name, state, version });
+    const migrations = new Map(Object.entries(migrate).map(([from, migration]) => [Number(from), migration]));
+    for (const [from, migration] of migrations) {
+      const isFitting = Number.isSafeInteger(from) && from >= 1 && from < version && typeof migration === "function";
+      if (!isFitting) {
+        throw new RangeError(
+          `Cannot register "${name}": "${from}" is no older version to migrate from, or has no function`,
+        );
+      }
+    }
+    formerly.forEach(assertStateName);
+    this.#states.set(name, { name, state, version, migrate: migrations, formerly });
     return this;
   }
 
@@ -276,15 +280,16 @@ export class StateStore {
    */
   streamState(options: StreamOptions = {}): StateStream {
     const layout = archiveLayoutOf(options.compression ?? this.#compression, this.#archive);
+    const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
     const nowMs = this.#now();
-    const name = this.#format.next(microseconds(nowMs), this.#latestName);
+    const name = this.#names.propose(nowMs);
     const states = [...this.#states.values()];
     const capture = new Capture(states, new CaptureMemory(), {
       ...options,
       workFolder: this.backend.workFolder?.bind(this.backend),
     });
-    const encoder = layout.encoder(this.#sealFor(name, nowMs, states, options), () => this.backend.scratch());
+    const encoder = layout.encoder(this.#sealFor(name, nowMs, states, labels), () => this.backend.scratch());
     const encode = async function* () {
       let isWhole = false;
       try {
@@ -322,8 +327,9 @@ export class StateStore {
       : await source.open();
     try {
       await reader.verifyAll(options);
+      const labels = await source?.labels() ?? reader.manifest.labels;
       const stage = await this.backend.stage(reader.manifest.name + layout.suffix);
-      await writeCopy(reader, layout, stage);
+      await writeCopy(reader, layout, stage, labels);
       return new SnapshotLocator(this.backend, [stage.unit]);
     } finally {
       await reader.close();
@@ -340,7 +346,8 @@ export class StateStore {
    *   first.
    * @param options What may be missing.
    * @returns Which states were loaded, missing and ignored.
-   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `STATE_MISSING`, `SNAPSHOT_CORRUPT` and other damage: no state was touched.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `STATE_MISSING`, `STATE_INCOMPATIBLE`, `SNAPSHOT_CORRUPT` and other damage: no
+   *   state was touched.
    *   `STATE_LOAD_FAILED`: a `loadState` threw; its details say which states were loaded before.
    */
   async loadState(
@@ -349,42 +356,69 @@ export class StateStore {
   ): Promise<LoadReport> {
     if (!(from instanceof ReadableStream)) {
       const snapshot = isLocator(from) ? from : locate(from);
-      return await this.#load(snapshot, String(snapshot), await snapshot.open(), options);
+      return { snapshot, ...await this.#load(String(snapshot), await snapshot.open(), options) };
     }
     const reader = await openStream(this.backend, from);
-    return await this.#load(undefined, reader.manifest.name, reader, options);
+    return await this.#load(reader.manifest.name, reader, options);
   }
 
   async #load(
-    snapshot: SnapshotLocator | undefined,
     uri: string,
     reader: SnapshotReader,
     options: LoadOptions,
-  ): Promise<LoadReport> {
-    try {
-      const names = this.stateNames;
-      const missing = names.filter((name) => reader.state(name) === undefined);
-      if (missing.length > 0 && !options.allowMissing) {
-        const list = missing.map((name) => `"${name}"`).join(", ");
-        throw new SnapshotError("STATE_MISSING", `Cannot load "${uri}": it lacks the registered state ${list}`, {
-          uri,
-          states: missing,
-        });
-      }
-      await reader.verifyAll(options);
-      const loaded = await this.#loadAll(uri, reader, names.filter((name) => !missing.includes(name)));
-      this.#parent = reader.manifest.name;
-      const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !this.#states.has(name));
-      if (ignored.length > 0) {
-        this.#log.warn("'{snapshot}' has states that nobody registered: {ignored}", {
-          snapshot: String(snapshot),
-          ignored,
-        });
-      }
-      return { ...snapshot === undefined ? {} : { snapshot }, name: reader.manifest.name, loaded, missing, ignored };
-    } finally {
-      await reader.close();
+  ): Promise<LoadedStates & { readonly name: string }> {
+    const { name } = reader.manifest;
+    const states = await loadStates(uri, reader, [...this.#states.values()], options);
+    if (options.only === undefined) {
+      this.#parent = name;
+      this.#resumedFrom = name;
     }
+    return { name, ...states };
+  }
+
+  /**
+   * Goes on from the newest snapshot that is whole.
+   *
+   * Damaged snapshots are passed over, each with its reason recorded and logged; anything else that keeps the newest from
+   * being loaded (states it lacks, versions the program does not know, storage out of reach) is an error, because going on from
+   * something older, or from nothing, would lose work in silence.
+   *
+   * @param options Which one, if not the newest; and as of {@link StateStore.loadState}.
+   * @returns `resumed`, or `fresh` where there is no snapshot at all; with all that were tried before.
+   * @throws {SnapshotError} `RESUME_REFUSED` if there are snapshots and none can be used, if the newest whole one is
+   *   incompatible, or if the storage is out of reach; its details say what was tried. `STATE_LOAD_FAILED` if a `loadState` threw.
+   * @example
+   * ```ts
+   * import { StateStore } from "snapkeep";
+   *
+   * const { outcome, snapshot, tried } = await new StateStore("states").resume();
+   * console.log(outcome, String(snapshot ?? ""), tried.map(({ reason }) => reason));
+   * ```
+   */
+  resume(options: ResumeOptions = {}): Promise<ResumeReport> {
+    const source = {
+      uri: pathOfUri(this.backend.uri),
+      list: () => this.list(),
+      snapshot: (name: string) => this.snapshot(name),
+      load: async (snapshot: SnapshotLocator) => await this.#load(String(snapshot), await snapshot.open(), options),
+    };
+    return resumeFrom(source, options);
+  }
+
+  /** Name of the snapshot that this store loaded last, until it has saved a newer one; retention spares it. */
+  get resumedFrom(): string | undefined {
+    return this.#resumedFrom;
+  }
+
+  /**
+   * The time that a name stands for.
+   *
+   * @param name The name of a snapshot.
+   * @returns Milliseconds since 1970; NaN where the name has another format than this store's.
+   */
+  timeOf(name: string): number {
+    const timeUs = this.#format.parse(name);
+    return timeUs === undefined ? NaN : Number(timeUs) / 1000;
   }
 
   /**
@@ -451,21 +485,26 @@ export class StateStore {
   async #save(layout: Layout, options: SaveOptions): Promise<SnapshotLocator> {
     options.signal?.throwIfAborted();
     const nowMs = this.#now();
+    const labels = storableLabels(options.labels ?? {});
     const states = [...this.#states.values()];
     const capture = new Capture(states, this.#memory, {
       ...options,
       workFolder: this.backend.workFolder?.bind(this.backend),
     });
     let stage: Stage | undefined;
+    let name: string | undefined;
     try {
       await this.#sweepOnce();
-      const claimed = await this.#claim(layout, nowMs);
-      stage = claimed.stage;
+      const claimed = await this.#names.claim(nowMs, layout.suffix);
+      ({ stage, name } = claimed);
+      // A pin is noted before there is anything to remove, so that retention needs to open no snapshot to know of it.
+      if (labels.pinned) await this.backend.notes.put(claimed.name, renderNote(labels));
       const manifest = await layout.write(
         stage,
         capture.entries(),
-        this.#sealFor(claimed.name, nowMs, states, options),
+        this.#sealFor(claimed.name, nowMs, states, labels),
       );
+      this.#resumedFrom = undefined; // from here on there is a newer one
       const locator = new SnapshotLocator(this.backend, [stage.unit]);
       this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
         snapshot: String(locator),
@@ -475,6 +514,9 @@ export class StateStore {
     } catch (error) {
       const first = capture.fail(error);
       await stage?.abandon();
+      if (labels.pinned && name !== undefined && !isSnapshotError(error, "COMMIT_UNCERTAIN")) {
+        await this.#dropNote(name);
+      }
       throw first;
     } finally {
       capture.close();
@@ -491,48 +533,17 @@ export class StateStore {
     return layoutOfKind(options.layout ?? this.#layout, compression, this.#archive);
   }
 
-  #sealFor(name: string, nowMs: number, states: readonly Registration[], options: SaveOptions): Seal {
-    const facts = { name, savedAt: new Date(nowMs), states, parent: this.#parent, labels: options.labels ?? {} };
+  #sealFor(name: string, nowMs: number, states: readonly Registration[], labels: Labels): Seal {
+    const facts = { name, savedAt: new Date(nowMs), states, parent: this.#parent, labels };
     return { savedAt: facts.savedAt, seal: (written) => sealManifest(facts, written) };
   }
 
-  /** Claims the earliest name that is free, not before now, and later than all names there. */
-  async #claim(layout: Layout, nowMs: number): Promise<{ stage: Stage; name: string }> {
-    const nowUs = microseconds(nowMs);
-    await this.#learnLatestName();
-    this.#warnOfClock(nowUs);
-    while (true) {
-      const name = this.#format.next(nowUs, this.#latestName);
-      try {
-        const stage = await this.backend.stage(name + layout.suffix);
-        this.#latestName = name;
-        return { stage, name };
-      } catch (error) {
-        if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
-        this.#latestName = name; // taken by another writer: go on from there
-      }
+  async #dropNote(name: string): Promise<void> {
+    try {
+      await this.backend.notes.remove(name);
+    } catch (error) {
+      this.#log.warn("Cannot remove the note of '{name}', which was never saved: {error}", { name, error });
     }
-  }
-
-  async #learnLatestName(): Promise<void> {
-    const after = this.#latestName;
-    for await (const unit of this.backend.list(after === undefined ? {} : { after })) {
-      const name = splitUnit(unit)?.name;
-      if (name === undefined || this.#format.parse(name) === undefined) continue;
-      if (this.#latestName === undefined || name > this.#latestName) this.#latestName = name;
-    }
-  }
-
-  #warnOfClock(nowUs: bigint): void {
-    const latestUs = this.#latestName === undefined ? undefined : this.#format.parse(this.#latestName);
-    if (this.#hasWarnedOfClock || latestUs === undefined || latestUs - nowUs < CLOCK_BEHIND_US) return;
-    this.#hasWarnedOfClock = true;
-    this.#log.warn(
-      "The clock is behind the newest snapshot '{name}'; names go on from there, savedAt tells the clock's time",
-      {
-        name: this.#latestName,
-      },
-    );
   }
 
   async #sweepOnce(): Promise<void> {
@@ -543,21 +554,5 @@ export class StateStore {
     } catch (error) {
       this.#log.warn("Cannot sweep: {error}", { error }); // leftovers cost room; they must not cost a save
     }
-  }
-
-  async #loadAll(uri: string, reader: SnapshotReader, names: readonly string[]): Promise<string[]> {
-    const loaded: string[] = [];
-    for (const name of names) {
-      const from = reader.state(name);
-      if (from === undefined) continue;
-      try {
-        await this.#states.get(name)?.state.loadState(from);
-      } catch (cause) {
-        const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
-        throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
-      }
-      loaded.push(name);
-    }
-    return loaded;
   }
 }

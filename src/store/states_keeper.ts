@@ -1,7 +1,8 @@
 // Carrying out retention: a keeper says what may go, and cleanup removes it, behind guards that no keeper can forget.
-import { reasonOf, SnapshotError } from "../words/errors.ts";
+import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { SnapshotLocator } from "./locator.ts";
+import { isDamage } from "./verification.ts";
 import { StateStore, type StateStoreOptions, type StoreLocation } from "./state_store.ts";
 
 /**
@@ -57,7 +58,8 @@ export abstract class StatesKeeper {
   }
 
   /**
-   * Removes what {@link StatesKeeper.selectRemovalStates} selects, oldest first, but never the newest snapshot.
+   * Removes what {@link StatesKeeper.selectRemovalStates} selects, oldest first, but never the newest snapshot, a pinned one, the
+   * one its store resumed from until a newer one is saved, or one whose manifest is damaged.
    *
    * What has gone meanwhile is skipped. A removal that fails does not hold up the others. Never call it before a save has
    * resolved; snapshots being saved are not seen.
@@ -66,9 +68,9 @@ export abstract class StatesKeeper {
    * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried, with an AggregateError as cause.
    */
   async cleanup(): Promise<SnapshotLocator[]> {
-    const newest = this.guardsNewest() ? await this.#newest() : undefined;
+    const spared = new Set([this.store.resumedFrom, this.guardsNewest() ? await this.#newest() : undefined]);
     const selected = [...await this.selectRemovalStates()].sort((a, b) => a.name < b.name ? -1 : 1);
-    return await this.#removeAll(selected.filter((locator) => locator.name !== newest));
+    return await this.#removeAll(selected.filter(({ name }) => !spared.has(name)));
   }
 
   /** Selects the snapshots to remove, out of {@link StatesKeeper.snapshots}, in any order. */
@@ -94,6 +96,28 @@ export abstract class StatesKeeper {
     return true;
   }
 
+  /** Whether a snapshot that was selected must be spared after all: it is pinned, or cannot be read. */
+  protected async isProtected(locator: SnapshotLocator): Promise<boolean> {
+    try {
+      const note = await locator.note();
+      // A note replaces the labels of the manifest; a damaged one may have been a pin.
+      const isPinned = note === "damaged" || (note ?? (await locator.manifest()).labels).pinned === true;
+      if (isPinned) {
+        loggerOf(this.constructor.name).debug("Spared: '{snapshot}' is pinned", { snapshot: String(locator) });
+      }
+      return isPinned;
+    } catch (error) {
+      if (isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) return false; // it has gone, as its removal will find
+      if (!isDamage(error)) throw error;
+      const reason = reasonOf(error);
+      loggerOf(this.constructor.name).warn("Spared: '{snapshot}' is damaged: {reason}", {
+        snapshot: String(locator),
+        reason,
+      });
+      return true;
+    }
+  }
+
   /** Removes one snapshot; resolves to `false` where it had gone. */
   protected remove(locator: SnapshotLocator): Promise<boolean> {
     return locator.remove();
@@ -112,7 +136,7 @@ export abstract class StatesKeeper {
     const failed: string[] = [];
     for (const locator of locators) {
       try {
-        if (!await this.remove(locator)) continue;
+        if (await this.isProtected(locator) || !await this.remove(locator)) continue;
         removed.push(locator);
         log.info("Removed: '{snapshot}'", { snapshot: String(locator) });
       } catch (error) {

@@ -120,11 +120,11 @@ class FaultyBackend implements Backend {
       get: (name) => this.#counted("notes.get", name, () => notes.get(name)),
       put: (name, note) => this.#counted("notes.put", name, () => notes.put(name, note)),
       remove: (name) => this.#counted("notes.remove", name, () => notes.remove(name)),
-      list: () => counted(faults, "notes.list", "", notes.list()),
+      list: () => counted(faults, "notes.list", this.uri, notes.list()),
     };
     if (foreign !== undefined) {
       this.foreign = {
-        list: () => counted(faults, "foreign.list", "", foreign.list()),
+        list: () => counted(faults, "foreign.list", this.uri, foreign.list()),
         remove: (name) => this.#counted("foreign.remove", name, () => foreign.remove(name)),
       };
     }
@@ -132,11 +132,11 @@ class FaultyBackend implements Backend {
   }
 
   create(): Promise<boolean> {
-    return this.#counted("create", "", () => this.#backend.create());
+    return this.#counted("create", this.uri, () => this.#backend.create());
   }
 
   list(options?: { after?: Unit; signal?: AbortSignal }): AsyncIterable<Unit> {
-    return counted(this.#faults, "list", "", this.#backend.list(options));
+    return counted(this.#faults, "list", this.uri, this.#backend.list(options));
   }
 
   blobs(unit: Unit): AsyncIterable<BlobInfo> {
@@ -153,7 +153,7 @@ class FaultyBackend implements Backend {
   }
 
   async scratch(): Promise<Scratch> {
-    const scratch = await this.#counted("scratch", "", () => this.#backend.scratch());
+    const scratch = await this.#counted("scratch", this.uri, () => this.#backend.scratch());
     return new FaultyScratch(scratch, "scratch", this.#faults);
   }
 
@@ -162,11 +162,11 @@ class FaultyBackend implements Backend {
   }
 
   sweep(olderThanMs: number): Promise<readonly Unit[]> {
-    return this.#counted("sweep", "", () => this.#backend.sweep(olderThanMs));
+    return this.#counted("sweep", this.uri, () => this.#backend.sweep(olderThanMs));
   }
 
   #workFolder(): WorkFolder {
-    this.#faults.count("workFolder", "");
+    this.#faults.count("workFolder", this.uri);
     const folder = this.#backend.workFolder?.();
     if (folder === undefined) throw new TypeError("Cannot make a work folder: the backend offers none any more");
     return folder;

@@ -1,0 +1,204 @@
+// Loading an open snapshot into states: match, verify, migrate, and only then change anything.
+import { memoryBackend } from "../backend/memory_backend.ts";
+import { directoryLayout } from "../layout/directory_layout.ts";
+import { sealManifest } from "../rules/manifest.ts";
+import { reasonOf, SnapshotError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
+import type { StateReader } from "../words/state.ts";
+import { Capture, type Registration } from "./capture.ts";
+import { CaptureMemory } from "./capture_memory.ts";
+import { SnapshotReader } from "./snapshot_reader.ts";
+
+/** How a snapshot is loaded. */
+export interface LoadOptions {
+  /** Names of the registered states to load; all unless given. */
+  readonly only?: readonly string[];
+  /** Whether states that the snapshot lacks are left as they are, instead of `STATE_MISSING`. Default no. */
+  readonly allowMissing?: boolean;
+  /**
+   * Whether states that were loaded are put back as they were when a later one fails. All that are to be loaded are saved in
+   * memory first. Default no.
+   */
+  readonly rollback?: boolean;
+  /** Gives up, as long as nothing was changed yet. */
+  readonly signal?: AbortSignal;
+}
+
+/** Which states a load changed, and which not. */
+export interface LoadedStates {
+  /** States that were loaded, in order of registration. */
+  readonly loaded: readonly string[];
+  /** Registered states that the snapshot lacks; they are as they were. */
+  readonly missing: readonly string[];
+  /** States in the snapshot that nobody registered. */
+  readonly ignored: readonly string[];
+}
+
+interface Match {
+  readonly registration: Registration;
+  readonly from: StateReader;
+}
+
+/** Loads an open snapshot, and closes it. */
+export async function loadStates(
+  uri: string,
+  reader: SnapshotReader,
+  registrations: readonly Registration[],
+  options: LoadOptions,
+): Promise<LoadedStates> {
+  try {
+    const wanted = selectOnly(registrations, options.only);
+    const { matches, missing } = matchStates(uri, reader, wanted);
+    if (missing.length > 0 && !options.allowMissing) {
+      const list = missing.map((name) => `"${name}"`).join(", ");
+      const message = `Cannot load "${uri}": it lacks the registered state ${list}`;
+      throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
+    }
+    await reader.verifyAll(options);
+    const ready: Match[] = [];
+    for (const match of matches) ready.push({ ...match, from: await migrated(uri, match) });
+    options.signal?.throwIfAborted();
+    const loaded = await applyAll(uri, ready, options.rollback ?? false);
+    const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
+    const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
+    if (ignored.length > 0) {
+      loggerOf("StateStore").warn("'{uri}' has states that nobody registered: {ignored}", { uri, ignored });
+    }
+    return { loaded, missing, ignored };
+  } finally {
+    await reader.close();
+  }
+}
+
+function selectOnly(
+  registrations: readonly Registration[],
+  only: readonly string[] | undefined,
+): readonly Registration[] {
+  if (only === undefined) return registrations;
+  const unknown = only.filter((name) => !registrations.some((registration) => registration.name === name));
+  if (unknown.length > 0) {
+    throw new TypeError(`Cannot load only ${unknown.map((name) => `"${name}"`).join(", ")}: it is not registered`);
+  }
+  return registrations.filter(({ name }) => only.includes(name));
+}
+
+/** Finds each state in the snapshot, under its name or a former one, in a version that can be loaded. */
+function matchStates(
+  uri: string,
+  reader: SnapshotReader,
+  registrations: readonly Registration[],
+): { matches: Match[]; missing: string[] } {
+  const matches: Match[] = [];
+  const missing: string[] = [];
+  for (const registration of registrations) {
+    const { name, formerly, version, migrate } = registration;
+    const from = [name, ...formerly].map((candidate) => reader.state(candidate)).find((found) => found !== undefined);
+    if (from === undefined) {
+      missing.push(name);
+      continue;
+    }
+    for (let step = from.version; step < version; step++) {
+      if (migrate.has(step)) continue;
+      const reason = `it has version ${from.version}, and there is no migration from ${step} to ${step + 1}`;
+      throw incompatible(uri, name, from.version, version, reason);
+    }
+    if (from.version > version) {
+      const reason = `it has version ${from.version}, this program knows ${version}; update the program`;
+      throw incompatible(uri, name, from.version, version, reason);
+    }
+    matches.push({ registration, from });
+  }
+  return { matches, missing };
+}
+
+function incompatible(uri: string, state: string, found: number, supported: number, reason: string): SnapshotError {
+  return new SnapshotError("STATE_INCOMPATIBLE", `Cannot load the state "${state}" of "${uri}": ${reason}`, {
+    uri,
+    state,
+    found,
+    supported,
+  });
+}
+
+/** The state as the program's version wants it: each migration reads what the one before wrote. */
+async function migrated(uri: string, { registration, from }: Match): Promise<StateReader> {
+  const { name, version, migrate } = registration;
+  let current = from;
+  for (let step = from.version; step < version; step++) {
+    const source = current;
+    const migration: Registration = {
+      ...registration,
+      version: step + 1,
+      state: { saveState: (out) => migrate.get(step)?.(source, out), loadState() {} },
+    };
+    try {
+      current = (await inMemory([migration])).state(name) as StateReader;
+    } catch (cause) {
+      const message = `Cannot migrate the state "${name}" of "${uri}" from version ${step}: ${reasonOf(cause)}`;
+      throw new SnapshotError("STATE_INCOMPATIBLE", message, {
+        uri,
+        state: name,
+        found: from.version,
+        supported: version,
+      }, { cause });
+    }
+  }
+  return current;
+}
+
+/** Saves states into memory, and opens what was saved. */
+async function inMemory(registrations: readonly Registration[]): Promise<SnapshotReader> {
+  const backend = memoryBackend();
+  const unit = "memory.state/";
+  const capture = new Capture(registrations, new CaptureMemory());
+  try {
+    const savedAt = new Date();
+    const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };
+    const stage = await backend.stage(unit);
+    await directoryLayout.write(stage, capture.entries(), { savedAt, seal: (written) => sealManifest(facts, written) });
+  } catch (error) {
+    throw capture.fail(error);
+  } finally {
+    capture.close();
+  }
+  return new SnapshotReader("memory", await directoryLayout.open(backend, unit), () => Promise.resolve(false));
+}
+
+async function applyAll(uri: string, matches: readonly Match[], isReversible: boolean): Promise<string[]> {
+  const before = isReversible ? await inMemory(matches.map(({ registration }) => registration)) : undefined;
+  const loaded: string[] = [];
+  for (const { registration: { name, state }, from } of matches) {
+    try {
+      await state.loadState(from);
+    } catch (cause) {
+      const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
+      if (before === undefined) {
+        throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
+      }
+      const failures = await putBack(before, matches.slice(0, loaded.length + 1));
+      const kept = failures.length === 0 ? [] : loaded;
+      const reason = failures.length === 0
+        ? cause
+        : new AggregateError([cause, ...failures], "it failed, and so did putting states back");
+      const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
+      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: kept }, {
+        cause: reason,
+      });
+    }
+    loaded.push(name);
+  }
+  return loaded;
+}
+
+/** Loads states as they were before; tries all. */
+async function putBack(before: SnapshotReader, matches: readonly Match[]): Promise<unknown[]> {
+  const failures: unknown[] = [];
+  for (const { registration: { name, state } } of matches) {
+    try {
+      await state.loadState(before.state(name) as StateReader);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  return failures;
+}

@@ -1,0 +1,64 @@
+// Names for new snapshots: each later than all that are there, claimed before anything is written.
+import type { Backend, Stage } from "../words/backend.ts";
+import { isSnapshotError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
+import type { SnapshotNameFormat } from "../words/snapshot_name.ts";
+import { splitUnit, type UnitSuffix } from "../words/unit.ts";
+
+const CLOCK_BEHIND_US = 60_000_000n;
+
+/** Microseconds out of milliseconds, both since 1970. */
+export const microseconds = (timeMs: number): bigint => BigInt(Math.floor(timeMs * 1000));
+
+/** Makes and claims names at one place. */
+export class NameClaimer {
+  readonly #backend: Backend;
+  readonly #format: SnapshotNameFormat;
+  #latest: string | undefined;
+  #hasWarned = false;
+
+  constructor(backend: Backend, format: SnapshotNameFormat) {
+    this.#backend = backend;
+    this.#format = format;
+  }
+
+  /** A name for what is saved now, later than all that were seen here; it is not claimed. */
+  propose(nowMs: number): string {
+    return this.#format.next(microseconds(nowMs), this.#latest);
+  }
+
+  /** Claims the earliest name that is free, not before now, and later than all names there. */
+  async claim(nowMs: number, suffix: UnitSuffix): Promise<{ stage: Stage; name: string }> {
+    await this.#learnLatest();
+    this.#warnOfClock(microseconds(nowMs));
+    while (true) {
+      const name = this.propose(nowMs);
+      try {
+        const stage = await this.#backend.stage(name + suffix);
+        this.#latest = name;
+        return { stage, name };
+      } catch (error) {
+        if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
+        this.#latest = name; // taken by another writer: go on from there
+      }
+    }
+  }
+
+  async #learnLatest(): Promise<void> {
+    const after = this.#latest;
+    for await (const unit of this.#backend.list(after === undefined ? {} : { after })) {
+      const name = splitUnit(unit)?.name;
+      if (name === undefined || this.#format.parse(name) === undefined) continue;
+      if (this.#latest === undefined || name > this.#latest) this.#latest = name;
+    }
+  }
+
+  #warnOfClock(nowUs: bigint): void {
+    const latestUs = this.#latest === undefined ? undefined : this.#format.parse(this.#latest);
+    if (this.#hasWarned || latestUs === undefined || latestUs - nowUs < CLOCK_BEHIND_US) return;
+    this.#hasWarned = true;
+    const message =
+      "The clock is behind the newest snapshot '{name}'; names go on from there, savedAt tells the clock's time";
+    loggerOf("StateStore").warn(message, { name: this.#latest });
+  }
+}

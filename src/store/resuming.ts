@@ -1,0 +1,147 @@
+// Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
+// is not damage, and going on from something older, or from nothing, would be a lie.
+import { rankByMetric } from "../rules/retention_rule.ts";
+import { mapBounded } from "../words/bounded.ts";
+import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
+import type { LoadedStates, LoadOptions } from "./loading.ts";
+import type { SnapshotLocator } from "./locator.ts";
+import { isDamage } from "./verification.ts";
+
+/** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
+export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
+  /** Whether states that the snapshot lacks are left as they are. Default no: the snapshot is incompatible. */
+  readonly allowMissing?: boolean;
+  /** This one and no other. */
+  readonly name?: string;
+  /** The newest with this tag. */
+  readonly tag?: string;
+  /** The best by a metric. */
+  readonly best?: { readonly metric: string; readonly mode: "min" | "max" };
+  /** The newest whose step is not beyond this. */
+  readonly step?: number;
+  /** The newest that was not saved after this. */
+  readonly at?: Date;
+}
+
+/** A snapshot that was not resumed from. */
+export interface Refusal {
+  /** Its address. */
+  readonly snapshot: SnapshotLocator;
+  /** Why, for people. */
+  readonly reason: string;
+  /** Why, as it was thrown. */
+  readonly error: unknown;
+}
+
+/** What a resume came to. */
+export interface ResumeReport {
+  /** `fresh` only where there is no snapshot at all. */
+  readonly outcome: "resumed" | "fresh";
+  /** The snapshot that was loaded. */
+  readonly snapshot?: SnapshotLocator;
+  /** Which states it changed. */
+  readonly states?: LoadedStates;
+  /** Those that were refused before, and why. */
+  readonly tried: readonly Refusal[];
+}
+
+/** What resuming needs of a store. */
+export interface ResumeSource {
+  /** Address of the place, for errors. */
+  readonly uri: string;
+  /** All committed snapshots, oldest first. */
+  list(): Promise<SnapshotLocator[]>;
+  /** The snapshot of a name. */
+  snapshot(name: string): Promise<SnapshotLocator | undefined>;
+  /** Loads one. */
+  load(snapshot: SnapshotLocator): Promise<LoadedStates>;
+}
+
+/** Loads the first candidate that is whole. */
+export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
+  const tried: Refusal[] = [];
+  const refuse = (what: string, cause?: unknown): never => {
+    const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
+    throw new SnapshotError("RESUME_REFUSED", `Cannot resume from "${source.uri}": ${what}`, {
+      uri: source.uri,
+      tried: told,
+    }, { cause });
+  };
+  const note = (snapshot: SnapshotLocator, error: unknown): void => {
+    tried.push({ snapshot, reason: reasonOf(error), error });
+    loggerOf("StateStore").warn("Not resumed from '{snapshot}': {reason}", {
+      snapshot: String(snapshot),
+      reason: reasonOf(error),
+    });
+  };
+  let all: SnapshotLocator[];
+  let candidates: SnapshotLocator[];
+  try {
+    all = await source.list();
+    candidates = await candidatesOf(source, all, options, note);
+  } catch (error) {
+    if (!isSnapshotError(error)) throw error;
+    return refuse(`its snapshots cannot be listed: ${reasonOf(error)}`, error);
+  }
+  for (const snapshot of candidates.flatMap((candidate) => candidate.alternatives())) {
+    try {
+      const states = await source.load(snapshot);
+      return { outcome: "resumed", snapshot, states, tried };
+    } catch (error) {
+      // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
+      if (!isSnapshotError(error) || error.code === "STATE_LOAD_FAILED") throw error;
+      note(snapshot, error);
+      if (
+        !isDamage(error) && !isSnapshotError(error, "SNAPSHOT_GONE") && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")
+      ) {
+        return refuse(reasonOf(error), error);
+      }
+    }
+  }
+  const isThereAny = all.length > 0 || tried.length > 0 || options.name !== undefined;
+  if (!isThereAny) return { outcome: "fresh", tried };
+  return refuse(
+    tried.length === 0 ? "no snapshot is the one that was asked for" : "none of its snapshots is whole",
+    tried.at(-1)?.error,
+  );
+}
+
+async function candidatesOf(
+  source: ResumeSource,
+  all: readonly SnapshotLocator[],
+  { name, tag, best, step, at }: ResumeOptions,
+  note: (snapshot: SnapshotLocator, error: unknown) => void,
+): Promise<SnapshotLocator[]> {
+  if ([name, tag, best, step, at].filter((choice) => choice !== undefined).length > 1) {
+    throw new TypeError("Cannot resume from several things at once: give one of name, tag, best, step, at");
+  }
+  if (name !== undefined) {
+    const found = await source.snapshot(name);
+    return found === undefined ? [] : [found];
+  }
+  const newestFirst = [...all].reverse();
+  if (tag === undefined && best === undefined && step === undefined && at === undefined) return newestFirst;
+  const known = await mapBounded(newestFirst, async (snapshot) => {
+    try {
+      return [{ name: snapshot.name, snapshot, ...await snapshot.facts() }];
+    } catch (error) {
+      if (!isDamage(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
+      note(snapshot, error);
+      return [];
+    }
+  });
+  const facts = known.flat();
+  const chosen = tag !== undefined
+    ? facts.filter(({ tags = [] }) => tags.includes(tag))
+    : best !== undefined
+    ? rankByMetric(
+      facts.filter(({ metrics }) => Number.isFinite(metrics?.[best.metric] ?? NaN)),
+      best.metric,
+      best.mode,
+    )
+    : step !== undefined
+    ? facts.filter((candidate) => candidate.step !== undefined && candidate.step <= step)
+    : facts.filter(({ savedAtMs }) => at !== undefined && savedAtMs <= at.getTime());
+  return chosen.map(({ snapshot }) => snapshot);
+}
