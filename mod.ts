@@ -6,20 +6,13 @@
  * ```ts
  * import { StateStore } from "snapkeep";
  *
- * const counter = {
- *   value: 0,
- *   saveState(out) {
- *     return out.json("value.json", this.value);
- *   },
- *   async loadState(from) {
- *     this.value = await from.json("value.json");
- *   },
- * };
- *
- * const store = new StateStore("states").register("counter", counter);
- * const latest = await store.latest();
- * if (latest) await store.loadState(latest);
- * counter.value++;
+ * let count = 0;
+ * const store = new StateStore("states").register("counter", {
+ *   saveState: (out) => out.json("count.json", count),
+ *   loadState: async (from) => void (count = await from.json("count.json") as number),
+ * });
+ * await store.resume();
+ * count++;
  * await store.saveState();
  * ```
  *
@@ -103,6 +96,7 @@ export type {
   Manifest,
   ManifestEntry,
   ManifestState,
+  SealedManifest,
   UnitReader,
 } from "./src/words/snapshot.ts";
 export type { Body, EntryInfo, PersistentState, StateReader, StateWriter, WriteOptions } from "./src/words/state.ts";

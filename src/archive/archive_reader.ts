@@ -3,7 +3,7 @@
 import { type Codec, CompressionFault } from "../rules/codec.ts";
 import { codecOf, compressionOf } from "../rules/compression.ts";
 import { Digester, digestOf } from "../rules/digest.ts";
-import { parseManifest } from "../rules/manifest.ts";
+import { MAX_MANIFEST_BYTES, parseManifest } from "../rules/manifest.ts";
 import type { BlobReader, Scratch } from "../words/backend.ts";
 import { collect } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
@@ -106,6 +106,13 @@ function asRejection(error: unknown, uri: string): unknown {
   if (error instanceof CompressionFault) return rejected(uri, error.reason, error.offset, error.message, error);
   if (error instanceof TableFault) return rejected(uri, "TABLE_INVALID", 0, error.message, error);
   return error;
+}
+
+/** Before anything is believed: what is to be read into memory has a limit. */
+function assertManifestSize(sizeBytes: number, uri: string): void {
+  if (sizeBytes <= MAX_MANIFEST_BYTES) return;
+  const reason = `it is larger than ${MAX_MANIFEST_BYTES} bytes`;
+  throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${uri}": ${reason}`, { uri, reason });
 }
 
 function manifestMissing(uri: string): SnapshotError {
@@ -218,6 +225,7 @@ class IndexedReader implements UnitReader {
   async readManifest(): Promise<void> {
     const entry = this.#table.get(MANIFEST_PATH);
     if (entry === undefined) throw manifestMissing(this.#uri);
+    assertManifestSize(entry.sizeBytes, this.#uri);
     const { bytes } = await collect(this.#chunksOf(entry), entry.sizeBytes);
     const manifest = parseManifest(bytes, this.#uri);
     const difference = differenceOf(this.#table, manifest);
@@ -327,6 +335,7 @@ async function openUnindexed(
   try {
     const places = new Map<string, { offset: number; sizeBytes: number }>();
     for await (const { path, sizeBytes, body } of filesOf(blob, uri, codec, limits)) {
+      if (path === MANIFEST_PATH) assertManifestSize(sizeBytes, uri);
       if (!IGNORED.has(path)) places.set(path, { offset: scratch.sizeBytes, sizeBytes });
       await scratch.write(body);
     }

@@ -35,13 +35,10 @@ const FOOTER_BYTES = 51;
 
 /** The footer of eStargz: an empty gzip member whose extra field says where the table is. */
 export function encodeFooter(tableOffset: number): Uint8Array {
+  const head = "\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff\x1a\x00";
   const extra = `SG\x16\x00${tableOffset.toString(16).padStart(16, "0")}STARGZ`;
-  return Uint8Array.from([
-    ...[0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 26, 0],
-    ...Array.from(extra, (letter) => letter.charCodeAt(0)),
-    ...[1, 0, 0, 0xff, 0xff],
-    ...[0, 0, 0, 0, 0, 0, 0, 0],
-  ]);
+  const tail = "\x01\x00\x00\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00";
+  return Uint8Array.from(head + extra + tail, (letter) => letter.charCodeAt(0));
 }
 
 const estargz: Container = {
@@ -78,6 +75,7 @@ const estargz: Container = {
       )
     ) {
       if (path !== TABLE_PATH || json !== undefined) throw new TableFault(`"${path}" stands where its table should be`);
+      if (sizeBytes > tar.length) throw new TableFault("its table is cut");
       json = decodeJson((await collect(body, sizeBytes)).bytes);
     }
     if (json === undefined) throw new TableFault("its table is missing");

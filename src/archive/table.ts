@@ -138,7 +138,10 @@ export function parseTable(json: string, tableOffset: number): TableEntry[] {
       throw new TableFault(`its table has a row of the type "${row.type}" for "${row.name}"`);
     }
   }
-  for (const { path, sizeBytes, chunks } of found) {
+  for (const { path, sizeBytes, digest, chunks } of found) {
+    if (chunks.length === 1 && chunks[0]?.digest !== digest) {
+      throw new TableFault(`the only piece of "${path}" in its table has another digest than the whole`);
+    }
     if (chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0) !== sizeBytes) {
       throw new TableFault(`the pieces of "${path}" in its table do not add up`);
     }

@@ -29,9 +29,9 @@ export async function* decodeTar(
 ): AsyncGenerator<TarFile, void> {
   const guarded = Readable.from(new TarGuard(uri, limits).check(source), { objectMode: true, highWaterMark: 1 });
   const decoder = extract();
-  let failure: unknown;
+  let failure: { readonly error: unknown } | undefined;
   guarded.on("error", (error) => {
-    failure = error; // the guard's verdict is the one to tell, not what the decoder makes of a broken stream
+    failure = { error }; // the guard's verdict is the one to tell, not what the decoder makes of a broken stream
     decoder.destroy(error);
   });
   guarded.pipe(decoder as unknown as NodeJS.WritableStream);
@@ -49,10 +49,10 @@ export async function* decodeTar(
       };
     }
   } catch (error) {
-    throw failure ?? error;
+    throw failure === undefined ? error : failure.error;
   } finally {
     guarded.destroy();
     decoder.destroy();
   }
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) throw failure.error;
 }

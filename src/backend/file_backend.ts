@@ -166,7 +166,9 @@ class FileBackend implements Backend {
         await this.#createFolder(dirname(path));
         return await this.#createFolder(path);
       }
-      const stat = await files.stat(path).catch(() => undefined); // the first error is the one to tell
+      const stat = await files.stat(path).catch((second) => {
+        throw errnoOf(error) === "EEXIST" ? second : error;
+      });
       if (stat?.kind === "folder") return false;
       // A link to a folder is a fine place for units.
       if (errnoOf(error) === "EEXIST" && await files.readFolder(path).then(() => true, () => false)) return false;

@@ -33,7 +33,7 @@ export class FileStage implements Stage {
   readonly #folders = new Map<string, Promise<void>>();
   readonly #writing = new Set<Promise<unknown>>();
   readonly #syncing = new Set<Promise<void>>();
-  #failure: unknown;
+  #failure: { readonly error: unknown } | undefined;
   #abandoning: Promise<void> | undefined;
   #hasFolder = false;
   #state: "open" | "published" | "abandoned" = "open";
@@ -155,7 +155,7 @@ export class FileStage implements Stage {
 
   async #write(path: string, body: ByteSource): Promise<{ sizeBytes: number }> {
     this.#assertOpen();
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure.error;
     const fullPath = join(this.#stagePath, path);
     const { file, sizeBytes } = await this.#orLost(async () => {
       if (path.includes("/")) await this.#makeFolder(dirname(path));
@@ -163,7 +163,7 @@ export class FileStage implements Stage {
     });
     // Synced late and side by side, through the very handle that wrote, or an error could be missed.
     const task = this.#syncAndClose(file, fullPath).catch((error) => {
-      this.#failure ??= error;
+      this.#failure ??= { error };
     }).finally(() => this.#syncing.delete(task));
     this.#syncing.add(task);
     if (this.#syncing.size >= SYNCS_IN_FLIGHT) await Promise.race(this.#syncing);
@@ -182,7 +182,7 @@ export class FileStage implements Stage {
 
   async #settleSyncs(): Promise<void> {
     await Promise.all(this.#syncing);
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   #makeFolder(folder: string): Promise<void> {

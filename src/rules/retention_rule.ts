@@ -352,5 +352,5 @@ export function asRule(given: RetentionRule | RetentionFunction): RetentionRule 
   if (
     typeof given === "object" && given !== null && typeof given.keep === "function" && typeof given.text === "string"
   ) return given;
-  throw new TypeError(`Cannot use the retention rule ${JSON.stringify(given) ?? String(given)}: it is no rule`);
+  throw new TypeError(`Cannot use the retention rule ${JSON.stringify(given) ?? typeof given}: it is no rule`);
 }

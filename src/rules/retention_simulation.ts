@@ -44,7 +44,7 @@ const MOMENTS: readonly Duration[] = ["1d", "30d", "365d"];
  * import { keepDaily, keepHourly, simulate } from "snapkeep";
  *
  * const [day, month] = simulate([keepHourly(24), keepDaily(30)], { every: "1h", sizeBytes: 2e9, horizon: "30d" });
- * console.log(day.snapshots, month.snapshots, month.sizeBytes);
+ * console.log(day?.snapshots, month?.snapshots, month?.sizeBytes);
  * ```
  */
 export function simulate(

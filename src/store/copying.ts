@@ -9,7 +9,6 @@ import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
-import type { SnapshotLocator } from "./locator.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit } from "./layouts.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
@@ -126,9 +125,21 @@ export async function openStream(backend: Backend, stream: ReadableStream<Uint8A
   return new SnapshotReader(uri, unit, () => Promise.resolve(false), backend.workFolder?.bind(backend));
 }
 
+/** What copying needs to know of a snapshot; a locator knows it. */
+export interface CopySource {
+  /** Where it lies. */
+  readonly backend: Backend;
+  /** Opens it. */
+  open(): Promise<SnapshotReader>;
+  /** Its labels now. */
+  labels(): Promise<Labels>;
+  /** Its note, where labels were changed since it was saved. */
+  note(): Promise<unknown>;
+}
+
 /** A snapshot as the bytes of an archive. */
 export async function* streamSnapshot(
-  source: Pick<SnapshotLocator, "backend" | "open" | "labels" | "note">,
+  source: CopySource,
   unit: Unit,
   compression?: Compression,
   archive: ArchiveOptions = {},

@@ -71,6 +71,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     this.#withForeign = foreign;
   }
 
+  /** Selects all but the latest, and foreign folders likewise where asked for. */
   protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
     const removals = await super.selectRemovalStates();
     return this.#withForeign ? [...removals, ...await this.#foreignRemovals()] : removals;
@@ -82,14 +83,17 @@ export class LatestStatesKeeper extends RetentionKeeper {
     return (await super.snapshots()).filter(({ name }) => this.#matches(name));
   }
 
+  /** Whether any is kept at all. */
   protected override guardsNewest(): boolean {
     return this.#maxKeep > 0;
   }
 
+  /** As of every keeper; foreign folders have no manifest to ask. */
   protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
     return !this.#foreign.has(locator) && await super.isProtected(locator);
   }
 
+  /** Removes a snapshot, or a folder that is foreign still. */
   protected override remove(locator: SnapshotLocator): Promise<boolean> {
     const { foreign } = this.store.backend;
     return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);

@@ -31,7 +31,7 @@ export function archiveLayoutOf(compression: Compression, options: ArchiveOption
 export function layoutOfKind(kind: LayoutKind, compression: Compression, options: ArchiveOptions = {}): Layout {
   if (kind === "directory") return directoryLayout;
   if (kind === "archive") return archiveLayoutOf(compression, options);
-  throw new TypeError(`Cannot use the layout "${kind}": it is none of ${list(["directory", "archive"])}`);
+  throw new TypeError(`Cannot use the layout "${String(kind)}": it is none of ${list(["directory", "archive"])}`);
 }
 
 function list(words: readonly string[]): string {

@@ -1,5 +1,5 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
-import { type PlanOptions, planRetention, readRules, RetentionPlan } from "../rules/retention_plan.ts";
+import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "../rules/retention_plan.ts";
 import type { RetentionFunction, RetentionRule, RetentionSnapshot } from "../rules/retention_rule.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
@@ -85,6 +85,7 @@ export class RetentionKeeper extends StatesKeeper {
     });
   }
 
+  /** Selects what the plan removes. */
   protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
     return (await this.plan()).removed.map(({ locator }) => locator);
   }

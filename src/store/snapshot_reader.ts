@@ -150,7 +150,6 @@ export class SnapshotReader {
    * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
    */
   async verifyAll(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    options.signal?.throwIfAborted(); // there may be no entry at all
     let keptBytes = 0;
     await mapBounded([...this.#entries], async ([path, entry]) => {
       options.signal?.throwIfAborted();
@@ -161,7 +160,7 @@ export class SnapshotReader {
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
     }, VERIFIED_AT_ONCE);
-    options.signal?.throwIfAborted();
+    options.signal?.throwIfAborted(); // there may have been no entry at all
   }
 
   /** Gives everything back; may be called twice. */

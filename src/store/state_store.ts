@@ -6,7 +6,7 @@ import type { Compression } from "../rules/codec.ts";
 import { renderNote, sealManifest, storableLabels } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
-import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
+import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import type { Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
@@ -115,17 +115,13 @@ export interface LoadReport extends LoadedStates {
  * ```ts
  * import { StateStore } from "snapkeep";
  *
- * const model = {
- *   weights: new Float32Array([1, 2, 3]),
- *   saveState(out) {
- *     return out.write("weights.bin", this.weights);
- *   },
+ * let weights = new Float32Array([1, 2, 3]);
+ * const store = new StateStore("states").register("model", {
+ *   saveState: (out) => out.write("weights.bin", weights),
  *   async loadState(from) {
- *     this.weights = new Float32Array((await from.bytes("weights.bin")).buffer);
+ *     weights = new Float32Array((await from.bytes("weights.bin")).buffer);
  *   },
- * };
- *
- * const store = new StateStore("states").register("model", model);
+ * });
  * const snapshot = await store.saveState();
  * console.log(`saved ${snapshot}`);
  * await store.loadState(snapshot);
@@ -275,7 +271,7 @@ export class StateStore {
    * const { body, mediaType, fileName } = store.streamState();
    * const headers = { "content-type": mediaType, "content-disposition": `attachment; filename="${fileName}"` };
    * const response = new Response(body, { headers });
-   * await store.loadState(response.body);
+   * if (response.body !== null) await store.loadState(response.body);
    * ```
    */
   streamState(options: StreamOptions = {}): StateStream {
