@@ -1,0 +1,63 @@
+// The demo in a short form, as users run it: from dist/ on Node, from its sources on Bun and Deno.
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import process from "node:process";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { root, run } from "../../tools/run.mjs";
+
+const demo = (process.env["SNAPKEEP_RUNTIME"] ?? "node") === "node"
+  ? path.join(root, "dist/examples/train_digits/main.js")
+  : path.join(root, "examples/train_digits/main.ts");
+
+describe("the demo", () => {
+  let cwd: string;
+
+  beforeEach(async () => {
+    cwd = await mkdtemp(path.join(os.tmpdir(), "snapkeep-demo-"));
+  });
+
+  afterEach(async () => {
+    await rm(cwd, { recursive: true, force: true });
+  });
+
+  it("is killed, and ends with the weights of a training that was left in peace", async () => {
+    const args = [demo, "--epochs", "4", "--fraction", "0.2", "--save-seconds", "0.05"];
+    const { code, output } = await run(process.execPath, args, { cwd });
+    expect(output).toContain("KILLED with SIGKILL");
+    expect(output).toContain("IDENTICAL");
+    expect(code).toBe(0);
+    const digests = [...output.matchAll(/^ {2}weights, .* (sha256:[0-9a-f]{64})$/gm)].map(([, digest]) => digest);
+    expect(digests).toHaveLength(2);
+    expect(new Set(digests).size).toBe(1);
+  });
+
+  it("clears away what it left before, and nothing else", async () => {
+    // Too short to be killed, so that the verdict may be either.
+    const args = [demo, "--epochs", "1", "--fraction", "0.01"];
+    await run(process.execPath, args, { cwd });
+    const folder = path.join(cwd, "demo-states");
+    const states = path.join(folder, "uninterrupted");
+    const before = await readdir(states);
+    await writeFile(path.join(folder, "notes.txt"), "mine");
+    await writeFile(path.join(states, "notes.txt"), "mine too");
+    await run(process.execPath, args, { cwd });
+    const after = await readdir(states);
+    expect(before).toHaveLength(1);
+    expect(after).toHaveLength(2);
+    expect(after).not.toContain(before[0]);
+    expect(await readFile(path.join(folder, "notes.txt"), "utf8")).toBe("mine");
+    expect(await readFile(path.join(states, "notes.txt"), "utf8")).toBe("mine too");
+  });
+
+  it("leaves a folder alone that it did not make", async () => {
+    const folder = path.join(cwd, "precious");
+    await mkdir(folder);
+    await writeFile(path.join(folder, "thesis.txt"), "years of work");
+    const { code, output } = await run(process.execPath, [demo, "precious"], { cwd });
+    expect(code).toBe(1);
+    expect(output).toContain("the demo did not make it");
+    expect(await readdir(folder)).toEqual(["thesis.txt"]);
+    expect(await readFile(path.join(folder, "thesis.txt"), "utf8")).toBe("years of work");
+  });
+});

@@ -1,0 +1,104 @@
+// When a save is due; the clock is the test's own.
+import { PeriodicSaveCondition } from "snapkeep";
+import fc from "fast-check";
+import { afterEach, describe, expect, it, vi } from "vitest";
+
+function withClock(intervalSeconds: number) {
+  let nowMs = 1000;
+  const condition = new PeriodicSaveCondition(intervalSeconds, { now: () => nowMs });
+  return { condition, pass: (ms: number) => void (nowMs += ms) };
+}
+
+describe("PeriodicSaveCondition", () => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  it("is false at the start", () => {
+    expect(withClock(10).condition.check()).toBe(false);
+    expect(withClock(0).condition.check()).toBe(false);
+  });
+
+  it("is false as long as no more than the interval has passed", () => {
+    const { condition, pass } = withClock(10);
+    pass(9999);
+    expect(condition.check()).toBe(false);
+    pass(1);
+    expect(condition.check()).toBe(false);
+  });
+
+  it("is true once when more than the interval has passed", () => {
+    const { condition, pass } = withClock(10);
+    pass(10_001);
+    expect([condition.check(), condition.check(), condition.check()]).toEqual([true, false, false]);
+  });
+
+  it("starts the next interval when it was true, not when it was asked", () => {
+    const { condition, pass } = withClock(10);
+    pass(6000);
+    expect(condition.check()).toBe(false);
+    pass(6000);
+    expect(condition.check()).toBe(true);
+    pass(6000);
+    expect(condition.check()).toBe(false);
+    pass(6000);
+    expect(condition.check()).toBe(true);
+  });
+
+  it("counts intervals that were missed as one", () => {
+    const { condition, pass } = withClock(10);
+    pass(95_000);
+    expect([condition.check(), condition.check()]).toEqual([true, false]);
+    pass(5001); // were the missed ones made up for, the next would be due by now
+    expect(condition.check()).toBe(false);
+    pass(5000);
+    expect(condition.check()).toBe(true);
+  });
+
+  it("with an interval of 0 is true whenever time has passed", () => {
+    const { condition, pass } = withClock(0);
+    pass(0.001);
+    expect([condition.check(), condition.check()]).toEqual([true, false]);
+  });
+
+  it("with an infinite interval is never true", () => {
+    const { condition, pass } = withClock(Infinity);
+    pass(1e15);
+    expect(condition.check()).toBe(false);
+  });
+
+  it("is never true for a clock that goes back, until it has caught up", () => {
+    const { condition, pass } = withClock(1);
+    pass(-1_000_000);
+    expect(condition.check()).toBe(false);
+    pass(1_001_001);
+    expect(condition.check()).toBe(true);
+  });
+
+  it("leaves more than the interval between any two times it is true, and misses none", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 50 }), fc.array(fc.nat(120), { maxLength: 60 }), (interval, steps) => {
+        const { condition, pass } = withClock(interval / 1000);
+        let sinceMs = 0;
+        for (const step of steps) {
+          pass(step);
+          sinceMs += step;
+          const isDue = condition.check();
+          expect(isDue).toBe(sinceMs > interval);
+          if (isDue) sinceMs = 0;
+        }
+      }),
+    );
+  });
+
+  it.each([-1, -0.001, -Infinity, NaN])("refuses the interval %d as a RangeError", (interval) => {
+    expect(() => new PeriodicSaveCondition(interval)).toThrow(RangeError);
+  });
+
+  it("measures on a monotonic clock of its own: a change of the system's time does nothing", () => {
+    const now = vi.spyOn(Date, "now");
+    const condition = new PeriodicSaveCondition(3600);
+    now.mockReturnValue(Date.parse("2100-01-01T00:00:00Z"));
+    expect(condition.check()).toBe(false);
+    vi.spyOn(performance, "now").mockReturnValue(1e12);
+    expect(condition.check()).toBe(true);
+  });
+});

@@ -1,0 +1,214 @@
+// Registration, and where a store keeps its snapshots.
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { fileBackend, isSnapshotError, memoryBackend, StateStore } from "snapkeep";
+import { describe, expect, it } from "vitest";
+import { filePlaces, places, temporaryFolder } from "./places.ts";
+import { Cell, rejection } from "./states.ts";
+
+const newStore = () => new StateStore(memoryBackend());
+
+describe("StateStore.register", () => {
+  it("keeps the order of registration, and can be chained", () => {
+    const store = newStore().register("c", new Cell(1)).register("a", new Cell(2)).register("b", new Cell(3));
+    expect(store.stateNames).toEqual(["c", "a", "b"]);
+  });
+
+  it.each([
+    ["the same name", "model", "model"],
+    ["the same name in another case", "model", "Model"],
+    ["a name that another normal form makes equal", "caf\u00e9", "cafe\u0301"],
+    ["a name that case folding makes equal", "stra\u00dfe", "STRA\u1e9eE"],
+  ])("refuses %s as STATE_ALREADY_REGISTERED and keeps the first", (_, first, second) => {
+    const cell = new Cell(1);
+    const store = newStore().register(first, cell);
+    expect(() => store.register(second, new Cell(2))).toThrow(
+      expect.objectContaining({ code: "STATE_ALREADY_REGISTERED", details: { state: second, registered: first } }),
+    );
+    expect(store.stateNames).toEqual([first]);
+  });
+
+  it("allows one object under several names", async () => {
+    const cell = new Cell(5);
+    const store = newStore().register("a", cell).register("b", cell);
+    await store.saveState();
+    expect(cell.saves).toBe(2);
+  });
+
+  it.each([
+    "",
+    ".",
+    "..",
+    "a/b",
+    "../a",
+    ".hidden",
+    "a\\b",
+    "C:",
+    "nul",
+    "a.",
+    "a\0",
+    "manifest.json",
+    "Stargz.Index.json",
+  ])(
+    "refuses the unsafe name %j as NAME_UNSAFE",
+    (name) => {
+      const store = newStore();
+      expect(() => store.register(name, new Cell(1))).toThrow(
+        expect.objectContaining({ code: "NAME_UNSAFE", details: { name, reason: expect.stringMatching(/./) } }),
+      );
+      expect(store.stateNames).toEqual([]);
+    },
+  );
+
+  it.each([undefined, null, {}, { saveState() {} }, { loadState() {} }, { saveState: 1, loadState: 2 }])(
+    "refuses what is no state as a TypeError: %j",
+    (state) => {
+      expect(() => newStore().register("a", state as unknown as Cell)).toThrow(TypeError);
+    },
+  );
+
+  it.each([0, -1, 1.5, NaN, Infinity, 2 ** 53])("refuses the version %d as a RangeError", (version) => {
+    expect(() => newStore().register("a", new Cell(1), { version })).toThrow(RangeError);
+  });
+
+  it("does not touch the state", () => {
+    const cell = new Cell(1);
+    newStore().register("a", cell);
+    expect([cell.saves, cell.loads]).toEqual([0, 0]);
+  });
+});
+
+describe("StateStore.unregister", () => {
+  it("forgets a state, says whether there was one, and frees its name", async () => {
+    const cell = new Cell(1);
+    const store = newStore().register("a", cell).register("b", new Cell(2));
+    expect([store.unregister("a"), store.unregister("a"), store.unregister("c")]).toEqual([true, false, false]);
+    await store.saveState();
+    expect(cell.saves).toBe(0);
+    expect(store.register("A", new Cell(3)).stateNames).toEqual(["b", "A"]);
+  });
+});
+
+describe("new StateStore", () => {
+  it.each([["", TypeError], [new URL("https://example.org/states"), TypeError]])("refuses %j", (where, kind) => {
+    expect(() => new StateStore(where)).toThrow(kind);
+  });
+
+  it("refuses an unknown layout, before anything is saved", () => {
+    expect(() => new StateStore(memoryBackend(), { layout: "zip" as "archive" })).toThrow(TypeError);
+  });
+
+  it("refuses a durability beside a backend, which has its own", () => {
+    expect(() => new StateStore(memoryBackend(), { durability: "none" })).toThrow(TypeError);
+  });
+
+  it("refuses a name format whose names would not sort by time", () => {
+    expect(() => new StateStore(memoryBackend(), { stateNameFormat: "%d-%m-%Y.state" })).toThrow(RangeError);
+  });
+
+  it("reads and makes nothing", async () => {
+    const folder = path.join(await temporaryFolder(), "states");
+    const store = new StateStore(folder).register("a", new Cell(1));
+    expect([await store.list(), await store.latest(), await store.snapshot("x.state")]).toEqual([
+      [],
+      undefined,
+      undefined,
+    ]);
+    expect(await stat(folder).catch(() => "missing")).toBe("missing");
+  });
+});
+
+describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
+  it("lists only committed snapshots whose names have its format, oldest first", async () => {
+    const place = await make();
+    let nowMs = Date.parse("2026-01-01T00:00:00Z");
+    const store = place.store({ now: () => nowMs });
+    const other = place.store({ stateNameFormat: "keep-%Y-%m-%d.state", now: () => nowMs });
+    const names: string[] = [];
+    for (const ms of [1000, 0, 500_000, 1]) {
+      nowMs += ms;
+      names.push((await store.saveState()).name);
+    }
+    const keepsake = await other.saveState();
+    const stage = await place.backend.stage("2027-01-01_00-00-00,000000.state/");
+    expect((await store.list()).map(({ name }) => name)).toEqual(names);
+    expect((await other.list()).map(({ name }) => name)).toEqual([keepsake.name]);
+    expect((await store.latest())?.name).toBe(names.at(-1));
+    await stage.abandon();
+  });
+
+  it("finds any snapshot by name, also a keepsake, and none that is not there", async () => {
+    const place = await make();
+    const keepsake = await place.store({ stateNameFormat: "best-%Y-%m-%d" }).register("a", new Cell("best"))
+      .saveState();
+    const store = place.store().register("a", new Cell(0));
+    const found = await store.snapshot(keepsake.name);
+    expect(String(found)).toBe(String(keepsake));
+    expect([store.isTimedName(keepsake.name), store.isTimedName("2026-01-01_00-00-00,000000.state")]).toEqual([
+      false,
+      true,
+    ]);
+    expect(await store.snapshot("none.state")).toBeUndefined();
+    if (found === undefined) throw new Error("not found");
+    expect((await store.loadState(found)).loaded).toEqual(["a"]);
+  });
+
+  it("stops listing when it is told to", async () => {
+    const store = (await make()).store().register("a", new Cell(1));
+    await store.saveState();
+    const reason = new Error("enough");
+    expect(await rejection(store.list({ signal: AbortSignal.abort(reason) }))).toBe(reason);
+  });
+
+  it("sweeps away what a dead writer left, and nothing else", async () => {
+    const place = await make();
+    const store = place.store().register("a", new Cell(1));
+    const snapshot = await store.saveState();
+    await place.backend.stage("2020-01-01_00-00-00,000000.state/");
+    expect(await store.sweep()).toEqual([]); // it may be alive
+    expect(await store.sweep({ olderThanMs: -60_000 })).toEqual(["2020-01-01_00-00-00,000000.state"]);
+    expect((await store.list()).map(String)).toEqual([String(snapshot)]);
+    expect((await snapshot.verify()).isWhole).toBe(true);
+  });
+});
+
+describe.each(filePlaces)("StateStore on disk ($layout)", ({ layout }) => {
+  it("makes missing folders, however deeply nested, when it is first saved to", async () => {
+    const folder = path.join(await temporaryFolder(), "a", "b", "c");
+    const snapshot = await new StateStore(folder, { layout }).register("a", new Cell(1)).saveState();
+    expect(String(snapshot).startsWith(folder + path.sep)).toBe(true);
+    expect(await readdir(folder)).toEqual([path.basename(String(snapshot))]);
+  });
+
+  it("takes a file: URL, a path and a backend for the same place, whatever characters are in it", async () => {
+    const folder = path.join(await temporaryFolder(), "odd #1 100%25 ü?");
+    const store = new StateStore(pathToFileURL(folder), { layout }).register("a", new Cell(7));
+    const snapshot = await store.saveState();
+    expect(path.dirname(String(snapshot))).toBe(folder);
+    for (const where of [folder, pathToFileURL(folder), pathToFileURL(`${folder}/`), fileBackend(folder)]) {
+      const cell = new Cell(0);
+      const other = new StateStore(where).register("a", cell);
+      expect((await other.list()).map(String)).toEqual([String(snapshot)]);
+      await other.loadState((await other.list())[0] ?? "");
+      expect(cell.value).toBe(7);
+    }
+  });
+
+  it("steps over a foreign folder that has the very name it would use", async () => {
+    const folder = await temporaryFolder();
+    const now = () => Date.parse("2026-01-01T00:00:00Z");
+    await mkdir(path.join(folder, "2026-01-01_00-00-00,000000.state"));
+    await writeFile(path.join(folder, "2026-01-01_00-00-00,000000.state", "theirs"), "x");
+    const snapshot = await new StateStore(folder, { layout, now }).register("a", new Cell(1)).saveState();
+    expect(snapshot.name).toBe("2026-01-01_00-00-00,000001.state");
+    expect(await readdir(path.join(folder, "2026-01-01_00-00-00,000000.state"))).toEqual(["theirs"]);
+  });
+
+  it("fails with a typed error where its folder is a file", async () => {
+    const file = path.join(await temporaryFolder(), "file");
+    await writeFile(file, "x");
+    const error = await rejection(new StateStore(file, { layout }).register("a", new Cell(1)).saveState());
+    expect(isSnapshotError(error, "STORAGE_FAILED")).toBe(true);
+  });
+});

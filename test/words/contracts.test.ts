@@ -1,0 +1,89 @@
+// The contracts as types: what a state may be, and what it is handed. The compiler is the test; it runs in the gate.
+import {
+  type Backend,
+  type Body,
+  type EntryInfo,
+  LatestStatesKeeper,
+  type LoadReport,
+  memoryBackend,
+  pathState,
+  PeriodicSaveCondition,
+  type PersistentState,
+  type SaveCondition,
+  SnapshotLocator,
+  type StateReader,
+  StateStore,
+  type StateWriter,
+} from "snapkeep";
+import { describe, expect, expectTypeOf, it } from "vitest";
+
+describe("PersistentState", () => {
+  it("may be synchronous or asynchronous, a class or a plain object", () => {
+    const plain = { saveState(_out: StateWriter) {}, loadState(_from: StateReader) {} };
+    const asynchronous = { async saveState(_out: StateWriter) {}, async loadState(_from: StateReader) {} };
+    expectTypeOf(plain).toExtend<PersistentState>();
+    expectTypeOf(asynchronous).toExtend<PersistentState>();
+    expectTypeOf(pathState).returns.toEqualTypeOf<PersistentState>();
+    expectTypeOf<{ saveState(): number }>().not.toExtend<PersistentState>();
+    expect(new StateStore(memoryBackend()).register("a", plain).register("b", asynchronous).stateNames).toEqual([
+      "a",
+      "b",
+    ]);
+  });
+});
+
+describe("StateWriter", () => {
+  it("takes text, any view of bytes, and streams of bytes, but no other data", () => {
+    expectTypeOf<string>().toExtend<Body>();
+    expectTypeOf<Uint8Array>().toExtend<Body>();
+    expectTypeOf<Float64Array>().toExtend<Body>();
+    expectTypeOf<DataView>().toExtend<Body>();
+    expectTypeOf<ReadableStream<Uint8Array>>().toExtend<Body>();
+    expectTypeOf<AsyncIterable<Uint8Array>>().toExtend<Body>();
+    expectTypeOf<number>().not.toExtend<Body>();
+    expectTypeOf<ArrayBuffer>().not.toExtend<Body>();
+    expectTypeOf<AsyncIterable<string>>().not.toExtend<Body>();
+    expectTypeOf<StateWriter["write"]>().returns.toEqualTypeOf<Promise<void>>();
+    expectTypeOf<StateWriter["json"]>().parameter(1).toBeUnknown();
+  });
+});
+
+describe("StateReader", () => {
+  it("yields bytes that own their buffer, text, and JSON of unknown shape", () => {
+    expectTypeOf<StateReader["bytes"]>().returns.resolves.toEqualTypeOf<Uint8Array<ArrayBuffer>>();
+    expectTypeOf<StateReader["text"]>().returns.resolves.toBeString();
+    expectTypeOf<StateReader["json"]>().returns.resolves.toBeUnknown();
+    expectTypeOf<StateReader["stream"]>().returns.toEqualTypeOf<ReadableStream<Uint8Array>>();
+    expectTypeOf<StateReader["entries"]>().toEqualTypeOf<readonly EntryInfo[]>();
+  });
+});
+
+describe("StateStore", () => {
+  it("takes a path, a URL or a backend, and chains registrations", () => {
+    expectTypeOf<ConstructorParameters<typeof StateStore>[0]>().toEqualTypeOf<string | URL | Backend>();
+    expectTypeOf<StateStore["saveState"]>().returns.resolves.toEqualTypeOf<SnapshotLocator>();
+    expectTypeOf<StateStore["loadState"]>().parameter(0).toExtend<SnapshotLocator | string | URL | ReadableStream>();
+    expectTypeOf<StateStore["loadState"]>().returns.resolves.toExtend<LoadReport>();
+    expectTypeOf<StateStore["latest"]>().returns.resolves.toEqualTypeOf<SnapshotLocator | undefined>();
+  });
+});
+
+describe("SaveCondition", () => {
+  it("is any function to a boolean, a periodic condition's check among them", () => {
+    const condition = new PeriodicSaveCondition(1);
+    const check: SaveCondition = () => condition.check();
+    expectTypeOf(check).toEqualTypeOf<() => boolean>();
+    expect(check()).toBe(false);
+  });
+});
+
+describe("LatestStatesKeeper", () => {
+  it("takes the arguments of pamiq-core's, or a store in place of the folder", () => {
+    type Arguments = ConstructorParameters<typeof LatestStatesKeeper>;
+    expectTypeOf<Arguments[1]>().toBeNumber();
+    expectTypeOf<Arguments[2]>().toEqualTypeOf<string | undefined>();
+    expectTypeOf<StateStore>().toExtend<Arguments[0]>();
+    expectTypeOf<string>().toExtend<Arguments[0]>();
+    expectTypeOf<LatestStatesKeeper["cleanup"]>().returns.resolves.toEqualTypeOf<SnapshotLocator[]>();
+  });
+});
