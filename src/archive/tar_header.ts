@@ -7,7 +7,7 @@ export const BLOCK_BYTES = 512;
 /** Mode of every file, whatever the mode of its source. */
 export const FILE_MODE = 0o644;
 
-const MAX_OCTAL_SIZE = 0o77777777777;
+const MAX_OCTAL = 0o77777777777;
 const encoder = new TextEncoder();
 
 /** Bytes that fill up the last block of a payload. */
@@ -60,9 +60,10 @@ function encodeBlock(
   writeAscii(block, 100, octal(FILE_MODE, 6));
   writeAscii(block, 108, octal(0, 6));
   writeAscii(block, 116, octal(0, 6));
-  if (sizeBytes <= MAX_OCTAL_SIZE) writeAscii(block, 124, octal(sizeBytes, 11));
+  if (sizeBytes <= MAX_OCTAL) writeAscii(block, 124, octal(sizeBytes, 11));
   else writeBinary(block, 124, sizeBytes);
-  writeAscii(block, 136, octal(Math.max(0, mtimeSeconds), 11));
+  if (mtimeSeconds <= MAX_OCTAL) writeAscii(block, 136, octal(Math.max(0, mtimeSeconds), 11));
+  else writeBinary(block, 136, mtimeSeconds); // a clock beyond the year 2242 must not make the archive unreadable
   writeAscii(block, 156, type);
   writeAscii(block, 257, "ustar\x0000");
   writeAscii(block, 329, octal(0, 6));

@@ -29,8 +29,8 @@ export class Calendar {
       minute: "numeric",
       second: "numeric",
     } as const;
-    const format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
-    this.#format = zone === "UTC" ? undefined : format;
+    if (zone === "UTC") return;
+    this.#format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
   }
 
   /**
@@ -43,15 +43,17 @@ export class Calendar {
   bucket(unit: CalendarUnit, timeMs: number): string {
     const localMs = timeMs + this.#offsetMs(timeMs);
     const iso = new Date(localMs).toISOString();
-    if (unit === "hour") return `${iso.slice(0, 10)} ${iso.slice(11, 13)}`;
-    if (unit === "day") return iso.slice(0, 10);
-    if (unit === "month") return iso.slice(0, 7);
-    if (unit === "year") return iso.slice(0, 4);
+    const date = iso.slice(0, iso.indexOf("T")); // years beyond 9999 are longer
+    if (unit === "hour") return `${date} ${iso.slice(date.length + 1, date.length + 3)}`;
+    if (unit === "day") return date;
+    if (unit === "month") return date.slice(0, -3);
+    if (unit === "year") return date.slice(0, -6);
     // The week belongs to the year of its Thursday.
     const day = Math.floor(localMs / DAY_MS);
-    const thursday = new Date((day - (day + 3) % 7 + 3) * DAY_MS);
-    const week = Math.floor((thursday.getTime() - Date.UTC(thursday.getUTCFullYear(), 0, 1)) / DAY_MS / 7) + 1;
-    return `${thursday.getUTCFullYear()}-W${String(week).padStart(2, "0")}`;
+    const thursday = 7 * Math.floor((day + 3) / 7);
+    const year = new Date(thursday * DAY_MS).getUTCFullYear();
+    const week = Math.floor((thursday - utcMs(year, 0, 1) / DAY_MS) / 7) + 1;
+    return `${String(year).padStart(4, "0")}-W${String(week).padStart(2, "0")}`;
   }
 
   /** How far the zone is ahead of UTC. Asking Intl is slow, so a block of hours in which nothing changes is asked once. */
@@ -72,7 +74,12 @@ export class Calendar {
     const found = new Map(this.#format?.formatToParts(timeMs).map(({ type, value }) => [type, value]));
     const [year, month, day, hour, minute, second] = (["year", "month", "day", "hour", "minute", "second"] as const)
       .map((type) => Number(found.get(type))) as [number, number, number, number, number, number];
-    return Date.UTC(found.get("era") === "BC" ? 1 - year : year, month - 1, day, hour, minute, second) -
-      Math.floor(timeMs / 1000) * 1000;
+    const dayMs = utcMs(found.get("era") === "BC" ? 1 - year : year, month - 1, day);
+    return dayMs + ((hour * 60 + minute) * 60 + second) * 1000 - Math.floor(timeMs / 1000) * 1000;
   }
+}
+
+/** As Date.UTC, which takes the years 0 to 99 for 1900 to 1999. */
+function utcMs(year: number, month: number, day: number): number {
+  return new Date(0).setUTCFullYear(year, month, day);
 }

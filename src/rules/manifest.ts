@@ -58,13 +58,23 @@ const noteSchema = z.looseObject({
  * @throws {TypeError} If a label has the wrong type.
  */
 export function storableLabels(labels: Labels): Labels {
+  if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
+    throw new TypeError("Cannot use these labels: they are no object");
+  }
   const metrics = labels.metrics === undefined ? undefined : Object.fromEntries(
     Object.entries(labels.metrics).map((
       [name, value],
     ) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
   );
-  const given = Object.entries({ ...labels, metrics }).filter(([, value]) => value !== undefined);
-  const parsed = labelsSchema.strict().safeParse(Object.fromEntries(given));
+  const given = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
+    value !== undefined
+  );
+  let parsed;
+  try {
+    parsed = labelsSchema.strict().safeParse(JSON.parse(JSON.stringify(Object.fromEntries(given)), refuseProto));
+  } catch (cause) {
+    throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
+  }
   if (!parsed.success) throw new TypeError(`Cannot use these labels: ${z.prettifyError(parsed.error)}`);
   return parsed.data as Labels;
 }
@@ -124,31 +134,14 @@ export interface ManifestFacts {
 }
 
 /**
- * Throws unless labels can be written and read back: a manifest with others would make its snapshot unreadable.
- *
- * @param labels Labels as given by a caller.
- * @throws {TypeError} If they have another shape; metrics that are no finite numbers are fine, and become `null`.
- */
-export function assertLabels(labels: Labels): void {
-  let parsed;
-  try {
-    parsed = labelsSchema.safeParse(JSON.parse(JSON.stringify(labels), refuseProto));
-  } catch (cause) {
-    throw new TypeError(`Cannot use the labels: ${reasonOf(cause)}`, { cause });
-  }
-  if (!parsed.success) throw new TypeError(`Cannot use the labels: ${z.prettifyError(parsed.error)}`);
-}
-
-/**
  * Makes the manifest of what was written.
  *
  * @param facts What it says beside the entries.
  * @param written All entries, in the order they were written; each belongs to one of the states.
  * @returns The manifest and its bytes.
- * @throws {TypeError} As {@link assertLabels}.
+ * @throws {TypeError} As {@link storableLabels}: a manifest with other labels would make its snapshot unreadable.
  */
 export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntry[]): SealedManifest {
-  assertLabels(facts.labels);
   const states = new Map(
     facts.states.map(({ name, version }) => [name, { name, version, entries: [] as Omit<WrittenEntry, "state">[] }]),
   );
@@ -165,7 +158,7 @@ export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntr
     parent: facts.parent,
     states: [...states.values()],
     totals: { states: states.size, entries: written.length, sizeBytes },
-    labels: facts.labels,
+    labels: storableLabels(facts.labels),
   };
   return { manifest, bytes: renderManifest(manifest) };
 }

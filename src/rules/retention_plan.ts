@@ -103,8 +103,17 @@ export function planRetention<T extends RetentionSnapshot>(
   rules: readonly (RetentionRule | RetentionFunction)[],
   options: PlanOptions<T>,
 ): RetentionPlan<T> {
-  const on = readRules(rules);
-  const context: RetentionContext = { nowMs: options.nowMs, calendar: new Calendar(options.zone ?? "UTC") };
+  return planWith(new Calendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
+}
+
+/** As {@link planRetention}, with rules that are on and a calendar made before: making one takes longer than a small plan. */
+export function planWith<T extends RetentionSnapshot>(
+  calendar: Calendar,
+  snapshots: readonly T[],
+  rules: readonly RetentionRule[],
+  options: Omit<PlanOptions<T>, "zone">,
+): RetentionPlan<T> {
+  const context: RetentionContext = { nowMs: options.nowMs, calendar };
   const groups = new Map<string, T[]>();
   for (const snapshot of [...snapshots].sort((a, b) => a.name < b.name ? -1 : 1)) {
     const key = options.groupBy?.(snapshot) ?? "";
@@ -118,7 +127,7 @@ export function planRetention<T extends RetentionSnapshot>(
     let survivors: readonly T[] = group;
     let round: Round;
     do {
-      round = planOnce(survivors, on, context, options);
+      round = planOnce(survivors, rules, context, options);
       for (const [name, why] of round.reasons) reasons.set(name, why);
       const { kept: names } = round;
       if (names.size === survivors.length) break;
@@ -143,7 +152,7 @@ function planOnce<T extends RetentionSnapshot>(
   snapshots: readonly T[],
   rules: readonly RetentionRule[],
   context: RetentionContext,
-  options: PlanOptions<T>,
+  options: Omit<PlanOptions<T>, "zone">,
 ): Round {
   const reasons = new Map<string, string[]>(snapshots.map(({ name }) => [name, []]));
   const add = (name: string, reason: string) => void reasons.get(name)?.push(reason);

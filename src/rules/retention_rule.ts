@@ -132,14 +132,14 @@ function keepBuckets(ruleName: string, unit: CalendarUnit, count: number): Reten
   const keep: RetentionFunction = (snapshots, { calendar }) => {
     const newestFirst = [...byTime(notPinned(snapshots))].reverse();
     const kept: Kept[] = [];
-    let last: string | undefined;
+    const seen = new Set<string>(); // and not only the last: a clock set back by hours, or over midnight, alternates
     for (const [index, { name, savedAtMs }] of newestFirst.entries()) {
       if (kept.length === count) break;
       const bucket = calendar.bucket(unit, savedAtMs);
       const isOldest = index === newestFirst.length - 1;
-      if (bucket === last && !isOldest) continue;
-      kept.push({ name, reason: bucket === last ? `oldest ${unit} ${bucket}` : `${unit} ${bucket}` });
-      last = bucket;
+      if (seen.has(bucket) && !isOldest) continue;
+      kept.push({ name, reason: seen.has(bucket) ? `oldest ${unit} ${bucket}` : `${unit} ${bucket}` });
+      seen.add(bucket);
     }
     return kept;
   };
@@ -324,11 +324,13 @@ export function keepUnder(bytes: number): RetentionRule {
  * What another rule keeps, and the newest besides until a number is reached; a budget does not go below the number.
  *
  * @param count How many at least.
- * @param inner The other rule.
+ * @param given The other rule.
  * @returns The rule.
  * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {TypeError} If the other is no rule.
  */
-export function atLeast(count: number, inner: RetentionRule): RetentionRule {
+export function atLeast(count: number, given: RetentionRule | RetentionFunction): RetentionRule {
+  const inner = asRule(given);
   const text = `atLeast(${count}, ${inner.text})`;
   assertCount(text, count);
   if (inner.budgetBytes !== undefined) return { ...inner, text, leastCount: Math.max(count, inner.leastCount ?? 0) };

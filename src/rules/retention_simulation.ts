@@ -1,6 +1,7 @@
 // What rules come to over time: how many snapshots, how many bytes, how large a gap.
+import { Calendar } from "./calendar.ts";
 import { type Duration, durationText, milliseconds } from "./duration.ts";
-import { planRetention, readRules } from "./retention_plan.ts";
+import { planWith, readRules } from "./retention_plan.ts";
 import type { RetentionFunction, RetentionRule, RetentionSnapshot } from "./retention_rule.ts";
 
 /** What a program is imagined to do. */
@@ -59,12 +60,13 @@ export function simulate(
     throw new RangeError(`Cannot simulate a save every ${options.every}: at most a million saves`);
   }
   const momentsMs = [...new Set([...MOMENTS.map(milliseconds).filter((momentMs) => momentMs < horizonMs), horizonMs])];
+  const calendar = new Calendar(zone);
   let survivors: RetentionSnapshot[] = [];
   const moments: SimulatedMoment[] = [];
   for (let elapsedMs = 0; elapsedMs <= horizonMs; elapsedMs += everyMs) {
     const nowMs = START_MS + elapsedMs;
     survivors.push({ name: new Date(nowMs).toISOString(), savedAtMs: nowMs, sizeBytes, step: elapsedMs / everyMs });
-    survivors = planRetention(survivors, on, { nowMs, zone }).kept;
+    survivors = planWith(calendar, survivors, on, { nowMs }).kept;
     while (momentsMs[0] !== undefined && elapsedMs + everyMs > momentsMs[0]) {
       moments.push(momentOf(survivors, momentsMs.shift() as number));
     }

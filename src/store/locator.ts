@@ -68,6 +68,8 @@ export class SnapshotLocator {
     this.layout = layoutOfUnit(units[0]).kind;
     this.#units = units;
     Object.defineProperty(this, BRAND, { value: true });
+    // What consoles print: the address, and not all of the backend.
+    Object.defineProperty(this, Symbol.for("nodejs.util.inspect.custom"), { value: () => `SnapshotLocator <${this}>` });
   }
 
   /** Address as a URI, percent-encoded. */
@@ -174,7 +176,9 @@ export class SnapshotLocator {
    * ```
    */
   async label(changes: { readonly [Key in keyof Labels]?: Labels[Key] | undefined }): Promise<Labels> {
-    const labels = storableLabels({ ...await this.labels(), ...changes } as Labels);
+    const set = storableLabels(changes as Labels);
+    const kept = Object.entries(await this.labels()).filter(([label]) => !Object.hasOwn(changes, label));
+    const labels: Labels = { ...Object.fromEntries(kept), ...set };
     await this.backend.notes.put(this.name, renderNote(labels));
     return labels;
   }

@@ -15,7 +15,7 @@ export interface PathStateMethods {
 /**
  * A state out of two functions that want a real folder.
  *
- * What `save` writes before its first await belongs to the instant of the save, the rest to whenever it is written.
+ * Empty folders are not saved. What `save` writes before its first await belongs to the instant of the save, the rest to whenever it is written.
  *
  * @param methods Saves to a folder, loads from one.
  * @returns The state, to be registered.

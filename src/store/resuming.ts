@@ -5,7 +5,7 @@ import { mapBounded } from "../words/bounded.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { LoadedStates, LoadOptions } from "./loading.ts";
-import type { SnapshotLocator } from "./locator.ts";
+import type { SnapshotFacts, SnapshotLocator } from "./locator.ts";
 import { isDamage } from "./verification.ts";
 
 /** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
@@ -60,6 +60,7 @@ export interface ResumeSource {
 
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
+  assertChoice(options);
   const tried: Refusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
@@ -79,10 +80,15 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
   let candidates: SnapshotLocator[];
   try {
     all = await source.list();
-    candidates = await candidatesOf(source, all, options, note);
   } catch (error) {
     if (!isSnapshotError(error)) throw error;
     return refuse(`its snapshots cannot be listed: ${reasonOf(error)}`, error);
+  }
+  try {
+    candidates = await candidatesOf(source, all, options, note);
+  } catch (error) {
+    if (!isSnapshotError(error)) throw error;
+    return refuse(`which one is asked for cannot be told: ${reasonOf(error)}`, error);
   }
   for (const snapshot of candidates.flatMap((candidate) => candidate.alternatives())) {
     try {
@@ -92,11 +98,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
       if (!isSnapshotError(error) || error.code === "STATE_LOAD_FAILED") throw error;
       note(snapshot, error);
-      if (
-        !isDamage(error) && !isSnapshotError(error, "SNAPSHOT_GONE") && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")
-      ) {
-        return refuse(reasonOf(error), error);
-      }
+      if (!mayPass(error)) return refuse(reasonOf(error), error);
     }
   }
   const isThereAny = all.length > 0 || tried.length > 0 || options.name !== undefined;
@@ -107,15 +109,30 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
   );
 }
 
+/** Whether an error is damage, or absence; a format of the future is neither, though verification reports it as a finding. */
+function mayPass(error: unknown): boolean {
+  return isDamage(error) ||
+    isSnapshotError(error, "SNAPSHOT_GONE") || isSnapshotError(error, "SNAPSHOT_NOT_FOUND");
+}
+
+function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
+  if ([name, tag, best, step, at].filter((choice) => choice !== undefined).length > 1) {
+    throw new TypeError("Cannot resume from several things at once: give one of name, tag, best, step, at");
+  }
+  if (best !== undefined && best.mode !== "min" && best.mode !== "max") {
+    throw new TypeError(`Cannot resume from the best "${best.metric}": the mode is "min" or "max"`);
+  }
+  if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
+    throw new RangeError("Cannot resume from a step or a time that is no number");
+  }
+}
+
 async function candidatesOf(
   source: ResumeSource,
   all: readonly SnapshotLocator[],
   { name, tag, best, step, at }: ResumeOptions,
   note: (snapshot: SnapshotLocator, error: unknown) => void,
 ): Promise<SnapshotLocator[]> {
-  if ([name, tag, best, step, at].filter((choice) => choice !== undefined).length > 1) {
-    throw new TypeError("Cannot resume from several things at once: give one of name, tag, best, step, at");
-  }
   if (name !== undefined) {
     const found = await source.snapshot(name);
     return found === undefined ? [] : [found];
@@ -124,10 +141,10 @@ async function candidatesOf(
   if (tag === undefined && best === undefined && step === undefined && at === undefined) return newestFirst;
   const known = await mapBounded(newestFirst, async (snapshot) => {
     try {
-      return [{ name: snapshot.name, snapshot, ...await snapshot.facts() }];
+      return [{ name: snapshot.name, snapshot, ...await factsOf(snapshot) }];
     } catch (error) {
-      if (!isDamage(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
       note(snapshot, error);
+      if (!mayPass(error)) throw error;
       return [];
     }
   });
@@ -144,4 +161,26 @@ async function candidatesOf(
     ? facts.filter((candidate) => candidate.step !== undefined && candidate.step <= step)
     : facts.filter(({ savedAtMs }) => at !== undefined && savedAtMs <= at.getTime());
   return chosen.map(({ snapshot }) => snapshot);
+}
+
+/** Facts out of whichever layout can be read, with the labels as they are now. */
+async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
+  let first: unknown;
+  for (const alternative of snapshot.alternatives()) {
+    try {
+      const facts = await alternative.facts();
+      const labels = await alternative.note();
+      if (labels !== undefined && labels !== "damaged") {
+        return { ...facts, tags: undefined, metrics: undefined, step: undefined, ...labels };
+      }
+      if (labels === "damaged") {
+        loggerOf("StateStore").warn("The note of '{snapshot}' is damaged", { snapshot: String(snapshot) });
+      }
+      return facts;
+    } catch (error) {
+      if (!mayPass(error)) throw error;
+      first ??= error;
+    }
+  }
+  throw first;
 }

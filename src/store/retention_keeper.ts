@@ -7,7 +7,7 @@ import { loggerOf } from "../words/logging.ts";
 import type { SnapshotLocator } from "./locator.ts";
 import type { StateStore, StateStoreOptions, StoreLocation } from "./state_store.ts";
 import { StatesKeeper } from "./states_keeper.ts";
-import { isDamage } from "./verification.ts";
+import { isUnreadable } from "./verification.ts";
 
 /** A snapshot of a plan, with its address. */
 export interface KeptSnapshot extends RetentionSnapshot {
@@ -101,7 +101,10 @@ export class RetentionKeeper extends StatesKeeper {
       const note = noted.has(name) ? await locator.note() : undefined;
       if (note === "damaged") guards.set(name, "its note cannot be read");
       const labels = note === "damaged" ? undefined : note;
-      if (!needsFacts) return [{ locator, name, savedAtMs: this.store.timeOf(name), pinned: labels?.pinned }];
+      if (!needsFacts) {
+        // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
+        return [{ locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels?.pinned }];
+      }
       try {
         const facts = await locator.facts();
         return [{
@@ -113,7 +116,7 @@ export class RetentionKeeper extends StatesKeeper {
             : { tags: undefined, metrics: undefined, step: undefined, pinned: undefined, ...labels },
         }];
       } catch (error) {
-        if (!isDamage(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
+        if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
         loggerOf("RetentionKeeper").warn("'{snapshot}' is neither counted nor removed: {reason}", {
           snapshot: String(locator),
           reason: reasonOf(error),

@@ -68,7 +68,7 @@ export interface SaveOptions {
   readonly labels?: Labels;
   /** Gives the save up; nothing becomes visible, and its reason is thrown. */
   readonly signal?: AbortSignal;
-  /** Told after every piece of data. */
+  /** Told after every piece of data, and after every entry. */
   readonly onProgress?: (progress: SaveProgress) => void;
 }
 

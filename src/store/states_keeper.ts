@@ -2,7 +2,7 @@
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { SnapshotLocator } from "./locator.ts";
-import { isDamage } from "./verification.ts";
+import { isUnreadable } from "./verification.ts";
 import { StateStore, type StateStoreOptions, type StoreLocation } from "./state_store.ts";
 
 /**
@@ -108,7 +108,7 @@ export abstract class StatesKeeper {
       return isPinned;
     } catch (error) {
       if (isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) return false; // it has gone, as its removal will find
-      if (!isDamage(error)) throw error;
+      if (!isUnreadable(error)) throw error;
       const reason = reasonOf(error);
       loggerOf(this.constructor.name).warn("Spared: '{snapshot}' is damaged: {reason}", {
         snapshot: String(locator),

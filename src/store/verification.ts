@@ -9,6 +9,8 @@ import { SnapshotReader } from "./snapshot_reader.ts";
 /** What verification looks at, in this order. */
 export type VerifyStep = "manifest" | "inventory" | "content";
 
+const STEPS: readonly VerifyStep[] = ["manifest", "inventory", "content"];
+
 /** One problem found. */
 export interface Finding {
   /** Step that found it. */
@@ -31,9 +33,9 @@ export interface VerifyReport {
   readonly isWhole: boolean;
   /** Everything found, in order of the steps. */
   readonly findings: readonly Finding[];
-  /** Entries that were read and compared. */
+  /** Entries that were read, and are as recorded. */
   readonly entries: number;
-  /** Bytes that were read and compared. */
+  /** Bytes of these entries. */
   readonly sizeBytes: number;
 }
 
@@ -56,13 +58,16 @@ export async function verifyUnit(
   const findings: Finding[] = [];
   let entries = 0;
   let sizeBytes = 0;
-  const report = (): VerifyReport => ({ uri, isWhole: findings.length === 0, findings, entries, sizeBytes });
+  const report = (): VerifyReport => {
+    const ordered = [...findings].sort((a, b) => STEPS.indexOf(a.step) - STEPS.indexOf(b.step));
+    return { uri, isWhole: findings.length === 0, findings: ordered, entries, sizeBytes };
+  };
 
   let opened: UnitReader;
   try {
     opened = await layout.open(backend, unit);
   } catch (error) {
-    if (!isDamage(error)) throw error;
+    if (!isUnreadable(error)) throw error;
     findings.push({
       step: "manifest",
       problem: "damaged",
@@ -97,8 +102,10 @@ export async function verifyUnit(
     if (findings.length > 0) return report(); // an archive that cannot be read to its end has no inventory
     findings.push(...compareInventory(reader, files));
     if (!isFull) return report();
-    entries = reader.entries.length - findings.filter(({ problem }) => problem !== "extra").length;
-    sizeBytes = reader.manifest.totals.sizeBytes;
+    const bad = new Set(findings.map(({ path }) => path));
+    const good = reader.entries.filter(({ path }) => !bad.has(path));
+    entries = good.length;
+    sizeBytes = good.reduce((sum, entry) => sum + entry.sizeBytes, 0);
     // A group was read blob by blob above; an archive is also read the way a load reads it, by its table.
     if (isGroup(unit)) return report();
     for (const { path, digest } of reader.entries) {
@@ -116,9 +123,13 @@ const DAMAGE = new Set([
   "SNAPSHOT_CORRUPT",
   "MANIFEST_MISSING",
   "MANIFEST_INVALID",
-  "FORMAT_UNSUPPORTED",
   "ARCHIVE_REJECTED",
 ]);
+
+/** Whether a snapshot cannot be read by this program: it is damaged, or of a newer format. */
+export function isUnreadable(error: unknown): boolean {
+  return isDamage(error) || isSnapshotError(error, "FORMAT_UNSUPPORTED");
+}
 
 /** Whether an error speaks of the snapshot's bytes, and not of the way to them. */
 export function isDamage(error: unknown): boolean {

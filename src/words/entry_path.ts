@@ -15,6 +15,9 @@ const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|cono
 // The common case decided without the slow checks: plain ASCII words that no rule below can object to.
 const PLAIN_PART = /^[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?$/;
 
+// deno-lint-ignore no-control-regex
+const ASCII = /^[\x00-\x7f]*$/;
+
 const encoder = new TextEncoder();
 
 /** Why one path segment is unsafe, or `undefined`. */
@@ -66,6 +69,7 @@ export function faultOfEntryPath(path: string): string | undefined {
  * @returns Its key: NFKC and full case folding.
  */
 export function collisionKey(path: string): string {
+  if (ASCII.test(path)) return path.toLowerCase(); // the same, for what nearly every path is
   // Upper before lower folds what lower alone does not: sharp s, final sigma, long s. Lower before that folds the capital
   // sharp s, which is its own upper case.
   return path.normalize("NFKC").toLowerCase().toUpperCase().toLowerCase().normalize("NFKC");
@@ -127,6 +131,7 @@ export function assertSnapshotName(name: string): void {
 export class PathSet {
   readonly #files = new Map<string, string>();
   readonly #folders = new Map<string, string>();
+  readonly #knownFolders = new Set<string>();
 
   /**
    * Adds a file path.
@@ -157,11 +162,11 @@ export class PathSet {
   #addFolders(path: string, end: number): void {
     for (let cut = path.indexOf("/"); end > 0; cut = path.indexOf("/", cut + 1)) {
       const folder = cut === -1 || cut > end ? path.slice(0, end) : path.slice(0, cut);
-      const key = collisionKey(folder);
-      const known = this.#folders.get(key);
-      if (known !== folder) {
-        this.#refuse(path, known ?? this.#files.get(key));
+      if (!this.#knownFolders.has(folder)) {
+        const key = collisionKey(folder);
+        this.#refuse(path, this.#folders.get(key) ?? this.#files.get(key));
         this.#folders.set(key, folder);
+        this.#knownFolders.add(folder);
       }
       if (folder.length === end) return;
     }
