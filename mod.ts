@@ -90,12 +90,14 @@ export {
 } from "./src/words/errors.ts";
 export type {
   Digest,
+  EntryReader,
   JsonValue,
   Labels,
   LayoutKind,
   Manifest,
   ManifestEntry,
   ManifestState,
+  OpenedManifest,
   SealedManifest,
   UnitReader,
 } from "./src/words/snapshot.ts";

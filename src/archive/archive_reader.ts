@@ -3,15 +3,23 @@
 import { type Codec, CompressionFault } from "../rules/codec.ts";
 import { codecOf, compressionOf } from "../rules/compression.ts";
 import { Digester, digestOf } from "../rules/digest.ts";
-import { MAX_MANIFEST_BYTES, parseManifest } from "../rules/manifest.ts";
+import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
 import type { BlobReader, Scratch } from "../words/backend.ts";
 import { collect } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { ScannedFile, SealedManifest, UnitReader } from "../words/snapshot.ts";
+import type { EntryReader, OpenedManifest, ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
 import { containerOf } from "./container.ts";
 import { rejected } from "./rejection.ts";
-import { type Chunk, differenceOf, type Member, parseTable, type TableEntry, TableFault } from "./table.ts";
+import {
+  type Chunk,
+  differenceOf,
+  findInTable,
+  type Member,
+  parseTable,
+  type TableEntry,
+  TableFault,
+} from "./table.ts";
 import { decodeTar, type TarFile } from "./tar_decoder.ts";
 import { type ArchiveLimits, DEFAULT_LIMITS } from "./tar_guard.ts";
 
@@ -134,14 +142,7 @@ async function openIndexed(blob: BlobReader, uri: string, codec: Codec): Promise
   const source = new TailedBlob(blob, tail, tailOffset);
   const packed = await source.read(place.offset, place.sizeBytes);
   const json = await container.read(codec, packed, FREE_RATIO_BYTES + packed.length * DEFAULT_LIMITS.ratio, place, uri);
-  const entries = parseTable(json, place.membersEndOffset).filter(({ path }) => !IGNORED.has(path));
-  const reader = new IndexedReader(
-    source,
-    uri,
-    codec,
-    new Map(entries.map((entry) => [entry.path, entry])),
-    place.membersEndOffset,
-  );
+  const reader = new IndexedReader(source, uri, codec, json, place.membersEndOffset);
   await reader.readManifest();
   return reader;
 }
@@ -188,56 +189,87 @@ class IndexedReader implements UnitReader {
   readonly #blob: BlobReader;
   readonly #uri: string;
   readonly #codec: Codec;
-  readonly #table: ReadonlyMap<string, TableEntry>;
+  readonly #json: string;
+  readonly #membersEndOffset: number;
   readonly #spans = new Map<Readonly<Member>, MemberSpan>();
   readonly #cache = new Map<Readonly<Member>, Promise<Uint8Array<ArrayBuffer>>>();
-  #sealed: SealedManifest | undefined;
+  #table: ReadonlyMap<string, TableEntry> | undefined;
+  #sealed: OpenedManifest | undefined;
 
-  constructor(
-    blob: BlobReader,
-    uri: string,
-    codec: Codec,
-    table: ReadonlyMap<string, TableEntry>,
-    tableOffset: number,
-  ) {
+  constructor(blob: BlobReader, uri: string, codec: Codec, json: string, membersEndOffset: number) {
     this.#blob = blob;
     this.#uri = uri;
     this.#codec = codec;
-    this.#table = table;
-    for (const { chunks } of table.values()) {
-      for (const { member, innerOffset, sizeBytes } of chunks) {
-        const span = this.#spans.get(member) ?? { endOffset: tableOffset, neededBytes: 0, chunks: 0 };
-        span.neededBytes = Math.max(span.neededBytes, innerOffset + sizeBytes);
-        span.chunks++;
-        this.#spans.set(member, span);
-      }
-    }
-    const ordered = [...this.#spans].sort(([a], [b]) => a.offset - b.offset);
-    for (const [index, [, span]] of ordered.entries()) span.endOffset = ordered[index + 1]?.[0].offset ?? tableOffset;
+    this.#json = json;
+    this.#membersEndOffset = membersEndOffset;
   }
 
-  get sealed(): SealedManifest {
+  get sealed(): OpenedManifest {
     if (this.#sealed === undefined) throw new TypeError("Cannot tell the manifest before it was read");
     return this.#sealed;
   }
 
-  /** Reads the manifest, and holds the table against it. */
+  /** Reads the manifest. */
   async readManifest(): Promise<void> {
-    const entry = this.#table.get(MANIFEST_PATH);
+    const entry = this.#entry(MANIFEST_PATH);
     if (entry === undefined) throw manifestMissing(this.#uri);
     assertManifestSize(entry.sizeBytes, this.#uri);
     const { bytes } = await collect(this.#chunksOf(entry), entry.sizeBytes);
-    const manifest = parseManifest(bytes, this.#uri);
-    const difference = differenceOf(this.#table, manifest);
-    if (difference !== undefined) {
-      throw rejected(this.#uri, "MANIFEST_MISMATCH", entry.chunks[0]?.member.offset ?? 0, difference);
-    }
-    this.#sealed = { manifest, bytes };
+    this.#sealed = openManifest(bytes, this.#uri);
   }
 
-  stream(entryPath: string): Promise<AsyncIterable<Uint8Array<ArrayBuffer>> | undefined> {
-    const entry = this.#table.get(entryPath);
-    return Promise.resolve(entry === undefined ? undefined : this.#chunksOf(entry));
+  check(): void {
+    const table = this.#all();
+    const difference = differenceOf(table, this.sealed.manifest);
+    if (difference === undefined) return;
+    const offset = table.get(MANIFEST_PATH)?.chunks[0]?.member.offset ?? 0;
+    throw rejected(this.#uri, "MANIFEST_MISMATCH", offset, difference);
+  }
+
+  open(entryPath: string): Promise<EntryReader | undefined> {
+    const entry = this.#entry(entryPath);
+    return Promise.resolve(entry && { sizeBytes: entry.sizeBytes, chunks: this.#chunksOf(entry) });
+  }
+
+  /** One entry; before the whole table was needed, by its line. */
+  #entry(path: string): TableEntry | undefined {
+    try {
+      const found = this.#table === undefined ? findInTable(this.#json, path, this.#membersEndOffset) : undefined;
+      if (found === undefined) return this.#all().get(path);
+      const { entry, endOffset } = found;
+      for (const [index, { member, innerOffset, sizeBytes }] of entry.chunks.entries()) {
+        const next = entry.chunks[index + 1]?.member.offset ?? endOffset;
+        this.#spans.set(member, { endOffset: next, neededBytes: innerOffset + sizeBytes, chunks: 1 });
+      }
+      return entry;
+    } catch (error) {
+      throw asRejection(error, this.#uri);
+    }
+  }
+
+  #all(): ReadonlyMap<string, TableEntry> {
+    if (this.#table !== undefined) return this.#table;
+    try {
+      const entries = parseTable(this.#json, this.#membersEndOffset).filter(({ path }) => !IGNORED.has(path));
+      this.#table = new Map(entries.map((entry) => [entry.path, entry]));
+    } catch (error) {
+      throw asRejection(error, this.#uri);
+    }
+    const spans = new Map<Readonly<Member>, MemberSpan>();
+    for (const { chunks } of this.#table.values()) {
+      for (const { member, innerOffset, sizeBytes } of chunks) {
+        const span = spans.get(member) ?? { endOffset: this.#membersEndOffset, neededBytes: 0, chunks: 0 };
+        span.neededBytes = Math.max(span.neededBytes, innerOffset + sizeBytes);
+        span.chunks++;
+        spans.set(member, span);
+      }
+    }
+    const ordered = [...spans].sort(([a], [b]) => a.offset - b.offset);
+    for (const [index, [member, span]] of ordered.entries()) {
+      span.endOffset = ordered[index + 1]?.[0].offset ?? this.#membersEndOffset;
+      this.#spans.set(member, span);
+    }
+    return this.#table;
   }
 
   async close(): Promise<void> {
@@ -342,7 +374,8 @@ async function openUnindexed(
     const place = places.get(MANIFEST_PATH);
     if (place === undefined) throw manifestMissing(uri);
     const bytes = await scratch.read(place.offset, place.sizeBytes);
-    const manifest = parseManifest(bytes, uri);
+    const sealed = openManifest(bytes, uri);
+    const { manifest } = sealed;
     const difference = differenceOfFiles(
       places,
       new Map(
@@ -354,10 +387,12 @@ async function openUnindexed(
     if (difference !== undefined) throw rejected(uri, "MANIFEST_MISMATCH", 0, difference);
     await blob.close();
     return {
-      sealed: { manifest, bytes },
-      stream: (entryPath) => {
+      sealed,
+      check() {}, // was done above
+      open: (entryPath) => {
         const found = places.get(entryPath);
-        return Promise.resolve(found === undefined ? undefined : rangeOf(scratch, found.offset, found.sizeBytes));
+        const sizeBytes = found?.sizeBytes ?? 0;
+        return Promise.resolve(found && { sizeBytes, chunks: rangeOf(scratch, found.offset, sizeBytes) });
       },
       close: () => scratch.remove(),
     };

@@ -62,7 +62,7 @@ export function renderTable(entries: readonly TableEntry[], savedAt: Date): stri
       rows.push(JSON.stringify(row));
     }
   }
-  return `{"version":1,"entries":[${rows.join(",")}]}`;
+  return `{"version":1,"entries":[\n${rows.join(",\n")}]}`; // a row a line, so that one can be found without parsing all
 }
 
 /** What is wrong with a table, said once. */
@@ -111,29 +111,64 @@ function rowOf(value: unknown): Row {
 }
 
 /** Reads a table's JSON into entries, in its order; throws {@link TableFault}. */
-export function parseTable(json: string, tableOffset: number): TableEntry[] {
-  let value: unknown;
+export function parseTable(json: string, membersEndOffset: number): TableEntry[] {
+  const { version, entries } = (parseJson(json) ?? {}) as { version?: unknown; entries?: unknown };
+  if (version !== 1) throw new TableFault("its table has a version it does not know");
+  if (!Array.isArray(entries)) throw new TableFault("its table has no entries");
+  return entriesOf(entries.map(rowOf), membersEndOffset);
+}
+
+/**
+ * Finds one entry in a table that has a row a line, as ours have, and where the member behind it begins.
+ *
+ * @param json The table.
+ * @param path The entry.
+ * @param membersEndOffset Where the last member ends.
+ * @returns The entry, or `undefined` where it takes parsing all; throws {@link TableFault}.
+ */
+export function findInTable(
+  json: string,
+  path: string,
+  membersEndOffset: number,
+): { entry: TableEntry; endOffset: number } | undefined {
+  let line = json.indexOf(`\n{"name":${JSON.stringify(path)},"type":"reg",`);
+  if (line === -1) return undefined;
+  const rows: Row[] = [];
+  let endOffset = membersEndOffset;
+  while (line !== -1 && endOffset === membersEndOffset) {
+    const next = json.indexOf("\n", line + 1);
+    const row = rowOf(parseJson(json.slice(line + 1, next === -1 ? -2 : next).replace(/,$/, "")));
+    const last = rows.at(-1);
+    if (last === undefined || (row.name === path && row.type === "chunk")) rows.push(row);
+    else if (row.offset > last.offset) endOffset = row.offset; // rows without a place are of empty entries
+    line = next;
+  }
+  return { entry: entriesOf(rows, membersEndOffset)[0] as TableEntry, endOffset };
+}
+
+function parseJson(text: string): unknown {
   try {
-    value = JSON.parse(json);
+    return JSON.parse(text);
   } catch (cause) {
     throw new TableFault("its table is no JSON", { cause });
   }
-  const { version, entries } = (value ?? {}) as { version?: unknown; entries?: unknown };
-  if (version !== 1) throw new TableFault("its table has a version it does not know");
-  if (!Array.isArray(entries)) throw new TableFault("its table has no entries");
+}
+
+function entriesOf(rows: readonly Row[], membersEndOffset: number): TableEntry[] {
   const members = new Map<number, Member>();
   const found: (TableEntry & { chunks: Chunk[] })[] = [];
   const names = new Set<string>();
-  for (const row of entries.map(rowOf)) {
+  for (const row of rows) {
     const last = found.at(-1);
     if (row.type === "reg") {
       if (names.has(row.name)) throw new TableFault(`its table has "${row.name}" twice`);
       names.add(row.name);
       if (!DIGEST.test(row.digest)) throw new TableFault(`its table has no digest for "${row.name}"`);
-      found.push({ path: row.name, sizeBytes: row.size, digest: row.digest as Digest, chunks: [] });
-      if (row.size > 0) addChunk(found.at(-1) as TableEntry & { chunks: Chunk[] }, row, members, tableOffset);
+      const entry = { path: row.name, sizeBytes: row.size, digest: row.digest as Digest, chunks: [] };
+      found.push(entry);
+      if (row.size > 0) addChunk(entry, row, members, membersEndOffset);
     } else if (row.type === "chunk" && last !== undefined && last.path === row.name) {
-      addChunk(last, row, members, tableOffset);
+      addChunk(last, row, members, membersEndOffset);
     } else if (row.type !== "dir") {
       throw new TableFault(`its table has a row of the type "${row.type}" for "${row.name}"`);
     }

@@ -47,13 +47,16 @@ class FileBackend implements Backend {
   readonly foreign: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
   readonly #place: FilePlace;
-  readonly #unsyncedParents = new Set<string>();
+  // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
+  // where it is there already: who made it may have been killed before it was durable.
+  readonly #unsyncedParents = new Map<string, "made" | "found">();
 
   constructor(root: string, options: FileBackendOptions) {
     const files = options.fileSystem ?? nodeFileSystem;
     this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full") };
     const uri = pathToFileURL(root).href;
     this.uri = uri.endsWith("/") ? uri : `${uri}/`;
+    this.#unsyncedParents.set(dirname(root), "found");
     this.notes = new FileNotes(this.#place);
     if (files === nodeFileSystem) this.workFolder = () => this.#workFolder();
     this.foreign = { list: () => this.#foreign(), remove: (name) => this.#removeForeign(name) };
@@ -61,10 +64,7 @@ class FileBackend implements Backend {
 
   async create(): Promise<boolean> {
     const isNew = await this.#createFolder(this.#place.root);
-    for (const parent of this.#unsyncedParents) {
-      await this.#syncParent(parent);
-      this.#unsyncedParents.delete(parent); // only now: where the sync failed, the next save must not be told it is durable
-    }
+    await this.#syncParents();
     return isNew;
   }
 
@@ -114,15 +114,22 @@ class FileBackend implements Backend {
 
   async stage(unit: Unit, options: { besideOthers?: boolean } = {}): Promise<Stage> {
     this.#pathOf(unit);
-    if (this.#unsyncedParents.size > 0) await this.create();
     const claim = () =>
       FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
+    let stage: FileStage;
     try {
-      return await claim();
+      stage = await claim();
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") throw error;
       await this.create();
-      return await claim();
+      stage = await claim();
+    }
+    try {
+      await this.#syncParents();
+      return stage;
+    } catch (error) {
+      await stage.abandon();
+      throw error;
     }
   }
 
@@ -174,15 +181,28 @@ class FileBackend implements Backend {
       if (errnoOf(error) === "EEXIST" && await files.readFolder(path).then(() => true, () => false)) return false;
       throw error;
     }
-    this.#unsyncedParents.add(dirname(path));
+    this.#madeIn(dirname(path));
     return true;
   }
 
-  async #syncParent(path: string): Promise<void> {
+  #madeIn(parent: string): void {
+    this.#unsyncedParents.delete(parent); // what is made first is synced first
+    this.#unsyncedParents.set(parent, "made");
+  }
+
+  async #syncParents(): Promise<void> {
+    for (const [parent, how] of this.#unsyncedParents) {
+      await this.#syncParent(parent, how);
+      this.#unsyncedParents.delete(parent); // only now: where the sync failed, the next save must not be told it is durable
+    }
+  }
+
+  async #syncParent(path: string, how: "made" | "found"): Promise<void> {
     try {
       await this.#place.sync.folder(path);
     } catch (error) {
       if (!["EACCES", "EPERM", "NotCapable"].includes(errnoOf(error))) throw error;
+      if (how === "found") return;
       // It is not ours to open (Deno's scoped permissions): say it, for a power loss may take the new folder in it.
       loggerOf("FileBackend").warn("Cannot make a new folder durable in '{path}': {error}", { path, error });
     }
@@ -194,7 +214,7 @@ class FileBackend implements Backend {
     } catch (error) {
       if (errnoOf(error) !== "ENOENT" || dirname(path) === path) throw error;
       this.#makeFoldersNow(dirname(path));
-      this.#unsyncedParents.add(dirname(dirname(path))); // synced by the next stage
+      this.#madeIn(dirname(dirname(path))); // synced by the next stage
       this.#place.files.makeFolderNow(path);
     }
   }

@@ -15,6 +15,7 @@ const SUFFIX = ".json";
 export class FileNotes implements Notes {
   readonly #place: FilePlace;
   readonly #folder: string;
+  #isFolderDurable = false;
 
   constructor(place: FilePlace) {
     this.#place = place;
@@ -37,10 +38,13 @@ export class FileNotes implements Notes {
     const path = this.#pathOf(name);
     try {
       await files.makeFolder(this.#folder);
-      await sync.folder(root);
+      this.#isFolderDurable = false;
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw error;
     }
+    // Also where it is there already: who made it may have been killed before it was durable.
+    if (!this.#isFolderDurable) await sync.folder(root);
+    this.#isFolderDurable = true;
     const temporary = join(root, tokenName("scratch"));
     try {
       const { file } = await writeFile(files, temporary, [concat([note])], () => true);

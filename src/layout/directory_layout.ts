@@ -1,6 +1,6 @@
 // The directory layout: `<state>/<path>` as blobs of a group, and `manifest.json` as its commit blob.
 import { Digester } from "../rules/digest.ts";
-import { MAX_MANIFEST_BYTES, parseManifest } from "../rules/manifest.ts";
+import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Backend, BlobInfo, BlobReader } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
@@ -61,12 +61,13 @@ export const directoryLayout: Layout = {
     }
     const open = new Set<BlobReader>();
     return {
-      sealed: { manifest: parseManifest(bytes, uri), bytes },
-      async stream(entryPath) {
+      sealed: openManifest(bytes, uri),
+      check() {}, // the file names are the index
+      async open(entryPath) {
         const reader = await backend.open(unit, entryPath);
         if (reader === undefined) return undefined;
         open.add(reader);
-        return released(reader, () => open.delete(reader));
+        return { sizeBytes: reader.sizeBytes, chunks: released(reader, () => open.delete(reader)) };
       },
       async close() {
         for (const reader of open) await reader.close();

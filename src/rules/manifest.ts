@@ -3,7 +3,16 @@
 import { z } from "zod";
 import { faultOfSnapshotName, faultOfStateName, PathSet } from "../words/entry_path.ts";
 import { reasonOf, SnapshotError } from "../words/errors.ts";
-import type { Digest, Labels, Manifest, ManifestState, SealedManifest, WrittenEntry } from "../words/snapshot.ts";
+import type {
+  Digest,
+  Labels,
+  Manifest,
+  ManifestEntry,
+  ManifestState,
+  OpenedManifest,
+  SealedManifest,
+  WrittenEntry,
+} from "../words/snapshot.ts";
 import { VERSION } from "../words/version.ts";
 import { digestOf } from "./digest.ts";
 
@@ -27,6 +36,7 @@ const labelsSchema = z.looseObject({
   remark: z.string().optional(),
   pinned: z.boolean().optional(),
 });
+const entrySchema = z.looseObject({ path: z.string(), sizeBytes: size, digest });
 const schema = z.looseObject({
   format: z.literal(FORMAT_NAME),
   formatVersion: z.number().int().nonnegative(),
@@ -37,7 +47,7 @@ const schema = z.looseObject({
   states: z.array(z.looseObject({
     name: z.string(),
     version: z.number().int().positive(),
-    entries: z.array(z.looseObject({ path: z.string(), sizeBytes: size, digest })),
+    entries: z.array(entrySchema),
   })),
   totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
   labels: labelsSchema,
@@ -189,6 +199,38 @@ function renderStates(states: readonly ManifestState[]): string {
   }\n  ]`;
 }
 
+// How our writer begins: what begins so can be searched line by line, for no string in JSON holds a line break.
+const CANONICAL_HEAD = `{\n  "format": "${FORMAT_NAME}",\n  "formatVersion": ${FORMAT_VERSION},\n`;
+
+/**
+ * Opens a manifest, believing nothing: its bytes must match its digest line. The rest is checked when it is first needed, for
+ * to read one entry of many not all need be parsed.
+ *
+ * @param bytes `manifest.json`.
+ * @param uri Address of the snapshot, for errors.
+ * @returns The manifest; asking for all of it may throw `MANIFEST_INVALID`.
+ * @throws {SnapshotError} `MANIFEST_INVALID` if it is damaged, `FORMAT_UNSUPPORTED` if it is whole but of a newer format.
+ */
+export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
+  assertDigest(bytes, uri);
+  let text: string | undefined;
+  let manifest: Manifest | undefined;
+  const opened: OpenedManifest = {
+    bytes,
+    get manifest() {
+      return manifest ??= parseText(text ?? decode(bytes, uri), uri);
+    },
+    find(entryPath) {
+      if (manifest !== undefined) return undefined;
+      text ??= decode(bytes, uri);
+      return text.startsWith(CANONICAL_HEAD) ? findEntry(text, entryPath) : undefined;
+    },
+  };
+  const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
+  if (head !== CANONICAL_HEAD) void opened.manifest; // another writer's, or another format: read it all at once
+  return opened;
+}
+
 /**
  * Reads a manifest, believing nothing.
  *
@@ -199,43 +241,83 @@ function renderStates(states: readonly ManifestState[]): string {
  *   but of a newer format.
  */
 export function parseManifest(bytes: Uint8Array, uri: string): Manifest {
-  const refuse = (reason: string, cause?: unknown): never => {
-    throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${uri}": ${reason}`, { uri, reason }, {
-      cause,
-    });
-  };
-  if (bytes.length > MAX_MANIFEST_BYTES) refuse(`it is larger than ${MAX_MANIFEST_BYTES} bytes`);
+  return openManifest(bytes, uri).manifest;
+}
+
+/** Finds one entry by its line. */
+function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
+  const slash = entryPath.indexOf("/");
+  const state = text.indexOf(`\n    {"name":${JSON.stringify(entryPath.slice(0, slash))},"version":`);
+  const line = `\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`;
+  const start = state === -1 ? -1 : text.indexOf(line, state);
+  if (start === -1 || start > text.indexOf("\n    ]}", state)) return undefined;
+  const row = text.slice(start, text.indexOf("\n", start + 1)).replace(/,$/, "");
+  const parsed = entrySchema.safeParse(JSON.parse(row, refuseProto));
+  return parsed.success ? parsed.data : undefined;
+}
+
+function invalid(uri: string, reason: string, cause?: unknown): SnapshotError {
+  const message = `Cannot read the manifest of "${uri}": ${reason}`;
+  return new SnapshotError("MANIFEST_INVALID", message, { uri, reason }, { cause });
+}
+
+function assertDigest(bytes: Uint8Array, uri: string): void {
+  if (bytes.length > MAX_MANIFEST_BYTES) throw invalid(uri, `it is larger than ${MAX_MANIFEST_BYTES} bytes`);
   const tail = new TextDecoder().decode(bytes.subarray(Math.max(0, bytes.length - DIGEST_LINE_BYTES)));
   const stated = DIGEST_LINE.exec(tail)?.[1];
-  if (stated === undefined) refuse("it does not end with its digest line");
+  if (stated === undefined) throw invalid(uri, "it does not end with its digest line");
   const actual = digestOf(bytes.subarray(0, bytes.length - DIGEST_LINE_BYTES));
-  if (actual !== stated) refuse(`its digest is ${actual}, not ${stated}`);
+  if (actual !== stated) throw invalid(uri, `its digest is ${actual}, not ${stated}`);
+}
+
+function decode(bytes: Uint8Array, uri: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw invalid(uri, reasonOf(cause), cause);
+  }
+}
+
+function parseText(text: string, uri: string): Manifest {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), refuseProto);
+    // The slow way only where something may hide: the key, as it is or behind an escape, or a depth that breaks what walks it.
+    const isSuspicious = /__proto__|\\u/.test(text) || isDeep(text);
+    value = isSuspicious ? JSON.parse(text, refuseProto) : JSON.parse(text);
   } catch (cause) {
-    refuse(reasonOf(cause), cause);
+    throw invalid(uri, reasonOf(cause), cause);
   }
   const version = (value as { formatVersion?: unknown } | null)?.formatVersion;
   if (typeof version === "number" && version > FORMAT_VERSION) {
     const details = { uri, found: String(version), supported: `0 to ${FORMAT_VERSION}` };
-    throw new SnapshotError(
-      "FORMAT_UNSUPPORTED",
-      `Cannot read "${uri}": it has format ${version}, this snapkeep reads ${details.supported}; update snapkeep`,
-      details,
-    );
+    const what = `it has format ${version}, this snapkeep reads ${details.supported}; update snapkeep`;
+    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${uri}": ${what}`, details);
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) return refuse(z.prettifyError(parsed.error), parsed.error);
-  const { format: _format, digest: _digest, ...manifest } = parsed.data;
+  if (!parsed.success) throw invalid(uri, z.prettifyError(parsed.error), parsed.error);
+  const { format: _format, digest: _digest, ...rest } = parsed.data;
+  const manifest = rest as Manifest;
+  let fault;
   try {
-    const fault = faultOfManifest(manifest as Manifest);
-    if (fault !== undefined) refuse(fault);
+    fault = faultOfManifest(manifest);
   } catch (cause) {
-    if (cause instanceof SnapshotError && cause.code === "MANIFEST_INVALID") throw cause;
-    refuse(reasonOf(cause), cause);
+    throw invalid(uri, reasonOf(cause), cause);
   }
-  return manifest as Manifest;
+  if (fault !== undefined) throw invalid(uri, fault);
+  return manifest;
+}
+
+const MAX_DEPTH = 64;
+
+/** Whether brackets are nested beyond reason; those within strings count too, which only costs time. */
+function isDeep(text: string): boolean {
+  let depth = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index) | 0x20; // brackets and braces differ in this bit
+    if (code === 0x7b && ++depth > MAX_DEPTH) return true;
+    if (code === 0x7d) depth--;
+  }
+  return false;
 }
 
 /** `__proto__` as a key is data in JSON text and a trap everywhere else. */

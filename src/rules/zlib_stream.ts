@@ -1,5 +1,4 @@
 // Feeding a decompressor of the runtime from an async source, with back-pressure both ways.
-import { once } from "node:events";
 import type { ByteSource } from "../words/backend.ts";
 
 /** The part of the runtimes' zlib streams that is used here. */
@@ -7,6 +6,8 @@ export interface ZlibStream extends AsyncIterable<unknown> {
   /** Compressed bytes that were really taken: less than were written where the runtime dropped some in silence. */
   readonly bytesWritten: number;
   readonly destroyed: boolean;
+  on(event: "drain" | "close", listener: () => void): unknown;
+  off(event: "drain" | "close", listener: () => void): unknown;
   write(chunk: Uint8Array): boolean;
   end(): unknown;
   destroy(): unknown;
@@ -31,7 +32,7 @@ export async function* pump(
     for await (const chunk of source) {
       if (stream.destroyed) return;
       offeredBytes += chunk.length;
-      if (!stream.write(chunk)) await Promise.race([once(stream as never, "drain"), once(stream as never, "close")]);
+      if (!stream.write(chunk)) await drained(stream);
     }
     stream.end();
   })().catch((error: unknown) => {
@@ -49,4 +50,17 @@ export async function* pump(
   await feeding;
   if (failure !== undefined) throw failure.error;
   return offeredBytes;
+}
+
+/** Resolves once there is room again, or never will be; leaves no listener behind. Failures are told to who reads. */
+function drained(stream: ZlibStream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off("drain", done);
+      stream.off("close", done);
+      resolve();
+    };
+    stream.on("drain", done);
+    stream.on("close", done);
+  });
 }

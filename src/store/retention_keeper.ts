@@ -4,7 +4,7 @@ import type { RetentionFunction, RetentionRule, RetentionSnapshot } from "../rul
 import { mapBounded } from "../words/bounded.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import type { SnapshotLocator } from "./locator.ts";
+import type { SnapshotFacts, SnapshotLocator } from "./locator.ts";
 import type { StateStore, StateStoreOptions, StoreLocation } from "./state_store.ts";
 import { StatesKeeper } from "./states_keeper.ts";
 import { isUnreadable } from "./verification.ts";
@@ -44,6 +44,8 @@ export class RetentionKeeper extends StatesKeeper {
   readonly #rules: readonly RetentionRule[];
   readonly #options: Pick<PlanOptions<KeptSnapshot>, "zone" | "groupBy">;
   readonly #now: () => number;
+  /** By address, of those that were there the last time: a committed manifest never changes, so it is read once. */
+  #facts = new Map<string, SnapshotFacts>();
 
   /**
    * Makes a keeper.
@@ -94,6 +96,8 @@ export class RetentionKeeper extends StatesKeeper {
   async #gather(guards: Map<string, string>): Promise<KeptSnapshot[]> {
     const locators = await this.snapshots();
     const needsFacts = this.#options.groupBy !== undefined || this.#rules.some((rule) => rule.needsFacts);
+    const known = this.#facts;
+    const facts = this.#facts = new Map<string, SnapshotFacts>();
     const noted = new Set<string>();
     for await (const name of this.store.backend.notes.list()) noted.add(name);
     const gathered = await mapBounded(locators, async (locator): Promise<KeptSnapshot[]> => {
@@ -106,11 +110,12 @@ export class RetentionKeeper extends StatesKeeper {
         return [{ locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels?.pinned }];
       }
       try {
-        const facts = await locator.facts();
+        const found = known.get(locator.uri) ?? await locator.facts();
+        facts.set(locator.uri, found);
         return [{
           locator,
           name,
-          ...facts,
+          ...found,
           ...labels === undefined
             ? {}
             : { tags: undefined, metrics: undefined, step: undefined, pinned: undefined, ...labels },

@@ -27,13 +27,11 @@ function decodeText(bytes: Uint8Array, path: string): string {
  * Close it when done: it may hold files open.
  */
 export class SnapshotReader {
-  /** The snapshot's manifest. */
-  readonly manifest: Manifest;
   readonly #uri: string;
   readonly #unit: UnitReader;
   readonly #isGone: () => Promise<boolean>;
   readonly #workFolder: (() => WorkFolder) | undefined;
-  readonly #entries = new Map<string, ManifestEntry>();
+  #entries: ReadonlyMap<string, ManifestEntry> | undefined;
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
 
   /**
@@ -45,14 +43,19 @@ export class SnapshotReader {
    * @param workFolder Gives states that need one a real folder.
    */
   constructor(uri: string, unit: UnitReader, isGone: () => Promise<boolean>, workFolder?: () => WorkFolder) {
-    this.manifest = unit.sealed.manifest;
     this.#uri = uri;
     this.#unit = unit;
     this.#isGone = isGone;
     this.#workFolder = workFolder;
-    for (const state of unit.sealed.manifest.states) {
-      for (const entry of state.entries) this.#entries.set(`${state.name}/${entry.path}`, entry);
-    }
+  }
+
+  /**
+   * The snapshot's manifest; parsed when it is first asked for.
+   *
+   * @throws {SnapshotError} `MANIFEST_INVALID` if it breaks its own rules.
+   */
+  get manifest(): Manifest {
+    return this.#unit.sealed.manifest;
   }
 
   /** The manifest's very bytes, for copies that must have the same. */
@@ -62,12 +65,12 @@ export class SnapshotReader {
 
   /** All entries, with paths `<state>/<path>`, in the order they were written. */
   get entries(): readonly EntryInfo[] {
-    return [...this.#entries].map(([path, entry]) => ({ ...entry, path }));
+    return [...this.#all()].map(([path, entry]) => ({ ...entry, path }));
   }
 
   /** Whether there is an entry `<state>/<path>`. */
   has(path: string): boolean {
-    return this.#entries.has(path);
+    return this.#all().has(path);
   }
 
   /**
@@ -151,7 +154,8 @@ export class SnapshotReader {
    */
   async verifyAll(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     let keptBytes = 0;
-    await mapBounded([...this.#entries], async ([path, entry]) => {
+    this.#unit.check();
+    await mapBounded([...this.#all()], async ([path, entry]) => {
       options.signal?.throwIfAborted();
       if (keptBytes + entry.sizeBytes > KEPT_BYTES) {
         for await (const _chunk of this.#verified(path, entry)) options.signal?.throwIfAborted();
@@ -191,8 +195,15 @@ export class SnapshotReader {
     if (held !== undefined) yield held;
   }
 
+  #all(): ReadonlyMap<string, ManifestEntry> {
+    return this.#entries ??= new Map(
+      this.manifest.states.flatMap((state) => state.entries.map((entry) => [`${state.name}/${entry.path}`, entry])),
+    );
+  }
+
   #entry(path: string): ManifestEntry {
-    const entry = this.#entries.get(path);
+    // One entry of many is found by its line; what is not found so may still be there.
+    const entry = (this.#entries === undefined ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
     if (entry === undefined) {
       throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": there is no such entry`, {
         path,
@@ -202,8 +213,16 @@ export class SnapshotReader {
   }
 
   async #open(path: string, entry: ManifestEntry): Promise<AsyncIterable<Uint8Array<ArrayBuffer>>> {
-    const source = await this.#unit.stream(path);
-    if (source !== undefined) return source;
+    const source = await this.#unit.open(path);
+    if (source !== undefined) {
+      if (source.sizeBytes === entry.sizeBytes) return source.chunks;
+      await source.chunks[Symbol.asyncIterator]().return?.();
+      throw this.#corrupt(
+        path,
+        `${entry.sizeBytes} bytes`,
+        source.sizeBytes > entry.sizeBytes ? "more bytes" : `${source.sizeBytes} bytes`,
+      );
+    }
     if (await this.#isGone()) {
       throw new SnapshotError("SNAPSHOT_GONE", `Cannot read "${this.#uri}": it was removed meanwhile`, {
         uri: this.#uri,

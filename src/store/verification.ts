@@ -66,6 +66,13 @@ export async function verifyUnit(
   let opened: UnitReader;
   try {
     opened = await layout.open(backend, unit);
+    try {
+      void opened.sealed.manifest; // all of it
+      opened.check();
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     findings.push({

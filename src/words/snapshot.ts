@@ -95,18 +95,34 @@ export interface Seal {
 
 /** A manifest with the very bytes that stand for it. */
 export interface SealedManifest {
-  /** The manifest. */
+  /** The manifest; of an opened unit it is parsed when it is first asked for, which may throw `MANIFEST_INVALID`. */
   readonly manifest: Manifest;
   /** `manifest.json`. */
   readonly bytes: Uint8Array;
 }
 
+/** The manifest of an opened unit: its bytes match its digest. */
+export interface OpenedManifest extends SealedManifest {
+  /** One entry by its path in the snapshot, found without reading all others; `undefined` where it takes reading all. */
+  find(entryPath: string): ManifestEntry | undefined;
+}
+
+/** The raw, not yet verified, bytes of an entry. */
+export interface EntryReader {
+  /** How many there are, as far as the unit says. */
+  readonly sizeBytes: number;
+  /** The bytes; to be read once, or not at all. */
+  readonly chunks: AsyncIterable<Uint8Array<ArrayBuffer>>;
+}
+
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
 export interface UnitReader {
-  /** The manifest, parsed and checked against its own digest, with its very bytes. */
-  readonly sealed: SealedManifest;
+  /** The manifest. */
+  readonly sealed: OpenedManifest;
+  /** Holds the unit's own index, where it has one, against the whole manifest; `ARCHIVE_REJECTED` if they differ. */
+  check(): void;
   /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
-  stream(entryPath: string): Promise<AsyncIterable<Uint8Array<ArrayBuffer>> | undefined>;
+  open(entryPath: string): Promise<EntryReader | undefined>;
   /** Gives everything back; never throws, may be called twice. */
   close(): Promise<void>;
 }
