@@ -36,30 +36,22 @@ export interface TableEntry {
   readonly chunks: readonly Chunk[];
 }
 
-/** The JSON of a table; no byte follows its final brace. */
+/** The JSON of a table; no byte follows its final brace. Written by hand, for archives may have very many entries. */
 export function renderTable(entries: readonly TableEntry[], savedAt: Date): string {
-  const modtime = `${savedAt.toISOString().slice(0, 19)}Z`;
+  const stamp = `"modtime":"${savedAt.toISOString().slice(0, 19)}Z","mode":${FILE_MODE}`;
   const rows: string[] = [];
   for (const { path, sizeBytes, digest, chunks } of entries) {
-    const head = {
-      name: path,
-      type: "reg",
-      ...sizeBytes > 0 ? { size: sizeBytes } : {},
-      modtime,
-      mode: FILE_MODE,
-      digest,
-    };
-    if (chunks.length === 0) rows.push(JSON.stringify(head));
-    for (const [index, chunk] of chunks.entries()) {
-      const row = {
-        ...index === 0 ? head : { name: path, type: "chunk" },
-        offset: chunk.member.offset,
-        ...index === 0 ? {} : { chunkOffset: chunk.chunkOffset },
-        ...index === chunks.length - 1 ? {} : { chunkSize: chunk.sizeBytes },
-        chunkDigest: chunk.digest,
-        ...chunk.innerOffset > 0 ? { innerOffset: chunk.innerOffset } : {},
-      };
-      rows.push(JSON.stringify(row));
+    const name = `"name":${JSON.stringify(path)}`;
+    const head = `{${name},"type":"reg"${sizeBytes > 0 ? `,"size":${sizeBytes}` : ""},${stamp},"digest":"${digest}"`;
+    if (chunks.length === 0) rows.push(`${head}}`);
+    for (
+      const [index, { member, innerOffset, chunkOffset, sizeBytes: chunkSize, digest: chunkDigest }] of chunks.entries()
+    ) {
+      const start = index === 0 ? head : `{${name},"type":"chunk"`;
+      const place = `"offset":${member.offset}${index === 0 ? "" : `,"chunkOffset":${chunkOffset}`}`;
+      const size = index === chunks.length - 1 ? "" : `,"chunkSize":${chunkSize}`;
+      const inner = innerOffset > 0 ? `,"innerOffset":${innerOffset}` : "";
+      rows.push(`${start},${place}${size},"chunkDigest":"${chunkDigest}"${inner}}`);
     }
   }
   return `{"version":1,"entries":[\n${rows.join(",\n")}]}`; // a row a line, so that one can be found without parsing all

@@ -5,7 +5,7 @@ import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Backend, BlobInfo, BlobReader } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { Layout, ScannedFile, UnitReader, WrittenEntry } from "../words/snapshot.ts";
+import type { EntrySource, Layout, ScannedFile, UnitReader, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 
 // The manifest is read apart; the table is what an untarred archive brings along.
@@ -29,21 +29,38 @@ export const directoryLayout: Layout = {
 
   async write(stage, entries, seal) {
     const written: WrittenEntry[] = [];
-    const writing = new Set<Promise<void>>();
-    for await (const source of entries) {
+    const writing = new Set<Promise<unknown>>();
+    let failure: { readonly error: unknown } | undefined;
+    let interrupt = () => {};
+    const interrupted = new Promise<void>((resolve) => interrupt = resolve);
+    const throwIfFailed = (): void => {
+      if (failure !== undefined) throw failure.error;
+    };
+    const write = async (source: EntrySource, index: number): Promise<void> => {
       const entry = new MeasuredEntry(source);
-      const index = written.length++;
-      const task = stage.write(entry.path, entry.chunks()).then(() => {
-        written[index] = entry.finish();
-        writing.delete(task);
-      });
-      task.catch(() => {}); // told below, or by the loop's own failure before
+      await stage.write(entry.path, entry.chunks());
+      written[index] = entry.finish();
+    };
+    const start = (source: EntrySource): void => {
+      const task = write(source, written.length++).catch((error: unknown) => {
+        failure ??= { error };
+        interrupt();
+      }).finally(() => writing.delete(task));
       writing.add(task);
+    };
+    const iterator = entries[Symbol.asyncIterator]();
+    while (true) {
+      // A write that fails is told at once, also while a slow state keeps its next entry waiting.
+      const next = await Promise.race([iterator.next(), interrupted]);
+      throwIfFailed();
+      if (next === undefined || next.done) break;
+      start(next.value);
       // What lies in memory is written side by side; streams one by one, for they may hang together.
-      if (!Array.isArray(source.body)) await Promise.all(writing);
+      if (!Array.isArray(next.value.body)) await Promise.all(writing);
       else if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
     }
     await Promise.all(writing);
+    throwIfFailed();
     const { manifest, bytes } = seal.seal(written);
     await stage.publish(MANIFEST_PATH, [bytes]);
     return manifest;

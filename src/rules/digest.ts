@@ -2,6 +2,8 @@
 import { createHash } from "node:crypto";
 import type { Digest } from "../words/snapshot.ts";
 
+const MAX_UPDATE_BYTES = 1024 * 1024 * 1024;
+
 /** A digest in the making. */
 export class Digester {
   readonly #hash = createHash("sha256");
@@ -9,7 +11,10 @@ export class Digester {
 
   /** Takes the next bytes. */
   update(bytes: Uint8Array): this {
-    this.#hash.update(bytes);
+    // Node refuses more than 2 GiB at once.
+    for (let start = 0; start < bytes.length; start += MAX_UPDATE_BYTES) {
+      this.#hash.update(bytes.length <= MAX_UPDATE_BYTES ? bytes : bytes.subarray(start, start + MAX_UPDATE_BYTES));
+    }
     this.#sizeBytes += bytes.length;
     return this;
   }

@@ -3,6 +3,9 @@ import { SnapshotError } from "../words/errors.ts";
 import type { EntrySource, WrittenEntry } from "../words/snapshot.ts";
 import { Digester } from "./digest.ts";
 
+// Runtimes hash and write no more than 2 GiB at once, and block the event loop for as long as that takes.
+const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
+
 /** An entry whose size and digest are taken while its body is read. */
 export class MeasuredEntry {
   readonly #source: EntrySource;
@@ -24,9 +27,12 @@ export class MeasuredEntry {
       if (!(chunk instanceof Uint8Array)) {
         throw new TypeError(`Cannot save "${this.path}": a chunk of its stream is no Uint8Array`);
       }
-      this.#digester.update(chunk);
-      if (this.#digester.sizeBytes > sizeBytes) throw this.#mismatch(sizeBytes);
-      yield chunk;
+      for (let start = 0; start < chunk.length; start += MAX_CHUNK_BYTES) {
+        const piece = chunk.length <= MAX_CHUNK_BYTES ? chunk : chunk.subarray(start, start + MAX_CHUNK_BYTES);
+        this.#digester.update(piece);
+        if (this.#digester.sizeBytes > sizeBytes) throw this.#mismatch(sizeBytes);
+        yield piece;
+      }
     }
     if (sizeBytes !== Infinity && this.#digester.sizeBytes !== sizeBytes) throw this.#mismatch(sizeBytes);
   }

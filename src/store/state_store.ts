@@ -286,19 +286,21 @@ export class StateStore {
       workFolder: this.backend.workFolder?.bind(this.backend),
     });
     const encoder = layout.encoder(this.#sealFor(name, nowMs, states, labels), () => this.backend.scratch());
+    const cancel = () => {
+      capture.fail(new DOMException("The stream was cancelled", "AbortError"));
+      capture.close();
+    };
     const encode = async function* () {
-      let isWhole = false;
       try {
         yield* encoder.encode(capture.entries());
-        isWhole = true;
       } catch (error) {
         throw capture.fail(error);
       } finally {
-        if (!isWhole) capture.fail(new DOMException("The stream was cancelled", "AbortError"));
         capture.close();
       }
     };
-    return { name, fileName: name + layout.suffix, mediaType: layout.mediaType, body: toReadableStream(encode()) };
+    const body = toReadableStream(encode(), cancel);
+    return { name, fileName: name + layout.suffix, mediaType: layout.mediaType, body };
   }
 
   /**

@@ -4,7 +4,7 @@
  * Runs `work` over all items, a bounded number at once.
  *
  * @param items What to work on.
- * @param work Done once per item; its first failure fails the whole, and no further item is begun.
+ * @param work Done once per item; its first failure fails the whole, when what was begun has ended, and no further is begun.
  * @param inFlight How many at once.
  * @returns The results in the order of the items.
  */
@@ -15,17 +15,19 @@ export async function mapBounded<T, R>(
 ): Promise<R[]> {
   const results: R[] = new Array(items.length);
   let next = 0;
+  let failure: { readonly error: unknown } | undefined;
   const run = async () => {
     while (next < items.length) {
       const index = next++;
       try {
         results[index] = await work(items[index] as T);
       } catch (error) {
+        failure ??= { error };
         next = items.length;
-        throw error;
       }
     }
   };
   await Promise.all(Array.from({ length: Math.min(inFlight, items.length) }, run));
+  if (failure !== undefined) throw failure.error;
   return results;
 }

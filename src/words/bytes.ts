@@ -55,8 +55,14 @@ export function iterate(stream: ReadableStream<Uint8Array>): AsyncIterableIterat
   return iterator;
 }
 
-/** An async iterable as a web stream that pulls only when it is read; cancelling it ends the iteration. */
-export function toReadableStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+/**
+ * An async iterable as a web stream that pulls only when it is read; cancelling it ends the iteration.
+ *
+ * @param source The bytes.
+ * @param onCancel Called first when it is cancelled: to end what the iteration may be waiting for, and what a generator that
+ *   never began would not give back.
+ */
+export function toReadableStream(source: AsyncIterable<Uint8Array>, onCancel?: () => void): ReadableStream<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -65,6 +71,7 @@ export function toReadableStream(source: AsyncIterable<Uint8Array>): ReadableStr
       else controller.enqueue(value);
     },
     async cancel() {
+      onCancel?.();
       await iterator.return?.();
     },
   }, { highWaterMark: 0 });
