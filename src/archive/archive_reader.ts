@@ -5,6 +5,7 @@ import { codecOf, compressionOf } from "../rules/compression.ts";
 import { Digester, digestOf } from "../rules/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
 import type { BlobReader, Scratch } from "../words/backend.ts";
+import { mapBounded } from "../words/bounded.ts";
 import { collect } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { EntryReader, OpenedManifest, ScannedFile, UnitReader } from "../words/snapshot.ts";
@@ -228,7 +229,13 @@ class IndexedReader implements UnitReader {
 
   open(entryPath: string): Promise<EntryReader | undefined> {
     const entry = this.#entry(entryPath);
-    return Promise.resolve(entry && { sizeBytes: entry.sizeBytes, chunks: this.#chunksOf(entry) });
+    return Promise.resolve(
+      entry && {
+        sizeBytes: entry.sizeBytes,
+        chunks: this.#chunksOf(entry),
+        range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
+      },
+    );
   }
 
   /** One entry; before the whole table was needed, by its line. */
@@ -291,6 +298,28 @@ class IndexedReader implements UnitReader {
     }
   }
 
+  /** Part of an entry, out of the chunks it touches, each held against its own digest. */
+  async #range(entry: TableEntry, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const part = new Uint8Array(lengthBytes);
+    const end = offset + lengthBytes;
+    const touched = entry.chunks.filter(({ chunkOffset, sizeBytes }) =>
+      chunkOffset < end && chunkOffset + sizeBytes > offset
+    );
+    await mapBounded(touched, async (chunk) => {
+      const piece = await this.#chunk(entry, chunk);
+      this.#assertDigest(entry, chunk, piece);
+      const from = Math.max(0, offset - chunk.chunkOffset);
+      part.set(piece.subarray(from, end - chunk.chunkOffset), chunk.chunkOffset + from - offset);
+    }, CHUNKS_AHEAD);
+    return part;
+  }
+
+  #assertDigest(entry: TableEntry, chunk: Chunk, piece: Uint8Array): void {
+    if (digestOf(piece) === chunk.digest) return;
+    const what = `a piece of "${entry.path}" has another digest than its table says`;
+    throw rejected(this.#uri, "TABLE_INVALID", chunk.member.offset, what);
+  }
+
   async #chunk(entry: TableEntry, chunk: Chunk): Promise<Uint8Array<ArrayBuffer>> {
     const span = this.#spans.get(chunk.member) as MemberSpan;
     const isShared = span.chunks > 1;
@@ -304,14 +333,7 @@ class IndexedReader implements UnitReader {
         `a piece of "${entry.path}" is shorter than its table says`,
       );
     }
-    if (entry.chunks.length > 1 && digestOf(piece) !== chunk.digest) {
-      throw rejected(
-        this.#uri,
-        "TABLE_INVALID",
-        chunk.member.offset,
-        `a piece of "${entry.path}" has another digest than its table says`,
-      );
-    }
+    if (entry.chunks.length > 1) this.#assertDigest(entry, chunk, piece); // an only piece is the entry, which is verified above
     return isShared ? piece.slice() : piece;
   }
 

@@ -77,16 +77,22 @@ export const directoryLayout: Layout = {
       await blob.close();
     }
     const open = new Set<BlobReader>();
+    const opening = new Set<Promise<unknown>>();
     return {
       sealed: openManifest(bytes, uri),
       check() {}, // the file names are the index
       async open(entryPath) {
-        const reader = await backend.open(unit, entryPath);
+        const task = backend.open(unit, entryPath).then((opened) => {
+          if (opened !== undefined) open.add(opened); // before the task settles, or close() could slip in between
+          return opened;
+        });
+        opening.add(task);
+        const reader = await task.finally(() => opening.delete(task));
         if (reader === undefined) return undefined;
-        open.add(reader);
         return { sizeBytes: reader.sizeBytes, chunks: released(reader, () => open.delete(reader)) };
       },
       async close() {
+        await Promise.allSettled(opening); // of whoever read ahead
         for (const reader of open) await reader.close();
         open.clear();
       },

@@ -9,7 +9,7 @@ import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
-import { archiveLayoutOf, layoutOfKind, layoutOfUnit } from "./layouts.ts";
+import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
@@ -32,18 +32,20 @@ export function targetOf(
   const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
   const { folder, fileName } = splitPath(target);
   const wanted = options.layout ?? (options.compression === undefined ? "directory" : "archive");
-  const into = layoutOfKind(wanted, compression, options.archive);
+  const suffix = suffixOfKind(wanted, compression);
   if (isInto) {
-    const unit = name + into.suffix;
-    return { backend: fileBackend(target), unit, layout: into };
+    return {
+      backend: fileBackend(target),
+      unit: name + suffix,
+      layout: layoutOfKind(wanted, compression, options.archive),
+    };
   }
   const split = splitUnit(fileName);
   const unit = split === undefined ? `${fileName}/` : fileName;
   const layout = layoutOfUnit(unit, options.archive);
   const isContradiction = options.layout !== undefined && options.layout !== layout.kind ||
-    options.compression !== undefined && layout.suffix !== layoutOfKind("archive", compression).suffix;
+    options.compression !== undefined && layout.suffix !== suffixOfKind("archive", compression);
   if (isContradiction) {
-    const suffix = layoutOfKind(options.layout ?? "archive", compression).suffix;
     throw new TypeError(`Cannot export to "${target}": an export with these options ends with "${suffix}"`);
   }
   return { backend: fileBackend(folder), unit, layout };

@@ -4,27 +4,30 @@ import { directoryLayout } from "../layout/directory_layout.ts";
 import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
 import type { Layout, LayoutKind } from "../words/snapshot.ts";
-import { splitUnit, type Unit } from "../words/unit.ts";
+import { splitUnit, type Unit, type UnitSuffix } from "../words/unit.ts";
 
 const COMPRESSIONS: readonly Compression[] = ["gzip", "zstd", "none"];
 
 /** The layout of a unit. */
 export function layoutOfUnit(unit: Unit, options: ArchiveOptions = {}): Layout {
   const suffix = splitUnit(unit)?.suffix;
-  const layout = [directoryLayout, ...COMPRESSIONS.map((compression) => archiveLayout(compression, options))].find((
-    candidate,
-  ) => candidate.suffix === suffix);
-  if (layout === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);
-  return layout;
+  if (suffix === directoryLayout.suffix) return directoryLayout;
+  const compression = COMPRESSIONS.find((candidate) => archiveLayout(candidate).suffix === suffix);
+  if (compression === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);
+  return archiveLayout(compression, options);
+}
+
+/** What the units of a layout end with, whether or not the runtime can write it. */
+export function suffixOfKind(kind: LayoutKind, compression: Compression): UnitSuffix {
+  if (!COMPRESSIONS.includes(compression)) throw unknownCompression(compression);
+  return kind === "archive" ? archiveLayout(compression).suffix : layoutOfKind(kind, compression).suffix;
 }
 
 /** The archive layout of a compression, to write with; throws where the runtime lacks it. */
 export function archiveLayoutOf(compression: Compression, options: ArchiveOptions = {}): ArchiveLayout {
-  if (COMPRESSIONS.includes(compression)) {
-    codecOf(compression);
-    return archiveLayout(compression, options);
-  }
-  throw new TypeError(`Cannot use the compression "${compression}": it is none of ${list(COMPRESSIONS)}`);
+  if (!COMPRESSIONS.includes(compression)) throw unknownCompression(compression);
+  codecOf(compression);
+  return archiveLayout(compression, options);
 }
 
 /** The layout that users call `kind`, to write with. */
@@ -32,6 +35,10 @@ export function layoutOfKind(kind: LayoutKind, compression: Compression, options
   if (kind === "directory") return directoryLayout;
   if (kind === "archive") return archiveLayoutOf(compression, options);
   throw new TypeError(`Cannot use the layout "${String(kind)}": it is none of ${list(["directory", "archive"])}`);
+}
+
+function unknownCompression(compression: string): TypeError {
+  return new TypeError(`Cannot use the compression "${compression}": it is none of ${list(COMPRESSIONS)}`);
 }
 
 function list(words: readonly string[]): string {

@@ -4,7 +4,7 @@ import { Digester, digestOf } from "../rules/digest.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { collect, toReadableStream } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { Manifest, ManifestEntry, ManifestState, UnitReader } from "../words/snapshot.ts";
+import type { EntryReader, Manifest, ManifestEntry, ManifestState, UnitReader } from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
 import { type EntryInfo, type StateReader, WORK_FOLDER } from "../words/state.ts";
 
@@ -87,7 +87,7 @@ export class SnapshotReader {
       this.#kept.delete(path);
       return kept;
     }
-    const { bytes, isWhole } = await collect(await this.#open(path, entry), entry.sizeBytes);
+    const { bytes, isWhole } = await collect((await this.#source(path, entry)).chunks, entry.sizeBytes);
     if (!isWhole) {
       throw this.#corrupt(
         path,
@@ -136,6 +136,44 @@ export class SnapshotReader {
   }
 
   /**
+   * Part of an entry.
+   *
+   * Out of an archive of ours it costs the chunks it lies in, verified by digests of their own; elsewhere the whole entry is
+   * read and verified.
+   *
+   * @param path `<state>/<path>`.
+   * @param offset Where the part begins, in bytes.
+   * @param lengthBytes How long it is; less comes back only where the entry ends.
+   * @returns The verified bytes; the caller owns the buffer.
+   * @throws {RangeError} If offset or length is no whole number from 0 on.
+   * @throws {SnapshotError} As {@link SnapshotReader.bytes}, and `ARCHIVE_REJECTED`.
+   */
+  async range(path: string, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    for (const count of [offset, lengthBytes]) {
+      if (!(Number.isSafeInteger(count) && count >= 0)) {
+        throw new RangeError(`Cannot read "${path}" at ${offset}, ${lengthBytes} bytes`);
+      }
+    }
+    const entry = this.#entry(path);
+    const end = Math.min(offset + lengthBytes, entry.sizeBytes);
+    if (end <= offset) return new Uint8Array();
+    const source = await this.#source(path, entry);
+    if (source.range !== undefined) {
+      await source.chunks[Symbol.asyncIterator]().return?.();
+      return await source.range(offset, end - offset);
+    }
+    const part = new Uint8Array(end - offset);
+    let position = 0;
+    for await (const chunk of this.#verify(path, entry, source.chunks)) {
+      const from = Math.max(0, offset - position);
+      const to = Math.min(chunk.length, end - position);
+      if (to > from) part.set(chunk.subarray(from, to), position + from - offset);
+      position += chunk.length;
+    }
+    return part;
+  }
+
+  /**
    * One state of the snapshot, as its `loadState` sees it.
    *
    * @param name Name of the state.
@@ -179,9 +217,17 @@ export class SnapshotReader {
   }
 
   async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    yield* this.#verify(path, entry, (await this.#source(path, entry)).chunks);
+  }
+
+  async *#verify(
+    path: string,
+    entry: ManifestEntry,
+    chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
     const digester = new Digester();
     let held: Uint8Array<ArrayBuffer> | undefined;
-    for await (const chunk of await this.#open(path, entry)) {
+    for await (const chunk of chunks) {
       digester.update(chunk);
       if (digester.sizeBytes > entry.sizeBytes) throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "more bytes");
       if (held !== undefined) yield held;
@@ -212,10 +258,10 @@ export class SnapshotReader {
     return entry;
   }
 
-  async #open(path: string, entry: ManifestEntry): Promise<AsyncIterable<Uint8Array<ArrayBuffer>>> {
+  async #source(path: string, entry: ManifestEntry): Promise<EntryReader> {
     const source = await this.#unit.open(path);
     if (source !== undefined) {
-      if (source.sizeBytes === entry.sizeBytes) return source.chunks;
+      if (source.sizeBytes === entry.sizeBytes) return source;
       await source.chunks[Symbol.asyncIterator]().return?.();
       throw this.#corrupt(
         path,

@@ -113,6 +113,11 @@ export interface EntryReader {
   readonly sizeBytes: number;
   /** The bytes; to be read once, or not at all. */
   readonly chunks: AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /**
+   * Part of the bytes, verified by digests of the unit's own; present where that needs not all of them. The part lies within
+   * the entry.
+   */
+  range?(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
