@@ -1,0 +1,132 @@
+// Each known attack is refused with its reason, whatever the way the archive comes in and in whatever pieces, and its
+// benign twin is read; nothing is published, nothing is loaded, nothing stays open.
+import { gzipSync } from "node:zlib";
+import { isSnapshotError, locate, StateStore } from "snapkeep";
+import { describe, expect, it } from "vitest";
+import { type Attack, ATTACKS, BASE, HARMLESS } from "./attacks.ts";
+import { contentOf, digests, place, streamOf, type Tree, TreeState, within } from "./samples.ts";
+import { watchedBackend } from "./watched_backend.ts";
+
+const PIECES = [1, 7, 511, 512, 513, 65_536];
+
+/** Unsafe names differ in nothing but the name, which is looked at when it is whole: one of them meets every size. */
+const piecesFor = (name: string) => /^a path that (?!goes up,)/.test(name) ? [7, 65_536] : PIECES;
+
+interface Verdict {
+  readonly code: string;
+  readonly reason?: string;
+  readonly offset?: number;
+}
+
+/** What becomes of an archive that comes as a stream, in pieces. */
+async function verdictOf(bytes: Uint8Array, pieceBytes = 65_536): Promise<Verdict> {
+  const backend = watchedBackend({ pieceBytes });
+  const state = new TreeState({});
+  const store = new StateStore(backend).register("a", state);
+  const verdict = await within(20, "Reading it", tell(store.importSnapshot(streamOf(bytes))));
+  if (verdict.code !== "accepted") expect(await store.list()).toEqual([]);
+  expect([...backend.unreturned]).toEqual([]);
+  return verdict;
+}
+
+async function tell(work: Promise<unknown>): Promise<Verdict> {
+  try {
+    await work;
+    return { code: "accepted" };
+  } catch (error) {
+    if (isSnapshotError(error, "ARCHIVE_REJECTED")) {
+      const { reason, offset } = error.details;
+      return { code: error.code, reason, offset };
+    }
+    if (isSnapshotError(error)) return { code: error.code };
+    throw error;
+  }
+}
+
+/** What becomes of an archive that lies in a store: loaded, verified, and opened. */
+async function verdictsInPlace(bytes: Uint8Array): Promise<Verdict> {
+  const backend = watchedBackend();
+  await place(backend, "made.state.tar.gz", bytes);
+  const state = new TreeState({});
+  const store = new StateStore(backend).register("a", state);
+  const locator = locate(backend, "made.state.tar.gz");
+  const verdict = await within(20, "Loading it", tell(store.loadState(locator)));
+  const { isWhole } = await within(20, "Verifying it", locator.verify());
+  expect(isWhole).toBe(verdict.code === "accepted");
+  if (verdict.code !== "accepted") expect(state.loads).toBe(0);
+  expect([...backend.unreturned]).toEqual([]);
+  return verdict;
+}
+
+/** What loads out of an archive. */
+async function contentsOf(bytes: Uint8Array): Promise<Tree> {
+  const state = new TreeState({});
+  const report = await new StateStore(watchedBackend()).register("a", state).loadState(streamOf(bytes));
+  expect(report.name).toBe("made.state");
+  return state.loaded;
+}
+
+/** The files that a tar or file may be: itself, and, where it is a bare tar, also compressed. */
+const filesOf = (form: Attack["form"], bytes: Uint8Array) => form === "tar" ? [bytes, gzipSync(bytes)] : [bytes];
+
+describe("an attack is refused", () => {
+  it("by a name of its own", () => {
+    const names = ATTACKS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.length).toBeGreaterThan(250);
+  });
+
+  it.each(ATTACKS)("$name: $reason", async ({ name, form, make, reason, benign }) => {
+    const isReason = ["MANIFEST_MISSING", "MANIFEST_INVALID", "FORMAT_UNSUPPORTED", "SNAPSHOT_CORRUPT"].includes(
+      reason,
+    );
+    const expected = isReason
+      ? { code: reason }
+      : { code: "ARCHIVE_REJECTED", reason, offset: expect.any(Number) as number };
+    const hostile = make();
+    for (const bytes of filesOf(form, hostile)) {
+      const verdict = await verdictOf(bytes);
+      expect(verdict).toEqual(expected);
+      if (form === "tar") expect(verdict.offset ?? 0).toBeLessThanOrEqual(hostile.length);
+      expect(await verdictsInPlace(bytes)).toEqual(verdict);
+    }
+    if (form === "tar") {
+      const verdict = await verdictOf(hostile);
+      for (const pieceBytes of piecesFor(name)) {
+        expect(await verdictOf(hostile, pieceBytes), `in pieces of ${pieceBytes} bytes`).toEqual(verdict);
+      }
+    }
+    for (const bytes of filesOf(form, benign())) {
+      expect(await verdictOf(bytes)).toEqual({ code: "accepted" });
+      expect(await verdictsInPlace(bytes)).toEqual({ code: "accepted" });
+      expect(digests(await contentsOf(bytes))).toMatchObject(digests(BASE));
+    }
+  });
+});
+
+describe("what is odd but honest is read", () => {
+  it.each(HARMLESS)("$name", async ({ make, more = {} }) => {
+    const bytes = make();
+    expect(await verdictOf(bytes)).toEqual({ code: "accepted" });
+    expect(digests(await contentsOf(bytes))).toEqual(digests({ ...BASE, ...more }));
+    for (const pieceBytes of bytes.length > 100_000 ? [65_536] : PIECES) {
+      expect(await verdictOf(bytes, pieceBytes), `in pieces of ${pieceBytes} bytes`).toEqual({ code: "accepted" });
+    }
+  });
+});
+
+describe("what is read of an honest archive", () => {
+  it("does not touch the prototype of anything", async () => {
+    const odd = HARMLESS.find(({ name }) => name.startsWith("files called like members"));
+    await contentsOf(odd?.make() ?? new Uint8Array());
+    expect(Object.keys(Object.prototype)).toEqual([]);
+    expect(({} as Record<string, unknown>)["constructor"]).toBe(Object);
+  });
+
+  it("is exactly what the manifest lists", async () => {
+    const [attack] = ATTACKS;
+    const loaded = await contentsOf((attack as Attack).benign());
+    expect(Object.keys(loaded).sort()).toEqual(["extra", ...Object.keys(BASE)].sort());
+    expect(loaded["extra"]).toEqual(contentOf("extra"));
+  });
+});

@@ -1,0 +1,277 @@
+// The table and the footer are an index into the file, and hostile input like the rest: what they say must equal the
+// manifest, and where they point must be what they say.
+import { gzipSync } from "node:zlib";
+import { isSnapshotError, locate, StateStore } from "snapkeep";
+import { describe, expect, it } from "vitest";
+import { assembled, tableMember, tableOf, withFooter, withTable, withTableMember } from "./rewrite.ts";
+import { archiveOf, digests, noise, place, sha256, streamOf, TreeState, within } from "./samples.ts";
+import { binary, concatenated, END, extended, file, header, record } from "./tar_maker.ts";
+import { watchedBackend } from "./watched_backend.ts";
+
+const CHUNK = 1024 * 1024;
+const TREE = { "big.bin": noise(2.5 * CHUNK), "small.txt": "small", "empty": "" };
+const { bytes: SOUND } = await archiveOf({ a: TREE });
+
+type Row = Record<string, unknown>;
+
+/** Changes a row of the table. */
+function row(name: string, index: number, change: (row: Row) => object) {
+  return (json: string) => {
+    const table = JSON.parse(json) as { entries: Row[] };
+    const found = table.entries.filter((entry) => entry["name"] === name)[index] as Row;
+    table.entries[table.entries.indexOf(found)] = change(found) as Row;
+    return JSON.stringify(table);
+  };
+}
+
+const set = (name: string, index: number, fields: object) => row(name, index, (found) => ({ ...found, ...fields }));
+const entries = (change: (rows: Row[]) => unknown[]) => (json: string) => {
+  return JSON.stringify({ version: 1, entries: change((JSON.parse(json) as { entries: Row[] }).entries) });
+};
+const digestOf = (text: string) => `sha256:${sha256(text)}`;
+
+async function verdictOf(bytes: Uint8Array): Promise<string> {
+  const backend = watchedBackend();
+  const unit = "x.state.tar.gz";
+  await place(backend, unit, bytes);
+  const state = new TreeState({});
+  const store = new StateStore(backend).register("a", state);
+  let verdict: string;
+  try {
+    await within(20, "Loading it", store.loadState(locate(backend, unit)));
+    verdict = "accepted";
+  } catch (error) {
+    if (!isSnapshotError(error)) throw error;
+    verdict = isSnapshotError(error, "ARCHIVE_REJECTED") ? error.details.reason : error.code;
+    if (isSnapshotError(error, "ARCHIVE_REJECTED")) {
+      expect(Number.isSafeInteger(error.details.offset) && error.details.offset >= 0).toBe(true);
+    }
+    expect(state.loads).toBe(0);
+  }
+  const { isWhole } = await within(20, "Verifying it", locate(backend, unit).verify());
+  expect(isWhole).toBe(verdict === "accepted");
+  const imported = new StateStore(watchedBackend()).importSnapshot(streamOf(bytes));
+  const isImported = await within(20, "Importing it", imported).then(() => true, (error) => {
+    if (!isSnapshotError(error)) throw error;
+    return false;
+  });
+  expect(isImported).toBe(verdict === "accepted");
+  expect([...backend.unreturned]).toEqual([]);
+  return verdict;
+}
+
+const tables: readonly [string, string, (json: string) => string][] = [
+  ["TABLE_INVALID", "is no JSON", () => "{"],
+  ["TABLE_INVALID", "is empty", () => ""],
+  ["TABLE_INVALID", "is null", () => "null"],
+  ["TABLE_INVALID", "is nested deep", () => "[".repeat(500_000)],
+  ["TABLE_INVALID", "has another version", (json) => json.replace('"version":1', '"version":2')],
+  ["TABLE_INVALID", "has no version", (json) => json.replace('"version":1,', "")],
+  ["TABLE_INVALID", "has no entries", () => '{"version":1}'],
+  ["TABLE_INVALID", "has entries that are no list", () => '{"version":1,"entries":{"length":0}}'],
+  ["TABLE_INVALID", "has a row that is null", entries((rows) => [null, ...rows])],
+  ["TABLE_INVALID", "has a row that is a number", entries((rows) => [1, ...rows])],
+  ["MANIFEST_MISSING", "has no rows", entries(() => [])],
+  ["MANIFEST_MISSING", "lacks the manifest", entries((rows) => rows.filter(({ name }) => name !== "manifest.json"))],
+  ["MANIFEST_MISMATCH", "lacks a file", entries((rows) => rows.filter(({ name }) => name !== "a/small.txt"))],
+  ["MANIFEST_MISMATCH", "lacks an empty file", entries((rows) => rows.filter(({ name }) => name !== "a/empty"))],
+  ["MANIFEST_MISMATCH", "has a file more", entries((rows) => [...rows, { ...rows.at(-1), name: "a/more" }])],
+  ["MANIFEST_MISMATCH", "has an unsafe file more", entries((rows) => [...rows, { ...rows.at(-1), name: "../evil" }])],
+  ["TABLE_INVALID", "has a file twice", entries((rows) => [...rows, ...rows.filter(({ name }) => name === "a/empty")])],
+  ["MANIFEST_MISMATCH", "names a file otherwise", set("a/small.txt", 0, { name: "a/SMALL.txt" })],
+  ["MANIFEST_MISMATCH", "names a file ./", set("a/small.txt", 0, { name: "./a/small.txt" })],
+  ["TABLE_INVALID", "has a name that is no text", set("a/small.txt", 0, { name: 1 })],
+  ["TABLE_INVALID", "has a symbolic link", set("a/empty", 0, { type: "symlink", linkName: "/etc/passwd" })],
+  ["TABLE_INVALID", "has a hard link", set("a/empty", 0, { type: "hardlink", linkName: "a/small.txt" })],
+  ["TABLE_INVALID", "has a device", set("a/empty", 0, { type: "char" })],
+  ["TABLE_INVALID", "has a row without a type", row("a/empty", 0, ({ type: _type, ...rest }) => rest)],
+  [
+    "TABLE_INVALID",
+    "has a type by its prototype",
+    row("a/empty", 0, ({ type, ...rest }) => ({ ...rest, ["__proto__"]: { type } })),
+  ],
+  [
+    "MANIFEST_MISMATCH",
+    "has another digest",
+    set("a/small.txt", 0, { digest: digestOf("x"), chunkDigest: digestOf("x") }),
+  ],
+  ["TABLE_INVALID", "has no digest", row("a/small.txt", 0, ({ digest: _digest, ...rest }) => rest)],
+  ["TABLE_INVALID", "has a digest of another kind", set("a/small.txt", 0, { digest: `sha512:${"0".repeat(128)}` })],
+  ["TABLE_INVALID", "has another digest of an only piece", set("a/small.txt", 0, { chunkDigest: digestOf("x") })],
+  ["TABLE_INVALID", "has another digest of a piece", set("a/big.bin", 1, { chunkDigest: digestOf("x") })],
+  ["TABLE_INVALID", "has no digest of a piece", row("a/big.bin", 1, ({ chunkDigest: _digest, ...rest }) => rest)],
+  ["MANIFEST_MISMATCH", "has another size", set("a/small.txt", 0, { size: 4 })],
+  [
+    "MANIFEST_MISMATCH",
+    "has a size for an empty file",
+    set("a/empty", 0, { size: 5, offset: 0, chunkDigest: digestOf("") }),
+  ],
+  ["TABLE_INVALID", "has a negative size", set("a/small.txt", 0, { size: -5 })],
+  ["TABLE_INVALID", "has a fraction of a size", set("a/small.txt", 0, { size: 5.5 })],
+  ["TABLE_INVALID", "has a size as text", set("a/small.txt", 0, { size: "5" })],
+  ["TABLE_INVALID", "has a size beyond 2^53", (json) => json.replace('"size":5,', '"size":1e300,')],
+  ["MANIFEST_INVALID", "has a manifest of a TiB", set("manifest.json", 0, { size: 2 ** 40 })],
+  ["MANIFEST_INVALID", "has a manifest of 2^53 - 1 bytes", set("manifest.json", 0, { size: 2 ** 53 - 1 })],
+  ["TABLE_INVALID", "has pieces in another order", entries((rows) => [rows[0], rows[2], rows[1], ...rows.slice(3)])],
+  ["TABLE_INVALID", "has a piece less", entries((rows) => rows.filter((_, index) => index !== 1))],
+  ["TABLE_INVALID", "has a piece at another place", set("a/big.bin", 1, { chunkOffset: CHUNK + 1 })],
+  ["TABLE_INVALID", "has pieces that overlap", set("a/big.bin", 1, { chunkOffset: CHUNK - 1 })],
+  ["TABLE_INVALID", "has a piece of another size", set("a/big.bin", 0, { chunkSize: CHUNK - 1 })],
+  ["TABLE_INVALID", "has a piece that is too large", set("a/big.bin", 0, { chunkSize: 2 ** 50 })],
+  ["TABLE_INVALID", "has a piece of another file", set("a/big.bin", 1, { name: "a/small.txt" })],
+  ["TABLE_INVALID", "has a piece of nothing", entries((rows) => [{ ...rows[1], name: "a/x" }, ...rows])],
+  ["TABLE_INVALID", "has pieces in one place", row("a/big.bin", 1, (found) => ({ ...found, offset: 1 }))],
+  ["TABLE_INVALID", "points behind the file", set("a/small.txt", 0, { offset: 2 ** 40 })],
+  ["TABLE_INVALID", "points at itself", (json) => set("a/small.txt", 0, { offset: tableOf(SOUND).offset })(json)],
+  [
+    "COMPRESSION_DAMAGED",
+    "points into a member",
+    row("a/small.txt", 0, (found) => ({ ...found, offset: Number(found["offset"]) + 1 })),
+  ],
+  [
+    "SNAPSHOT_CORRUPT",
+    "points at another member",
+    row("a/small.txt", 0, (found) => ({ ...found, offset: 0, innerOffset: 1 })),
+  ],
+  ["TABLE_INVALID", "points at a negative place", set("a/small.txt", 0, { offset: -1 })],
+  ["LIMIT_RATIO", "points far into a member", set("a/small.txt", 0, { innerOffset: 2 ** 45 })],
+  ["TABLE_INVALID", "points beyond the end of a member", set("a/small.txt", 0, { innerOffset: 100_000 })],
+  ["TABLE_INVALID", "points before a member", set("a/small.txt", 0, { innerOffset: -1 })],
+];
+
+describe("a table is refused that", () => {
+  it.each(tables)("%s: %s", async (reason, _, change) => {
+    const bytes = withTable(SOUND, change);
+    expect(await verdictOf(bytes)).toBe(reason);
+  });
+
+  it.each([
+    ["is cut", gzipSync(file("stargz.index.json", "{}").subarray(0, 600))],
+    ["has no end marker", gzipSync(file("stargz.index.json", tableOf(SOUND).json))],
+    ["is another file", tableMember(tableOf(SOUND).json, "table.json")],
+    ["is a folder", gzipSync(concatenated(file("stargz.index.json/", "", { type: "5" }), END))],
+    ["is a symbolic link", gzipSync(concatenated(file("stargz.index.json", "", { type: "2", link: "x" }), END))],
+    [
+      "is there twice",
+      gzipSync(concatenated(...[1, 2].map(() => file("stargz.index.json", tableOf(SOUND).json)), END)),
+    ],
+    [
+      "has a file beside it",
+      gzipSync(concatenated(file("stargz.index.json", tableOf(SOUND).json), file("x", ""), END)),
+    ],
+    [
+      "is a TiB long by its header",
+      gzipSync(concatenated(header({ name: "stargz.index.json", size: binary(2n ** 40n) }), END)),
+    ],
+    [
+      "is 15 TiB long by PAX",
+      gzipSync(concatenated(extended(record("size", "16000000000000")), header({ name: "stargz.index.json" }), END)),
+    ],
+    ["is no gzip", new Uint8Array(1000)],
+    ["is raw", file("stargz.index.json", tableOf(SOUND).json)],
+    ["has something behind it", concatenated(tableMember(tableOf(SOUND).json), "junk")],
+    [
+      "has a wrong CRC",
+      tableMember(tableOf(SOUND).json).map((byte, index, all) => index === all.length - 8 ? byte ^ 1 : byte),
+    ],
+    ["is nothing", new Uint8Array()],
+  ])("%s", async (_, member) => {
+    expect(await verdictOf(withTableMember(SOUND, member))).not.toBe("accepted");
+  });
+
+  it("is a bomb", async () => {
+    const started = performance.now();
+    expect(await verdictOf(withTableMember(SOUND, gzipSync(new Uint8Array(200 * 2 ** 20))))).not.toBe("accepted");
+    expect(performance.now() - started).toBeLessThan(20_000);
+  });
+});
+
+describe("a footer is refused that", () => {
+  const { offset } = tableOf(SOUND);
+  it.each([
+    ["points at itself", SOUND.length - 51],
+    ["points behind the file", SOUND.length],
+    ["points far behind the file", 2 ** 52],
+    ["points beyond all numbers", 2 ** 60],
+    ["points at the first member", 0],
+    ["points into the table", offset + 1],
+    ["points before the table", offset - 1],
+    [
+      "points at the manifest",
+      Number((JSON.parse(tableOf(SOUND).json) as { entries: Row[] }).entries.at(-1)?.["offset"]),
+    ],
+  ])("%s", async (_, place) => {
+    const verdict = await verdictOf(withFooter(SOUND, place));
+    // Beyond 2^53 it is no footer of ours, and the file is read in sequence, in which there is nothing wrong.
+    expect(verdict === "accepted").toBe(place > 2 ** 53);
+  });
+});
+
+describe("an archive whose table and tar say different things", () => {
+  it("is accepted where they say the same", async () => {
+    expect(await verdictOf(withTable(SOUND, (json) => json))).toBe("accepted");
+    expect(await verdictOf(assembled([{ path: "x", content: "one" }, { path: "y", content: noise(3000) }]))).toBe(
+      "accepted",
+    );
+  });
+
+  it("may have folders in its table, and fields that nobody knows", async () => {
+    const bytes = withTable(SOUND, entries((rows) => [{ name: "a/", type: "dir", mode: 493, xattrs: {} }, ...rows]));
+    expect(await verdictOf(bytes)).toBe("accepted");
+  });
+
+  it("is refused where a payload is not what the manifest says", async () => {
+    const bytes = assembled([{ path: "x", content: "one", told: "two" }]);
+    expect(await verdictOf(bytes)).toBe("SNAPSHOT_CORRUPT");
+  });
+
+  it("is refused where a payload is shorter than the manifest says", async () => {
+    expect(await verdictOf(assembled([{ path: "x", content: "", told: "one" }]))).not.toBe("accepted");
+    expect(await verdictOf(assembled([{ path: "x", content: "on", told: "one" }]))).not.toBe("accepted");
+  });
+
+  it("gives what the manifest says of a payload that is longer, and verify tells the rest", async () => {
+    const backend = watchedBackend();
+    await place(backend, "x.state.tar.gz", assembled([{ path: "x", content: "one and more", told: "one" }]));
+    const state = new TreeState({});
+    await new StateStore(backend).register("a", state).loadState(locate(backend, "x.state.tar.gz"));
+    expect(digests(state.loaded)).toEqual(digests({ x: "one" }));
+    expect(await locate(backend, "x.state.tar.gz").verify()).toMatchObject({
+      isWhole: false,
+      findings: [{ path: "a/x", problem: "damaged", expected: "3 bytes", actual: "12 bytes" }],
+    });
+  });
+
+  it("gives what the manifest lists and no more, and verify tells what is too many", async () => {
+    for (const path of ["hidden.txt", "../evil", "CON"]) {
+      const backend = watchedBackend();
+      await place(
+        backend,
+        "x.state.tar.gz",
+        assembled([{ path: "x", content: "one" }, { path, content: "evil", isHidden: true }]),
+      );
+      const state = new TreeState({});
+      const store = new StateStore(backend).register("a", state);
+      const locator = locate(backend, "x.state.tar.gz");
+      await store.loadState(locator);
+      expect(digests(state.loaded)).toEqual(digests({ x: "one" }));
+      expect((await locator.verify()).isWhole).toBe(false);
+      const directory = watchedBackend();
+      const copy = await new StateStore(directory).importSnapshot(locator, { layout: "directory" });
+      const blobs: string[] = [];
+      for await (const blob of directory.blobs(`${copy.name}/`)) blobs.push(blob.path);
+      expect(blobs.sort()).toEqual(["a/x", "manifest.json"]);
+    }
+  });
+});
+
+describe("an archive whose members are not ours", () => {
+  it("loads with headers of any length between two payloads", async () => {
+    const many = Array.from({ length: 5000 }, (_, index) => ({ path: `empty/${index}`, content: "" }));
+    const tree = Object.fromEntries([["first", "x"], ...many.map(({ path }) => [path, ""]), ["last", "y"]]);
+    const { locator, store } = await archiveOf({ a: tree });
+    const state = new TreeState({});
+    await new StateStore(store.backend).register("a", state).loadState(locator);
+    expect(Object.keys(state.loaded)).toHaveLength(5002);
+  });
+});

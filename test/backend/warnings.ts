@@ -1,0 +1,19 @@
+// What the library says while a test runs.
+import { configure, reset } from "@logtape/logtape";
+import { afterEach } from "vitest";
+
+/** Collects the messages of warnings and errors from now on, until the test ends. */
+export async function collectWarnings(): Promise<string[]> {
+  const messages: string[] = [];
+  await configure({
+    reset: true,
+    sinks: { list: (record) => void messages.push(record.message.map(String).join("")) },
+    loggers: [
+      { category: "snapkeep", lowestLevel: "warning", sinks: ["list"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["list"] },
+    ],
+  });
+  return messages;
+}
+
+afterEach(() => reset());

@@ -1,0 +1,123 @@
+// SQLite's method: fail the first call of an operation, then the second, and so on through all of them, and look each time
+// whether every guarantee held.
+import process from "node:process";
+import { isSnapshotError, SnapshotLocator, StateStore } from "snapkeep";
+import { type FaultPlan, type Faults, forEachFault } from "snapkeep/testing";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { framesOf, Struck } from "./call_sites.ts";
+import { type Operation, operations, type Outcome } from "./operations.ts";
+import { fingerprint, type MakeWorld, Model } from "./worlds.ts";
+
+const HANGS_AFTER_MS = 10_000;
+
+const plans: Record<string, Omit<FaultPlan, "at">> = {
+  "EIO once": { errno: "EIO" },
+  "EIO for ever": { errno: "EIO", forever: true },
+  "ENOSPC once": { errno: "ENOSPC" },
+  "ENOSPC for ever": { errno: "ENOSPC", forever: true },
+};
+
+/** Whether a failure struck a removal, which then may leave what it was to remove. */
+const struckRemoval = (faults: Faults) =>
+  faults.injected.some((error) => framesOf(error).some((frame) => /^backend\/(file_tree|file_place)\.ts/.test(frame)));
+
+async function settle(operation: Promise<unknown>): Promise<Outcome> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const hang = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`It hangs: nothing for ${HANGS_AFTER_MS} ms`)), HANGS_AFTER_MS);
+  });
+  try {
+    return { value: await Promise.race([operation, hang]) };
+  } catch (error) {
+    return { error };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function strike(makeWorld: MakeWorld, operation: Operation, faults: Faults, plan: FaultPlan, struck: Struck) {
+  const world = await makeWorld(faults);
+  await operation.prepare?.(world);
+  const before = await fingerprint(world.plain);
+
+  const outcome = await settle(operation.run(world));
+
+  const [first] = faults.injected;
+  if (first !== undefined) struck.add(first);
+  const where = first === undefined ? "nothing" : `${first.message}, from ${framesOf(first).join(" < ")}`;
+  faults.heal();
+  // What is open now was forgotten, or is still being read behind the back of whoever handles the failure.
+  expect(faults.open, `left open after ${where}`).toEqual([]);
+
+  // The error thrown is the system's, not one of what went wrong because of it.
+  if ("error" in outcome) {
+    expect(first, `failed by itself: ${String(outcome.error)}`).toBeDefined();
+    expect(faults.isBeneath(outcome.error), `${String(outcome.error)} hides ${where}`).toBe(true);
+    expect(isSnapshotError(outcome.error), `${String(outcome.error)} is no SnapshotError`).toBe(true);
+  }
+
+  // Older snapshots are as they were, to the byte, and nothing partial is to be seen.
+  const after = await fingerprint(world.plain);
+  const isUncertain = "error" in outcome && isSnapshotError(outcome.error, "COMMIT_UNCERTAIN");
+  const unitOf = (blob: string) => blob.replace(/(?<=\.state)\/.*$/, "/");
+  const added = new Set(Object.keys(after).filter((blob) => !(blob in before)).map(unitOf));
+  const removed = new Set(Object.keys(before).filter((blob) => !(blob in after)).map(unitOf));
+  for (const [blob, digest] of Object.entries(before)) {
+    if (!removed.has(unitOf(blob))) expect(after[blob], `"${blob}" after ${where}`).toBe(digest);
+    else expect(after[blob], `"${blob}" of a removed unit after ${where}`).toBeUndefined();
+  }
+  const isDone = "value" in outcome || isUncertain;
+  expect(added.size, `units added after ${where}`).toBe(operation.changes === "adds" && isDone ? 1 : 0);
+  if (operation.changes !== "removes") expect(removed.size, `units removed after ${where}`).toBe(0);
+  const plainStore = new StateStore(world.plain);
+  const name = "value" in outcome && outcome.value instanceof SnapshotLocator ? outcome.value.name : undefined;
+  for (const locator of await plainStore.list()) {
+    if (!added.has(`${locator.name}/`) && !added.has(`${locator.name}.tar.gz`)) continue;
+    expect(await locator.verify(), where).toMatchObject({ isWhole: true, findings: [], entries: 4 });
+    if (name !== undefined) expect(locator.name).toBe(name);
+  }
+  await operation.check?.(world, outcome);
+
+  // No room is held any more, but where giving it back was what failed.
+  if (!plan.forever && !struckRemoval(faults) && operation !== operations["sweeping"]) {
+    expect(await world.leftovers(), `left behind after ${where}`).toEqual([]);
+  }
+
+  // The program goes on: the same store saves again, and what it saves is whole and newest.
+  world.model.step = 9;
+  const next = await world.store.saveState();
+  const reloaded = new Model();
+  await new StateStore(world.plain).register("model", reloaded).loadState((await plainStore.latest()) ?? next);
+  expect(reloaded.step, `loaded after ${where}`).toBe(9);
+  await world.plain.sweep(-1);
+  expect(await world.leftovers(), `left behind after a sweep after ${where}`).toEqual([]);
+}
+
+/** Defines the tests of all operations, with any call failing in the worlds that are made. */
+export function everyCallFails(kind: string, makeWorlds: (isFurnished: boolean) => Promise<MakeWorld>, sites: number) {
+  describe(`when ${kind} fails`, () => {
+    const struck = new Struck();
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown) => unhandled.push(reason);
+    beforeAll(() => void process.on("unhandledRejection", onUnhandled));
+    afterAll(() => void process.off("unhandledRejection", onUnhandled));
+
+    for (const [name, operation] of Object.entries(operations)) {
+      for (const [how, plan] of Object.entries(plans)) {
+        if (plan.errno === "ENOSPC" && !operation.fillsDisk) continue;
+        it(`${name} succeeds whole or fails whole, with ${how}`, async () => {
+          const makeWorld = await makeWorlds(!operation.isFirst);
+          const runs = await forEachFault((faults) => strike(makeWorld, operation, faults, plan, struck), plan);
+          expect(runs.length).toBeGreaterThan(0);
+        }, 60_000);
+      }
+    }
+
+    it("all that was promised was tried, and no failure went unhandled", async () => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(unhandled).toEqual([]);
+      console.log(`${kind}: ${struck}\n${[...struck.sites].sort().join("\n")}`);
+      expect(struck.sites.size).toBeGreaterThanOrEqual(sites);
+    });
+  });
+}

@@ -1,0 +1,301 @@
+// Labels: saved with the snapshot, changed beside it, carried by copies; and never at the cost of a byte that was committed.
+import { readdir, readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { type Labels, locate, memoryBackend, type SnapshotLocator, StateStore } from "snapkeep";
+import { describe, expect, it } from "vitest";
+import { collectLogs } from "../store/logs.ts";
+import { filePlaces, type Place, places, temporaryFolder } from "../store/places.ts";
+import { Cell, rejection } from "../store/states.ts";
+
+const all = {
+  tags: ["nightly", "good"],
+  metrics: { loss: 0.25, top1: 91 },
+  step: 1200,
+  remark: "before the change",
+  pinned: true,
+};
+
+async function saved(make: () => Promise<Place>, labels?: Labels) {
+  const place = await make();
+  const store = place.store().register("cell", new Cell("value"));
+  const snapshot = await store.saveState(labels === undefined ? {} : { labels });
+  return { place, store, snapshot };
+}
+
+/** All blobs of a snapshot, as they lie. */
+async function blobs({ backend, name, layout }: SnapshotLocator): Promise<Map<string, string>> {
+  const unit = layout === "directory" ? `${name}/` : `${name}.tar.gz`;
+  const found = new Map<string, string>();
+  for await (const blob of backend.blobs(unit)) {
+    const reader = await backend.open(unit, blob.path);
+    found.set(blob.path, Buffer.from(await reader?.read(0, blob.sizeBytes) ?? []).toString("base64"));
+    await reader?.close();
+  }
+  return found;
+}
+
+describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
+  it("of a save go into the manifest", async () => {
+    const { snapshot } = await saved(make, all);
+    expect((await snapshot.manifest()).labels).toEqual(all);
+    expect(await snapshot.labels()).toEqual(all);
+    expect((await (await saved(make)).snapshot.manifest()).labels).toEqual({});
+  });
+
+  it("are those of the instant of the save, whatever the caller does with the object after", async () => {
+    const { store } = await saved(make);
+    const labels = { tags: ["a"], metrics: { loss: 1 } };
+    const saving = store.saveState({ labels });
+    labels.tags.push("b");
+    labels.metrics.loss = 2;
+    expect(await (await saving).labels()).toEqual({ tags: ["a"], metrics: { loss: 1 } });
+  });
+
+  it("changed later lie in a note, and not one committed byte changes", async () => {
+    const { place, snapshot } = await saved(make, { step: 1 });
+    const before = await blobs(snapshot);
+    expect(before.size).toBe(layout === "directory" ? 2 : 1);
+    await snapshot.label({ tags: ["x"] });
+    await snapshot.pin();
+    await snapshot.unpin();
+    expect(await blobs(snapshot)).toEqual(before);
+    expect((await snapshot.manifest()).labels).toEqual({ step: 1 });
+    expect(await place.backend.notes.get(snapshot.name)).toBeDefined();
+    expect(await snapshot.verify()).toMatchObject({ isWhole: true });
+    expect(await snapshot.labels()).toEqual({ step: 1, tags: ["x"] });
+  });
+
+  it("given to label() replace one by one; the others stay", async () => {
+    const { snapshot } = await saved(make, all);
+    expect(await snapshot.label({ tags: ["bad"], step: 5 })).toEqual({ ...all, tags: ["bad"], step: 5 });
+    expect(await snapshot.label({ metrics: { loss: 9 } })).toEqual({
+      ...all,
+      tags: ["bad"],
+      step: 5,
+      metrics: { loss: 9 },
+    });
+    expect(await snapshot.label({})).toEqual({ ...all, tags: ["bad"], step: 5, metrics: { loss: 9 } });
+    expect(await snapshot.labels()).toEqual({ ...all, tags: ["bad"], step: 5, metrics: { loss: 9 } });
+  });
+
+  it("given as undefined are taken away, also those the snapshot was saved with", async () => {
+    const { snapshot } = await saved(make, all);
+    expect(await snapshot.label({ remark: undefined, metrics: undefined, tags: undefined, pinned: undefined })).toEqual(
+      { step: 1200 },
+    );
+    expect(await snapshot.label({ step: undefined })).toEqual({});
+    expect(await snapshot.labels()).toEqual({});
+    expect((await snapshot.manifest()).labels).toEqual(all);
+  });
+
+  it("are seen by every locator, store and program on the place", async () => {
+    const { place, snapshot } = await saved(make);
+    await snapshot.label({ remark: "seen" });
+    expect(await (await place.store().latest())?.labels()).toEqual({ remark: "seen" });
+    const other = (await place.store().snapshot(snapshot.name)) as SnapshotLocator;
+    await other.label({ step: 2 });
+    expect(await snapshot.labels()).toEqual({ remark: "seen", step: 2 });
+  });
+
+  it("pin and unpin leave the other labels alone", async () => {
+    const { snapshot } = await saved(make, { step: 3 });
+    await snapshot.pin();
+    expect(await snapshot.labels()).toEqual({ step: 3, pinned: true });
+    await snapshot.pin();
+    await snapshot.unpin();
+    expect(await snapshot.labels()).toEqual({ step: 3 });
+    const pinned = (await saved(make, { pinned: true })).snapshot;
+    await pinned.unpin();
+    expect(await pinned.labels()).toEqual({});
+  });
+
+  it("metrics that are NaN or infinite become null, saved and changed", async () => {
+    const { snapshot } = await saved(make, { metrics: { a: NaN, b: Infinity, c: -Infinity, d: 0, e: null } });
+    expect(await snapshot.labels()).toEqual({ metrics: { a: null, b: null, c: null, d: 0, e: null } });
+    expect(await snapshot.label({ metrics: { a: NaN } })).toEqual({ metrics: { a: null } });
+    expect(await snapshot.labels()).toEqual({ metrics: { a: null } });
+  });
+
+  const wrong = [
+    [{ tags: "nightly" }],
+    [{ tags: [1] }],
+    [{ metrics: { loss: "low" } }],
+    [{ metrics: null }],
+    [{ metrics: "low" }],
+    [{ step: "12" }],
+    [{ step: NaN }],
+    [{ step: Infinity }],
+    [{ remark: 5 }],
+    [{ pinned: "yes" }],
+    [{ pinned: null }],
+    [{ tag: ["misspelt"] }],
+  ] as const;
+
+  it.each(wrong)("of the wrong type are a TypeError, and nothing is saved or changed: %j", async (labels) => {
+    const { place, store, snapshot } = await saved(make, { step: 1 });
+    const given = labels as unknown as Labels;
+    expect(await rejection(store.saveState({ labels: given }))).toBeInstanceOf(TypeError);
+    expect(() => store.streamState({ labels: given })).toThrow(TypeError);
+    expect(await rejection(snapshot.label(given))).toBeInstanceOf(TypeError);
+    expect(await store.list()).toHaveLength(1);
+    expect(await snapshot.labels()).toEqual({ step: 1 });
+    expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
+  });
+
+  // Taken for `{ "0": 1 }` and `{}`.
+  it.fails.each([[[1]], [5]])("metrics that are no object are a TypeError: %j", async (metrics) => {
+    const { snapshot } = await saved(make);
+    expect(await rejection(snapshot.label({ metrics } as unknown as Labels))).toBeInstanceOf(TypeError);
+  });
+
+  it("of a snapshot that is not there are SNAPSHOT_NOT_FOUND, and leave no note", async () => {
+    const { place, snapshot } = await saved(make);
+    await snapshot.remove();
+    expect(await rejection(snapshot.labels())).toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
+    expect(await rejection(snapshot.pin())).toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
+    expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
+  });
+
+  it("go with their snapshot: its note is removed too", async () => {
+    const { place, snapshot } = await saved(make, all);
+    await snapshot.label({ step: 1 });
+    await snapshot.remove();
+    expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
+    for await (const name of place.backend.notes.list()) expect(name).toBe("none");
+  });
+
+  it("lost with their notes fall back to those of the manifest: labels are lost, never data", async () => {
+    const { place, store, snapshot } = await saved(make, { step: 1, tags: ["saved"] });
+    await snapshot.label({ step: 2, tags: undefined });
+    await place.backend.notes.remove(snapshot.name);
+    expect(await snapshot.labels()).toEqual({ step: 1, tags: ["saved"] });
+    expect((await store.resume()).outcome).toBe("resumed");
+  });
+
+  it.each([
+    ["cut short", '{"format":"snapkeep-no'],
+    ["empty", ""],
+    ["of another format", '{"format":"other","formatVersion":0,"labels":{}}'],
+    ["of a newer format", '{"format":"snapkeep-note","formatVersion":999,"labels":{}}'],
+    ["with labels of the wrong type", '{"format":"snapkeep-note","formatVersion":0,"labels":{"tags":5}}'],
+    ["with a trap for prototypes", '{"format":"snapkeep-note","formatVersion":0,"labels":{"__proto__":{}}}'],
+  ])("whose note is damaged (%s) fall back to those of the manifest, with a warning", async (_, note) => {
+    const logs = await collectLogs();
+    const { place, store, snapshot } = await saved(make, { step: 1 });
+    await place.backend.notes.put(snapshot.name, new TextEncoder().encode(note));
+    expect(await snapshot.note()).toBe("damaged");
+    expect(await snapshot.labels()).toEqual({ step: 1 });
+    expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of '${String(snapshot)}' is damaged`]);
+    expect((await store.resume()).outcome).toBe("resumed");
+    await snapshot.label({ remark: "mended" });
+    expect(await snapshot.labels()).toEqual({ step: 1, remark: "mended" });
+  });
+
+  describe("are carried as they are now", () => {
+    const now = { tags: ["now"], step: 7, metrics: { loss: null } };
+
+    async function changedLabels() {
+      const world = await saved(make, { tags: ["then"], remark: "then" });
+      await world.snapshot.label({ tags: ["now"], step: 7, metrics: { loss: NaN }, remark: undefined });
+      return world;
+    }
+
+    it.each(["copy.state", "copy.state.tar.gz", "copy.state.tar"])("by an export to %s", async (target) => {
+      const { snapshot } = await changedLabels();
+      const copy = await snapshot.exportTo(path.join(await temporaryFolder(), target));
+      expect(await copy.labels()).toEqual(now);
+      expect((await copy.manifest()).labels).toEqual(now);
+      expect(await copy.verify()).toMatchObject({ isWhole: true });
+      expect({ ...await copy.manifest(), labels: {} }).toEqual({ ...await snapshot.manifest(), labels: {} });
+    });
+
+    it.each(["directory", "archive"] as const)("by an import as %s, which can be loaded", async (into) => {
+      const { snapshot } = await changedLabels();
+      const cell = new Cell(0);
+      const elsewhere = new StateStore(memoryBackend()).register("cell", cell);
+      const copy = await elsewhere.importSnapshot(snapshot, { layout: into });
+      expect(await copy.labels()).toEqual(now);
+      expect(await elsewhere.resume({ tag: "now" })).toMatchObject({ outcome: "resumed" });
+      expect(cell.value).toBe("value");
+    });
+
+    it.each([undefined, "gzip", "none"] as const)(
+      "by a stream of the snapshot (compression %s)",
+      async (compression) => {
+        const { snapshot } = await changedLabels();
+        const stream = snapshot.stream(compression === undefined ? {} : { compression });
+        const copy = await new StateStore(memoryBackend()).importSnapshot(stream);
+        expect(await copy.labels()).toEqual(now);
+        expect(await copy.verify()).toMatchObject({ isWhole: true });
+      },
+    );
+
+    it("by a stream of the states", async () => {
+      const { store } = await saved(make);
+      const copy = await new StateStore(memoryBackend()).importSnapshot(store.streamState({ labels: all }).body);
+      expect(await copy.labels()).toEqual(all);
+    });
+
+    it("and a copy's labels are its own from then on", async () => {
+      const { snapshot } = await changedLabels();
+      const copy = await new StateStore(memoryBackend()).importSnapshot(snapshot);
+      await copy.label({ step: 8 });
+      await snapshot.label({ step: 9 });
+      expect((await copy.labels()).step).toBe(8);
+      expect((await snapshot.labels()).step).toBe(9);
+    });
+
+    it("while a copy whose labels are as they were saved has the manifest to the byte", async () => {
+      const { snapshot } = await saved(make, { step: 1, tags: ["a"] });
+      const copy = await snapshot.exportTo(path.join(await temporaryFolder(), "copy.state"));
+      const from = await snapshot.open();
+      const to = await copy.open();
+      expect(Buffer.compare(from.manifestBytes, to.manifestBytes)).toBe(0);
+      await Promise.all([from.close(), to.close()]);
+    });
+  });
+
+  it("of a save that fails leave no note behind", async () => {
+    const { place, store } = await saved(make);
+    store.register("broken", { saveState: () => Promise.reject(new Error("mine")), loadState() {} });
+    await rejection(store.saveState({ labels: { pinned: true } }));
+    const noted = [];
+    for await (const name of place.backend.notes.list()) noted.push(name);
+    expect(noted).toEqual([]);
+  });
+});
+
+describe.each(filePlaces)("Labels on disk ($layout)", ({ make }) => {
+  async function everyFile(folder: string): Promise<Record<string, string>> {
+    const found: Record<string, string> = {};
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      const file = path.join(entry.parentPath, entry.name);
+      if (!entry.isFile() || file.includes(".notes")) continue;
+      const { mtimeMs, ino, size } = await stat(file);
+      found[path.relative(folder, file)] = `${mtimeMs} ${ino} ${size} ${(await readFile(file)).toString("base64")}`;
+    }
+    return found;
+  }
+
+  it("touch no file but their note: not its bytes, its time, nor its inode", async () => {
+    const { place, snapshot } = await saved(make, { step: 1 });
+    const folder = place.folder ?? "";
+    const before = await everyFile(folder);
+    expect(Object.keys(before).length).toBeGreaterThan(0);
+    await snapshot.label({ tags: ["x"], step: 2 });
+    await snapshot.pin();
+    expect(await everyFile(folder)).toEqual(before);
+    const note = JSON.parse(await readFile(path.join(folder, ".notes", `${snapshot.name}.json`), "utf8"));
+    expect(note).toEqual({
+      format: "snapkeep-note",
+      formatVersion: expect.any(Number),
+      labels: { step: 2, tags: ["x"], pinned: true },
+    });
+  });
+
+  it("are found by a locator made from the path", async () => {
+    const { snapshot } = await saved(make);
+    await locate(String(snapshot)).label({ remark: "by path" });
+    expect(await snapshot.labels()).toEqual({ remark: "by path" });
+  });
+});

@@ -1,0 +1,100 @@
+// How long a plan takes, and what a listing touches. Limits are generous, for machines that are busy; times are printed.
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import {
+  fileBackend,
+  keepBest,
+  keepDaily,
+  keepEvery,
+  keepEverySteps,
+  keepHourly,
+  keepLatest,
+  keepMonthly,
+  keepTagged,
+  keepUnder,
+  keepWeekly,
+  keepWithin,
+  keepYearly,
+  LatestStatesKeeper,
+  planRetention,
+  type RetentionSnapshot,
+  StateStore,
+} from "snapkeep";
+import { Faults, faultyBackend, faultyFileSystem, nodeFileSystem } from "snapkeep/testing";
+import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../store/places.ts";
+import { HOUR_MS, ms } from "./samples.ts";
+
+describe("a plan over 100,000 snapshots", () => {
+  const startMs = ms("2015-01-01T00:00Z");
+  const snapshots: RetentionSnapshot[] = Array.from({ length: 100_000 }, (_, index) => ({
+    name: `s${String(index).padStart(6, "0")}`,
+    savedAtMs: startMs + index * HOUR_MS,
+    sizeBytes: 1000 + index % 7,
+    step: index * 10,
+    metrics: { loss: (index * 7919) % 1009 },
+    tags: index % 1000 === 0 ? ["milestone"] : [],
+    pinned: index % 5000 === 0,
+  }));
+  const rules = [
+    keepLatest(10),
+    keepHourly(48),
+    keepDaily(60),
+    keepWeekly(52),
+    keepMonthly(120),
+    keepYearly(20),
+    keepWithin("3d"),
+    keepEvery("90d"),
+    keepEverySteps(50_000),
+    keepBest("loss", "min", 10),
+    keepTagged("milestone"),
+    keepUnder(1_000_000),
+  ];
+
+  it.each(["UTC", "Europe/Berlin"])("with every rule there is takes less than 3 seconds (%s)", (zone) => {
+    let bestMs = Infinity;
+    let kept = 0;
+    for (let attempt = 0; attempt < 3 && bestMs > 1000; attempt++) {
+      const since = performance.now();
+      kept = planRetention(snapshots, rules, { nowMs: startMs + 1e6 * HOUR_MS, zone }).kept.length;
+      bestMs = Math.min(bestMs, performance.now() - since);
+    }
+    console.log(`100,000 snapshots, ${rules.length} rules, ${zone}: ${bestMs.toFixed(0)} ms, ${kept} kept`);
+    expect(kept).toBeGreaterThan(400);
+    expect(kept).toBeLessThan(1100);
+    expect(bestMs).toBeLessThan(3000);
+  });
+});
+
+describe("10,000 archives in a folder", () => {
+  it("are listed, and planned by keepLatest, without opening one of them", async () => {
+    const folder = await temporaryFolder();
+    const startMs = ms("2020-01-01T00:00Z");
+    const fileNames = Array.from({ length: 10_000 }, (_, index) => {
+      const iso = new Date(startMs + index * HOUR_MS).toISOString();
+      return `${iso.slice(0, 10)}_${iso.slice(11, 19).replaceAll(":", "-")},000000.state.tar.gz`;
+    });
+    for (let start = 0; start < fileNames.length; start += 500) {
+      await Promise.all(fileNames.slice(start, start + 500).map((name) => writeFile(path.join(folder, name), "")));
+    }
+    const systemCalls = new Faults();
+    const backendCalls = new Faults();
+    const files = fileBackend(folder, { fileSystem: faultyFileSystem(nodeFileSystem, systemCalls) });
+    const store = new StateStore(faultyBackend(files, backendCalls));
+    const since = performance.now();
+    const listed = await store.list();
+    const listMs = performance.now() - since;
+    expect(listed.map(({ name }) => `${name}.tar.gz`)).toEqual(fileNames);
+    // What kind of file each is, and nothing else.
+    expect(new Set(systemCalls.calls.map(({ operation }) => operation))).toEqual(new Set(["readFolder", "stat"]));
+    expect(systemCalls.calls.length).toBeLessThan(10_010);
+    expect(String(await store.latest())).toBe(path.join(folder, fileNames.at(-1) ?? ""));
+    const plan = await new LatestStatesKeeper(store, 100).plan();
+    expect(plan.removed).toHaveLength(9_900);
+    const planMs = performance.now() - since - listMs;
+    console.log(`10,000 archives: listed in ${listMs.toFixed(0)} ms, latest and plan in ${planMs.toFixed(0)} ms`);
+    expect(backendCalls.calls.filter(({ operation }) => operation === "open" || operation === "read")).toEqual([]);
+    expect(systemCalls.calls.filter(({ operation }) => /open|read$/i.test(operation))).toEqual([]);
+    expect(listMs).toBeLessThan(3000);
+  });
+});

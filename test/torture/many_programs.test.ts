@@ -1,0 +1,139 @@
+// Many programs on one store: writers, pruners and readers, some of them killed, one of them stopped for too long.
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { StateStore } from "snapkeep";
+import { expect, it } from "vitest";
+import { commandOf } from "../faults/child.ts";
+import { amount, report } from "./budget.ts";
+import { hiddenIn, makeRoom } from "./kernel.ts";
+
+const WRITERS = 8;
+const PRUNERS = 2;
+const READERS = 4;
+const KEPT = 12;
+const SAVES = amount("MANY_SAVES", 25);
+const KILLS = 3;
+const BUDGET_MINUTES = 1;
+
+class Program {
+  readonly lines: string[] = [];
+  complaints = "";
+  isKilled = false;
+  readonly ended: Promise<void>;
+  readonly #child: ChildProcessWithoutNullStreams;
+
+  constructor(program: string, ...args: string[]) {
+    const [command, before] = commandOf(program);
+    const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1", NODE_OPTIONS: "" };
+    this.#child = spawn(command, [...before, ...args], { stdio: "pipe", env });
+    this.#child.stderr.setEncoding("utf8").on("data", (text: string) => this.complaints += text);
+    const lines = createInterface({ input: this.#child.stdout });
+    lines.on("line", (line) => this.lines.push(line));
+    const hasRead = new Promise<void>((resolve) => lines.once("close", resolve));
+    const hasClosed = new Promise<void>((resolve, reject) => {
+      this.#child.on("error", reject);
+      this.#child.on("close", () => resolve());
+    });
+    this.ended = Promise.all([hasRead, hasClosed]).then(() => {});
+  }
+
+  /** Resolves when it says something that starts so. */
+  async says(start: string): Promise<string> {
+    while (true) {
+      const found = this.lines.find((line) => line.startsWith(start));
+      if (found !== undefined) return found;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.isKilled ||= signal === "SIGKILL";
+    this.#child.kill(signal);
+  }
+
+  finish(): void {
+    this.#child.stdin.end();
+  }
+}
+
+it("many programs share one store, and some die", async () => {
+  const since = performance.now();
+  const folder = path.join(await makeRoom(), "states");
+  const start = (role: string, id: string, rounds = 0) => new Program("share_store", folder, role, id, String(rounds));
+  const writers = Array.from({ length: WRITERS }, (_, index) => start("writer", `w${index}`, SAVES));
+  const others = [
+    ...Array.from({ length: PRUNERS }, (_, index) => start("pruner", `p${index}`)),
+    ...Array.from({ length: READERS }, (_, index) => start("reader", `r${index}`)),
+  ];
+  // Killed somewhere in the middle of what they do, one after the other.
+  for (const [index, writer] of writers.slice(0, KILLS).entries()) {
+    await writer.says(`saved`);
+    while (writer.lines.length < 4 + index * 4) await new Promise((resolve) => setTimeout(resolve, 3));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+    writer.kill("SIGKILL");
+  }
+  await Promise.all(writers.map(({ ended }) => ended));
+  for (const program of others) program.finish();
+  await Promise.all(others.map(({ ended }) => ended));
+
+  const all = [...writers, ...others];
+  for (const { complaints, lines, isKilled } of all) {
+    expect(complaints).toBe("");
+    expect(lines.filter((line) => /^(failed|mixed)/.test(line))).toEqual([]);
+    expect(lines.at(-1)?.startsWith("done") || isKilled).toBe(true);
+  }
+  const said = (verb: string) =>
+    all.flatMap(({ lines }) => lines.filter((line) => line.startsWith(`${verb} `)).map((line) => line.split(" ")));
+  const saved = said("saved").map(([, name = ""]) => name);
+  const removed = said("removed").map(([, name = ""]) => name);
+  expect(new Set(saved).size, "one winner per name").toBe(saved.length);
+  expect(saved.length).toBeGreaterThan((WRITERS - KILLS) * SAVES);
+  expect(new Set(removed).size, "each removal is told once").toBe(removed.length);
+
+  const store = new StateStore(folder);
+  const listed = await store.list();
+  const names = listed.map(({ name }) => name);
+  // Whoever was not removed is there; at most the save of each killed writer may be there without its line.
+  expect(saved.filter((name) => !removed.includes(name) && !names.includes(name)), "lost").toEqual([]);
+  expect(removed.filter((name) => names.includes(name)), "removed, and there").toEqual([]);
+  expect(names.filter((name) => !saved.includes(name)).length).toBeLessThanOrEqual(KILLS);
+  // Only what was not among the newest was removed.
+  expect(names.length).toBeGreaterThanOrEqual(KEPT);
+  for (const snapshot of listed) expect((await snapshot.verify()).findings, String(snapshot)).toEqual([]);
+  await store.sweep({ olderThanMs: -1 });
+  expect(await hiddenIn(folder)).toEqual([]);
+
+  const reads = others.flatMap(({ lines }) => lines.filter((line) => line.startsWith("done")));
+  const [loads, gone] = [1, 2].map((at) => reads.reduce((sum, line) => sum + Number(line.split(" ")[at]), 0));
+  expect(loads).toBeGreaterThan(0);
+  const counts =
+    `${saved.length} saves, ${removed.length} removals, ${loads} loads, ${gone} snapshots gone, ${KILLS} kills`;
+  report("many programs", since, BUDGET_MINUTES, counts);
+  await rm(path.dirname(folder), { recursive: true });
+}, BUDGET_MINUTES * 3 * 60_000);
+
+it("a program stopped beyond the limit of a sweep fails its save cleanly", async () => {
+  const room = await makeRoom();
+  const folder = path.join(room, "states");
+  const program = new Program("save_once", folder, "0", "directory", "slow", "archive");
+  await program.says("staged");
+  program.kill("SIGSTOP");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  // Its heart has not beaten for longer than this.
+  const store = new StateStore(folder);
+  expect(await store.sweep({ olderThanMs: 200 })).toHaveLength(1);
+  const meanwhile = await store.saveState();
+  await writeFile(path.join(room, "go"), "");
+  program.kill("SIGCONT");
+  await program.ended;
+  expect(program.complaints).toBe("");
+  expect(program.lines).toContain("failed slow STAGE_LOST");
+  const saved = program.lines.filter((line) => line.startsWith("saved ")).map((line) => line.split(" ")[1] ?? "");
+  expect(saved, "before and after").toHaveLength(2);
+  expect((await store.list()).map(({ name }) => name)).toEqual([...saved, meanwhile.name].sort());
+  expect(await hiddenIn(folder)).toEqual([]);
+  await rm(room, { recursive: true });
+}, 30_000);

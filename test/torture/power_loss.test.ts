@@ -1,0 +1,182 @@
+// Power loss on real file systems: the image beneath is copied while a program saves, and the copy is what a machine finds
+// after its power failed. The writer is stopped for the copy, so that the copy is of one moment; what the kernel had not
+// written by then is lost, and that is what syncs are for.
+import { type ChildProcess, execFileSync } from "node:child_process";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import path from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { StateStore } from "snapkeep";
+import { describe, expect, it } from "vitest";
+import { startChild } from "../faults/child.ts";
+import { amount, report, runtime, skipped } from "./budget.ts";
+import { checkPlace, hiddenIn, makeRoom, noMount } from "./kernel.ts";
+
+const AT_ONCE = 10;
+const isMain = runtime === "node";
+
+interface Disk {
+  readonly points: number;
+  readonly sizeMiB: number;
+  readonly format: readonly string[];
+  readonly options: string;
+}
+
+const disks: Record<string, Disk> = {
+  "ext4": {
+    points: amount("POWER_LOSS_EXT4", isMain ? 200 : 20),
+    sizeMiB: 64,
+    format: ["mkfs.ext4", "-q", "-F"],
+    options: "loop,commit=300",
+  },
+  "ext4 without delayed allocation's help": {
+    points: amount("POWER_LOSS_EXT4_BARE", isMain ? 10 : 5),
+    sizeMiB: 64,
+    format: ["mkfs.ext4", "-q", "-F"],
+    options: "loop,commit=300,noauto_da_alloc,data=writeback",
+  },
+  "XFS": {
+    points: amount("POWER_LOSS_XFS", isMain ? 10 : 5),
+    sizeMiB: 320,
+    format: ["mkfs.xfs", "-q", "-f"],
+    options: "loop",
+  },
+  "btrfs": {
+    points: amount("POWER_LOSS_BTRFS", isMain ? 20 : 5),
+    sizeMiB: 128,
+    format: ["mkfs.btrfs", "-q", "-f"],
+    options: "loop,commit=300",
+  },
+};
+
+/** Why a kind of disk cannot be had here. */
+function refusal({ format: [command = ""] }: Disk): string | undefined {
+  if (noMount !== undefined) return noMount;
+  try {
+    execFileSync(command, ["-V"], { stdio: "ignore" });
+    return undefined;
+  } catch {
+    return `there is no ${command} here`;
+  }
+}
+
+/** A copy of the image, and what the writer had said when it was made. */
+interface Moment {
+  readonly image: string;
+  readonly lines: readonly string[];
+}
+
+async function isStopped(pid: number): Promise<boolean> {
+  return /^State:\s+T/m.test(await readFile(`/proc/${pid}/status`, "utf8").catch(() => "State: T"));
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  child.kill("SIGSTOP");
+  while (!await isStopped(child.pid ?? 0)) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** Lets a program save on a fresh disk, and copies the disk some times meanwhile. */
+async function copies(disk: Disk, room: string, count: number): Promise<Moment[]> {
+  const [image, mounted] = [path.join(room, "image"), path.join(room, "disk")];
+  await mkdir(mounted, { recursive: true });
+  await rm(image, { force: true });
+  execFileSync("truncate", ["-s", `${disk.sizeMiB}M`, image]);
+  const [format = "", ...args] = disk.format;
+  execFileSync(format, [...args, image]);
+  execFileSync("mount", ["-o", disk.options, image, mounted]);
+  const moments: Moment[] = [];
+  try {
+    execFileSync("sync", ["-f", mounted]); // an empty disk is no part of what is tested
+    const child = startChild("save_for_ever", [path.join(mounted, "states")]);
+    const lines: string[] = [];
+    let said = 0;
+    let complaints = "";
+    const input = createInterface({ input: child.stdout });
+    const isReady = new Promise((resolve) => input.once("line", resolve));
+    input.on("line", (line) => lines.push(line) && said++);
+    child.stderr.setEncoding("utf8").on("data", (text: string) => complaints += text);
+    const hasEnded = new Promise((resolve) => child.on("close", resolve));
+    await isReady;
+    for (let copy = 0; copy < count; copy++) {
+      const before = said;
+      await new Promise((resolve) => setTimeout(resolve, 2 + Math.random() * 40));
+      await stop(child);
+      // What it had said lies in the pipe: it is read before the copy is made.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(said, complaints).toBeGreaterThanOrEqual(before);
+      const moment = { image: path.join(room, `copy_${copy}`), lines: [...lines] };
+      execFileSync("cp", ["--sparse=always", image, moment.image]);
+      moments.push(moment);
+      child.kill("SIGCONT");
+    }
+    child.kill("SIGKILL");
+    await hasEnded;
+    expect(complaints).toBe("");
+  } finally {
+    execFileSync("umount", [mounted]);
+  }
+  return moments;
+}
+
+/** Starts the machine again, as it were, and looks. */
+async function lookAt(disk: Disk, room: string, { image, lines }: Moment, where: string): Promise<number> {
+  const mounted = path.join(room, "copy");
+  await mkdir(mounted, { recursive: true });
+  execFileSync("mount", ["-o", disk.options, image, mounted]);
+  try {
+    const folder = path.join(mounted, "states");
+    const saved = lines.filter((line) => line.startsWith("saved ")).length;
+    const listed = await checkRetained(folder, lines, where);
+    await new StateStore(folder).sweep({ olderThanMs: -1 });
+    expect(await hiddenIn(folder), where).toEqual([]);
+    const next = await new StateStore(folder).saveState();
+    expect((await next.verify()).isWhole, where).toBe(true);
+    expect(listed, where).toBeGreaterThanOrEqual(Math.min(saved, 6));
+    return saved;
+  } finally {
+    execFileSync("umount", [mounted]);
+    await rm(image);
+  }
+}
+
+/** The writer removes old ones while it goes on: between a removal and its line, the oldest may be gone. */
+async function checkRetained(folder: string, lines: readonly string[], where: string): Promise<number> {
+  const listed = (await checkPlace(folder, [], where)).map(({ name }) => name);
+  const names = (verb: string) =>
+    lines.filter((line) => line.startsWith(`${verb} `)).map((line) => line.split(" ")[1] ?? "");
+  const removed = new Set(names("removed"));
+  const expected = names("saved").filter((name) => !removed.has(name)).sort();
+  const lost = expected.filter((name) => !listed.includes(name));
+  expect(lost, `lost, ${where}`).toEqual(expected.slice(0, lost.length));
+  expect(expected.length - lost.length, `kept, ${where}`).toBeGreaterThanOrEqual(Math.min(expected.length, 6));
+  expect(listed.filter((name) => removed.has(name)), `removed and there again, ${where}`).toEqual([]);
+  return listed.length;
+}
+
+describe("a power loss", () => {
+  for (const [name, disk] of Object.entries(disks)) {
+    const reason = refusal(disk);
+    if (reason !== undefined) skipped(`power loss on ${name}`, reason);
+    const budgetMinutes = 0.25 + disk.points / 100;
+
+    it.skipIf(reason !== undefined)(`on ${name} takes nothing that was acknowledged`, async () => {
+      const since = performance.now();
+      const room = await makeRoom();
+      let saved = 0;
+      try {
+        for (let point = 0; point < disk.points; point += AT_ONCE) {
+          const count = Math.min(AT_ONCE, disk.points - point);
+          for (const [index, moment] of (await copies(disk, room, count)).entries()) {
+            saved += await lookAt(disk, room, moment, `at point ${point + index}`);
+          }
+        }
+      } finally {
+        await rm(room, { recursive: true, force: true });
+      }
+      report(`power loss on ${name}`, since, budgetMinutes, `${disk.points} points, ${saved} saves acknowledged`);
+      expect(saved).toBeGreaterThan(disk.points);
+    }, budgetMinutes * 10 * 60_000);
+  }
+});
+
+if (process.platform !== "linux") skipped("power loss", "this is not Linux");

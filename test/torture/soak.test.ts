@@ -1,0 +1,54 @@
+// Hundreds of saves with retention: nothing piles up.
+import { readdir, rm } from "node:fs/promises";
+import path from "node:path";
+import process from "node:process";
+import { LatestStatesKeeper, StateStore, type StateWriter } from "snapkeep";
+import { describe, expect, it } from "vitest";
+import { amount, report } from "./budget.ts";
+import { hiddenIn, makeRoom } from "./kernel.ts";
+
+const SAVES = amount("SOAK_SAVES", 200);
+const BUDGET_MINUTES = 0.5;
+const MAX_GROWTH_BYTES = 64 * 1024 * 1024;
+
+async function openFiles(): Promise<number | undefined> {
+  return (await readdir("/proc/self/fd").catch(() => undefined))?.length;
+}
+
+describe.each(["directory", "archive"] as const)("hundreds of saves as %s", (layout) => {
+  it("leave no files open, nothing hidden and no memory taken", async () => {
+    const since = performance.now();
+    const folder = path.join(await makeRoom(), "states");
+    let step = 0;
+    const store = new StateStore(folder).register("model", {
+      async saveState(out: StateWriter) {
+        for (const part of ["a", "b/c"]) await out.write(part, new Uint8Array(100_000).fill(step));
+      },
+      loadState() {},
+    });
+    const keeper = new LatestStatesKeeper(store, 3);
+    const round = async () => {
+      step++;
+      const saved = await store.saveState({ layout });
+      if (step % 10 === 0) await saved.label({ step });
+      await keeper.cleanup();
+      await store.loadState(saved);
+    };
+    for (let warm = 0; warm < SAVES / 4; warm++) await round();
+    const before = { files: await openFiles(), rss: process.memoryUsage().rss };
+    for (let save = 0; save < SAVES; save++) await round();
+    const after = { files: await openFiles(), rss: process.memoryUsage().rss };
+    if (before.files !== undefined && after.files !== undefined) {
+      expect(after.files).toBeLessThanOrEqual(before.files + 2); // the runtime's own come and go
+    }
+    expect(after.rss - before.rss).toBeLessThan(MAX_GROWTH_BYTES);
+    expect(await hiddenIn(folder)).toEqual([]);
+    const left = (await store.list()).map(({ name }) => `${name}.json`);
+    expect(left).toHaveLength(3);
+    const notes = await readdir(path.join(folder, ".notes"));
+    expect(notes.filter((note) => !left.includes(note)), "notes of what was removed").toEqual([]);
+    const grown = `${((after.rss - before.rss) / 2 ** 20).toFixed(1)} MiB more`;
+    report(`soak, ${layout}`, since, BUDGET_MINUTES, `${SAVES} saves, ${after.files} files open, ${grown}`);
+    await rm(path.dirname(folder), { recursive: true });
+  }, BUDGET_MINUTES * 4 * 60_000);
+});
