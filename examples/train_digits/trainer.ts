@@ -4,7 +4,7 @@
 //   trainer <folder of its snapshots> <epochs> <fraction of the data> <seconds between saves>
 import { createHash } from "node:crypto";
 import process from "node:process";
-import { LatestStatesKeeper, type LayoutKind, PeriodicSaveCondition, StateStore } from "snapkeep";
+import { isSnapshotError, LatestStatesKeeper, type LayoutKind, PeriodicSaveCondition, StateStore } from "snapkeep";
 import { Adam } from "./adam.ts";
 import { DataOrder } from "./data_order.ts";
 import { copyMoved, type Digits, loadDigits, PIXELS } from "./digits.ts";
@@ -12,7 +12,6 @@ import { Metrics } from "./metrics.ts";
 import { Network } from "./network.ts";
 import { Random } from "./random.ts";
 import { tell } from "./report.ts";
-import { resume } from "./resume.ts";
 
 const SEED = 20;
 const BATCH = 32;
@@ -44,10 +43,10 @@ const isDue = new PeriodicSaveCondition(Number(saveSeconds));
 const image = new Float32Array(PIXELS);
 let saves = 0;
 
-const resumedFrom = await resume(
-  store,
-  (snapshot, { code }) => tell({ kind: "damaged", snapshot: snapshot.name, code }),
-);
+const { snapshot: resumedFrom, tried } = await store.resume();
+for (const { snapshot, error } of tried) {
+  await tell({ kind: "damaged", snapshot: snapshot.name, code: isSnapshotError(error) ? error.code : "unknown" });
+}
 await tell({ kind: "started", resumedFrom: resumedFrom?.name ?? null, share: order.taken / total });
 
 while (order.taken < total) {
