@@ -4,7 +4,7 @@
 //   node dist/examples/http_stream/server.js [port]     on Node, after npm run build
 //   bun examples/http_stream/server.ts [port]           on Bun
 //   deno run -A examples/http_stream/server.ts [port]   on Deno
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import process from "node:process";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -15,18 +15,18 @@ const world = new World();
 const store = new StateStore(memoryBackend()).register("world", world);
 setInterval(() => world.step(), 20);
 
-const server = createServer(async (_request, response) => {
+async function serve(response: ServerResponse): Promise<void> {
   const { body, fileName, mediaType } = store.streamState(); // captured here and now
   console.log(`serving ${world}`);
   response.writeHead(200, {
     "content-type": mediaType,
     "content-disposition": `attachment; filename="${fileName}"`,
   });
-  try {
-    await pipeline(Readable.fromWeb(body as never), response);
-  } catch (error) {
-    console.log(`gave up: ${error instanceof Error ? error.message : error}`); // the client sees a broken body
-  }
+  await pipeline(Readable.fromWeb(body as never), response);
+}
+
+const server = createServer((_request, response) => {
+  serve(response).catch((error: Error) => console.log(`gave up: ${error.message}`)); // the client sees a broken body
 });
 
 server.listen(Number(process.argv[2] ?? 0), "127.0.0.1", () => {

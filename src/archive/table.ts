@@ -90,7 +90,7 @@ function rowOf(value: unknown): Row {
     return found;
   };
   return {
-    name: text("name"),
+    name: text("name").replace(/^(?:\.\/)+/, ""), // other builders name entries as their tars do
     type: text("type"),
     size: count("size"),
     digest: text("digest"),

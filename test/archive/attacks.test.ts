@@ -105,7 +105,7 @@ describe("an attack is refused", () => {
 });
 
 describe("what is odd but honest is read", () => {
-  it.each(HARMLESS)("$name", async ({ make, more = {} }) => {
+  it.each(HARMLESS)("$name", async ({ make, more }) => {
     const bytes = make();
     expect(await verdictOf(bytes)).toEqual({ code: "accepted" });
     expect(digests(await contentsOf(bytes))).toEqual(digests({ ...BASE, ...more }));

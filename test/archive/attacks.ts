@@ -515,7 +515,7 @@ function compression(): Attack[] {
     const bytes = packed();
     return concatenated(
       bytes.subarray(0, 3),
-      Uint8Array.from([bytes[3] as number | 2]),
+      Uint8Array.from([(bytes[3] ?? 0) | 2]),
       bytes.subarray(4, 10),
       Uint8Array.from(crc),
       bytes.subarray(10),

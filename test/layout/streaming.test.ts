@@ -64,7 +64,9 @@ function source(count: number, { hangs = false, fails = false } = {}) {
 
 /** Everything in the folder, hidden things too; none where it was not even made. */
 async function left(): Promise<string[]> {
-  return (await readdir(path.join(folder, "states"), { recursive: true }).catch(() => [])).sort();
+  return (await readdir(path.join(folder, "states"), { recursive: true }).catch(() => [] as string[])).sort((a, b) =>
+    a < b ? -1 : 1
+  );
 }
 
 const fileStore = (options = {}) =>

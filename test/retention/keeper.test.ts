@@ -19,6 +19,7 @@ import {
 } from "snapkeep";
 import { Faults, faultyBackend } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
+import { forge } from "../resume/altered.ts";
 import { collectLogs } from "../store/logs.ts";
 import { changed, filePlaces, type Place, places } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";
@@ -249,6 +250,18 @@ describe.each(places)("RetentionKeeper ($layout, $backend)", ({ make }) => {
     expect(logs.of("warning")[0]).toMatch(/^RetentionKeeper: '.*' is neither counted nor removed: /);
     expect(names(await keeper.cleanup())).toEqual(names(saved.slice(0, 1)));
     expect(names(await place.store().list())).toEqual(names(saved.slice(1)));
+  });
+
+  it("neither counts nor removes one of a newer format", async () => {
+    const { place, saveMany, keeper } = await world(make);
+    const older = "2026-10-01_00-00-00,000000.state";
+    await forge(place.backend, place.layout, older, (manifest) => ({ ...manifest, formatVersion: 999 }));
+    const saved = await saveMany(2, DAY_MS);
+    const plan = await keeper([keepDaily(1)]).plan();
+    expect(names(plan.decisions.map(({ snapshot }) => snapshot))).toEqual(names(saved));
+    expect(names(await keeper([keepDaily(1)]).cleanup())).toEqual(names(saved.slice(0, 1)));
+    expect(await keeper([keepLatest(1)]).cleanup()).toEqual([]);
+    expect(names(await place.store().list())).toEqual([older, saved[1]?.name]);
   });
 
   it("with rules that look at names only spares a damaged one when it comes to removing it", async () => {

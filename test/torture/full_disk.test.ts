@@ -1,12 +1,11 @@
 // A disk without room, and one without inodes: the save fails as itself, everything else goes on.
-import { execFileSync } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { isSnapshotError, StateStore, type StateWriter } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { fingerprint } from "../faults/worlds.ts";
 import { amount, report, skipped } from "./budget.ts";
-import { hiddenIn, makeRoom, noMount } from "./kernel.ts";
+import { hiddenIn, makeRoom, mounted, noMount } from "./kernel.ts";
 
 const STEP_KIB = amount("FULL_DISK_STEP_KIB", 48);
 const BUDGET_MINUTES = 0.5;
@@ -15,13 +14,11 @@ if (noMount !== undefined) skipped("full disk", noMount);
 
 async function onDisk<T>(options: string, run: (folder: string, ballast: string) => Promise<T>): Promise<T> {
   const room = await makeRoom();
-  execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", room]);
-  try {
-    return await run(path.join(room, "states"), path.join(room, "ballast"));
-  } finally {
-    execFileSync("umount", [room]);
-    await rm(room, { recursive: true });
-  }
+  return await mounted(
+    ["-t", "tmpfs", "-o", options, "tmpfs"],
+    room,
+    () => run(path.join(room, "states"), path.join(room, "ballast")),
+  );
 }
 
 /** Saves until it cannot, makes room, and goes on; the disk holds `files` entries of `sizeBytes` a save. */

@@ -1,12 +1,12 @@
 // The real kernel beneath: programs under strace, and file systems that are mounted for a test.
 import { execFileSync, spawn } from "node:child_process";
 import { cp, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { type SnapshotLocator, StateStore, type StateWriter } from "snapkeep";
-import { expect } from "vitest";
+import { afterAll, expect } from "vitest";
 import { commandOf } from "../faults/child.ts";
 
 /** Why something cannot be run here; `undefined` where it can. */
@@ -32,17 +32,48 @@ export const noStrace: Reason = process.platform === "linux"
 export const noMount: Reason = process.platform === "linux" ? tryMount() : "this is not Linux";
 
 function tryMount(): Reason {
-  const reason = missing("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt");
-  if (reason === undefined) execFileSync("umount", ["/mnt"]);
+  const folder = mkdtempSync(path.join(tmpdir(), "snapkeep-mount-"));
+  const reason = missing("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder);
+  if (reason === undefined) execFileSync("umount", [folder]);
+  rmdirSync(folder);
   return reason === undefined ? undefined : "mounting needs root and the permission to mount";
 }
 
 /** Where much is written and nothing is to last. */
 export const fast = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
-/** A new folder on a fast disk. */
+const rooms: string[] = [];
+
+/** A new folder on a fast disk, which lives as long as the tests of the file. */
 export async function makeRoom(): Promise<string> {
-  return await mkdtemp(path.join(fast, "snapkeep-torture-"));
+  const room = await mkdtemp(path.join(fast, "snapkeep-torture-"));
+  rooms.push(room);
+  return room;
+}
+
+const mounts: string[] = [];
+
+/** Mounts a file system for as long as something runs. */
+export async function mounted<T>(args: readonly string[], folder: string, run: () => Promise<T>): Promise<T> {
+  execFileSync("mount", [...args, folder]);
+  mounts.push(folder);
+  try {
+    return await run();
+  } finally {
+    mounts.splice(mounts.indexOf(folder), 1);
+    execFileSync("umount", [folder]);
+  }
+}
+
+// Also after a test that ran out of time.
+afterAll(async () => {
+  for (const folder of mounts.splice(0)) execFileSync("umount", ["-l", folder]);
+  for (const room of rooms.splice(0)) await rm(room, { recursive: true, force: true });
+});
+
+/** Sends a signal that does not end a program; Deno's child processes take only those that do. */
+export function signal(child: { readonly pid?: number | undefined }, name: "SIGSTOP" | "SIGCONT"): void {
+  if (child.pid !== undefined) process.kill(child.pid, name);
 }
 
 /** What a program said and how it ended. */

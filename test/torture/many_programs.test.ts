@@ -8,12 +8,12 @@ import { StateStore } from "snapkeep";
 import { expect, it } from "vitest";
 import { commandOf } from "../faults/child.ts";
 import { amount, report } from "./budget.ts";
-import { hiddenIn, makeRoom } from "./kernel.ts";
+import { hiddenIn, makeRoom, signal } from "./kernel.ts";
 
 const WRITERS = 8;
 const PRUNERS = 2;
 const READERS = 4;
-const KEPT = 12;
+const KEPT = 12; // as share_store has it
 const SAVES = amount("MANY_SAVES", 25);
 const KILLS = 3;
 const BUDGET_MINUTES = 1;
@@ -49,9 +49,13 @@ class Program {
     }
   }
 
-  kill(signal: NodeJS.Signals): void {
-    this.isKilled ||= signal === "SIGKILL";
-    this.#child.kill(signal);
+  kill(): void {
+    this.isKilled = true;
+    this.#child.kill("SIGKILL");
+  }
+
+  signal(name: "SIGSTOP" | "SIGCONT"): void {
+    signal(this.#child, name);
   }
 
   finish(): void {
@@ -73,7 +77,7 @@ it("many programs share one store, and some die", async () => {
     await writer.says(`saved`);
     while (writer.lines.length < 4 + index * 4) await new Promise((resolve) => setTimeout(resolve, 3));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
-    writer.kill("SIGKILL");
+    writer.kill();
   }
   await Promise.all(writers.map(({ ended }) => ended));
   for (const program of others) program.finish();
@@ -120,14 +124,14 @@ it("a program stopped beyond the limit of a sweep fails its save cleanly", async
   const folder = path.join(room, "states");
   const program = new Program("save_once", folder, "0", "directory", "slow", "archive");
   await program.says("staged");
-  program.kill("SIGSTOP");
+  program.signal("SIGSTOP");
   await new Promise((resolve) => setTimeout(resolve, 300));
   // Its heart has not beaten for longer than this.
   const store = new StateStore(folder);
   expect(await store.sweep({ olderThanMs: 200 })).toHaveLength(1);
   const meanwhile = await store.saveState();
   await writeFile(path.join(room, "go"), "");
-  program.kill("SIGCONT");
+  program.signal("SIGCONT");
   await program.ended;
   expect(program.complaints).toBe("");
   expect(program.lines).toContain("failed slow STAGE_LOST");

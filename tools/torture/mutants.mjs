@@ -13,7 +13,7 @@ import { root, run, scratch, script, secondsSince } from "../run.mjs";
 
 /** @typedef {{ name: string, file: string, start: number, end: number, by: string, was: string }} Mutant */
 
-const place = path.join(scratch, "mutants");
+const place = path.join(scratch, `mutants-${process.pid}`);
 
 // Calls that a mutant leaves out, and what it puts in their place.
 const NOTHING = "Promise.resolve()";
@@ -114,6 +114,8 @@ async function passes(suite, ...more) {
     "run",
     "--bail=1",
     "--reporter=dot",
+    "--exclude=**/memory.test.ts", // slow, and about nothing that a mutant takes away
+    "--exclude=**/mutants.test.ts",
     suite,
     ...more,
   ], { cwd: place, env: { SNAPKEEP_CRASH_TREES: "3000", SNAPKEEP_RUNTIME: "node", VITEST_MAX_WORKERS: "2" } });
@@ -132,7 +134,10 @@ const files = (await readdir(path.join(root, "src"), { recursive: true }))
   .sort();
 /** @type {Mutant[]} */
 let mutants = [];
-for (const file of files) mutants.push(...mutantsOf(file, await readFile(path.join(root, file), "utf8")));
+/** @type {Map<string, string>} */
+const texts = new Map();
+for (const file of files) texts.set(file, await readFile(path.join(root, file), "utf8"));
+for (const [file, text] of texts) mutants.push(...mutantsOf(file, text));
 const only = valueOf("--only");
 if (only !== undefined) mutants = mutants.filter(({ name }) => name.includes(only));
 const all = mutants.length;
@@ -157,6 +162,7 @@ for (
     filter: (from) => !from.includes("node_modules"),
   });
 }
+for (const [file, text] of texts) await writeFile(path.join(place, file), text); // as they were found
 await symlink(path.join(root, "node_modules"), path.join(place, "node_modules"));
 await symlink(path.join(root, "dist"), path.join(place, "dist"));
 
@@ -178,7 +184,7 @@ async function isSound(suite) {
 const survivors = [];
 for (const [index, { name, file, start, end, by }] of mutants.entries()) {
   const from = performance.now();
-  const text = await readFile(path.join(root, file), "utf8");
+  const text = texts.get(file) ?? "";
   let killer;
   for (const suite of suitesFor(file)) {
     if (!await isSound(suite)) continue;
@@ -193,6 +199,7 @@ for (const [index, { name, file, start, end, by }] of mutants.entries()) {
   const verdict = killer === undefined ? "SURVIVED" : `killed by ${killer}`;
   console.log(`${index + 1}/${mutants.length} ${name} -> ${by}: ${verdict} (${secondsSince(from).toFixed(1)} s)`);
 }
+await rm(place, { recursive: true, force: true });
 const minutes = (performance.now() - since) / 60_000;
 console.log(
   `torture: mutants: ${mutants.length - survivors.length} of ${mutants.length} killed (${all} in all); ${
