@@ -19,8 +19,8 @@ export default defineConfig({
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).
     deps: { interopDefault: false },
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // Examples and children may print; only a failing test's output is of interest.
     silent: "passed-only",
   },
