@@ -48,7 +48,7 @@ const estargz: Container = {
     const json = new TextEncoder().encode(table);
     const header = encodeTarHeader(TABLE_PATH, json.length, mtimeSeconds);
     const end = new Uint8Array(paddingOf(json.length) + 2 * BLOCK_BYTES);
-    return [await codec.encode(concat([header, json, end]), level), encodeFooter(offset)];
+    return [...await codec.encode(concat([header, json, end]), level), encodeFooter(offset)];
   },
 
   find(tail, fileBytes) {
@@ -102,7 +102,7 @@ const zstdChunked: Container = {
 
   async end(codec, level, table, offset) {
     const json = new TextEncoder().encode(table);
-    const packed = await codec.encode(json, level);
+    const packed = concat(await codec.encode(json, level));
     const footer = new Uint8Array(ZSTD_FOOTER_BYTES);
     const view = new DataView(footer.buffer);
     view.setBigUint64(0, BigInt(offset + SKIPPABLE_HEADER_BYTES), true);

@@ -20,7 +20,7 @@ export interface MemberOptions {
 
 interface Job {
   readonly member: Member;
-  readonly output: Promise<Uint8Array>;
+  readonly output: Promise<readonly Uint8Array[]>;
   readonly buffer: Uint8Array;
 }
 
@@ -88,15 +88,22 @@ export class MemberWriter {
     this.#member = { offset: -1 };
   }
 
+  /** Whether more than a window of members are on the way, so that finished ones must be handed out first. */
+  get isBehind(): boolean {
+    return this.#jobs.length > this.#options.inFlight;
+  }
+
   /** Hands out finished members, in order, until no more than a window (or all, to the end) are on the way. */
   async *ready(untilEnd = false): AsyncGenerator<Uint8Array, void> {
-    while (this.#jobs.length > (untilEnd ? 0 : this.#options.inFlight)) {
+    while (this.isBehind || (untilEnd && this.#jobs.length > 0)) {
       const job = this.#jobs.shift() as Job;
-      const output = await job.output;
+      const pieces = await job.output;
       this.#spare.push(job.buffer);
       job.member.offset = this.#writtenBytes;
-      this.#writtenBytes += output.length;
-      yield output;
+      for (const piece of pieces) {
+        this.#writtenBytes += piece.length;
+        yield piece;
+      }
     }
   }
 }

@@ -1,7 +1,8 @@
-// gzip by the runtime's zlib. One-shot calls run in the thread pool, several at once; given an output buffer that is large
-// enough they come back to the event loop once and not every 16 KiB.
+// gzip by the runtime's zlib, which works in the thread pool, several members at once; given output buffers that are large
+// enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
 import { type Codec, CompressionFault } from "./codec.ts";
+import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "./native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
 
@@ -11,15 +12,10 @@ const HISTOGRAM_BYTES = 8 * 1024;
 // Text lies near 5 bits a byte, floating-point noise above 7: only where bytes are nearly random is a probe worth it.
 const NOISY_BITS = 6.5;
 
-interface GzipOptions {
-  readonly level: number;
-  readonly strategy?: number;
-}
-
 /** The codec, or `undefined` where the runtime has no zlib. */
 export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? undefined : {
   compression: "gzip",
-  encode: async (bytes, level) => await gzip(bytes, await optionsFor(bytes, level)),
+  encode: async (bytes, level) => await deflate(bytes, await methodFor(bytes, level)),
   decode: (members, maxBytes, expectedBytes = 0) => gunzip(members, maxBytes, expectedBytes),
   decodeStream: gunzipStream,
 };
@@ -28,19 +24,22 @@ export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? u
  * Chooses how to deflate. Where matching strings gains nothing over coding bytes, as in floating-point numbers, coding them
  * alone gives the same size three times as fast; where that gains nothing either, the bytes are stored.
  */
-async function optionsFor(bytes: Uint8Array, level: number): Promise<GzipOptions> {
-  if (level === 0 || bytes.length < PROBED_BYTES || bitsPerByte(bytes) < NOISY_BITS) return { level };
+async function methodFor(bytes: Uint8Array, level: number): Promise<DeflateMethod> {
+  const matched: DeflateMethod = { level, strategy: zlib.constants.Z_DEFAULT_STRATEGY };
+  if (level === 0 || bytes.length < PROBED_BYTES || bitsPerByte(bytes) < NOISY_BITS) return matched;
   // A whole window and as much again, so that repetitions as far apart as deflate can reach are seen.
   const start = (bytes.length - PROBED_BYTES) >> 1;
   const sample = bytes.subarray(start, start + PROBED_BYTES);
-  const coded = { level, strategy: zlib.constants.Z_HUFFMAN_ONLY };
+  const coded: DeflateMethod = { level, strategy: zlib.constants.Z_HUFFMAN_ONLY };
   const [matchedBytes, codedBytes] = await Promise.all([
-    gzip(sample, { level: Math.max(2, level) }).then((member) => member.length),
-    gzip(sample, coded).then((member) => member.length),
+    deflate(sample, { ...matched, level: Math.max(2, level) }).then(lengthOf),
+    deflate(sample, coded).then(lengthOf),
   ]);
-  if (matchedBytes < codedBytes * 0.995) return { level };
-  return codedBytes < sample.length * 0.995 ? coded : { level: 0 };
+  if (matchedBytes < codedBytes * 0.995) return matched;
+  return codedBytes < sample.length * 0.995 ? coded : { ...matched, level: 0 };
 }
+
+const lengthOf = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, piece) => sum + piece.length, 0);
 
 /** Entropy of single bytes, in bits, over a sample spread over the bytes. */
 function bitsPerByte(bytes: Uint8Array): number {
@@ -52,15 +51,6 @@ function bitsPerByte(bytes: Uint8Array): number {
   let bits = 0;
   for (const count of counts) if (count > 0) bits -= count / taken * Math.log2(count / taken);
   return bits;
-}
-
-function gzip(bytes: Uint8Array, options: GzipOptions): Promise<Uint8Array> {
-  // Stored and coded data comes out nearly as large as it went in; matched data usually far below half.
-  const isMatched = options.level > 0 && options.strategy === undefined;
-  const chunkSize = Math.max(1024, isMatched ? bytes.length >> 1 : bytes.length + (bytes.length >> 9) + 256);
-  return new Promise((resolve, reject) => {
-    zlib.gzip(bytes, { ...options, chunkSize }, (error, member) => error ? reject(error) : resolve(member));
-  });
 }
 
 function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): Promise<Uint8Array<ArrayBuffer>> {

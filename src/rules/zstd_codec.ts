@@ -25,7 +25,7 @@ export const nativeZstd: Codec | undefined = typeof zlib.zstdCompress !== "funct
         pledgedSrcSize: bytes.length,
         chunkSize: Math.max(1024, bytes.length + (bytes.length >> 7) + 512),
       };
-      zlib.zstdCompress(bytes, options, (error, frame) => error ? reject(error) : resolve(frame));
+      zlib.zstdCompress(bytes, options, (error, frame) => error ? reject(error) : resolve([frame]));
     }),
   decode: decodeFrames,
   decodeStream: decodeFrameStream,
