@@ -229,10 +229,14 @@ class IndexedReader implements UnitReader {
 
   open(entryPath: string): Promise<EntryReader | undefined> {
     const entry = this.#entry(entryPath);
+    const only = entry?.chunks[0];
     return Promise.resolve(
       entry && {
         sizeBytes: entry.sizeBytes,
         chunks: this.#chunksOf(entry),
+        ...only === undefined || entry.chunks.length > 1
+          ? {}
+          : { bytes: async () => owned(await this.#chunk(entry, only)) },
         range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
       },
     );
@@ -363,6 +367,11 @@ class IndexedReader implements UnitReader {
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
     }
   }
+}
+
+/** The same bytes in a buffer that holds nothing else. */
+function owned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return bytes.buffer.byteLength === bytes.length ? bytes : bytes.slice();
 }
 
 /** The first bytes of members that go on with any number of headers, of empty files for instance. */

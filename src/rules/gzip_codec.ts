@@ -11,12 +11,14 @@ const PROBED_BYTES = 64 * 1024;
 const HISTOGRAM_BYTES = 8 * 1024;
 // Text lies near 5 bits a byte, floating-point noise above 7: only where bytes are nearly random is a probe worth it.
 const NOISY_BITS = 6.5;
+// What deflate can do at most.
+const MOST_RATIO = 1032;
 
 /** The codec, or `undefined` where the runtime has no zlib. */
 export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? undefined : {
   compression: "gzip",
   encode: async (bytes, level) => await deflate(bytes, await methodFor(bytes, level)),
-  decode: (members, maxBytes, expectedBytes = 0) => gunzip(members, maxBytes, expectedBytes),
+  decode: (members, maxBytes, expectedBytes = statedBytes(members)) => gunzip(members, maxBytes, expectedBytes),
   decodeStream: gunzipStream,
 };
 
@@ -53,8 +55,16 @@ function bitsPerByte(bytes: Uint8Array): number {
   return bits;
 }
 
+/** What the last member says of its own size: a hint, and believed no further than its compressed bytes can hold. */
+function statedBytes(members: Uint8Array): number {
+  const last = members.subarray(-4);
+  if (last.length < 4) return 0;
+  const stated = new DataView(last.buffer, last.byteOffset, 4).getUint32(0, true);
+  return stated <= members.length * MOST_RATIO ? stated : 0;
+}
+
 function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes + 1024), 64 * 1024 * 1024);
+  const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes + 1024), 64 * 1024 * 1024, Math.max(1024, maxBytes));
   return new Promise((resolve, reject) => {
     zlib.gunzip(members, { maxOutputLength: maxBytes, chunkSize }, (error, bytes) => {
       if (error) reject(faultOf(error, 0));

@@ -113,6 +113,8 @@ export interface EntryReader {
   readonly sizeBytes: number;
   /** The bytes; to be read once, or not at all. */
   readonly chunks: AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /** All bytes at once, in a buffer of their own, instead of `chunks`; present where they lie in one piece. */
+  bytes?(): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Part of the bytes, verified by digests of the unit's own; present where that needs not all of them. The part lies within
    * the entry.
