@@ -1,6 +1,7 @@
 // gzip by the runtime's zlib, which works in the thread pool, several members at once; given output buffers that are large
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
+import { plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "./native_zlib.ts";
@@ -68,7 +69,7 @@ function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): P
   return new Promise((resolve, reject) => {
     zlib.gunzip(members, { maxOutputLength: maxBytes, chunkSize }, (error, bytes) => {
       if (error) reject(faultOf(error, 0));
-      else resolve(bytes as Uint8Array<ArrayBuffer>);
+      else resolve(plain(bytes));
     });
   });
 }

@@ -1,7 +1,7 @@
 // zstd by the runtime. Several runtimes return the first frame of many and no more, or take a cut frame for whole, without a
 // word; so frames are split here, by walking their block headers, and each is decoded alone and held against its length.
 import type { ByteSource } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
+import { concat, plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault } from "./codec.ts";
 import { zlib } from "./native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
@@ -208,7 +208,7 @@ function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, off
             : new CompressionFault("COMPRESSION_DAMAGED", offset, "a zstd frame is damaged", { cause: error }),
         );
       } else if (header.contentBytes !== undefined && bytes.length !== header.contentBytes) reject(truncated(offset));
-      else resolve(bytes);
+      else resolve(plain(bytes));
     });
   });
 }

@@ -7,6 +7,11 @@ export function viewOf(view: ArrayBufferView): Uint8Array {
   return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
+/** The bytes of a runtime's own Buffer as a plain array, without a copy: a Buffer's `slice` shares what it should copy. */
+export function plain(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 /**
  * The text that bytes are in UTF-8. Tables and manifests are long and nearly always ASCII, which is text as it lies.
  *
