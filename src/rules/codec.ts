@@ -23,7 +23,7 @@ export interface Codec {
   /** Which one. */
   readonly compression: Compression;
   /** Compresses bytes into one member that stands alone, off the event loop where the runtime can. */
-  encode(bytes: Uint8Array, level: number): Promise<Uint8Array>;
+  encode(bytes: Uint8Array, level: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Decompresses one or more whole members, and nothing else, of at most `maxBytes`; throws {@link CompressionFault}.
    * `expectedBytes` is a hint that saves time where it is right.

@@ -1,6 +1,7 @@
 // gzip by the runtime's zlib. One-shot calls run in the thread pool, several at once; given an output buffer that is large
 // enough they come back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
+import { isCollectedLate } from "../words/memory.ts";
 import { type Codec, CompressionFault } from "./codec.ts";
 import { zlib } from "./native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
@@ -54,12 +55,13 @@ function bitsPerByte(bytes: Uint8Array): number {
   return bits;
 }
 
-function gzip(bytes: Uint8Array, options: GzipOptions): Promise<Uint8Array> {
-  // Stored and coded data comes out nearly as large as it went in; matched data usually far below half.
-  const isMatched = options.level > 0 && options.strategy === undefined;
+function gzip(bytes: Uint8Array, options: GzipOptions): Promise<Uint8Array<ArrayBuffer>> {
+  // Stored and coded data comes out nearly as large as it went in; matched data usually far below half. A buffer that does not
+  // suffice is one more for the collector.
+  const isMatched = options.level > 0 && options.strategy === undefined && !isCollectedLate;
   const chunkSize = Math.max(1024, isMatched ? bytes.length >> 1 : bytes.length + (bytes.length >> 9) + 256);
   return new Promise((resolve, reject) => {
-    zlib.gzip(bytes, { ...options, chunkSize }, (error, member) => error ? reject(error) : resolve(member));
+    zlib.gzip(bytes, { ...options, chunkSize }, (error, member) => error ? reject(error) : resolve(member as Uint8Array<ArrayBuffer>));
   });
 }
 

@@ -4,6 +4,7 @@ import { Digester, digestOf } from "../rules/digest.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { collect, toReadableStream } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
+import { release } from "../words/memory.ts";
 import type { EntryReader, Manifest, ManifestEntry, ManifestState, UnitReader } from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
 import { type EntryInfo, type StateReader, WORK_FOLDER } from "../words/state.ts";
@@ -87,7 +88,7 @@ export class SnapshotReader {
       this.#kept.delete(path);
       return kept;
     }
-    const { bytes, isWhole } = await collect((await this.#source(path, entry)).chunks, entry.sizeBytes);
+    const { bytes, isWhole } = await collect((await this.#source(path, entry)).chunks, entry.sizeBytes, release);
     if (!isWhole) {
       throw this.#corrupt(
         path,
@@ -196,7 +197,10 @@ export class SnapshotReader {
     await mapBounded([...this.#all()], async ([path, entry]) => {
       options.signal?.throwIfAborted();
       if (keptBytes + entry.sizeBytes > KEPT_BYTES) {
-        for await (const _chunk of this.#verified(path, entry)) options.signal?.throwIfAborted();
+        for await (const chunk of this.#verified(path, entry)) {
+          options.signal?.throwIfAborted();
+          release(chunk);
+        }
         return;
       }
       keptBytes += entry.sizeBytes;

@@ -22,11 +22,13 @@ export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8
  *
  * @param source The bytes.
  * @param sizeBytes How many there are to be.
+ * @param onCopied What becomes of a chunk whose bytes are in the buffer.
  * @returns The buffer; shorter where the source ends early, never longer: reading stops after `sizeBytes` + 1.
  */
 export async function collect(
   source: ByteSource,
   sizeBytes: number,
+  onCopied?: (chunk: Uint8Array) => void,
 ): Promise<{ bytes: Uint8Array<ArrayBuffer>; isWhole: boolean }> {
   const whole = new Uint8Array(sizeBytes);
   let offset = 0;
@@ -34,6 +36,7 @@ export async function collect(
     if (offset + chunk.length > sizeBytes) return { bytes: whole, isWhole: false };
     whole.set(chunk, offset);
     offset += chunk.length;
+    onCopied?.(chunk);
   }
   return { bytes: offset === sizeBytes ? whole : whole.slice(0, offset), isWhole: offset === sizeBytes };
 }
