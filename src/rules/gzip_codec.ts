@@ -61,7 +61,11 @@ function gzip(bytes: Uint8Array, options: GzipOptions): Promise<Uint8Array<Array
   const isMatched = options.level > 0 && options.strategy === undefined && !isCollectedLate;
   const chunkSize = Math.max(1024, isMatched ? bytes.length >> 1 : bytes.length + (bytes.length >> 9) + 256);
   return new Promise((resolve, reject) => {
-    zlib.gzip(bytes, { ...options, chunkSize }, (error, member) => error ? reject(error) : resolve(member as Uint8Array<ArrayBuffer>));
+    zlib.gzip(
+      bytes,
+      { ...options, chunkSize },
+      (error, member) => error ? reject(error) : resolve(member as Uint8Array<ArrayBuffer>),
+    );
   });
 }
 

@@ -1,4 +1,5 @@
-// Programs that are not ours read our archives, and we read theirs: GNU tar, bsdtar and Python, as they are installed.
+// Programs that are not ours read our archives, and we read theirs: GNU tar, bsdtar, busybox and Python, as they are
+// installed.
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -38,6 +39,7 @@ const tools = {
   "GNU tar": await works("tar", "--version") && (await exec("tar", ["--version"])).stdout.includes("GNU tar"),
   "bsdtar": await works("bsdtar", "--version"),
   "python3": await works("python3", "-c", "import tarfile"),
+  "busybox": await works("busybox", "tar", "--help"),
 };
 for (const [name, isThere] of Object.entries(tools)) {
   if (!isThere) console.warn(`skipped what needs ${name}: it is not installed`);
@@ -163,6 +165,15 @@ describe("our archive", () => {
     });
   }
 
+  it.skipIf(!tools.busybox)("is extracted by busybox where no path needs a PAX header", async () => {
+    const backend = fileBackend(path.join(root, "for busybox"), { durability: "none" });
+    const archive = String(await storeOf(short, { backend }).saveState());
+    const target = await folder();
+    await exec("busybox", ["tar", "xzf", archive, "-C", target], { env });
+    expect(await locate(target).verify()).toMatchObject({ isWhole: true, findings: [] });
+    await loads(target, short);
+  });
+
   it.skipIf(!tools["GNU tar"])(
     "has files of mode 0644 that belong to nobody in particular, of the snapshot's time",
     async () => {
@@ -194,6 +205,7 @@ describe("a directory snapshot packed by others", () => {
       "in the format of GNU",
       (archive, from) => ["bsdtar", ["-czf", archive, "--format=gnutar", "-C", from, "."]],
     ],
+    ["busybox", "as it is", (archive, from) => ["busybox", ["tar", "czf", archive, "-C", from, "."]]],
     ["python3", "with PAX", (archive, from) => ["python3", ["-c", PYTHON_MAKE, archive, from, "PAX_FORMAT"]]],
     [
       "python3",

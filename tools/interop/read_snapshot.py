@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads snapshots with nothing of snapkeep but docs/format.md: somebody else's reader, to prove that it can be written.
 
-    read_snapshot.py SNAPSHOT                       a directory, .tar or .tar.gz: verifies all, prints its entries
+    read_snapshot.py SNAPSHOT ...                   directories, .tar, .tar.gz: verifies all, prints their entries
     read_snapshot.py --by table SNAPSHOT            a .tar.gz by its table; --by sequence: as any tar
     read_snapshot.py --entry STATE/PATH SNAPSHOT    one entry's verified bytes to standard output
     read_snapshot.py --entry ... --range 10:20 SNAPSHOT.tar.gz   bytes 10 to 19 of it, from the chunks they lie in
@@ -238,12 +238,17 @@ def tar_files(source, whole):
         if kind == "x":
             pax = read_pax(b"".join(body(size)))
             continue
+        if kind == "g":
+            hold(not {"path", "size"} & read_pax(b"".join(body(size))).keys(), "a header changes all that follow")
+            continue
         if kind == "L":
             long_name = b"".join(body(size)).rstrip(b"\0").decode()
             continue
-        name = header[:100].partition(b"\0")[0].decode()
-        prefix = header[345:500].partition(b"\0")[0].decode() if header[257:265] == b"ustar\x0000" else ""
-        path = pax.get("path", long_name or (f"{prefix}/{name}" if prefix else name))
+        path = pax.get("path", long_name)
+        if path is None:  # else the header's own name may be cut anywhere, also within a character
+            name = header[:100].partition(b"\0")[0]
+            prefix = header[345:500].partition(b"\0")[0] if header[257:265] == b"ustar\x0000" else b""
+            path = (prefix + b"/" + name if prefix else name).decode()
         size = int(pax.get("size", size))
         pax, long_name = {}, None
         path = path.removeprefix("./")
@@ -291,16 +296,20 @@ def digests_in_sequence(name):
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("snapshot")
+    options.add_argument("snapshots", nargs="+")
     options.add_argument("--by", choices=["table", "sequence"])
     options.add_argument("--entry")
     options.add_argument("--range", default="")
     options = options.parse_args()
+    return max([read_one(name, options) for name in options.snapshots])
+
+
+def read_one(name, options):
     try:
-        if os.path.isdir(options.snapshot):
-            snapshot = Directory(options.snapshot)
+        if os.path.isdir(name):
+            snapshot = Directory(name)
         elif options.by == "table" or options.entry is not None:
-            snapshot = Indexed(options.snapshot)
+            snapshot = Indexed(name)
         else:
             snapshot = None
         if options.range:
@@ -312,13 +321,13 @@ def main():
             for piece in verified(options.entry, snapshot.entries[options.entry], snapshot.pieces(options.entry)):
                 sys.stdout.buffer.write(piece)
         else:
-            entries = snapshot.entries if snapshot else digests_in_sequence(options.snapshot)
+            entries = snapshot.entries if snapshot else digests_in_sequence(name)
             for path, expected in entries.items():
                 for _ in verified(path, expected, snapshot.pieces(path)) if snapshot else ():
                     pass
                 print(json.dumps([path, expected[0], expected[1].removeprefix("sha256:")], ensure_ascii=True))
     except (Invalid, OSError, zlib.error, KeyError, ValueError) as error:
-        print(f"Cannot read {options.snapshot}: {error!r}", file=sys.stderr)
+        print(f"Cannot read {name}: {error!r}", file=sys.stderr)
         return 1
     return 0
 
