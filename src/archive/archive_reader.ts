@@ -8,6 +8,7 @@ import type { BlobReader, Scratch } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { collect } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
+import { leaving, release } from "../words/memory.ts";
 import type { EntryReader, OpenedManifest, ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
 import { containerOf } from "./container.ts";
@@ -298,7 +299,7 @@ class IndexedReader implements UnitReader {
         piece.catch(() => {}); // told when it is its turn
         ahead.push(piece);
       }
-      yield await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>);
+      yield* leaving(await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>));
     }
   }
 
@@ -338,7 +339,7 @@ class IndexedReader implements UnitReader {
       );
     }
     if (entry.chunks.length > 1) this.#assertDigest(entry, chunk, piece); // an only piece is the entry, which is verified above
-    return isShared ? piece.slice() : piece;
+    return isShared ? new Uint8Array(piece) : piece; // a copy; slice of a Buffer would be none
   }
 
   #cachedMember(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
@@ -358,10 +359,13 @@ class IndexedReader implements UnitReader {
     }
     const packed = await this.#blob.read(member.offset, sizeBytes);
     try {
-      return await this.#codec.decode(packed, span.neededBytes + SLACK_BYTES, span.neededBytes).catch((error) => {
+      const decoded = this.#codec.decode(packed, span.neededBytes + SLACK_BYTES, span.neededBytes);
+      const bytes = await decoded.catch((error) => {
         if (!(error instanceof CompressionFault && error.reason === "LIMIT_BYTES")) throw error;
         return headOf(this.#codec.decodeStream([packed]), span.neededBytes);
       });
+      release(packed);
+      return bytes;
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);

@@ -1,6 +1,7 @@
 // Cutting the tar into members that stand alone, and compressing several at once: bytes go in in order, compressed members
 // come out in order, and never more than a window of them is on the way.
 import type { Codec } from "../rules/codec.ts";
+import { leaving } from "../words/memory.ts";
 import type { Member } from "./table.ts";
 
 // Room behind a full chunk for its padding and the headers that follow it in the same member.
@@ -20,7 +21,7 @@ export interface MemberOptions {
 
 interface Job {
   readonly member: Member;
-  readonly output: Promise<readonly Uint8Array[]>;
+  readonly output: Promise<readonly Uint8Array<ArrayBuffer>[]>;
   readonly buffer: Uint8Array;
 }
 
@@ -102,7 +103,7 @@ export class MemberWriter {
       job.member.offset = this.#writtenBytes;
       for (const piece of pieces) {
         this.#writtenBytes += piece.length;
-        yield piece;
+        yield* leaving(piece);
       }
     }
   }

@@ -26,7 +26,7 @@ export interface Codec {
    * Compresses bytes into one member that stands alone, off the event loop where the runtime can. The bytes must not change
    * meanwhile; the member comes in pieces, in order, as the compressor made them.
    */
-  encode(bytes: Uint8Array, level: number): Promise<readonly Uint8Array[]>;
+  encode(bytes: Uint8Array, level: number): Promise<readonly Uint8Array<ArrayBuffer>[]>;
   /**
    * Decompresses one or more whole members, and nothing else, of at most `maxBytes`; throws {@link CompressionFault}.
    * `expectedBytes` is a hint that saves time where it is right.

@@ -1,6 +1,8 @@
 // Compressors that serve again and again. Making one takes a quarter of a megabyte of memory that nobody touched before, which
 // costs small members more than their compression.
 import { setImmediate } from "node:timers";
+import { plain } from "../words/bytes.ts";
+import { isCollectedLate } from "../words/memory.ts";
 import { zlib } from "./native_zlib.ts";
 
 // Members come out back to back in buffers of this size, so that one is mostly one piece and no buffer is half empty.
@@ -18,18 +20,18 @@ export interface DeflateMethod {
 /** A compressor that makes one member after the other. */
 class Deflater {
   readonly #stream: ReturnType<typeof zlib.createGzip> & { reset(): void };
-  #pieces: Uint8Array[] = [];
+  #pieces: Uint8Array<ArrayBuffer>[] = [];
   #reject: (error: unknown) => void = () => {};
 
   constructor(method: DeflateMethod) {
     const options = { ...method, flush: zlib.constants.Z_FINISH, chunkSize: OUTPUT_BYTES };
     this.#stream = zlib.createGzip(options) as ReturnType<typeof zlib.createGzip> & { reset(): void }; // not typed, documented
-    this.#stream.on("data", (piece: Uint8Array) => this.#pieces.push(piece));
+    this.#stream.on("data", (piece: Uint8Array<ArrayBuffer>) => this.#pieces.push(piece));
     this.#stream.on("error", (error) => this.#reject(error));
   }
 
   /** Makes one member; must not be called while an earlier call runs. */
-  member(bytes: Uint8Array): Promise<readonly Uint8Array[]> {
+  member(bytes: Uint8Array): Promise<readonly Uint8Array<ArrayBuffer>[]> {
     return new Promise((resolve, reject) => {
       this.#pieces = [];
       this.#reject = reject;
@@ -52,9 +54,10 @@ const idle = new Map<string, Deflater[]>();
  * @param method How.
  * @returns The member, in pieces; the same for the same bytes on the same runtime version.
  */
-export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise<readonly Uint8Array[]> {
-  // What is stored is cut after the room that is left for it: only a buffer of its own gives the same bytes each time.
-  if (method.level === 0) return [await stored(bytes)];
+export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise<readonly Uint8Array<ArrayBuffer>[]> {
+  // What is stored is cut after the room that is left for it: only a buffer of its own gives the same bytes each time. And
+  // where buffers are collected late, only one that is nobody else's can be given back at once.
+  if (method.level === 0 || isCollectedLate) return [await alone(bytes, method)];
   const key = `${method.level} ${method.strategy}`;
   let waiting = idle.get(key);
   if (waiting === undefined) idle.set(key, waiting = []);
@@ -64,9 +67,9 @@ export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise
   return pieces;
 }
 
-function stored(bytes: Uint8Array): Promise<Uint8Array> {
+function alone(bytes: Uint8Array, method: DeflateMethod): Promise<Uint8Array<ArrayBuffer>> {
+  const options = { ...method, chunkSize: Math.max(1024, bytes.length + (bytes.length >> 9) + 256) };
   return new Promise((resolve, reject) => {
-    const options = { level: 0, chunkSize: bytes.length + (bytes.length >> 9) + 256 };
-    zlib.gzip(bytes, options, (error, member) => error ? reject(error) : resolve(member));
+    zlib.gzip(bytes, options, (error, member) => error ? reject(error) : resolve(plain(member)));
   });
 }

@@ -4,6 +4,7 @@ import { Digester, digestOf } from "../rules/digest.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { collect, textOf, toReadableStream } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
+import { release } from "../words/memory.ts";
 import type { EntryReader, Manifest, ManifestEntry, ManifestState, UnitReader } from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
 import { type EntryInfo, type StateReader, WORK_FOLDER } from "../words/state.ts";
@@ -96,7 +97,7 @@ export class SnapshotReader {
     }
     const source = await this.#source(path, entry);
     const { bytes, isWhole } = source.bytes === undefined
-      ? await collect(source.chunks, entry.sizeBytes)
+      ? await collect(source.chunks, entry.sizeBytes, release)
       : { bytes: await source.bytes(), isWhole: true };
     if (!isWhole || bytes.length !== entry.sizeBytes) {
       throw this.#corrupt(
@@ -213,7 +214,10 @@ export class SnapshotReader {
     await mapBounded(entries, async ([path, entry]) => {
       options.signal?.throwIfAborted();
       if (keptBytes + entry.sizeBytes > mostBytes) {
-        for await (const _chunk of this.#verified(path, entry)) options.signal?.throwIfAborted();
+        for await (const chunk of this.#verified(path, entry)) {
+          options.signal?.throwIfAborted();
+          release(chunk);
+        }
         return;
       }
       keptBytes += entry.sizeBytes;

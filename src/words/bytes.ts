@@ -39,19 +39,25 @@ export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8
  *
  * @param source The bytes; the caller owns its chunks.
  * @param sizeBytes How many there are to be.
+ * @param onCopied What becomes of a chunk whose bytes are in the buffer.
  * @returns The buffer; shorter where the source ends early, never longer: reading stops after `sizeBytes` + 1.
  */
 export async function collect(
   source: AsyncIterable<Uint8Array<ArrayBuffer>>,
   sizeBytes: number,
+  onCopied?: (chunk: Uint8Array) => void,
 ): Promise<{ bytes: Uint8Array<ArrayBuffer>; isWhole: boolean }> {
   let whole: Uint8Array<ArrayBuffer> | undefined;
   let offset = 0;
   for await (const chunk of source) {
-    if (offset + chunk.length > sizeBytes) return { bytes: whole ?? new Uint8Array(sizeBytes), isWhole: false };
+    const taken = chunk.length; // which is 0 once the chunk was given back
+    if (offset + taken > sizeBytes) return { bytes: whole ?? new Uint8Array(sizeBytes), isWhole: false };
     if (offset === 0 && chunk.length === sizeBytes && chunk.buffer.byteLength === sizeBytes) whole = chunk;
-    else (whole ??= new Uint8Array(sizeBytes)).set(chunk, offset);
-    offset += chunk.length;
+    else {
+      (whole ??= new Uint8Array(sizeBytes)).set(chunk, offset);
+      onCopied?.(chunk);
+    }
+    offset += taken;
   }
   whole ??= new Uint8Array(sizeBytes);
   return { bytes: offset === sizeBytes ? whole : whole.slice(0, offset), isWhole: offset === sizeBytes };
