@@ -31,6 +31,8 @@ const CACHED_MEMBERS = 8;
 const FREE_RATIO_BYTES = 16 * 1024 * 1024;
 // Headers and padding that may follow the last payload of a member.
 const SLACK_BYTES = 1024 * 1024;
+// A piece is decompressed in one go. Ours have 64 MiB at the most, and no builder is known to come near this.
+const MAX_PIECE_BYTES = 256 * 1024 * 1024;
 
 /** Files at the root of an archive that are the format's own and no entries. */
 const IGNORED = new Set([TABLE_PATH, ".prefetch.landmark", ".no.prefetch.landmark"]);
@@ -351,6 +353,9 @@ class IndexedReader implements UnitReader {
     const sizeBytes = span.endOffset - member.offset;
     if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
+    }
+    if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
     }
     const packed = await this.#blob.read(member.offset, sizeBytes);
     try {

@@ -10,6 +10,8 @@ const PROBED_BYTES = 64 * 1024;
 const HISTOGRAM_BYTES = 8 * 1024;
 // Text lies near 5 bits a byte, floating-point noise above 7: only where bytes are nearly random is a probe worth it.
 const NOISY_BITS = 6.5;
+// Node 20 and Bun refuse to hear of buffers above 4 GiB, as where a table may expand to more; what is decoded at once is less.
+const MAX_BUFFER_BYTES = 2 ** 31;
 
 interface GzipOptions {
   readonly level: number;
@@ -63,12 +65,23 @@ function gzip(bytes: Uint8Array, options: GzipOptions): Promise<Uint8Array> {
   });
 }
 
+/** What zlib gives with `info`, whatever its types say. */
+interface InflatedWithInfo {
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  /** `bytesWritten` counts the compressed bytes that were really used. */
+  readonly engine: { readonly bytesWritten: number };
+}
+
 function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes + 1024), 64 * 1024 * 1024);
+  const options = { maxOutputLength: Math.min(maxBytes, MAX_BUFFER_BYTES), chunkSize, info: true };
   return new Promise((resolve, reject) => {
-    zlib.gunzip(members, { maxOutputLength: maxBytes, chunkSize }, (error, bytes) => {
-      if (error) reject(faultOf(error, 0));
-      else resolve(bytes as Uint8Array<ArrayBuffer>);
+    zlib.gunzip(members, options, (error, result) => {
+      if (error) return reject(faultOf(error, 0));
+      const { buffer, engine } = result as unknown as InflatedWithInfo;
+      // A NUL ends it without a word, and hides what is behind.
+      if (engine.bytesWritten === members.length) resolve(buffer);
+      else reject(trailing(engine.bytesWritten));
     });
   });
 }
@@ -77,9 +90,11 @@ async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, voi
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
   const offeredBytes = yield* pump(stream, source, (error) => faultOf(error, stream.bytesWritten));
   if (offeredBytes === 0) throw new CompressionFault("TRUNCATED", 0, "it is empty");
-  if (stream.bytesWritten !== offeredBytes) {
-    throw new CompressionFault("TRAILING_DATA", stream.bytesWritten, "bytes follow the end of its compressed data");
-  }
+  if (stream.bytesWritten !== offeredBytes) throw trailing(stream.bytesWritten);
+}
+
+function trailing(offset: number): CompressionFault {
+  return new CompressionFault("TRAILING_DATA", offset, "bytes follow the end of its compressed data");
 }
 
 function faultOf(error: unknown, offset: number): CompressionFault {

@@ -2,19 +2,9 @@
 import { Buffer } from "node:buffer";
 import { gzipSync } from "node:zlib";
 import { checkEstargz } from "./estargz_checker.ts";
+import { footer, FOOTER_BYTES } from "./footer.ts";
 import { concatenated, END, file, type Header, manifestOf } from "./tar_maker.ts";
 import { contentOf, sha256 } from "./samples.ts";
-
-const FOOTER_BYTES = 51;
-
-/** The last bytes of eStargz. */
-export function footer(tableOffset: number): Uint8Array {
-  return Buffer.concat([
-    Buffer.from("1f8b08040000000000ff1a0053471600", "hex"),
-    Buffer.from(`${tableOffset.toString(16).padStart(16, "0")}STARGZ`),
-    Buffer.from("010000ffff0000000000000000", "hex"),
-  ]);
-}
 
 /** The table as a tar entry with the end of the tar, compressed. */
 export function tableMember(json: string, name = "stargz.index.json", fields: Header = {}): Uint8Array {
