@@ -62,13 +62,17 @@ export async function openArchive(
   }
 }
 
-/** All files of an archive in sequence, with their digests, read to the very end of the file. */
+/**
+ * All files of an archive in sequence, with their digests, the manifest among them, read to the very end of the file;
+ * `MANIFEST_MISSING` where the tar has none, whatever a table may say.
+ */
 export async function* scanArchive(
   blob: BlobReader,
   uri: string,
   signal?: AbortSignal,
   limits: ArchiveLimits = DEFAULT_LIMITS,
 ): AsyncGenerator<ScannedFile, void> {
+  let hasManifest = false;
   try {
     for await (const { path, sizeBytes, body } of filesOf(blob, uri, await codecOfBlob(blob, uri), limits)) {
       const digester = new Digester();
@@ -76,10 +80,10 @@ export async function* scanArchive(
         signal?.throwIfAborted();
         digester.update(chunk);
       }
-      if (!IGNORED.has(path) && path !== MANIFEST_PATH) {
-        yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
-      }
+      if (!IGNORED.has(path)) yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
+      hasManifest ||= path === MANIFEST_PATH;
     }
+    if (!hasManifest) throw manifestMissing(uri);
   } catch (error) {
     throw asRejection(error, uri);
   } finally {

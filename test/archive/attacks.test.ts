@@ -4,7 +4,9 @@ import { gzipSync } from "node:zlib";
 import { isSnapshotError, locate, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { type Attack, ATTACKS, BASE, HARMLESS } from "./attacks.ts";
+import { assembled } from "./rewrite.ts";
 import { contentOf, digests, place, streamOf, type Tree, TreeState, within } from "./samples.ts";
+import { manifestOf, sealed } from "./tar_maker.ts";
 import { watchedBackend } from "./watched_backend.ts";
 
 const PIECES = [1, 7, 511, 512, 513, 65_536];
@@ -101,6 +103,20 @@ describe("an attack is refused", () => {
       expect(await verdictsInPlace(bytes)).toEqual({ code: "accepted" });
       expect(digests(await contentsOf(bytes))).toMatchObject(digests(BASE));
     }
+  });
+});
+
+describe("a manifest that breaks its own rules, as is found only after the archive was opened", () => {
+  it("is refused by every way to load it, and leaves nothing open", async () => {
+    const json = new TextDecoder().decode(manifestOf(BASE));
+    const body = json.slice(0, json.lastIndexOf('\n  "digest"')).replace('"sizeBytes":703}', '"sizeBytes":704}');
+    const bytes = assembled(Object.entries(BASE).map(([path, content]) => ({ path, content })), sealed(body));
+    expect(await verdictOf(bytes)).toEqual({ code: "MANIFEST_INVALID" });
+    expect(await verdictsInPlace(bytes)).toEqual({ code: "MANIFEST_INVALID" });
+    const backend = watchedBackend();
+    const store = new StateStore(backend).register("a", new TreeState({}));
+    expect(await tell(store.loadState(streamOf(bytes)))).toEqual({ code: "MANIFEST_INVALID" });
+    expect([...backend.unreturned]).toEqual([]);
   });
 });
 
