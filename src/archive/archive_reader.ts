@@ -29,6 +29,9 @@ const SCRATCH_CHUNK_BYTES = 1024 * 1024;
 const CHUNKS_AHEAD = 3;
 const CACHED_MEMBERS = 8;
 const FREE_RATIO_BYTES = 16 * 1024 * 1024;
+// Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
+// are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
+const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 // Headers and padding that may follow the last payload of a member.
 const SLACK_BYTES = 1024 * 1024;
 // A piece is decompressed in one go. Ours have 64 MiB at the most, and no builder is known to come near this.
@@ -104,9 +107,20 @@ async function* filesOf(
   codec: Codec,
   limits: ArchiveLimits,
 ): AsyncGenerator<TarFile, void> {
+  let sizeBytes = 0;
+  const packed = async function* () {
+    let packedBytes = 0;
+    for await (const chunk of blob.stream()) {
+      // Of what was taken before: this is asked for once nearly all of that was decompressed.
+      if (packedBytes > FREE_PACKED_BYTES + 2 * sizeBytes) {
+        throw rejected(uri, "LIMIT_MEMBERS", packedBytes, "it has more members than its content needs");
+      }
+      packedBytes += chunk.length;
+      yield chunk;
+    }
+  };
   const expanded = async function* () {
-    let sizeBytes = 0;
-    for await (const chunk of codec.decodeStream(blob.stream())) {
+    for await (const chunk of codec.decodeStream(packed())) {
       sizeBytes += chunk.length;
       if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * limits.ratio) {
         throw rejected(uri, "LIMIT_RATIO", sizeBytes, "it expands beyond all reason");
