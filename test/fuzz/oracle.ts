@@ -98,6 +98,22 @@ async function verify(file: OneFile): Promise<boolean> {
   }
 }
 
+/** Reads in sequence, from a stream that comes in pieces of these sizes; tells what became of it. */
+export async function readInSequence(bytes: Uint8Array, pieces: readonly number[]): Promise<string> {
+  const file = oneFile(bytes, pieces);
+  try {
+    const found: string[] = [];
+    for await (const { path, digest } of layout.scan(file.backend, UNIT, { digest: true })) {
+      found.push(`${path} ${digest}`);
+    }
+    return `accepted: ${digestOf(found.join("\n"))}`;
+  } catch (error) {
+    return refusalOf(error);
+  } finally {
+    if (file.unreturned() > 0) throw new Fault("something was not given back");
+  }
+}
+
 function isSame(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }
