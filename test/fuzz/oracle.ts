@@ -101,17 +101,17 @@ async function verify(file: OneFile): Promise<boolean> {
 /** Reads in sequence, from a stream that comes in pieces of these sizes; tells what became of it. */
 export async function readInSequence(bytes: Uint8Array, pieces: readonly number[]): Promise<string> {
   const file = oneFile(bytes, pieces);
+  const found: string[] = [];
+  let refusal;
   try {
-    const found: string[] = [];
     for await (const { path, digest } of layout.scan(file.backend, UNIT, { digest: true })) {
       found.push(`${path} ${digest}`);
     }
-    return `accepted: ${digestOf(found.join("\n"))}`;
   } catch (error) {
-    return refusalOf(error);
-  } finally {
-    if (file.unreturned() > 0) throw new Fault("something was not given back");
+    refusal = refusalOf(error);
   }
+  if (file.unreturned() > 0) throw new Fault("something was not given back");
+  return refusal ?? `accepted: ${digestOf(found.join("\n"))}`;
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

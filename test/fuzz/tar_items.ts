@@ -60,7 +60,8 @@ const SIZES = [0, 1, 5, 511, 512, 513, 700, 1024, 1500, 3000];
 /** Some files of some states, by path in the archive. */
 export function someFiles(random: Random): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
-  for (let count = 1 + random.below(4); files.size < count;) {
+  const count = 1 + random.below(4);
+  while (files.size < count) {
     const path = `${random.pick(["a", "a", "b"])}/${random.pick(NAMES)}`;
     if (files.has(path)) continue;
     const sizeBytes = random.pick(SIZES);
