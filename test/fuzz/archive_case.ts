@@ -258,12 +258,24 @@ function tableText(random: Random, rows: Row[], chances: Chances, mutations: str
       : JSON.stringify(table);
   if (!random.chance(chances.table)) return render();
   mutations.push("table");
+  if (rows.length > 0 && random.chance(0.1)) {
+    swapDigest(random, rows);
+    return render();
+  }
   let text = "";
   for (let count = 1 + random.below(3); count > 0; count--) {
     if (text !== "" || random.chance(0.3)) text = mutateText(random, text === "" ? render() : text);
     else mutateValue(random, table);
   }
   return text === "" ? render() : text;
+}
+
+/** Gives an entry another digest, in all places that must agree. */
+function swapDigest(random: Random, rows: Row[]): void {
+  const at = random.below(rows.length);
+  const digest = digestOf(random.bytes(4));
+  const row = rows[at] as Row;
+  rows[at] = { ...row, digest, ...row["chunkDigest"] === undefined ? {} : { chunkDigest: digest } };
 }
 
 /** The table and what points to it. */

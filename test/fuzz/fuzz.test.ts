@@ -8,8 +8,8 @@ import { Orchard, PLANTED } from "./planted.ts";
 const isNode = runtime === "node";
 const SECONDS = amount("FUZZ_SECONDS", isNode ? 8 : 4);
 const SEED = amount("FUZZ_SEED", 1);
-const PLANTED_SECONDS = 60; // they are found in one or two, on a machine that does nothing else
-const LEAST_CASES = 50;
+const PLANTED_SECONDS = 240; // they are found in one or two, on a machine that does nothing else
+const LEAST_CASES = 10; // hundreds or thousands there
 
 describe("whatever the bytes, they are refused as they must be, or mean the same to every reader", () => {
   const since = performance.now();
@@ -40,12 +40,12 @@ describe.skipIf(isElsewhere)("a planted bug is found", () => {
   it.each(PLANTED)("$name", async (bug) => {
     const task = { target: bug.target, seed: SEED, cases: 2 ** 32, seconds: PLANTED_SECONDS };
     const { cases, fault } = await orchard.plant(bug, () => {
-      return runCases(runtime, task, { place: orchard.place, caseSeconds: 4 });
+      return runCases(runtime, task, { place: orchard.place, caseSeconds: bug.says === undefined ? 20 : 4 });
     });
     expect(fault?.what).toMatch(bug.says ?? /./);
     if (bug.says === undefined) expect(fault?.what).not.toMatch(/hangs|memory grew/);
     counts.push(String(cases));
-  });
+  }, (PLANTED_SECONDS + 60) * 1000);
 
   afterAll(() => report("planted bugs", since, 1, `${counts.length}, found within ${counts.join(", ")} cases`));
 });
