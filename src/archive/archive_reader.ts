@@ -30,8 +30,13 @@ const SCRATCH_CHUNK_BYTES = 1024 * 1024;
 const CHUNKS_AHEAD = 3;
 const CACHED_MEMBERS = 8;
 const FREE_RATIO_BYTES = 16 * 1024 * 1024;
+// Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
+// are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
+const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 // Headers and padding that may follow the last payload of a member.
 const SLACK_BYTES = 1024 * 1024;
+// A piece is decompressed in one go. Ours have 64 MiB at the most, and no builder is known to come near this.
+const MAX_PIECE_BYTES = 256 * 1024 * 1024;
 
 /** Files at the root of an archive that are the format's own and no entries. */
 const IGNORED = new Set([TABLE_PATH, ".prefetch.landmark", ".no.prefetch.landmark"]);
@@ -61,13 +66,17 @@ export async function openArchive(
   }
 }
 
-/** All files of an archive in sequence, with their digests, read to the very end of the file. */
+/**
+ * All files of an archive in sequence, with their digests, the manifest among them, read to the very end of the file;
+ * `MANIFEST_MISSING` where the tar has none, whatever a table may say.
+ */
 export async function* scanArchive(
   blob: BlobReader,
   uri: string,
   signal?: AbortSignal,
   limits: ArchiveLimits = DEFAULT_LIMITS,
 ): AsyncGenerator<ScannedFile, void> {
+  let hasManifest = false;
   try {
     for await (const { path, sizeBytes, body } of filesOf(blob, uri, await codecOfBlob(blob, uri), limits)) {
       const digester = new Digester();
@@ -75,10 +84,10 @@ export async function* scanArchive(
         signal?.throwIfAborted();
         digester.update(chunk);
       }
-      if (!IGNORED.has(path) && path !== MANIFEST_PATH) {
-        yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
-      }
+      if (!IGNORED.has(path)) yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
+      hasManifest ||= path === MANIFEST_PATH;
     }
+    if (!hasManifest) throw manifestMissing(uri);
   } catch (error) {
     throw asRejection(error, uri);
   } finally {
@@ -99,9 +108,20 @@ async function* filesOf(
   codec: Codec,
   limits: ArchiveLimits,
 ): AsyncGenerator<TarFile, void> {
+  let sizeBytes = 0;
+  const packed = async function* () {
+    let packedBytes = 0;
+    for await (const chunk of blob.stream()) {
+      // Of what was taken before: this is asked for once nearly all of that was decompressed.
+      if (packedBytes > FREE_PACKED_BYTES + 2 * sizeBytes) {
+        throw rejected(uri, "LIMIT_MEMBERS", packedBytes, "it has more members than its content needs");
+      }
+      packedBytes += chunk.length;
+      yield chunk;
+    }
+  };
   const expanded = async function* () {
-    let sizeBytes = 0;
-    for await (const chunk of codec.decodeStream(blob.stream())) {
+    for await (const chunk of codec.decodeStream(packed())) {
       sizeBytes += chunk.length;
       if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * limits.ratio) {
         throw rejected(uri, "LIMIT_RATIO", sizeBytes, "it expands beyond all reason");
@@ -356,6 +376,9 @@ class IndexedReader implements UnitReader {
     const sizeBytes = span.endOffset - member.offset;
     if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
+    }
+    if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
     }
     const packed = await this.#blob.read(member.offset, sizeBytes);
     try {

@@ -7,7 +7,7 @@ export type Compression = "gzip" | "zstd" | "none";
 /** What a decoder found wrong. */
 export class CompressionFault extends Error {
   /** Which rule was broken. */
-  readonly reason: "COMPRESSION_DAMAGED" | "TRAILING_DATA" | "TRUNCATED" | "LIMIT_BYTES";
+  readonly reason: "COMPRESSION_DAMAGED" | "TRAILING_DATA" | "TRUNCATED" | "LIMIT_BYTES" | "LIMIT_MEMBERS";
   /** Compressed bytes taken before it was found. */
   readonly offset: number;
 

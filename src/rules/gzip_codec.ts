@@ -14,6 +14,8 @@ const HISTOGRAM_BYTES = 8 * 1024;
 const NOISY_BITS = 6.5;
 // What deflate can do at most.
 const MOST_RATIO = 1032;
+// Node 20 and Bun refuse to hear of buffers above 4 GiB, as where a table may expand to more; what is decoded at once is less.
+const MAX_BUFFER_BYTES = 2 ** 31;
 
 /** The codec, or `undefined` where the runtime has no zlib. */
 export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? undefined : {
@@ -64,12 +66,23 @@ function statedBytes(members: Uint8Array): number {
   return stated <= members.length * MOST_RATIO ? stated : 0;
 }
 
+/** What zlib gives with `info`, whatever its types say. */
+interface InflatedWithInfo {
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  /** `bytesWritten` counts the compressed bytes that were really used. */
+  readonly engine: { readonly bytesWritten: number };
+}
+
 function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes + 1024), 64 * 1024 * 1024, Math.max(1024, maxBytes));
+  const options = { maxOutputLength: Math.min(maxBytes, MAX_BUFFER_BYTES), chunkSize, info: true };
   return new Promise((resolve, reject) => {
-    zlib.gunzip(members, { maxOutputLength: maxBytes, chunkSize }, (error, bytes) => {
-      if (error) reject(faultOf(error, 0));
-      else resolve(plain(bytes));
+    zlib.gunzip(members, options, (error, result) => {
+      if (error) return reject(faultOf(error, 0));
+      const { buffer, engine } = result as unknown as InflatedWithInfo;
+      // A NUL ends it without a word, and hides what is behind.
+      if (engine.bytesWritten === members.length) resolve(plain(buffer));
+      else reject(trailing(engine.bytesWritten));
     });
   });
 }
@@ -78,9 +91,11 @@ async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, voi
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
   const offeredBytes = yield* pump(stream, source, (error) => faultOf(error, stream.bytesWritten));
   if (offeredBytes === 0) throw new CompressionFault("TRUNCATED", 0, "it is empty");
-  if (stream.bytesWritten !== offeredBytes) {
-    throw new CompressionFault("TRAILING_DATA", stream.bytesWritten, "bytes follow the end of its compressed data");
-  }
+  if (stream.bytesWritten !== offeredBytes) throw trailing(stream.bytesWritten);
+}
+
+function trailing(offset: number): CompressionFault {
+  return new CompressionFault("TRAILING_DATA", offset, "bytes follow the end of its compressed data");
 }
 
 function faultOf(error: unknown, offset: number): CompressionFault {

@@ -228,6 +228,7 @@ export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
   assertDigest(bytes, uri);
   let text: string | undefined;
   let manifest: Manifest | undefined;
+  let isLaidOut: boolean | undefined;
   const opened: OpenedManifest = {
     bytes,
     get manifest() {
@@ -236,7 +237,8 @@ export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
     find(entryPath) {
       if (manifest !== undefined) return undefined;
       text ??= decode(bytes, uri);
-      return text.startsWith(CANONICAL_HEAD) ? findEntry(text, entryPath) : undefined;
+      isLaidOut ??= isCanonical(text);
+      return isLaidOut ? findEntry(text, entryPath) : undefined;
     },
   };
   const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
@@ -255,6 +257,28 @@ export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
  */
 export function parseManifest(bytes: Uint8Array, uri: string): Manifest {
   return openManifest(bytes, uri).manifest;
+}
+
+const STATES = '\n  "states": [';
+const CANONICAL_LINE =
+  /\n(?: {6}\{"path":"(?:[^"\\]|\\.)*","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.)*","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
+
+/**
+ * Whether every line of the states is just what our writer writes. Else a line that looks like an entry may lie within a field
+ * that nobody knows, and who parses the whole would find another entry than who looks for the line.
+ */
+function isCanonical(text: string): boolean {
+  const start = text.indexOf(STATES);
+  if (!text.startsWith(CANONICAL_HEAD) || start === -1) return false;
+  try {
+    JSON.parse(text.slice(0, start).replace(/,$/, "}")); // at the top level, then
+  } catch {
+    return false;
+  }
+  let end = start + STATES.length;
+  CANONICAL_LINE.lastIndex = end;
+  while (CANONICAL_LINE.test(text)) end = CANONICAL_LINE.lastIndex;
+  return text.slice(end) === `\n  ],${text.slice(-DIGEST_LINE_BYTES)}`;
 }
 
 /** Finds one entry by its line. */

@@ -257,8 +257,9 @@ export class SnapshotLocator {
     const { backend, unit, layout } = targetOf(target, this.name, options);
     const reader = await this.open();
     try {
+      const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
       const stage = await backend.stage(unit, { besideOthers: true });
-      await writeCopy(reader, layout, stage, await this.labels());
+      await writeCopy(reader, layout, stage, labels);
     } finally {
       await reader.close();
     }

@@ -357,16 +357,22 @@ export class StateStore {
       return { snapshot, ...await this.#load(String(snapshot), await snapshot.open(), options) };
     }
     const reader = await openStream(this.backend, from);
-    return await this.#load(reader.manifest.name, reader, options);
+    return await this.#load(undefined, reader, options);
   }
 
   async #load(
-    uri: string,
+    uri: string | undefined,
     reader: SnapshotReader,
     options: LoadOptions,
   ): Promise<LoadedStates & { readonly name: string }> {
-    const { name } = reader.manifest;
-    const states = await loadStates(uri, reader, [...this.#states.values()], options);
+    let name;
+    try {
+      ({ name } = reader.manifest); // which may break its own rules, as is found only now
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+    const states = await loadStates(uri ?? name, reader, [...this.#states.values()], options);
     if (options.only === undefined) {
       this.#parent = name;
       this.#resumedFrom = name;

@@ -21,6 +21,7 @@ export type RejectionReason =
   | "LIMIT_RATIO"
   | "LIMIT_ENTRIES"
   | "LIMIT_HEADER"
+  | "LIMIT_MEMBERS"
   | "TABLE_INVALID"
   | "MANIFEST_MISMATCH";
 

@@ -160,7 +160,10 @@ export interface Layout {
   write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
   open(backend: Backend, unit: Unit): Promise<UnitReader>;
-  /** All files a unit really holds, whatever its manifest says; reads them to their end where `digest` is asked for. */
+  /**
+   * All files a unit really holds, whatever its manifest says; reads them to their end where `digest` is asked for. The
+   * manifest is among them where it is not read by its name.
+   */
   scan(
     backend: Backend,
     unit: Unit,
