@@ -760,11 +760,25 @@ describe("removal", () => {
     }
   });
 
-  // What keepEvery, keepEverySteps and keepBest keep hangs on what is there, and a budget takes just the oldest of it away.
-  it.fails("half-done by a budget beside keepEvery re-plans to the same end", () => {
+  it("half-done by a budget beside keepEvery re-plans to the same end", () => {
     const snapshots = row(...Array.from({ length: 5 }, () => ({ sizeBytes: 1 })));
     const rules = [keepEvery("2h"), keepUnder(2)];
     const { kept } = planOf(snapshots, rules); // c and e
-    expect(planOf(snapshots.slice(1), rules).kept).toEqual(kept); // a has gone: d and e
+    expect(planOf(snapshots.slice(1), rules).kept).toEqual(kept); // a has gone
+    expect(planOf(snapshots.slice(2), rules).kept).toEqual(kept); // and b
+  });
+
+  it("half-done by a budget does so where it lets go more than it is looked for one by one", () => {
+    const snapshots = every(HOUR_MS, "2020-01-01T00:00Z", "2020-05-01T00:00Z").map((each) => ({
+      ...each,
+      sizeBytes: 1,
+    }));
+    expect(snapshots.length).toBeGreaterThan(2000);
+    const rules = [keepLatest(900), keepWithin("30d"), keepUnder(500)];
+    const { kept, removed } = planOf(snapshots, rules);
+    expect(kept).toEqual(snapshots.slice(-500));
+    for (const done of [1, 1000, removed.length - 200]) {
+      expect(planOf(snapshots.filter((each) => !removed.slice(0, done).includes(each)), rules).kept).toEqual(kept);
+    }
   });
 });
