@@ -257,8 +257,9 @@ export class SnapshotLocator {
     const { backend, unit, layout } = targetOf(target, this.name, options);
     const reader = await this.open();
     try {
+      const labels = await this.labels();
       const stage = await backend.stage(unit, { besideOthers: true });
-      await writeCopy(reader, layout, stage, await this.labels());
+      await writeCopy(reader, layout, { backend, stage, labels });
     } finally {
       await reader.close();
     }
