@@ -33,7 +33,11 @@ export class Calendar {
       second: "numeric",
     } as const;
     if (zone === "UTC") return;
-    this.#format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
+    try {
+      this.#format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
+    } catch (cause) {
+      throw new RangeError(`Cannot use the time zone "${zone}": write it like "Europe/Berlin" or "UTC"`, { cause });
+    }
   }
 
   /**

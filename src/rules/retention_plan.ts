@@ -88,8 +88,8 @@ export function readRules(given: readonly (RetentionRule | RetentionFunction)[])
  * @param rules At least one that is on.
  * @param options Now, zone, groups, guards.
  * @returns The plan.
- * @throws {TypeError} If no rule is on.
- * @throws {RangeError} If there is no such zone.
+ * @throws {TypeError} If no rule is on, or a function of one's own does not return what it must.
+ * @throws {RangeError} If there is no such zone, or now is no time.
  * @example What would be kept
  * ```ts
  * import { keepDaily, keepLatest, planRetention } from "snapkeep";
@@ -114,7 +114,9 @@ export function planWith<T extends RetentionSnapshot>(
   rules: readonly RetentionRule[],
   options: Omit<PlanOptions<T>, "zone">,
 ): RetentionPlan<T> {
-  const context: RetentionContext = { nowMs: options.nowMs, calendar };
+  const { nowMs } = options;
+  if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${nowMs}, which is no time`);
+  const context: RetentionContext = { nowMs, calendar };
   const groups = new Map<string, T[]>();
   for (const snapshot of [...snapshots].sort((a, b) => a.name < b.name ? -1 : 1)) {
     const key = options.groupBy?.(snapshot) ?? "";

@@ -352,9 +352,26 @@ export function atLeast(count: number, given: RetentionRule | RetentionFunction)
   return rule(text, keep, { isOff: count === 0 && inner.isOff, needsFacts: inner.needsFacts });
 }
 
+/** A function of one's own, held to what it must return: what says nothing clear would keep nothing, and have all removed. */
+function ownRule(given: RetentionFunction): RetentionRule {
+  const text = given.name || "a rule of one's own";
+  return rule(text, (snapshots, context) => {
+    const kept: unknown = given(snapshots, context);
+    const isList = typeof kept === "object" && kept !== null && Symbol.iterator in kept;
+    const all = isList ? [...kept as Iterable<unknown>] : [undefined];
+    if (all.every(isKept)) return all;
+    throw new TypeError(`Cannot plan retention: ${text} must return a list of { name, reason }, both strings`);
+  });
+}
+
+function isKept(given: unknown): given is Kept {
+  const { name, reason } = (given ?? {}) as Partial<Kept>;
+  return typeof name === "string" && typeof reason === "string";
+}
+
 /** A rule out of what users give: one of ours, or a function of their own. */
 export function asRule(given: RetentionRule | RetentionFunction): RetentionRule {
-  if (typeof given === "function") return rule(given.name || "a rule of one's own", given);
+  if (typeof given === "function") return ownRule(given);
   if (
     typeof given === "object" && given !== null && typeof given.keep === "function" && typeof given.text === "string"
   ) return given;

@@ -119,7 +119,9 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     return refuse(whatIsThere(found));
   }
   return refuse(
-    tried.length === 0 ? "no snapshot is the one that was asked for" : "none of its snapshots is whole",
+    tried.length === 0
+      ? `no snapshot is the one that was asked for, ${choiceOf(options)}`
+      : "none of its snapshots is whole",
     tried.at(-1)?.error,
   );
 }
@@ -128,6 +130,14 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
 function mayPass(error: unknown): boolean {
   return isDamage(error) ||
     isSnapshotError(error, "SNAPSHOT_GONE") || isSnapshotError(error, "SNAPSHOT_NOT_FOUND");
+}
+
+/** What was asked for, in words. */
+function choiceOf({ name, tag, best, step, at }: ResumeOptions): string {
+  if (name !== undefined) return `named "${name}"`;
+  if (tag !== undefined) return `with the tag "${tag}"`;
+  if (best !== undefined) return `with a finite metric "${best.metric}"`;
+  return step !== undefined ? `with a step up to ${step}` : `saved up to ${at?.toISOString()}`;
 }
 
 /** Why it is not fresh, though no snapshot is listed; and what may be done. */
@@ -145,8 +155,11 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   if ([name, tag, best, step, at].filter((choice) => choice !== undefined).length > 1) {
     throw new TypeError("Cannot resume from several things at once: give one of name, tag, best, step, at");
   }
-  if (best !== undefined && best.mode !== "min" && best.mode !== "max") {
-    throw new TypeError(`Cannot resume from the best "${best.metric}": the mode is "min" or "max"`);
+  if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
+    throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
+  }
+  if (step !== undefined && typeof step !== "number" || at !== undefined && !(at instanceof Date)) {
+    throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
   if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
     throw new RangeError("Cannot resume from a step or a time that is no number");

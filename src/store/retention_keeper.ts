@@ -89,9 +89,12 @@ export class RetentionKeeper extends StatesKeeper {
    *
    * @param now When it is; now by the store's clock unless given.
    * @returns Each snapshot with all reasons; `String(plan)` is a table.
+   * @throws {TypeError} If `now` is no Date, or a rule of one's own does not return what it must.
+   * @throws {RangeError} If `now` is an invalid Date.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
   async plan(now?: Date): Promise<RetentionPlan<KeptSnapshot>> {
+    if (now !== undefined && !(now instanceof Date)) throw new TypeError("Cannot plan retention: now must be a Date");
     return this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
   }
 

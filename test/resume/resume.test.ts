@@ -480,11 +480,32 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       [{ step: 0, name: "" }, TypeError],
       [{ name: "a", tag: "b", best, step: 1, at: new Date(0) }, TypeError],
       [{ best: { metric: "loss", mode: "least" as "min" } }, TypeError],
+      [{ best: "loss" as unknown as typeof best }, TypeError],
+      [{ best: { mode: "min" } as typeof best }, TypeError],
+      [{ step: "5" as unknown as number }, TypeError],
+      [{ at: "2026-01-01" as unknown as Date }, TypeError],
       [{ step: NaN }, RangeError],
       [{ at: new Date(NaN) }, RangeError],
     ];
     for (const [options, type] of wrong) expect(await rejection(store.resume(options))).toBeInstanceOf(type);
     expect(faults.calls).toEqual([]);
+  });
+
+  it("is refused with what was asked for, in words", async () => {
+    const { program } = await history(make, 1);
+    const wanted: [ResumeOptions, string][] = [
+      [{ name: "x.state" }, 'named "x.state"'],
+      [{ tag: "a" }, 'with the tag "a"'],
+      [{ best: { metric: "loss", mode: "max" } }, 'with a finite metric "loss"'],
+      [{ step: 5 }, "with a step up to 5"],
+      [{ at: new Date(0) }, "saved up to 1970-01-01T00:00:00.000Z"],
+    ];
+    for (const [options, told] of wanted) {
+      expect(await rejection(program().store.resume(options))).toMatchObject({
+        code: "RESUME_REFUSED",
+        message: expect.stringContaining(`no snapshot is the one that was asked for, ${told}`),
+      });
+    }
   });
 
   describe("the parent", () => {

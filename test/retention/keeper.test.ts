@@ -148,6 +148,12 @@ describe.each(places)("RetentionKeeper ($layout, $backend)", ({ make }) => {
     expect(reasons(plan)[saved[1]?.name ?? ""]).toBe("newest not in the future");
   });
 
+  it("refuses a time that is none", async () => {
+    const { keeper } = await world(make);
+    expect(await rejection(keeper([keepLatest(1)]).plan(Date.now() as unknown as Date))).toBeInstanceOf(TypeError);
+    expect(await rejection(keeper([keepLatest(1)]).plan(new Date(NaN)))).toBeInstanceOf(RangeError);
+  });
+
   it("goes by its store's clock, unless it is given one", async () => {
     const { store, saveMany, clock } = await world(make);
     const saved = await saveMany(3, DAY_MS); // in the past of any clock but the store's

@@ -226,6 +226,9 @@ describe("calendar rules", () => {
     const snapshots = [at("2026-11-22T23:30Z"), at("2026-11-22T00:30Z")];
     expect(reasonsByName(snapshots, [keepDaily(1)])).toEqual(reasonsByName(snapshots, [keepDaily(1)], { zone: "UTC" }));
     expect(() => planOf(snapshots, [keepDaily(1)], { zone: "Mars/Olympus" })).toThrow(RangeError);
+    expect(() => planOf(snapshots, [keepDaily(1)], { zone: "Berlin" })).toThrow(
+      /"Berlin": write it like "Europe\/Berlin"/,
+    );
   });
 
   it("see one bucket in an hour that the clock repeats", () => {
@@ -669,6 +672,27 @@ describe("rules of one's own", () => {
     expect(keptNames(row({}, {}), [() => [{ name: "z", reason: "dreamt" }]])).toEqual(["b"]);
   });
 
+  it.each([
+    ["nothing", () => undefined],
+    ["a promise", () => Promise.resolve([])],
+    ["names", () => ["a"]],
+    ["snapshots without a reason", () => row({})],
+    ["what has no name", () => [{ reason: "mine" }]],
+    ["a text", () => "a"],
+    ["holes", () => [undefined]],
+  ])("that return %s are a TypeError, for they would keep nothing", (_, returned) => {
+    const mine = returned as unknown as RetentionFunction;
+    expect(() => planOf(row({}, {}), [mine])).toThrow(TypeError);
+    expect(() => planOf(row({}, {}), [keepLatest(2), atLeast(1, mine)])).toThrow(/must return a list of/);
+  });
+
+  it("may return any iterable", () => {
+    const oldest: RetentionFunction = function* ([first]) {
+      if (first !== undefined) yield { name: first.name, reason: "first" };
+    };
+    expect(reasonsByName(row({}, {}, {}), [oldest])).toEqual({ a: "first", b: "", c: "newest" });
+  });
+
   it("that throw fail the plan: what a rule cannot decide is not removed", () => {
     const failing = () => {
       throw new Error("mine");
@@ -725,6 +749,10 @@ describe("a plan", () => {
     expect(String(plan)).toBe(
       "keep    c  newest, latest 1, best loss 1\nremove  b\nkeep    a  pinned, tagged x\n2 kept, 1 to be removed",
     );
+  });
+
+  it.each([NaN, Infinity, undefined, "2026"])("made when it is %j is a RangeError", (nowMs) => {
+    expect(() => planOf(row({}), [keepLatest(1)], { nowMs: nowMs as number })).toThrow(RangeError);
   });
 
   it("of nothing is empty", () => {
