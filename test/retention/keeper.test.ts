@@ -22,7 +22,7 @@ import { Faults, faultyBackend } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { forge } from "../resume/altered.ts";
 import { collectLogs } from "../store/logs.ts";
-import { changed, filePlaces, type Place, places } from "../store/places.ts";
+import { changed, type Place, places } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";
 import { DAY_MS, HOUR_MS, ms, type Rules } from "./samples.ts";
 
