@@ -84,17 +84,21 @@ export function storableLabels(labels: Labels): Labels {
   if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
     throw new TypeError("Cannot use these labels: they are no object");
   }
-  const metrics = labels.metrics === undefined ? undefined : Object.fromEntries(
-    Object.entries(labels.metrics).map((
+  const { metrics: given } = labels;
+  if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
+    throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
+  }
+  const metrics = given && Object.fromEntries(
+    Object.entries(given).map((
       [name, value],
     ) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
   );
-  const given = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
+  const known = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
     value !== undefined
   );
   let parsed;
   try {
-    parsed = labelsSchema.strict().safeParse(JSON.parse(JSON.stringify(Object.fromEntries(given)), refuseProto));
+    parsed = labelsSchema.strict().safeParse(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
   } catch (cause) {
     throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
   }

@@ -259,7 +259,7 @@ export class SnapshotLocator {
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
       const stage = await backend.stage(unit, { besideOthers: true });
-      await writeCopy(reader, layout, stage, labels);
+      await writeCopy(reader, layout, { backend, stage, labels });
     } finally {
       await reader.close();
     }

@@ -55,7 +55,7 @@ export interface Manifest {
   readonly savedAt: string;
   /** Which library wrote it. */
   readonly library: { readonly name: string; readonly version: string };
-  /** Name of the snapshot that the run had resumed from, or `null`. */
+  /** Name, as it was saved, of the snapshot that the run had resumed from, or `null`. */
   readonly parent: string | null;
   /** The states, in order of registration. */
   readonly states: readonly ManifestState[];
