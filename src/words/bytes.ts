@@ -1,6 +1,5 @@
 // Moving bytes without needless copies. Streams of the runtimes become async iterables here, and back.
 import * as buffer from "node:buffer";
-import type { ByteSource } from "./backend.ts";
 
 /** The bytes a view looks at, without a copy. */
 export function viewOf(view: ArrayBufferView): Uint8Array {

@@ -9,7 +9,7 @@ const { Bun } = globalThis as { Bun?: { gc(isFull: boolean): unknown } };
 let leftBytes = 0;
 
 /** Whether buffers that nobody holds stay for long unless something is done. */
-export const isCollectedLate = Bun !== undefined;
+export const isCollectedLate: boolean = Bun !== undefined;
 
 /**
  * Gives the memory of a buffer back, where the runtime can; it is empty then. What is made next gets memory that is warm.
