@@ -1,12 +1,15 @@
 // The end of large buffers. Collectors free what nobody holds when they see fit; Bun's waits until the heap has doubled, so that
 // beside a state of 2 GiB another 2 GiB of spent buffers pile up. What is ours alone is given back at once. What leaves for
 // others leaves, on Bun, in small pieces, few of which live when the young are collected, and the young are collected often.
+// What did live then counts as old; the old are collected only rarely, for that stops the program.
 const PIECE_BYTES = 256 * 1024;
 const RELEASED_BYTES = 64 * 1024;
 const COLLECTED_BYTES = 32 * 1024 * 1024;
+const YOUNG_COLLECTIONS = 7; // for each one of all
 
-const { Bun } = globalThis as { Bun?: { gc(isFull: boolean): unknown } };
+const { Bun } = globalThis as { Bun?: { gc(isOfAll: boolean): unknown } };
 let leftBytes = 0;
+let collections = 0;
 
 /** Whether buffers that nobody holds stay for long unless something is done. */
 export const isCollectedLate: boolean = Bun !== undefined;
@@ -35,7 +38,7 @@ export function* leaving(bytes: Uint8Array<ArrayBuffer>): Generator<Uint8Array<A
     leftBytes += piece.length;
     if (leftBytes >= COLLECTED_BYTES) {
       leftBytes = 0;
-      Bun.gc(false);
+      Bun.gc(++collections % (YOUNG_COLLECTIONS + 1) === 0);
     }
     yield piece;
   }
