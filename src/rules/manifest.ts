@@ -17,8 +17,8 @@ import type {
 import { VERSION } from "../words/version.ts";
 import { digestOf } from "./digest.ts";
 
-/** Version of the snapshot format this library writes, and the newest it reads. */
-export const FORMAT_VERSION = 0;
+/** Version of the snapshot format this library writes, and the only one there is; those before it were drafts. */
+export const FORMAT_VERSION = 1;
 
 const FORMAT_NAME = "snapkeep";
 const NOTE_FORMAT_NAME = "snapkeep-note";
@@ -45,7 +45,7 @@ const entry = z.custom<ManifestEntry>(
 );
 const schema = z.looseObject({
   format: z.literal(FORMAT_NAME),
-  formatVersion: z.number().int().nonnegative(),
+  formatVersion: z.literal(FORMAT_VERSION),
   name: z.string(),
   savedAt: z.iso.datetime({ precision: 3 }),
   library: z.looseObject({ name: z.string(), version: z.string() }),
@@ -329,9 +329,10 @@ function parseText(text: string, uri: string): Manifest {
     throw invalid(uri, reasonOf(cause), cause);
   }
   const version = (value as { formatVersion?: unknown } | null)?.formatVersion;
-  if (typeof version === "number" && version > FORMAT_VERSION) {
-    const details = { uri, found: String(version), supported: `0 to ${FORMAT_VERSION}` };
-    const what = `it has format ${version}, this snapkeep reads ${details.supported}; update snapkeep`;
+  if (typeof version === "number" && (version > FORMAT_VERSION || version === 0)) {
+    const details = { uri, found: String(version), supported: String(FORMAT_VERSION) };
+    const remedy = version === 0 ? "it is a draft that was never released" : "update snapkeep";
+    const what = `it has format ${version}, this snapkeep reads ${details.supported}; ${remedy}`;
     throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${uri}": ${what}`, details);
   }
   const parsed = schema.safeParse(value);

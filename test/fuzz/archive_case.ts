@@ -49,7 +49,7 @@ export function manifestText(files: ReadonlyMap<string, Uint8Array>): string {
   const all = [...states.values()].flat();
   return layOut({
     format: "snapkeep",
-    formatVersion: 0,
+    formatVersion: 1,
     name: "made.state",
     savedAt: new Date(INSTANT_MS).toISOString(),
     library: { name: "snapkeep", version: "0.0.0" },

@@ -64,7 +64,7 @@ function faultOfShape(value: Values): string | undefined {
   const { library, totals } = value;
   if (hasProto(value)) return "it has __proto__";
   if (value["format"] !== "snapkeep") return "format";
-  if (value["formatVersion"] !== 0) return "formatVersion";
+  if (value["formatVersion"] !== 1) return "formatVersion";
   const { name } = value;
   if (!isText(name) || !isSafeStateName(name) || new TextEncoder().encode(name).length > 200) return "name";
   if (!isInstant(value["savedAt"])) return "savedAt";

@@ -249,7 +249,7 @@ describe("parseManifest, of damaged bytes", () => {
 });
 
 describe("parseManifest, of other formats", () => {
-  it.each([FORMAT_VERSION + 1, 1000, 1e300])("names format version %d as FORMAT_UNSUPPORTED", (formatVersion) => {
+  it.each([0, FORMAT_VERSION + 1, 1000, 1e300])("names format version %d as FORMAT_UNSUPPORTED", (formatVersion) => {
     const newer = signed({ ...plain(), formatVersion, states: "of a shape unknown today" });
     expect(() => parseManifest(newer, URI)).toThrow(
       expect.objectContaining({
@@ -392,7 +392,7 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
       fc.property(
         fc.dictionary(fc.constantFrom("format", "name", "states", "totals", "x"), fc.jsonValue()),
         (value) => {
-          expect(() => parseManifest(signed({ formatVersion: 0, ...value }), URI)).toThrow(invalid);
+          expect(() => parseManifest(signed({ formatVersion: FORMAT_VERSION, ...value }), URI)).toThrow(invalid);
         },
       ),
     );

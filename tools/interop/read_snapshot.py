@@ -76,7 +76,7 @@ def parse_manifest(data):
         return dict(pairs)
 
     manifest = json.loads(data.decode("utf-8"), object_pairs_hook=members)
-    hold(manifest["format"] == "snapkeep" and manifest["formatVersion"] == 0, "the manifest is of another format")
+    hold(manifest["format"] == "snapkeep" and manifest["formatVersion"] == 1, "the manifest is of another format")
     check_path(manifest["name"], 200, 1)
     entries, count = {}, 0
     for state in manifest["states"]:
