@@ -208,6 +208,16 @@ describe("laws of plans", () => {
     );
   });
 
+  it("a budget leaves as many as atLeast says, if there were so many", () => {
+    fc.assert(
+      fc.property(sized, anyRules, fc.integer({ min: 1, max: 6 }), fc.nat(400), (snapshots, rules, n, bytes) => {
+        const before = plan(snapshots, rules).kept.length;
+        const { kept } = plan(snapshots, [...rules, atLeast(n, keepUnder(bytes))]);
+        expect(kept.length).toBeGreaterThanOrEqual(Math.min(n, before));
+      }),
+    );
+  });
+
   it("groups: planning them together or one by one is the same", () => {
     const groupBy = ({ tags = [] }: RetentionSnapshot) => tags[0] ?? "";
     fc.assert(fc.property(anySnapshots, anyRulesAndBudgets, (snapshots, rules) => {

@@ -585,6 +585,15 @@ describe("keepUnder", () => {
     expect(keptNames(snapshots, [atLeast(2, atLeast(3, keepUnder(10)))])).toEqual(["b", "c", "d"]);
   });
 
+  it("with atLeast rather stays above the budget than go below the number, where one that goes takes others along", () => {
+    // keepEvery has a, c, e, and the steps are of b, d, f. Without a, it begins with b, and has b, d, f as well.
+    const steps = [undefined, 10, undefined, 20, undefined, 30];
+    const snapshots = row(...steps.map((step) => ({ step, sizeBytes: 1 })));
+    const rules = [keepEvery("2h"), keepEverySteps(10)];
+    expect(keptNames(snapshots, [...rules, atLeast(3, keepUnder(4))])).toEqual(["b", "d", "f"]);
+    expect(keptNames(snapshots, [...rules, atLeast(4, keepUnder(4))])).toEqual(["a", "b", "c", "d", "e", "f"]);
+  });
+
   it("of several, the tightest counts", () => {
     expect(keptNames(sized(10, 10, 10, 10), [keepUnder(30), keepUnder(20)])).toEqual(["c", "d"]);
   });
