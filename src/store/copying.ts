@@ -96,9 +96,21 @@ function sealOf(reader: SnapshotReader, labels: Labels): Seal {
   return { savedAt: new Date(manifest.savedAt), seal: () => sealed };
 }
 
-/** Writes a copy and publishes it; a failure leaves nothing. */
-export async function writeCopy(reader: SnapshotReader, layout: Layout, stage: Stage, labels: Labels): Promise<void> {
+/** What a copy takes up at least, in bytes. */
+export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
+  return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
+}
+
+/** Writes a copy and publishes it, having prepared what the claim of its name allows; a failure leaves nothing. */
+export async function writeCopy(
+  reader: SnapshotReader,
+  layout: Layout,
+  stage: Stage,
+  labels: Labels,
+  prepare = (): Promise<void> => Promise.resolve(),
+): Promise<void> {
   try {
+    await prepare();
     await layout.write(stage, entriesOf(reader), sealOf(reader, labels));
   } catch (error) {
     await stage.abandon();

@@ -46,7 +46,7 @@ describe("a crash at any call", () => {
 describe("the labels of a save that died", () => {
   const stale = renderNote({ pinned: true });
 
-  it.fails("do not pass to a save that takes its name", async () => {
+  it("do not pass to a save that takes its name", async () => {
     const backend = fileBackend("/states", { fileSystem: new CrashFileSystem() });
     await backend.create();
     await backend.notes.put("2026-01-02.state", stale);
@@ -56,7 +56,7 @@ describe("the labels of a save that died", () => {
     expect(await saved.labels()).toEqual({});
   });
 
-  it.fails("do not pass to an import of its name", async () => {
+  it("do not pass to an import of its name", async () => {
     const backend = fileBackend("/states", { fileSystem: new CrashFileSystem() });
     const source = await new StateStore(memoryBackend()).saveState();
     await backend.create();

@@ -53,8 +53,6 @@ export interface CrashOperation {
   run(world: World): Promise<void>;
   /** On an empty place that does not exist yet. */
   readonly isFirst?: boolean;
-  /** Whether the next program's clock has gone on, so that it takes no name that the crashed one had claimed. */
-  readonly isNameUsedOnce?: boolean;
 }
 
 /** A state whose bytes tell its step; `parts` of them. */
@@ -144,7 +142,6 @@ export class World {
   knowledge: Knowledge;
   /** What the clock shows, in seconds after the start; a next program may meet the very instant of the one that crashed. */
   instant = 0;
-  isNameUsedOnce = false;
   readonly #unverified = new Map<string, Tree>();
   #labels: Labels | undefined;
 
@@ -309,7 +306,6 @@ export class CrashLoop {
     const random = seeded(seed);
     const parts = 2 + seed % 5;
     const world = await prepared(operation, parts);
-    world.isNameUsedOnce = operation.isNameUsedOnce ?? false;
     const recording = new Recording(world, `${name}, seed ${seed}`, 0, random, this.effort);
     await operation.run(world);
     recording.end();
@@ -319,7 +315,6 @@ export class CrashLoop {
     for (const fork of recording.forks) {
       const next = new World(fork.files, parts, fork.knowledge, world.whole);
       next.instant = world.instant;
-      next.isNameUsedOnce = world.isNameUsedOnce;
       await this.#recover(name, next, fork.where, random, parts);
     }
   }
@@ -408,7 +403,7 @@ async function lookAt({ tree, knowledge }: Crash, whole: ReadonlySet<string>): P
 }
 
 /** What survived is now what is known. */
-function survivorWorld(crash: Crash, parts: number, { whole, instant, isNameUsedOnce }: World): World {
+function survivorWorld(crash: Crash, parts: number, { whole, instant }: World): World {
   const files = CrashFileSystem.of(crash.tree);
   const world = new World(files, parts, {
     must: visibleIn(crash.tree, ROOT),
@@ -417,7 +412,6 @@ function survivorWorld(crash: Crash, parts: number, { whole, instant, isNameUsed
     labels: crash.knowledge.labels,
   }, whole);
   world.instant = instant;
-  world.isNameUsedOnce = isNameUsedOnce;
   return world;
 }
 
@@ -426,7 +420,7 @@ let goings = 0;
 /** The next program sweeps, saves, and finds all in order. */
 async function goOn(world: World): Promise<void> {
   const { store, model, files } = world;
-  const isSameInstant = ++goings % 2 === 0 && !world.isNameUsedOnce;
+  const isSameInstant = ++goings % 2 === 0;
   model.step = 9;
   if (!isSameInstant) world.instant++;
   await store.sweep({ olderThanMs: -1 });

@@ -8,7 +8,6 @@ const OF_SCRATCH_BYTES = 600_000;
 
 function saving(layout: "directory" | "archive", labels?: { pinned: true }): CrashOperation {
   return {
-    isNameUsedOnce: labels !== undefined,
     async run(world) {
       world.saving(labels ?? {});
       world.saved(await world.store.saveState(labels === undefined ? { layout } : { layout, labels }));
