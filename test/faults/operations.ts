@@ -1,6 +1,14 @@
 // What the front can do, each with what must hold after it, however it ended.
 import path from "node:path";
-import { LatestStatesKeeper, locate, type Scratch, SnapshotLocator, type Stage, StateStore } from "snapkeep";
+import {
+  LatestStatesKeeper,
+  locate,
+  type Scratch,
+  SnapshotLocator,
+  type Stage,
+  StateStore,
+  type VerifyReport,
+} from "snapkeep";
 import { expect } from "vitest";
 import { fastFolder } from "../backend/temporary.ts";
 import { Model, type World } from "./worlds.ts";
@@ -26,8 +34,6 @@ export interface Operation {
   readonly changes: "nothing" | "adds" | "removes";
   /** More to look at. */
   check?(world: World, outcome: Outcome): Promise<void> | void;
-  /** Whether a full disk is tried as well; where only few bytes are written, EIO stands for all failures. */
-  readonly fillsDisk?: boolean;
   /** On an empty, missing place instead of one with two snapshots. */
   readonly isFirst?: boolean;
 }
@@ -75,17 +81,14 @@ function verify(layout: "directory" | "archive"): Operation {
 export const operations: Record<string, Operation> = {
   "saving a directory": {
     changes: "adds",
-    fillsDisk: true,
     run: ({ store }) => store.saveState(),
   },
   "saving an archive": {
     changes: "adds",
-    fillsDisk: true,
     run: ({ store }) => store.saveState({ layout: "archive" }),
   },
   "saving an archive through scratch": {
     changes: "adds",
-    fillsDisk: true,
     prepare({ model }) {
       model.longLineBytes = OF_SCRATCH_BYTES;
     },
@@ -93,13 +96,11 @@ export const operations: Record<string, Operation> = {
   },
   "saving the first directory at a place that is not there": {
     changes: "adds",
-    fillsDisk: true,
     isFirst: true,
     run: ({ store }) => store.saveState(),
   },
   "saving the first archive at a place that is not there": {
     changes: "adds",
-    fillsDisk: true,
     isFirst: true,
     run: ({ store }) => store.saveState({ layout: "archive" }),
   },
@@ -116,6 +117,19 @@ export const operations: Record<string, Operation> = {
   },
   "verifying a directory": verify("directory"),
   "verifying an archive": verify("archive"),
+  "verifying all": {
+    changes: "nothing",
+    run: ({ store }) => store.verify(),
+    check({ faults }, outcome) {
+      // Where the storage fails for one snapshot, that is told as such, and never taken for damage.
+      if (!("value" in outcome)) return;
+      const reports = outcome.value as VerifyReport[];
+      const isStruck = faults.injected.length > 0;
+      if (!isStruck) expect(reports.map(({ isWhole }) => isWhole)).toEqual([true, true]);
+      for (const { problem } of reports.flatMap(({ findings }) => findings)) expect(problem).toBe("unreadable");
+      if (isStruck && reports.length === 2) expect(reports.some(({ isWhole }) => !isWhole)).toBe(true);
+    },
+  },
   "looking at facts": {
     changes: "nothing",
     run: async (world) => (await oldest(world)).stat(),

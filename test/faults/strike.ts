@@ -4,18 +4,19 @@ import process from "node:process";
 import { isSnapshotError, SnapshotLocator, StateStore } from "snapkeep";
 import { type FaultPlan, type Faults, forEachFault } from "snapkeep/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { report } from "../torture/budget.ts";
 import { framesOf, Struck } from "./call_sites.ts";
 import { type Operation, operations, type Outcome } from "./operations.ts";
 import { fingerprint, type MakeWorld, Model } from "./worlds.ts";
 
 const HANGS_AFTER_MS = 10_000;
 
-const plans: Record<string, Omit<FaultPlan, "at">> = {
-  "EIO once": { errno: "EIO" },
-  "EIO for ever": { errno: "EIO", forever: true },
-  "ENOSPC once": { errno: "ENOSPC" },
-  "ENOSPC for ever": { errno: "ENOSPC", forever: true },
-};
+const ERRNOS = ["EIO", "ENOSPC", "EACCES", "EMFILE", "EROFS"];
+const BUDGET_MINUTES = 2;
+
+const plans: Record<string, Omit<FaultPlan, "at">> = Object.fromEntries(
+  ERRNOS.flatMap((errno) => [[`${errno} once`, { errno }], [`${errno} for ever`, { errno, forever: true }]]),
+);
 
 /** Whether a failure struck a removal, which then may leave what it was to remove. */
 const struckRemoval = (faults: Faults) =>
@@ -97,6 +98,7 @@ async function strike(makeWorld: MakeWorld, operation: Operation, faults: Faults
 export function everyCallFails(kind: string, makeWorlds: (isFurnished: boolean) => Promise<MakeWorld>, sites: number) {
   describe(`when ${kind} fails`, () => {
     const struck = new Struck();
+    const since = performance.now();
     const unhandled: unknown[] = [];
     const onUnhandled = (reason: unknown) => unhandled.push(reason);
     beforeAll(() => void process.on("unhandledRejection", onUnhandled));
@@ -104,9 +106,9 @@ export function everyCallFails(kind: string, makeWorlds: (isFurnished: boolean) 
 
     for (const [name, operation] of Object.entries(operations)) {
       for (const [how, plan] of Object.entries(plans)) {
-        if (plan.errno === "ENOSPC" && !operation.fillsDisk) continue;
         it(`${name} succeeds whole or fails whole, with ${how}`, async () => {
           const makeWorld = await makeWorlds(!operation.isFirst);
+          struck.begin(name, plan.errno ?? "");
           const runs = await forEachFault((faults) => strike(makeWorld, operation, faults, plan, struck), plan);
           expect(runs.length).toBeGreaterThan(0);
         }, 60_000);
@@ -116,7 +118,7 @@ export function everyCallFails(kind: string, makeWorlds: (isFurnished: boolean) 
     it("all that was promised was tried, and no failure went unhandled", async () => {
       await new Promise((resolve) => setTimeout(resolve, 10));
       expect(unhandled).toEqual([]);
-      console.log(`${kind}: ${struck}\n${[...struck.sites].sort().join("\n")}`);
+      report(`${kind} fails`, since, BUDGET_MINUTES, String(struck));
       expect(struck.sites.size).toBeGreaterThanOrEqual(sites);
     });
   });

@@ -124,10 +124,10 @@ const CRASHES = "test/torture/crash_loop.test.ts";
 const suites = [
   [/backend\/http/, [["test/layout/locator.test.ts"], ["test/layout", "test/store"]]],
   [/backend\//, [
-    ["test/backend/commit_sequence.test.ts", "test/backend/file_backend.test.ts"],
+    ["test/backend/commit_sequence.test.ts", "test/backend/file_backend.test.ts", "test/backend/free_space.test.ts"],
     ["test/backend", "test/store/path_state.test.ts"],
     [CRASHES],
-    ["test/faults/system_calls.test.ts", "test/store"],
+    ["test/faults/system_calls.test.ts", "test/model"],
   ]],
   [/archive\//, [
     ["test/archive/attacks.test.ts", "test/archive/table.test.ts", "test/archive/tar_header.test.ts"],
@@ -143,7 +143,7 @@ const suites = [
   [/store\/.*keeper/, [["test/store/states_keeper.test.ts", "test/store/latest_states_keeper.test.ts"], [
     "test/retention",
   ]]],
-  [/store\//, [["test/store"], ["test/layout", "test/resume", "test/retention"], ["test/model"], [CRASHES]]],
+  [/store\//, [["test/store"], ["test/layout", "test/resume", "test/model"], [CRASHES]]],
 ];
 
 const HANGS_AFTER_MS = 10 * 60_000;
@@ -157,7 +157,7 @@ function passes(filters) {
       cwd: place,
       detached: true, // what hangs is ended with all its workers
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, SNAPKEEP_CRASH_TREES: "3000", SNAPKEEP_MODEL_RUNS: "60", SNAPKEEP_RUNTIME: "node" },
+      env: { ...process.env, SNAPKEEP_CRASH_TREES: "3000", SNAPKEEP_MODEL_RUNS: "200", SNAPKEEP_RUNTIME: "node" },
     });
     let output = "";
     for (const pipe of [child.stdout, child.stderr]) {
