@@ -26,51 +26,50 @@ export async function verifyAllAt(
   return reports.flat();
 }
 
+interface Verified {
+  readonly locator: SnapshotLocator;
+  readonly report: VerifyReport;
+  /** Its manifest, where it can be read. */
+  readonly manifest: Manifest | undefined;
+}
+
 async function verifyLayouts(
   snapshot: SnapshotLocator,
   isTimed: boolean,
   options: VerifyOptions,
 ): Promise<VerifyReport[]> {
   const reports: VerifyReport[] = [];
-  let first: { readonly locator: SnapshotLocator; readonly manifest: Manifest } | undefined;
+  let first: Verified | undefined;
   for (const locator of snapshot.alternatives()) {
     options.signal?.throwIfAborted();
-    const report = await verifyOne(locator, options);
-    if (report === undefined) continue;
-    const manifest = await manifestOf(locator);
+    const verified = await verifyOne(locator, options);
+    if (verified === undefined) continue;
+    const { report, manifest } = verified;
     reports.push(withFindings(
       report,
       manifest === undefined ? [] : [
         ...isTimed ? findingsOfName(locator, manifest) : [], // a keepsake is called as its keeper likes
-        ...first === undefined ? [] : findingsOfLayouts(first, manifest),
+        ...first?.manifest === undefined ? [] : findingsOfLayouts(first.locator, first.manifest, manifest),
       ],
     ));
-    if (manifest !== undefined) first ??= { locator, manifest };
+    if (manifest !== undefined) first ??= verified;
   }
   return reports;
 }
 
-/** The report of one snapshot, `undefined` where it has gone; a storage that fails here may not fail for the others. */
-async function verifyOne(locator: SnapshotLocator, options: VerifyOptions): Promise<VerifyReport | undefined> {
+/** What one snapshot is, `undefined` where it has gone; a storage that fails here may not fail for the others. */
+async function verifyOne(locator: SnapshotLocator, options: VerifyOptions): Promise<Verified | undefined> {
   try {
-    return await locator.verify(options);
+    const report = await locator.verify(options);
+    const isReadable = report.findings.every(({ step }) => step !== "manifest");
+    return { locator, report, manifest: isReadable ? await locator.manifest() : undefined };
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!isSnapshotError(error)) throw error;
     if (error.code === "SNAPSHOT_NOT_FOUND" || error.code === "SNAPSHOT_GONE") return undefined;
     const finding = { step: "manifest", problem: "unreadable", path: "", expected: "bytes" } as const;
     const nothing = { uri: String(locator), isWhole: true, findings: [], entries: 0, sizeBytes: 0 };
-    return withFindings(nothing, [{ ...finding, actual: reasonOf(error) }]);
-  }
-}
-
-/** The manifest, where it can be had; why it cannot is in the report already. */
-async function manifestOf(locator: SnapshotLocator): Promise<Manifest | undefined> {
-  try {
-    return await locator.manifest();
-  } catch (error) {
-    if (isSnapshotError(error)) return undefined;
-    throw error;
+    return { locator, report: withFindings(nothing, [{ ...finding, actual: reasonOf(error) }]), manifest: undefined };
   }
 }
 
@@ -79,10 +78,7 @@ function findingsOfName({ name }: SnapshotLocator, manifest: Manifest): Finding[
   return [{ step: "name", problem: "differs", path: MANIFEST_PATH, expected: name, actual: manifest.name }];
 }
 
-function findingsOfLayouts(
-  { locator, manifest: expected }: { readonly locator: SnapshotLocator; readonly manifest: Manifest },
-  manifest: Manifest,
-): Finding[] {
+function findingsOfLayouts(locator: SnapshotLocator, expected: Manifest, manifest: Manifest): Finding[] {
   // Labels may differ: an export writes those of the note into the copy.
   const isSame = manifest.name === expected.name && manifest.savedAt === expected.savedAt &&
     JSON.stringify(manifest.states) === JSON.stringify(expected.states);
