@@ -12,6 +12,12 @@ export function framesOf(error: Error): string[] {
   return frames;
 }
 
+/** The operation that an injected failure struck, and the place that made the call. */
+export function siteOf(error: SnapshotError): string {
+  const { operation } = error.details as { operation: string };
+  return `${operation} at ${framesOf(error)[0] ?? "unknown"}`;
+}
+
 /** Counts what failures struck: the distinct operations at the distinct places that made the call, each with its errno. */
 export class Struck {
   /** Calls by the place they were made from. */
@@ -28,8 +34,7 @@ export class Struck {
   }
 
   add(error: SnapshotError): void {
-    const { operation } = error.details as { operation: string };
-    const site = `${operation} at ${framesOf(error)[0] ?? "unknown"}`;
+    const site = siteOf(error);
     this.#failures++;
     this.sites.add(site);
     this.#all.add(`${this.#operation}: ${site}: ${this.#errno}`);
