@@ -1,7 +1,9 @@
 // Loads the state of another program over HTTP. What comes is spooled beside the client's own snapshots, verified as a whole,
 // and only then loaded; a stream that breaks off, or is not what was sent, changes nothing.
 //
-//   node dist/examples/http_stream/client.js <url> [folder]
+//   node dist/examples/http_stream/client.js <url> [folder]     on Node, after npm run build
+//   bun examples/http_stream/client.ts <url> [folder]           on Bun
+//   deno run -A examples/http_stream/client.ts <url> [folder]   on Deno
 import process from "node:process";
 import { StateStore } from "snapkeep";
 import { World } from "./world.ts";

@@ -1,9 +1,11 @@
 // Serves the state of a running program over HTTP. Each request gets the world as it is at that moment, as one archive, while
 // the world goes on; nothing is written to disk. A client that goes away ends its stream and nothing else.
 //
-//   node dist/examples/http_stream/server.js [port]     on Node, after npm run build
-//   bun examples/http_stream/server.ts [port]           on Bun
+//   node dist/examples/http_stream/server.js [port]     on Node, after npm ci and npm run build
+//   bun examples/http_stream/server.ts [port]           on Bun, after npm ci (which brings node_modules/.bin/bun and deno)
 //   deno run -A examples/http_stream/server.ts [port]   on Deno
+//
+// It prints its address, which the client takes; curl -OJ or a browser gets the archive as a file.
 import { createServer, type ServerResponse } from "node:http";
 import process from "node:process";
 import { Readable } from "node:stream";

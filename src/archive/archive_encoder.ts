@@ -17,6 +17,17 @@ export interface EncodeOptions extends MemberOptions {
   readonly groupBytes: number;
 }
 
+/** A payload being cut into chunks. */
+interface Payload {
+  readonly chunks: Chunk[];
+  /** Where the chunk being filled begins in its member. */
+  innerOffset: number;
+  /** Where it begins in the payload. */
+  chunkOffset: number;
+  /** Bytes taken so far. */
+  sizeBytes: number;
+}
+
 const ZEROS = new Uint8Array(2 * BLOCK_BYTES);
 
 /** An archive being encoded. */
@@ -48,74 +59,100 @@ export class ArchiveEncoder {
 
   /** The archive, once. Leaving the loop early gives everything back; what was read so far can never verify. */
   async *encode(entries: AsyncIterable<EntrySource>): AsyncGenerator<Uint8Array, void> {
-    const writer = this.#writer;
     const written: WrittenEntry[] = [];
     for await (const source of entries) {
       const entry = new MeasuredEntry(source);
-      if (source.sizeBytes === undefined) yield* this.#encodeUnsized(source, entry, written);
+      const { sizeBytes } = source;
+      if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry, written);
       else {
-        const chunks: Chunk[] = [];
-        yield* this.#encodePayload(entry.path, source.sizeBytes, entry.chunks(), chunks);
-        this.#finish(entry, chunks, written);
+        const payload = this.#begin(entry.path, sizeBytes);
+        const body = entry.chunks();
+        // What fits into a member needs nothing handed out on the way: of many small entries, each is one call and no more.
+        if (sizeBytes <= this.#options.chunkBytes && isHeld(body)) {
+          for (const piece of body) this.#take(payload, piece);
+        } else yield* this.#encodeBody(payload, body);
+        this.#finish(entry, this.#end(payload), written);
       }
+      if (this.#writer.isBehind) yield* this.#writer.ready();
     }
+    yield* this.#encodeEnd(written);
+  }
+
+  /** Manifest, table, footer. */
+  async *#encodeEnd(written: readonly WrittenEntry[]): AsyncGenerator<Uint8Array, void> {
+    const writer = this.#writer;
+    const { codec, level } = this.#options;
     const { manifest, bytes } = this.#seal.seal(written);
     this.#groupEnd = undefined; // the manifest has a member of its own, so that the file's tail is enough to know all
-    const chunks: Chunk[] = [];
     const digest = digestOf(bytes);
-    yield* this.#encodePayload(MANIFEST_PATH, bytes.length, [bytes], chunks);
-    this.#table.push({ path: MANIFEST_PATH, sizeBytes: bytes.length, digest, chunks: withDigest(chunks, digest) });
-    const container = containerOf(this.#options.codec.compression);
+    const payload = this.#begin(MANIFEST_PATH, bytes.length);
+    yield* this.#encodeBody(payload, [bytes]);
+    const chunks = withDigest(this.#end(payload), digest);
+    this.#table.push({ path: MANIFEST_PATH, sizeBytes: bytes.length, digest, chunks });
+    const container = containerOf(codec.compression);
     if (!container?.isTableInTar) writer.put(ZEROS);
     writer.cut();
     yield* writer.ready(true);
-    const { codec, level } = this.#options;
     const table = renderTable(this.#table, this.#seal.savedAt);
     yield* await container?.end(codec, level, table, writer.writtenBytes, this.#mtimeSeconds) ?? [];
     this.#manifest = manifest;
   }
 
-  /** Header, payload in chunks, padding. A chunk without a digest is the whole entry, whose digest its caller knows. */
-  async *#encodePayload(
-    path: string,
-    sizeBytes: number,
-    body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    chunks: Chunk[],
-  ): AsyncGenerator<Uint8Array, void> {
+  /** Starts a payload: its header, and its place in a member. */
+  #begin(path: string, sizeBytes: number): Payload {
     const writer = this.#writer;
-    const { chunkBytes, groupBytes } = this.#options;
     const header = encodeTarHeader(path, sizeBytes, this.#mtimeSeconds);
     // A small payload joins the group that the member before it began, as long as the member stays small.
     const joins = sizeBytes > 0 && this.#groupEnd?.member === writer.member &&
-      writer.usedBytes + header.length + sizeBytes <= groupBytes;
+      writer.usedBytes + header.length + sizeBytes <= this.#options.groupBytes;
     writer.put(header);
     if (sizeBytes > 0 && !joins) writer.cut();
-    let chunkOffset = 0;
-    let innerOffset = writer.usedBytes;
-    let payloadBytes = 0;
-    for await (const piece of body) {
-      for (let done = 0; done < piece.length;) {
-        if (writer.usedBytes - innerOffset === chunkBytes) {
-          chunks.push(this.#chunk(innerOffset, chunkOffset, chunkBytes));
-          chunkOffset += chunkBytes;
-          writer.cut();
-          innerOffset = 0;
-          yield* writer.ready();
-        }
-        const taken = writer.fill(done === 0 ? piece : piece.subarray(done), innerOffset + chunkBytes);
-        done += taken;
-        payloadBytes += taken;
+    return { chunks: [], innerOffset: writer.usedBytes, chunkOffset: 0, sizeBytes: 0 };
+  }
+
+  /** Takes a piece of a payload, up to where finished members must be handed out first; returns what is left of it. */
+  #take(payload: Payload, piece: Uint8Array): Uint8Array | undefined {
+    const writer = this.#writer;
+    const { chunkBytes } = this.#options;
+    for (let done = 0; done < piece.length;) {
+      if (writer.usedBytes - payload.innerOffset === chunkBytes) {
+        payload.chunks.push(this.#chunk(payload, chunkBytes));
+        payload.chunkOffset += chunkBytes;
+        payload.innerOffset = 0;
+        writer.cut();
+        if (writer.isBehind) return piece.subarray(done);
       }
+      const taken = writer.fill(done === 0 ? piece : piece.subarray(done), payload.innerOffset + chunkBytes);
+      done += taken;
+      payload.sizeBytes += taken;
     }
-    const lastBytes = payloadBytes - chunkOffset;
-    if (chunkOffset > 0) chunks.push(this.#chunk(innerOffset, chunkOffset, lastBytes));
-    else if (payloadBytes > 0) {
-      chunks.push({ member: writer.member, innerOffset, chunkOffset, sizeBytes: lastBytes, digest: "sha256:" });
+    return undefined;
+  }
+
+  /** Ends a payload. A chunk without a digest is the whole entry, whose digest its caller knows. */
+  #end(payload: Payload): readonly Chunk[] {
+    const writer = this.#writer;
+    const { chunks, innerOffset, chunkOffset, sizeBytes } = payload;
+    if (chunkOffset > 0) chunks.push(this.#chunk(payload, sizeBytes - chunkOffset));
+    else if (sizeBytes > 0) {
+      chunks.push({ member: writer.member, innerOffset, chunkOffset, sizeBytes, digest: "sha256:" });
     }
     // An empty entry begins no group and ends none: the head of a group is the payload that its member begins with.
-    if (payloadBytes > 0) this.#groupEnd = chunkOffset === 0 && groupBytes > 0 ? { member: writer.member } : undefined;
-    writer.put(ZEROS.subarray(0, paddingOf(payloadBytes)));
-    yield* writer.ready();
+    const mayGrow = chunkOffset === 0 && this.#options.groupBytes > 0;
+    if (sizeBytes > 0) this.#groupEnd = mayGrow ? { member: writer.member } : undefined;
+    writer.put(ZEROS.subarray(0, paddingOf(sizeBytes)));
+    return chunks;
+  }
+
+  async *#encodeBody(
+    payload: Payload,
+    body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  ): AsyncGenerator<Uint8Array, void> {
+    for await (const piece of body) {
+      for (let rest = this.#take(payload, piece); rest !== undefined; rest = this.#take(payload, rest)) {
+        yield* this.#writer.ready();
+      }
+    }
   }
 
   /** An entry of unknown size: kept in memory while it is small, else spooled, for the header comes before the payload. */
@@ -126,16 +163,16 @@ export class ArchiveEncoder {
   ): AsyncGenerator<Uint8Array, void> {
     const held: Uint8Array[] = [];
     let heldBytes = 0;
-    const chunks: Chunk[] = [];
-    const body = entry.chunks()[Symbol.asyncIterator]();
+    const body = iteratorOf(entry.chunks());
     let next = await body.next();
     for (; !next.done && heldBytes + next.value.length <= this.#options.chunkBytes; next = await body.next()) {
       held.push(next.value);
       heldBytes += next.value.length;
     }
     if (next.done) {
-      yield* this.#encodePayload(entry.path, heldBytes, held, chunks);
-      this.#finish(entry, chunks, written);
+      const payload = this.#begin(entry.path, heldBytes);
+      for (const piece of held) this.#take(payload, piece);
+      this.#finish(entry, this.#end(payload), written);
       return;
     }
     const scratch = await this.#newScratch();
@@ -147,8 +184,9 @@ export class ArchiveEncoder {
         yield* { [Symbol.asyncIterator]: () => body };
       })());
       const spooled = new Digester();
-      yield* this.#encodePayload(entry.path, scratch.sizeBytes, digested(scratch.stream(), spooled), chunks);
-      const before = this.#finish(entry, chunks, written);
+      const payload = this.#begin(entry.path, scratch.sizeBytes);
+      yield* this.#encodeBody(payload, digested(scratch.stream(), spooled));
+      const before = this.#finish(entry, this.#end(payload), written);
       const digest = spooled.digest();
       if (digest === before.digest) return;
       throw new SnapshotError(
@@ -166,7 +204,7 @@ export class ArchiveEncoder {
     }
   }
 
-  #chunk(innerOffset: number, chunkOffset: number, sizeBytes: number): Chunk {
+  #chunk({ innerOffset, chunkOffset }: Payload, sizeBytes: number): Chunk {
     const digest = digestOf(this.#writer.lastBytes(sizeBytes));
     return { member: this.#writer.member, innerOffset, chunkOffset, sizeBytes, digest };
   }
@@ -187,6 +225,14 @@ export class ArchiveEncoder {
 /** An only chunk is the entry itself, so their digests are one. */
 function withDigest(chunks: readonly Chunk[], digest: TableEntry["digest"]): readonly Chunk[] {
   return chunks.length === 1 ? chunks.map((chunk) => ({ ...chunk, digest })) : chunks;
+}
+
+function isHeld(body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): body is Iterable<Uint8Array> {
+  return Symbol.iterator in body;
+}
+
+async function* iteratorOf(body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  yield* body;
 }
 
 async function* digested(source: AsyncIterable<Uint8Array>, digester: Digester): AsyncGenerator<Uint8Array, void> {

@@ -8,6 +8,7 @@ import type { BlobReader, Scratch } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { collect } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
+import { leaving, release } from "../words/memory.ts";
 import type { EntryReader, OpenedManifest, ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
 import { containerOf } from "./container.ts";
@@ -29,8 +30,13 @@ const SCRATCH_CHUNK_BYTES = 1024 * 1024;
 const CHUNKS_AHEAD = 3;
 const CACHED_MEMBERS = 8;
 const FREE_RATIO_BYTES = 16 * 1024 * 1024;
+// Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
+// are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
+const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 // Headers and padding that may follow the last payload of a member.
 const SLACK_BYTES = 1024 * 1024;
+// A piece is decompressed in one go. Ours have 64 MiB at the most, and no builder is known to come near this.
+const MAX_PIECE_BYTES = 256 * 1024 * 1024;
 
 /** Files at the root of an archive that are the format's own and no entries. */
 const IGNORED = new Set([TABLE_PATH, ".prefetch.landmark", ".no.prefetch.landmark"]);
@@ -60,13 +66,17 @@ export async function openArchive(
   }
 }
 
-/** All files of an archive in sequence, with their digests, read to the very end of the file. */
+/**
+ * All files of an archive in sequence, with their digests, the manifest among them, read to the very end of the file;
+ * `MANIFEST_MISSING` where the tar has none, whatever a table may say.
+ */
 export async function* scanArchive(
   blob: BlobReader,
   uri: string,
   signal?: AbortSignal,
   limits: ArchiveLimits = DEFAULT_LIMITS,
 ): AsyncGenerator<ScannedFile, void> {
+  let hasManifest = false;
   try {
     for await (const { path, sizeBytes, body } of filesOf(blob, uri, await codecOfBlob(blob, uri), limits)) {
       const digester = new Digester();
@@ -74,10 +84,10 @@ export async function* scanArchive(
         signal?.throwIfAborted();
         digester.update(chunk);
       }
-      if (!IGNORED.has(path) && path !== MANIFEST_PATH) {
-        yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
-      }
+      if (!IGNORED.has(path)) yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
+      hasManifest ||= path === MANIFEST_PATH;
     }
+    if (!hasManifest) throw manifestMissing(uri);
   } catch (error) {
     throw asRejection(error, uri);
   } finally {
@@ -98,9 +108,20 @@ async function* filesOf(
   codec: Codec,
   limits: ArchiveLimits,
 ): AsyncGenerator<TarFile, void> {
+  let sizeBytes = 0;
+  const packed = async function* () {
+    let packedBytes = 0;
+    for await (const chunk of blob.stream()) {
+      // Of what was taken before: this is asked for once nearly all of that was decompressed.
+      if (packedBytes > FREE_PACKED_BYTES + 2 * sizeBytes) {
+        throw rejected(uri, "LIMIT_MEMBERS", packedBytes, "it has more members than its content needs");
+      }
+      packedBytes += chunk.length;
+      yield chunk;
+    }
+  };
   const expanded = async function* () {
-    let sizeBytes = 0;
-    for await (const chunk of codec.decodeStream(blob.stream())) {
+    for await (const chunk of codec.decodeStream(packed())) {
       sizeBytes += chunk.length;
       if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * limits.ratio) {
         throw rejected(uri, "LIMIT_RATIO", sizeBytes, "it expands beyond all reason");
@@ -229,10 +250,14 @@ class IndexedReader implements UnitReader {
 
   open(entryPath: string): Promise<EntryReader | undefined> {
     const entry = this.#entry(entryPath);
+    const only = entry?.chunks[0];
     return Promise.resolve(
       entry && {
         sizeBytes: entry.sizeBytes,
         chunks: this.#chunksOf(entry),
+        ...only === undefined || entry.chunks.length > 1
+          ? {}
+          : { bytes: async () => owned(await this.#chunk(entry, only)) },
         range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
       },
     );
@@ -294,7 +319,7 @@ class IndexedReader implements UnitReader {
         piece.catch(() => {}); // told when it is its turn
         ahead.push(piece);
       }
-      yield await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>);
+      yield* leaving(await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>));
     }
   }
 
@@ -334,7 +359,7 @@ class IndexedReader implements UnitReader {
       );
     }
     if (entry.chunks.length > 1) this.#assertDigest(entry, chunk, piece); // an only piece is the entry, which is verified above
-    return isShared ? piece.slice() : piece;
+    return isShared ? new Uint8Array(piece) : piece; // a copy; slice of a Buffer would be none
   }
 
   #cachedMember(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
@@ -352,17 +377,28 @@ class IndexedReader implements UnitReader {
     if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
     }
+    if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
+    }
     const packed = await this.#blob.read(member.offset, sizeBytes);
     try {
-      return await this.#codec.decode(packed, span.neededBytes + SLACK_BYTES, span.neededBytes).catch((error) => {
+      const decoded = this.#codec.decode(packed, span.neededBytes + SLACK_BYTES, span.neededBytes);
+      const bytes = await decoded.catch((error) => {
         if (!(error instanceof CompressionFault && error.reason === "LIMIT_BYTES")) throw error;
         return headOf(this.#codec.decodeStream([packed]), span.neededBytes);
       });
+      release(packed);
+      return bytes;
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
     }
   }
+}
+
+/** The same bytes in a buffer that holds nothing else. */
+function owned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return bytes.buffer.byteLength === bytes.length ? bytes : bytes.slice();
 }
 
 /** The first bytes of members that go on with any number of headers, of empty files for instance. */

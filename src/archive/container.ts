@@ -1,10 +1,10 @@
 // How an archive ends, per compression: where its table lies and how a reader finds it from the file's last bytes. gzip is
 // eStargz, zstd is stargz-snapshotter's dialect of zstd:chunked, a plain tar has no table.
 import type { Codec, Compression } from "../rules/codec.ts";
-import { collect, concat } from "../words/bytes.ts";
+import { concat, textOf } from "../words/bytes.ts";
 import { TABLE_PATH } from "../words/unit.ts";
 import { TableFault } from "./table.ts";
-import { decodeTar } from "./tar_decoder.ts";
+import { filesInTar } from "./tar_guard.ts";
 import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";
 
 /** Where the table lies in a file. */
@@ -48,7 +48,7 @@ const estargz: Container = {
     const json = new TextEncoder().encode(table);
     const header = encodeTarHeader(TABLE_PATH, json.length, mtimeSeconds);
     const end = new Uint8Array(paddingOf(json.length) + 2 * BLOCK_BYTES);
-    return [await codec.encode(concat([header, json, end]), level), encodeFooter(offset)];
+    return [...await codec.encode(concat([header, json, end]), level), encodeFooter(offset)];
   },
 
   find(tail, fileBytes) {
@@ -62,24 +62,14 @@ const estargz: Container = {
     return { membersEndOffset: offset, offset, sizeBytes: fileBytes - FOOTER_BYTES - offset };
   },
 
-  /** The table's own tar entry, decoded as strictly as any tar. */
+  /** The table's own tar entry, held to the rules of any tar. */
   async read(codec, packed, maxBytes, _place, uri) {
     const tar = await codec.decode(packed, maxBytes);
-    let json: string | undefined;
-    for await (
-      const { path, sizeBytes, body } of decodeTar(
-        (async function* () {
-          yield tar;
-        })(),
-        uri,
-      )
-    ) {
-      if (path !== TABLE_PATH || json !== undefined) throw new TableFault(`"${path}" stands where its table should be`);
-      if (sizeBytes > tar.length) throw new TableFault("its table is cut");
-      json = decodeJson((await collect(body, sizeBytes)).bytes);
-    }
-    if (json === undefined) throw new TableFault("its table is missing");
-    return json;
+    const [table, ...others] = filesInTar(tar, uri);
+    const stranger = [table, ...others].find((file) => file !== undefined && file.path !== TABLE_PATH);
+    if (stranger !== undefined) throw new TableFault(`"${stranger.path}" stands where its table should be`);
+    if (table === undefined) throw new TableFault("its table is missing");
+    return decodeJson(tar.subarray(table.offset, table.offset + table.sizeBytes));
   },
 };
 
@@ -102,7 +92,7 @@ const zstdChunked: Container = {
 
   async end(codec, level, table, offset) {
     const json = new TextEncoder().encode(table);
-    const packed = await codec.encode(json, level);
+    const packed = concat(await codec.encode(json, level));
     const footer = new Uint8Array(ZSTD_FOOTER_BYTES);
     const view = new DataView(footer.buffer);
     view.setBigUint64(0, BigInt(offset + SKIPPABLE_HEADER_BYTES), true);
@@ -144,7 +134,7 @@ const zstdChunked: Container = {
 
 function decodeJson(bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return textOf(bytes);
   } catch (cause) {
     throw new TableFault("its table is not UTF-8", { cause });
   }

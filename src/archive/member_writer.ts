@@ -1,6 +1,7 @@
 // Cutting the tar into members that stand alone, and compressing several at once: bytes go in in order, compressed members
 // come out in order, and never more than a window of them is on the way.
 import type { Codec } from "../rules/codec.ts";
+import { leaving } from "../words/memory.ts";
 import type { Member } from "./table.ts";
 
 // Room behind a full chunk for its padding and the headers that follow it in the same member.
@@ -20,7 +21,7 @@ export interface MemberOptions {
 
 interface Job {
   readonly member: Member;
-  readonly output: Promise<Uint8Array>;
+  readonly output: Promise<readonly Uint8Array<ArrayBuffer>[]>;
   readonly buffer: Uint8Array;
 }
 
@@ -88,15 +89,22 @@ export class MemberWriter {
     this.#member = { offset: -1 };
   }
 
+  /** Whether more than a window of members are on the way, so that finished ones must be handed out first. */
+  get isBehind(): boolean {
+    return this.#jobs.length > this.#options.inFlight;
+  }
+
   /** Hands out finished members, in order, until no more than a window (or all, to the end) are on the way. */
   async *ready(untilEnd = false): AsyncGenerator<Uint8Array, void> {
-    while (this.#jobs.length > (untilEnd ? 0 : this.#options.inFlight)) {
+    while (this.isBehind || (untilEnd && this.#jobs.length > 0)) {
       const job = this.#jobs.shift() as Job;
-      const output = await job.output;
+      const pieces = await job.output;
       this.#spare.push(job.buffer);
       job.member.offset = this.#writtenBytes;
-      this.#writtenBytes += output.length;
-      yield output;
+      for (const piece of pieces) {
+        this.#writtenBytes += piece.length;
+        yield* leaving(piece);
+      }
     }
   }
 }

@@ -44,10 +44,28 @@ const HARMLESS_KEY =
   /^(?:[amc]time|uid|gid|uname|gname|comment|LIBARCHIVE\.(?:xattr|creationtime)\b.*|SCHILY\.(?:dev|ino|nlink|xattr|fflags|acl)\b.*)$/;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** Where the payload of a file lies in a tar. */
+export interface TarPlace {
+  /** Path, without a leading `./`. */
+  readonly path: string;
+  /** Where its payload begins in the tar, in bytes. */
+  readonly offset: number;
+  /** How long it is, in bytes. */
+  readonly sizeBytes: number;
+}
+
+/** The files of a tar that lies in memory, as strictly checked as one that streams by; fails with `ARCHIVE_REJECTED`. */
+export function filesInTar(tar: Uint8Array, uri: string): readonly TarPlace[] {
+  const files: TarPlace[] = [];
+  new TarGuard(uri, DEFAULT_LIMITS, (file) => files.push(file)).checkWhole(tar);
+  return files;
+}
+
 /** Checks a tar as it streams by. */
 export class TarGuard {
   readonly #uri: string;
   readonly #limits: ArchiveLimits;
+  readonly #onFile: (file: TarPlace) => void;
   readonly #paths = new PathSet();
   readonly #folders = new Set<string>();
   readonly #block = new Uint8Array(BLOCK_BYTES);
@@ -66,9 +84,16 @@ export class TarGuard {
   #longName: string | undefined;
   #pax: ReadonlyMap<string, string> | undefined;
 
-  constructor(uri: string, limits: ArchiveLimits = DEFAULT_LIMITS) {
+  constructor(uri: string, limits: ArchiveLimits = DEFAULT_LIMITS, onFile: (file: TarPlace) => void = () => {}) {
     this.#uri = uri;
     this.#limits = limits;
+    this.#onFile = onFile;
+  }
+
+  /** Checks a tar that lies in memory as a whole. */
+  checkWhole(tar: Uint8Array): void {
+    this.#take(tar);
+    this.#end();
   }
 
   /** Passes the bytes on, once each was checked; fails with `ARCHIVE_REJECTED`. */
@@ -210,6 +235,7 @@ export class TarGuard {
     if (isFolder) path = path.replace(/(?<=.)\/$/, "");
     if (isFolder && sizeBytes !== 0) this.#refuse("HEADER_NUMBER", "a folder has a size", start);
     if (!isRoot) this.#takePath(path, isFolder, start);
+    if (!isFolder) this.#onFile({ path, offset: this.#offset, sizeBytes });
     this.#entries++;
     this.#totalBytes += sizeBytes;
     if (this.#entries > this.#limits.entries) this.#refuse("LIMIT_ENTRIES", "it has too many files", start);

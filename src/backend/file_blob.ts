@@ -1,6 +1,7 @@
 // Reading an open file as a blob, and private scratch files that are written first and read after.
 import type { BlobReader, ByteSource, Scratch } from "../words/backend.ts";
 import { storageError } from "../words/errors.ts";
+import { leaving } from "../words/memory.ts";
 import type { FileSystem, OpenFile } from "./file_system.ts";
 import { removeTree } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -42,7 +43,7 @@ export class FileBlob implements BlobReader {
       const chunk = await this.read(offset, CHUNK_BYTES);
       if (chunk.length === 0) return; // the file was cut: whoever verifies will miss the bytes
       offset += chunk.length;
-      yield chunk;
+      yield* leaving(chunk);
     }
   }
 

@@ -5,6 +5,8 @@ export type CalendarUnit = "hour" | "day" | "week" | "month" | "year";
 
 const BLOCK_MS = 6 * 3_600_000;
 const DAY_MS = 86_400_000;
+// A budget has the rules asked again and again about the same snapshots.
+const MOST_KNOWN = 10_000;
 
 /** Names the bucket an instant falls into. */
 export class Calendar {
@@ -12,6 +14,7 @@ export class Calendar {
   readonly zone: string;
   readonly #format: Intl.DateTimeFormat | undefined;
   readonly #offsets = new Map<number, number>();
+  readonly #buckets = new Map<CalendarUnit, Map<number, string>>();
 
   /**
    * Makes a calendar.
@@ -30,7 +33,11 @@ export class Calendar {
       second: "numeric",
     } as const;
     if (zone === "UTC") return;
-    this.#format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
+    try {
+      this.#format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
+    } catch (cause) {
+      throw new RangeError(`Cannot use the time zone "${zone}": write it like "Europe/Berlin" or "UTC"`, { cause });
+    }
   }
 
   /**
@@ -41,6 +48,14 @@ export class Calendar {
    * @returns Such as `2026-11-23 07`, `2026-11-23`, `2026-W48` (ISO 8601), `2026-11`, `2026`.
    */
   bucket(unit: CalendarUnit, timeMs: number): string {
+    let known = this.#buckets.get(unit);
+    if (known === undefined || known.size >= MOST_KNOWN) this.#buckets.set(unit, known = new Map());
+    let bucket = known.get(timeMs);
+    if (bucket === undefined) known.set(timeMs, bucket = this.#bucket(unit, timeMs));
+    return bucket;
+  }
+
+  #bucket(unit: CalendarUnit, timeMs: number): string {
     const localMs = timeMs + this.#offsetMs(timeMs);
     const iso = new Date(localMs).toISOString();
     const date = iso.slice(0, iso.indexOf("T")); // years beyond 9999 are longer

@@ -7,7 +7,7 @@ export type Compression = "gzip" | "zstd" | "none";
 /** What a decoder found wrong. */
 export class CompressionFault extends Error {
   /** Which rule was broken. */
-  readonly reason: "COMPRESSION_DAMAGED" | "TRAILING_DATA" | "TRUNCATED" | "LIMIT_BYTES";
+  readonly reason: "COMPRESSION_DAMAGED" | "TRAILING_DATA" | "TRUNCATED" | "LIMIT_BYTES" | "LIMIT_MEMBERS";
   /** Compressed bytes taken before it was found. */
   readonly offset: number;
 
@@ -22,8 +22,11 @@ export class CompressionFault extends Error {
 export interface Codec {
   /** Which one. */
   readonly compression: Compression;
-  /** Compresses bytes into one member that stands alone, off the event loop where the runtime can. */
-  encode(bytes: Uint8Array, level: number): Promise<Uint8Array>;
+  /**
+   * Compresses bytes into one member that stands alone, off the event loop where the runtime can. The bytes must not change
+   * meanwhile; the member comes in pieces, in order, as the compressor made them.
+   */
+  encode(bytes: Uint8Array, level: number): Promise<readonly Uint8Array<ArrayBuffer>[]>;
   /**
    * Decompresses one or more whole members, and nothing else, of at most `maxBytes`; throws {@link CompressionFault}.
    * `expectedBytes` is a hint that saves time where it is right.

@@ -7,7 +7,7 @@ import { nativeZstd } from "./zstd_codec.ts";
 
 const none: Codec = {
   compression: "none",
-  encode: (bytes) => Promise.resolve(bytes.slice()), // what is handed in is used again for the next member
+  encode: (bytes) => Promise.resolve([bytes.slice()]), // what is handed in is used again for the next member
   decode: (members, maxBytes) => {
     const isTooLarge = members.length > maxBytes;
     if (isTooLarge) return Promise.reject(new CompressionFault("LIMIT_BYTES", 0, "it is longer than it may be"));

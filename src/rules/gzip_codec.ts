@@ -1,7 +1,9 @@
-// gzip by the runtime's zlib. One-shot calls run in the thread pool, several at once; given an output buffer that is large
-// enough they come back to the event loop once and not every 16 KiB.
+// gzip by the runtime's zlib, which works in the thread pool, several members at once; given output buffers that are large
+// enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
+import { plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault } from "./codec.ts";
+import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "./native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
 
@@ -10,17 +12,16 @@ const PROBED_BYTES = 64 * 1024;
 const HISTOGRAM_BYTES = 8 * 1024;
 // Text lies near 5 bits a byte, floating-point noise above 7: only where bytes are nearly random is a probe worth it.
 const NOISY_BITS = 6.5;
-
-interface GzipOptions {
-  readonly level: number;
-  readonly strategy?: number;
-}
+// What deflate can do at most.
+const MOST_RATIO = 1032;
+// Node 20 and Bun refuse to hear of buffers above 4 GiB, as where a table may expand to more; what is decoded at once is less.
+const MAX_BUFFER_BYTES = 2 ** 31;
 
 /** The codec, or `undefined` where the runtime has no zlib. */
 export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? undefined : {
   compression: "gzip",
-  encode: async (bytes, level) => await gzip(bytes, await optionsFor(bytes, level)),
-  decode: (members, maxBytes, expectedBytes = 0) => gunzip(members, maxBytes, expectedBytes),
+  encode: async (bytes, level) => await deflate(bytes, await methodFor(bytes, level)),
+  decode: (members, maxBytes, expectedBytes = statedBytes(members)) => gunzip(members, maxBytes, expectedBytes),
   decodeStream: gunzipStream,
 };
 
@@ -28,19 +29,22 @@ export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? u
  * Chooses how to deflate. Where matching strings gains nothing over coding bytes, as in floating-point numbers, coding them
  * alone gives the same size three times as fast; where that gains nothing either, the bytes are stored.
  */
-async function optionsFor(bytes: Uint8Array, level: number): Promise<GzipOptions> {
-  if (level === 0 || bytes.length < PROBED_BYTES || bitsPerByte(bytes) < NOISY_BITS) return { level };
+async function methodFor(bytes: Uint8Array, level: number): Promise<DeflateMethod> {
+  const matched: DeflateMethod = { level, strategy: zlib.constants.Z_DEFAULT_STRATEGY };
+  if (level === 0 || bytes.length < PROBED_BYTES || bitsPerByte(bytes) < NOISY_BITS) return matched;
   // A whole window and as much again, so that repetitions as far apart as deflate can reach are seen.
   const start = (bytes.length - PROBED_BYTES) >> 1;
   const sample = bytes.subarray(start, start + PROBED_BYTES);
-  const coded = { level, strategy: zlib.constants.Z_HUFFMAN_ONLY };
+  const coded: DeflateMethod = { level, strategy: zlib.constants.Z_HUFFMAN_ONLY };
   const [matchedBytes, codedBytes] = await Promise.all([
-    gzip(sample, { level: Math.max(2, level) }).then((member) => member.length),
-    gzip(sample, coded).then((member) => member.length),
+    deflate(sample, { ...matched, level: Math.max(2, level) }).then(lengthOf),
+    deflate(sample, coded).then(lengthOf),
   ]);
-  if (matchedBytes < codedBytes * 0.995) return { level };
-  return codedBytes < sample.length * 0.995 ? coded : { level: 0 };
+  if (matchedBytes < codedBytes * 0.995) return matched;
+  return codedBytes < sample.length * 0.995 ? coded : { ...matched, level: 0 };
 }
+
+const lengthOf = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, piece) => sum + piece.length, 0);
 
 /** Entropy of single bytes, in bits, over a sample spread over the bytes. */
 function bitsPerByte(bytes: Uint8Array): number {
@@ -54,21 +58,31 @@ function bitsPerByte(bytes: Uint8Array): number {
   return bits;
 }
 
-function gzip(bytes: Uint8Array, options: GzipOptions): Promise<Uint8Array> {
-  // Stored and coded data comes out nearly as large as it went in; matched data usually far below half.
-  const isMatched = options.level > 0 && options.strategy === undefined;
-  const chunkSize = Math.max(1024, isMatched ? bytes.length >> 1 : bytes.length + (bytes.length >> 9) + 256);
-  return new Promise((resolve, reject) => {
-    zlib.gzip(bytes, { ...options, chunkSize }, (error, member) => error ? reject(error) : resolve(member));
-  });
+/** What the last member says of its own size: a hint, and believed no further than its compressed bytes can hold. */
+function statedBytes(members: Uint8Array): number {
+  const last = members.subarray(-4);
+  if (last.length < 4) return 0;
+  const stated = new DataView(last.buffer, last.byteOffset, 4).getUint32(0, true);
+  return stated <= members.length * MOST_RATIO ? stated : 0;
+}
+
+/** What zlib gives with `info`, whatever its types say. */
+interface InflatedWithInfo {
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  /** `bytesWritten` counts the compressed bytes that were really used. */
+  readonly engine: { readonly bytesWritten: number };
 }
 
 function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes + 1024), 64 * 1024 * 1024);
+  const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes + 1024), 64 * 1024 * 1024, Math.max(1024, maxBytes));
+  const options = { maxOutputLength: Math.min(maxBytes, MAX_BUFFER_BYTES), chunkSize, info: true };
   return new Promise((resolve, reject) => {
-    zlib.gunzip(members, { maxOutputLength: maxBytes, chunkSize }, (error, bytes) => {
-      if (error) reject(faultOf(error, 0));
-      else resolve(bytes as Uint8Array<ArrayBuffer>);
+    zlib.gunzip(members, options, (error, result) => {
+      if (error) return reject(faultOf(error, 0));
+      const { buffer, engine } = result as unknown as InflatedWithInfo;
+      // A NUL ends it without a word, and hides what is behind.
+      if (engine.bytesWritten === members.length) resolve(plain(buffer));
+      else reject(trailing(engine.bytesWritten));
     });
   });
 }
@@ -77,9 +91,11 @@ async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, voi
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
   const offeredBytes = yield* pump(stream, source, (error) => faultOf(error, stream.bytesWritten));
   if (offeredBytes === 0) throw new CompressionFault("TRUNCATED", 0, "it is empty");
-  if (stream.bytesWritten !== offeredBytes) {
-    throw new CompressionFault("TRAILING_DATA", stream.bytesWritten, "bytes follow the end of its compressed data");
-  }
+  if (stream.bytesWritten !== offeredBytes) throw trailing(stream.bytesWritten);
+}
+
+function trailing(offset: number): CompressionFault {
+  return new CompressionFault("TRAILING_DATA", offset, "bytes follow the end of its compressed data");
 }
 
 function faultOf(error: unknown, offset: number): CompressionFault {

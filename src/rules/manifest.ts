@@ -1,6 +1,7 @@
 // The manifest: its text, its digest line, its rules. The only file that knows zod. A manifest that parses here is whole:
 // its bytes match their digest, its names are safe, its sums add up.
 import { z } from "zod";
+import { textOf } from "../words/bytes.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet } from "../words/entry_path.ts";
 import { reasonOf, SnapshotError } from "../words/errors.ts";
 import type {
@@ -28,7 +29,8 @@ const DIGEST_LINE_BYTES = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length
 export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
 
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
-const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/) as unknown as z.ZodType<Digest>;
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const digest = z.string().regex(DIGEST) as unknown as z.ZodType<Digest>;
 const labelsSchema = z.looseObject({
   tags: z.array(z.string()).optional(),
   metrics: z.record(z.string(), z.number().nullable()).optional(),
@@ -36,7 +38,11 @@ const labelsSchema = z.looseObject({
   remark: z.string().optional(),
   pinned: z.boolean().optional(),
 });
-const entrySchema = z.looseObject({ path: z.string(), sizeBytes: size, digest });
+// By hand, for there may be very many: what zod needs for each would be most of the time it takes to read a manifest.
+const entry = z.custom<ManifestEntry>(
+  isEntry,
+  "it is no entry: path, sizeBytes and digest are missing or of another kind",
+);
 const schema = z.looseObject({
   format: z.literal(FORMAT_NAME),
   formatVersion: z.number().int().nonnegative(),
@@ -47,12 +53,19 @@ const schema = z.looseObject({
   states: z.array(z.looseObject({
     name: z.string(),
     version: z.number().int().positive(),
-    entries: z.array(entrySchema),
+    entries: z.array(entry),
   })),
   totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
   labels: labelsSchema,
   digest,
 });
+
+function isEntry(value: unknown): value is ManifestEntry {
+  if (typeof value !== "object" || value === null) return false;
+  const { path, sizeBytes, digest } = value as Partial<ManifestEntry>;
+  return typeof path === "string" && Number.isSafeInteger(sizeBytes) && (sizeBytes as number) >= 0 &&
+    typeof digest === "string" && DIGEST.test(digest);
+}
 
 const noteSchema = z.looseObject({
   format: z.literal(NOTE_FORMAT_NAME),
@@ -71,17 +84,21 @@ export function storableLabels(labels: Labels): Labels {
   if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
     throw new TypeError("Cannot use these labels: they are no object");
   }
-  const metrics = labels.metrics === undefined ? undefined : Object.fromEntries(
-    Object.entries(labels.metrics).map((
+  const { metrics: given } = labels;
+  if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
+    throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
+  }
+  const metrics = given && Object.fromEntries(
+    Object.entries(given).map((
       [name, value],
     ) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
   );
-  const given = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
+  const known = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
     value !== undefined
   );
   let parsed;
   try {
-    parsed = labelsSchema.strict().safeParse(JSON.parse(JSON.stringify(Object.fromEntries(given)), refuseProto));
+    parsed = labelsSchema.strict().safeParse(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
   } catch (cause) {
     throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
   }
@@ -215,6 +232,7 @@ export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
   assertDigest(bytes, uri);
   let text: string | undefined;
   let manifest: Manifest | undefined;
+  let isLaidOut: boolean | undefined;
   const opened: OpenedManifest = {
     bytes,
     get manifest() {
@@ -223,7 +241,8 @@ export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
     find(entryPath) {
       if (manifest !== undefined) return undefined;
       text ??= decode(bytes, uri);
-      return text.startsWith(CANONICAL_HEAD) ? findEntry(text, entryPath) : undefined;
+      isLaidOut ??= isCanonical(text);
+      return isLaidOut ? findEntry(text, entryPath) : undefined;
     },
   };
   const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
@@ -244,6 +263,28 @@ export function parseManifest(bytes: Uint8Array, uri: string): Manifest {
   return openManifest(bytes, uri).manifest;
 }
 
+const STATES = '\n  "states": [';
+const CANONICAL_LINE =
+  /\n(?: {6}\{"path":"(?:[^"\\]|\\.)*","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.)*","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
+
+/**
+ * Whether every line of the states is just what our writer writes. Else a line that looks like an entry may lie within a field
+ * that nobody knows, and who parses the whole would find another entry than who looks for the line.
+ */
+function isCanonical(text: string): boolean {
+  const start = text.indexOf(STATES);
+  if (!text.startsWith(CANONICAL_HEAD) || start === -1) return false;
+  try {
+    JSON.parse(text.slice(0, start).replace(/,$/, "}")); // at the top level, then
+  } catch {
+    return false;
+  }
+  let end = start + STATES.length;
+  CANONICAL_LINE.lastIndex = end;
+  while (CANONICAL_LINE.test(text)) end = CANONICAL_LINE.lastIndex;
+  return text.slice(end) === `\n  ],${text.slice(-DIGEST_LINE_BYTES)}`;
+}
+
 /** Finds one entry by its line. */
 function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
   const slash = entryPath.indexOf("/");
@@ -252,8 +293,8 @@ function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
   const start = state === -1 ? -1 : text.indexOf(line, state);
   if (start === -1 || start > text.indexOf("\n    ]}", state)) return undefined;
   const row = text.slice(start, text.indexOf("\n", start + 1)).replace(/,$/, "");
-  const parsed = entrySchema.safeParse(JSON.parse(row, refuseProto));
-  return parsed.success ? parsed.data : undefined;
+  const value: unknown = JSON.parse(row, refuseProto);
+  return isEntry(value) ? value : undefined;
 }
 
 function invalid(uri: string, reason: string, cause?: unknown): SnapshotError {
@@ -272,7 +313,7 @@ function assertDigest(bytes: Uint8Array, uri: string): void {
 
 function decode(bytes: Uint8Array, uri: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return textOf(bytes);
   } catch (cause) {
     throw invalid(uri, reasonOf(cause), cause);
   }

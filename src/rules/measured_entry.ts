@@ -21,30 +21,49 @@ export class MeasuredEntry {
     return `${this.#source.state}/${this.#source.path}`;
   }
 
-  /** The body, once; fails as soon as it is longer than declared, or at its end if it was shorter. */
-  async *chunks(): AsyncGenerator<Uint8Array, void> {
-    const { body, sizeBytes = Infinity } = this.#source;
-    if (
-      Array.isArray(body) && body.length === 1 && body[0] instanceof Uint8Array && body[0].length <= MAX_CHUNK_BYTES
-    ) {
-      const [only] = body;
+  /**
+   * The body, once; fails as soon as it is longer than declared, or at its end if it was shorter. What lies in memory comes as
+   * a plain iterable, for waiting between pieces costs small entries more than reading them.
+   */
+  chunks(): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+    const { body } = this.#source;
+    return Array.isArray(body) ? this.#held(body) : this.#streamed(body as AsyncIterable<Uint8Array>);
+  }
+
+  *#held(body: readonly Uint8Array[]): Generator<Uint8Array, void> {
+    const [only] = body;
+    if (only instanceof Uint8Array && body.length === 1 && only.length <= MAX_CHUNK_BYTES) {
+      const { sizeBytes = only.length } = this.#source;
       this.#whole = { sizeBytes: only.length, digest: digestOf(only) };
-      if (sizeBytes !== Infinity && only.length !== sizeBytes) throw this.#mismatch(sizeBytes, only.length);
+      if (only.length !== sizeBytes) throw this.#mismatch(sizeBytes, only.length);
       yield only;
       return;
     }
-    for await (const chunk of body) {
-      if (!(chunk instanceof Uint8Array)) {
-        throw new TypeError(`Cannot save "${this.path}": a chunk of its stream is no Uint8Array`);
-      }
-      for (let start = 0; start < chunk.length; start += MAX_CHUNK_BYTES) {
-        const piece = chunk.length <= MAX_CHUNK_BYTES ? chunk : chunk.subarray(start, start + MAX_CHUNK_BYTES);
-        this.#digester.update(piece);
-        if (this.#digester.sizeBytes > sizeBytes) throw this.#mismatch(sizeBytes);
-        yield piece;
-      }
+    for (const chunk of body) yield* this.#pieces(chunk);
+    this.#assertEnd();
+  }
+
+  async *#streamed(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    for await (const chunk of body) yield* this.#pieces(chunk);
+    this.#assertEnd();
+  }
+
+  *#pieces(chunk: Uint8Array): Generator<Uint8Array, void> {
+    if (!(chunk instanceof Uint8Array)) {
+      throw new TypeError(`Cannot save "${this.path}": a chunk of its stream is no Uint8Array`);
     }
-    if (sizeBytes !== Infinity && this.#digester.sizeBytes !== sizeBytes) throw this.#mismatch(sizeBytes);
+    const { sizeBytes = Infinity } = this.#source;
+    for (let start = 0; start < chunk.length; start += MAX_CHUNK_BYTES) {
+      const piece = chunk.length <= MAX_CHUNK_BYTES ? chunk : chunk.subarray(start, start + MAX_CHUNK_BYTES);
+      this.#digester.update(piece);
+      if (this.#digester.sizeBytes > sizeBytes) throw this.#mismatch(sizeBytes);
+      yield piece;
+    }
+  }
+
+  #assertEnd(): void {
+    const { sizeBytes } = this.#source;
+    if (sizeBytes !== undefined && this.#digester.sizeBytes !== sizeBytes) throw this.#mismatch(sizeBytes);
   }
 
   /** What it was; to be called once, after the body was read to its end. Gives the source back. */

@@ -34,7 +34,7 @@ class Crc32 {
 /** gzip without any native code; it writes and reads the same format, more slowly, on the event loop. */
 export const pureGzip: Codec = {
   compression: "gzip",
-  encode: (bytes, level) => Promise.resolve(gzipSync(bytes, { level: level as 0, mtime: 0 })),
+  encode: (bytes, level) => Promise.resolve([gzipSync(bytes, { level: level as 0, mtime: 0 })]),
   decode: async (members, maxBytes) => {
     const parts: Uint8Array[] = [];
     let sizeBytes = 0;

@@ -1,6 +1,7 @@
 // The planner: guards first, then the union of what all rules keep, then the budget; and again, until nothing changes, so that
 // carrying out a plan leaves nothing to do.
 import { Calendar } from "./calendar.ts";
+import { keepUnderBudgets, type Reasons } from "./retention_budget.ts";
 import {
   asRule,
   type RetentionContext,
@@ -87,8 +88,8 @@ export function readRules(given: readonly (RetentionRule | RetentionFunction)[])
  * @param rules At least one that is on.
  * @param options Now, zone, groups, guards.
  * @returns The plan.
- * @throws {TypeError} If no rule is on.
- * @throws {RangeError} If there is no such zone.
+ * @throws {TypeError} If no rule is on, or a function of one's own does not return what it must.
+ * @throws {RangeError} If there is no such zone, or now is no time.
  * @example What would be kept
  * ```ts
  * import { keepDaily, keepLatest, planRetention } from "snapkeep";
@@ -113,7 +114,9 @@ export function planWith<T extends RetentionSnapshot>(
   rules: readonly RetentionRule[],
   options: Omit<PlanOptions<T>, "zone">,
 ): RetentionPlan<T> {
-  const context: RetentionContext = { nowMs: options.nowMs, calendar };
+  const { nowMs } = options;
+  if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${nowMs}, which is no time`);
+  const context: RetentionContext = { nowMs, calendar };
   const groups = new Map<string, T[]>();
   for (const snapshot of [...snapshots].sort((a, b) => a.name < b.name ? -1 : 1)) {
     const key = options.groupBy?.(snapshot) ?? "";
@@ -121,77 +124,71 @@ export function planWith<T extends RetentionSnapshot>(
     if (group === undefined) groups.set(key, [snapshot]);
     else group.push(snapshot);
   }
-  const reasons = new Map<string, readonly string[]>();
-  const kept = new Set<string>();
-  for (const group of groups.values()) {
-    let survivors: readonly T[] = group;
-    let round: Round;
-    do {
-      round = planOnce(survivors, rules, context, options);
-      for (const [name, why] of round.reasons) reasons.set(name, why);
-      const { kept: names } = round;
-      if (names.size === survivors.length) break;
-      survivors = survivors.filter(({ name }) => names.has(name));
-    } while (survivors.length > 0);
-    for (const { name } of survivors) kept.add(name);
-  }
-  const decisions = [...groups.values()].flat().sort((a, b) => a.name < b.name ? -1 : 1).map((snapshot) => ({
-    snapshot,
-    isKept: kept.has(snapshot.name),
-    reasons: reasons.get(snapshot.name) ?? [],
-  }));
-  return new RetentionPlan(decisions);
+  const decisions = [...groups.values()].flatMap((group) => decide(group, rules, context, options));
+  return new RetentionPlan(decisions.sort((a, b) => a.snapshot.name < b.snapshot.name ? -1 : 1));
 }
 
-interface Round {
-  readonly kept: ReadonlySet<string>;
-  readonly reasons: ReadonlyMap<string, readonly string[]>;
-}
-
-function planOnce<T extends RetentionSnapshot>(
-  snapshots: readonly T[],
+/** Decides over one group, again and again until nothing changes: rules of one's own may want less of what is left. */
+function decide<T extends RetentionSnapshot>(
+  group: readonly T[],
   rules: readonly RetentionRule[],
   context: RetentionContext,
   options: Omit<PlanOptions<T>, "zone">,
-): Round {
-  const reasons = new Map<string, string[]>(snapshots.map(({ name }) => [name, []]));
-  const add = (name: string, reason: string) => void reasons.get(name)?.push(reason);
-  for (const { name, pinned } of snapshots) if (pinned) add(name, "pinned");
-  for (const [name, reason] of options.guards ?? []) add(name, reason);
-  if (!options.mayRemoveNewest) {
-    const newest = snapshots.at(-1);
-    const present = [...snapshots].reverse().find(({ savedAtMs }) => savedAtMs <= context.nowMs);
-    if (newest !== undefined) add(newest.name, "newest");
-    if (present !== undefined && present !== newest) add(present.name, "newest not in the future");
-  }
-  const guarded = new Set([...reasons].filter(([, why]) => why.length > 0).map(([name]) => name));
-  const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
-  for (const { keep } of selecting) for (const { name, reason } of keep(snapshots, context)) add(name, reason);
+): RetentionDecision<T>[] {
   const budgets = rules.filter(({ budgetBytes }) => budgetBytes !== undefined);
-  if (selecting.length === 0) {
-    for (const { name } of snapshots) {
-      if (!guarded.has(name)) add(name, "under the budget");
-    }
-  }
-  const kept = new Set(snapshots.filter(({ name }) => (reasons.get(name) ?? []).length > 0).map(({ name }) => name));
-  for (const budget of budgets) applyBudget(budget, snapshots, guarded, kept, reasons);
-  return { kept, reasons };
+  const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
+  const reasons = new Map<string, readonly string[]>();
+  let survivors = group;
+  let before: number;
+  do {
+    const guards = guardsOf(survivors, context.nowMs, options);
+    const keepOf = (snapshots: readonly T[]) => union(snapshots, guards, selecting, context);
+    const { kept, beyond } = keepUnderBudgets({ budgets, snapshots: survivors, guards, keepOf });
+    for (const { name } of survivors) reasons.set(name, kept.get(name) ?? beyond.get(name) ?? []);
+    before = survivors.length;
+    survivors = survivors.filter(({ name }) => kept.has(name));
+  } while (survivors.length < before);
+  const kept = new Set(survivors);
+  return group.map((snapshot) => ({
+    snapshot,
+    isKept: kept.has(snapshot),
+    reasons: reasons.get(snapshot.name) ?? [],
+  }));
 }
 
-/** Takes the oldest back until at most the budget remains. */
-function applyBudget(
-  { budgetBytes = Infinity, leastCount = 0, text }: RetentionRule,
+/** What no rule and no budget decides over. */
+function guardsOf<T extends RetentionSnapshot>(
+  snapshots: readonly T[],
+  nowMs: number,
+  { guards = new Map(), mayRemoveNewest = false }: Omit<PlanOptions<T>, "zone">,
+): Reasons {
+  const reasons = new Map<string, string[]>();
+  const add = (name: string, reason: string) => void reasons.set(name, [...reasons.get(name) ?? [], reason]);
+  for (const { name, pinned } of snapshots) if (pinned) add(name, "pinned");
+  for (const [name, reason] of guards) add(name, reason);
+  if (mayRemoveNewest) return reasons;
+  const newest = snapshots.at(-1);
+  const present = [...snapshots].reverse().find(({ savedAtMs }) => savedAtMs <= nowMs);
+  if (newest !== undefined) add(newest.name, "newest");
+  if (present !== undefined && present !== newest) add(present.name, "newest not in the future");
+  return reasons;
+}
+
+/** What is kept of some snapshots by a guard or any of the rules; all of them, where no rule selects. */
+function union(
   snapshots: readonly RetentionSnapshot[],
-  guarded: ReadonlySet<string>,
-  kept: Set<string>,
-  reasons: Map<string, string[]>,
-): void {
-  let totalBytes = 0;
-  for (const { name, sizeBytes } of snapshots) if (kept.has(name)) totalBytes += sizeBytes ?? 0;
-  for (const { name, sizeBytes } of snapshots) {
-    if (totalBytes <= budgetBytes || kept.size <= leastCount) return;
-    if (sizeBytes === undefined || guarded.has(name) || !kept.delete(name)) continue;
-    totalBytes -= sizeBytes;
-    reasons.set(name, [`beyond ${text}`]);
+  guards: Reasons,
+  rules: readonly RetentionRule[],
+  context: RetentionContext,
+): Reasons {
+  const names = new Set(snapshots.map(({ name }) => name));
+  const kept = new Map<string, readonly string[]>();
+  for (const [name, reasons] of guards) if (names.has(name)) kept.set(name, reasons);
+  for (const { keep } of rules) {
+    for (const { name, reason } of keep(snapshots, context)) {
+      if (names.has(name)) kept.set(name, [...kept.get(name) ?? [], reason]);
+    }
   }
+  if (rules.length === 0) { for (const name of names) if (!kept.has(name)) kept.set(name, ["under the budget"]); }
+  return kept;
 }

@@ -284,10 +284,10 @@ export function rankByMetric<T extends RetentionSnapshot>(
     const value = metrics !== undefined && Object.hasOwn(metrics, metric) ? metrics[metric] : null;
     return typeof value === "number" && Number.isFinite(value) ? value * sign : Infinity;
   };
-  return [...snapshots].sort((a, b) => {
-    const [x, y] = [valueOf(a), valueOf(b)];
-    return x < y ? -1 : x > y ? 1 : a.name > b.name ? -1 : 1;
-  });
+  return snapshots
+    .map((snapshot) => ({ snapshot, value: valueOf(snapshot) }))
+    .sort((a, b) => a.value < b.value ? -1 : a.value > b.value ? 1 : a.snapshot.name > b.snapshot.name ? -1 : 1)
+    .map(({ snapshot }) => snapshot);
 }
 
 /**
@@ -306,8 +306,12 @@ export function keepTagged(...tags: readonly string[]): RetentionRule {
 }
 
 /**
- * Removes the oldest of what all other rules keep, until at most a number of bytes remain. Guarded and pinned snapshots count
- * but stay. Alone it keeps everything under the budget. What has no known size counts nothing and stays.
+ * Lets the oldest go, as if they had never been there, until what all other rules keep of the rest is at most a number of
+ * bytes. Guarded and pinned snapshots count but stay. Alone it keeps everything under the budget. What has no known size counts
+ * nothing, and goes only where no other rule keeps it.
+ *
+ * Of up to 1,000 snapshots it lets go as few as may be. Of more, it takes back the oldest of what the other rules keep of all,
+ * which is the same where that does not hang on the oldest, as with `keepLatest`, `keepWithin` and `keepTagged`.
  *
  * @param bytes The budget.
  * @returns The rule.
@@ -348,9 +352,26 @@ export function atLeast(count: number, given: RetentionRule | RetentionFunction)
   return rule(text, keep, { isOff: count === 0 && inner.isOff, needsFacts: inner.needsFacts });
 }
 
+/** A function of one's own, held to what it must return: what says nothing clear would keep nothing, and have all removed. */
+function ownRule(given: RetentionFunction): RetentionRule {
+  const text = given.name || "a rule of one's own";
+  return rule(text, (snapshots, context) => {
+    const kept: unknown = given(snapshots, context);
+    const isList = typeof kept === "object" && kept !== null && Symbol.iterator in kept;
+    const all = isList ? [...kept as Iterable<unknown>] : [undefined];
+    if (all.every(isKept)) return all;
+    throw new TypeError(`Cannot plan retention: ${text} must return a list of { name, reason }, both strings`);
+  });
+}
+
+function isKept(given: unknown): given is Kept {
+  const { name, reason } = (given ?? {}) as Partial<Kept>;
+  return typeof name === "string" && typeof reason === "string";
+}
+
 /** A rule out of what users give: one of ours, or a function of their own. */
 export function asRule(given: RetentionRule | RetentionFunction): RetentionRule {
-  if (typeof given === "function") return rule(given.name || "a rule of one's own", given);
+  if (typeof given === "function") return ownRule(given);
   if (
     typeof given === "object" && given !== null && typeof given.keep === "function" && typeof given.text === "string"
   ) return given;

@@ -1,7 +1,7 @@
 // zstd by the runtime. Several runtimes return the first frame of many and no more, or take a cut frame for whole, without a
 // word; so frames are split here, by walking their block headers, and each is decoded alone and held against its length.
 import type { ByteSource } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
+import { concat, plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault } from "./codec.ts";
 import { zlib } from "./native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
@@ -9,6 +9,9 @@ import { pump } from "./zlib_stream.ts";
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const MAX_HEADER_BYTES = 18;
+// Each frame takes a decoder of its own. Ours hold at least a header of a tar; so many more may hold less.
+const FREE_FRAMES = 10_000;
+const FRAME_CONTENT_BYTES = 256;
 
 /** The codec, or `undefined` where the runtime has no zstd. */
 export const nativeZstd: Codec | undefined = typeof zlib.zstdCompress !== "function" ? undefined : {
@@ -25,7 +28,7 @@ export const nativeZstd: Codec | undefined = typeof zlib.zstdCompress !== "funct
         pledgedSrcSize: bytes.length,
         chunkSize: Math.max(1024, bytes.length + (bytes.length >> 7) + 512),
       };
-      zlib.zstdCompress(bytes, options, (error, frame) => error ? reject(error) : resolve(frame));
+      zlib.zstdCompress(bytes, options, (error, frame) => error ? reject(error) : resolve([frame]));
     }),
   decode: decodeFrames,
   decodeStream: decodeFrameStream,
@@ -129,6 +132,7 @@ async function* decodeFrameStream(source: ByteSource): AsyncGenerator<Uint8Array
   const input = new Lookahead(source);
   try {
     let frames = 0;
+    let sizeBytes = 0;
     for (let head = await input.peek(8); head.length > 0; head = await input.peek(8)) {
       if (head.length < 5) throw frames === 0 ? truncated(input.offset) : trailing(input.offset);
       const magic = readUint32(head, 0);
@@ -142,13 +146,21 @@ async function* decodeFrameStream(source: ByteSource): AsyncGenerator<Uint8Array
           ? new CompressionFault("COMPRESSION_DAMAGED", input.offset, "it is no zstd")
           : trailing(input.offset);
       }
-      yield* decodeFrame(input);
-      frames++;
+      assertFrames(frames++, sizeBytes, input.offset);
+      for await (const chunk of decodeFrame(input)) {
+        sizeBytes += chunk.length;
+        yield chunk;
+      }
     }
     if (frames === 0) throw truncated(input.offset);
   } finally {
     await input.close();
   }
+}
+
+function assertFrames(frames: number, sizeBytes: number, offset: number): void {
+  if (frames <= FREE_FRAMES + sizeBytes / FRAME_CONTENT_BYTES) return;
+  throw new CompressionFault("LIMIT_MEMBERS", offset, "it has more frames than its content needs");
 }
 
 function trailing(offset: number): CompressionFault {
@@ -182,6 +194,7 @@ async function decodeFrames(members: Uint8Array, maxBytes: number): Promise<Uint
   const input = new Lookahead([members]);
   for (let head = await input.peek(8); head.length > 0; head = await input.peek(8)) {
     const start = input.offset;
+    assertFrames(parts.length, sizeBytes, start);
     if (head.length < 5 || readUint32(head, 0) !== FRAME_MAGIC) throw trailing(start);
     const header = parseFrameHeader(await input.peek(MAX_HEADER_BYTES), start);
     if (header === undefined) throw truncated(start);
@@ -208,7 +221,7 @@ function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, off
             : new CompressionFault("COMPRESSION_DAMAGED", offset, "a zstd frame is damaged", { cause: error }),
         );
       } else if (header.contentBytes !== undefined && bytes.length !== header.contentBytes) reject(truncated(offset));
-      else resolve(bytes);
+      else resolve(plain(bytes));
     });
   });
 }

@@ -10,6 +10,7 @@ import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/sna
 import { splitUnit, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
+import { publishNoted } from "./noting.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
@@ -101,17 +102,16 @@ export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
   return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
 }
 
-/** Writes a copy and publishes it, having prepared what the claim of its name allows; a failure leaves nothing. */
+/** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
 export async function writeCopy(
   reader: SnapshotReader,
   layout: Layout,
-  stage: Stage,
-  labels: Labels,
-  prepare = (): Promise<void> => Promise.resolve(),
+  { backend, stage, labels }: { readonly backend: Backend; readonly stage: Stage; readonly labels: Labels },
 ): Promise<void> {
+  const name = splitUnit(stage.unit)?.name ?? stage.unit;
+  const write = () => layout.write(stage, entriesOf(reader), sealOf(reader, labels));
   try {
-    await prepare();
-    await layout.write(stage, entriesOf(reader), sealOf(reader, labels));
+    await publishNoted(backend, name, labels, write);
   } catch (error) {
     await stage.abandon();
     throw error;

@@ -277,8 +277,9 @@ export class SnapshotLocator {
     const { backend, unit, layout } = targetOf(target, this.name, options);
     const reader = await this.open();
     try {
+      const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
       const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
-      await writeCopy(reader, layout, stage, await this.labels());
+      await writeCopy(reader, layout, { backend, stage, labels });
     } finally {
       await reader.close();
     }

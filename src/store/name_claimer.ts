@@ -24,7 +24,12 @@ export class NameClaimer {
 
   /** A name for what is saved now, later than all that were seen here; it is not claimed. */
   propose(nowMs: number): string {
-    return this.#format.next(microseconds(nowMs), this.#latest);
+    try {
+      return this.#format.next(microseconds(nowMs), this.#latest);
+    } catch (error) {
+      if (isSnapshotError(error, "NAMES_EXHAUSTED")) this.#latest = undefined; // it may be renamed or removed meanwhile
+      throw error;
+    }
   }
 
   /** Claims the earliest name that is free, not before now, and later than all names there, for at least so many bytes. */

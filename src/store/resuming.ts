@@ -36,7 +36,7 @@ export interface Refusal {
 
 /** What a resume came to. */
 export interface ResumeReport {
-  /** `fresh` only where there is no snapshot at all. */
+  /** `fresh` only where there is no snapshot at all, nor a folder that is named like one. */
   readonly outcome: "resumed" | "fresh";
   /** The snapshot that was loaded. */
   readonly snapshot?: SnapshotLocator;
@@ -56,6 +56,16 @@ export interface ResumeSource {
   snapshot(name: string): Promise<SnapshotLocator | undefined>;
   /** Loads one. */
   load(snapshot: SnapshotLocator): Promise<LoadedStates>;
+  /** What is not listed, and is not nothing. */
+  unlisted(): Promise<Unlisted>;
+}
+
+/** What lies among the snapshots and is not listed with them. */
+export interface Unlisted {
+  /** Snapshots whose names have another format than the store's. */
+  readonly keepsakes: readonly string[];
+  /** Folders whose names have the store's format, and which have no manifest. */
+  readonly folders: readonly string[];
 }
 
 /** Loads the first candidate that is whole. */
@@ -76,14 +86,16 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       reason: reasonOf(error),
     });
   };
-  let all: SnapshotLocator[];
+  const reachable = async <T>(look: () => Promise<T>): Promise<T> => {
+    try {
+      return await look();
+    } catch (error) {
+      if (!isSnapshotError(error)) throw error;
+      return refuse(`its snapshots cannot be listed: ${reasonOf(error)}`, error);
+    }
+  };
+  const all = await reachable(() => source.list());
   let candidates: SnapshotLocator[];
-  try {
-    all = await source.list();
-  } catch (error) {
-    if (!isSnapshotError(error)) throw error;
-    return refuse(`its snapshots cannot be listed: ${reasonOf(error)}`, error);
-  }
   try {
     candidates = await candidatesOf(source, all, options, note);
   } catch (error) {
@@ -101,10 +113,15 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       if (!mayPass(error)) return refuse(reasonOf(error), error);
     }
   }
-  const isThereAny = all.length > 0 || tried.length > 0 || options.name !== undefined;
-  if (!isThereAny) return { outcome: "fresh", tried };
+  if (all.length === 0 && options.name === undefined) {
+    const found = await reachable(() => source.unlisted());
+    if (found.keepsakes.length + found.folders.length === 0) return { outcome: "fresh", tried };
+    return refuse(whatIsThere(found));
+  }
   return refuse(
-    tried.length === 0 ? "no snapshot is the one that was asked for" : "none of its snapshots is whole",
+    tried.length === 0
+      ? `no snapshot is the one that was asked for, ${choiceOf(options)}`
+      : "none of its snapshots is whole",
     tried.at(-1)?.error,
   );
 }
@@ -115,12 +132,34 @@ function mayPass(error: unknown): boolean {
     isSnapshotError(error, "SNAPSHOT_GONE") || isSnapshotError(error, "SNAPSHOT_NOT_FOUND");
 }
 
+/** What was asked for, in words. */
+function choiceOf({ name, tag, best, step, at }: ResumeOptions): string {
+  if (name !== undefined) return `named "${name}"`;
+  if (tag !== undefined) return `with the tag "${tag}"`;
+  if (best !== undefined) return `with a finite metric "${best.metric}"`;
+  return step !== undefined ? `with a step up to ${step}` : `saved up to ${at?.toISOString()}`;
+}
+
+/** Why it is not fresh, though no snapshot is listed; and what may be done. */
+function whatIsThere({ keepsakes, folders }: Unlisted): string {
+  const told = (names: readonly string[]) => `"${names[0]}"${names.length > 1 ? ` and ${names.length - 1} more` : ""}`;
+  if (keepsakes.length > 0) {
+    return `it has snapshots, but none named in the store's format: ${told(keepsakes)}; ` +
+      "resume from one by its name, or give the stateNameFormat they were saved with";
+  }
+  return `it has folders that are named like snapshots, but have no manifest.json: ${told(folders)}; ` +
+    "where they are another program's, or no longer needed, move them away or use another folder";
+}
+
 function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   if ([name, tag, best, step, at].filter((choice) => choice !== undefined).length > 1) {
     throw new TypeError("Cannot resume from several things at once: give one of name, tag, best, step, at");
   }
-  if (best !== undefined && best.mode !== "min" && best.mode !== "max") {
-    throw new TypeError(`Cannot resume from the best "${best.metric}": the mode is "min" or "max"`);
+  if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
+    throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
+  }
+  if (step !== undefined && typeof step !== "number" || at !== undefined && !(at instanceof Date)) {
+    throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
   if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
     throw new RangeError("Cannot resume from a step or a time that is no number");

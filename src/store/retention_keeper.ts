@@ -15,6 +15,15 @@ export interface KeptSnapshot extends RetentionSnapshot {
   readonly locator: SnapshotLocator;
 }
 
+/** What there is, and what must be kept before any rule, with reasons. */
+interface Found {
+  readonly snapshots: readonly KeptSnapshot[];
+  readonly guards: ReadonlyMap<string, string>;
+}
+
+// A note replaces all labels, also those it does not have. Not pinned is false, and not unknown.
+const NO_LABELS = { tags: undefined, metrics: undefined, step: undefined, pinned: false };
+
 /** How a {@link RetentionKeeper} plans. */
 export interface RetentionKeeperOptions extends StateStoreOptions {
   /** IANA zone of all calendar rules. Default `UTC`. */
@@ -27,7 +36,8 @@ export interface RetentionKeeperOptions extends StateStoreOptions {
  * Keeps what any of its rules keeps, and removes the rest.
  *
  * Whatever the rules say, it keeps pinned snapshots, the newest, the newest that is not in the future, and the one that its
- * store resumed from until a newer one is saved. Damaged snapshots are neither counted nor removed.
+ * store resumed from until a newer one is saved. Snapshots whose manifest is damaged are neither counted nor removed. It is now
+ * what the store's clock says.
  *
  * @example The last 5, and one a day for a month
  * ```ts
@@ -43,9 +53,10 @@ export interface RetentionKeeperOptions extends StateStoreOptions {
 export class RetentionKeeper extends StatesKeeper {
   readonly #rules: readonly RetentionRule[];
   readonly #options: Pick<PlanOptions<KeptSnapshot>, "zone" | "groupBy">;
+  readonly #needsFacts: boolean;
   readonly #now: () => number;
-  /** By address, of those that were there the last time: a committed manifest never changes, so it is read once. */
-  #facts = new Map<string, SnapshotFacts>();
+  /** By address, of those that were there the last time. */
+  readonly #facts = new Map<string, SnapshotFacts>();
 
   /**
    * Makes a keeper.
@@ -65,70 +76,94 @@ export class RetentionKeeper extends StatesKeeper {
     super(where, storeOptions);
     this.#rules = readRules(rules);
     this.#options = { ...zone === undefined ? {} : { zone }, ...groupBy === undefined ? {} : { groupBy } };
-    this.#now = options.now ?? Date.now;
+    this.#needsFacts = groupBy !== undefined || this.#rules.some((rule) => rule.needsFacts);
+    this.#now = options.now ?? this.store.now;
     planRetention([], this.#rules, { ...this.#options, nowMs: 0 }); // refuses an unknown zone before anything is removed
   }
 
   /**
    * Decides what would be kept and removed, and removes nothing.
    *
-   * @param now When it is; now unless given.
+   * Where all rules look at names only, as `keepLatest` does, it opens no snapshot, and so counts damaged ones;
+   * {@link RetentionKeeper.cleanup} first looks at what would be kept, and plans again without those that cannot be read.
+   *
+   * @param now When it is; now by the store's clock unless given.
    * @returns Each snapshot with all reasons; `String(plan)` is a table.
+   * @throws {TypeError} If `now` is no Date, or a rule of one's own does not return what it must.
+   * @throws {RangeError} If `now` is an invalid Date.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
   async plan(now?: Date): Promise<RetentionPlan<KeptSnapshot>> {
-    const guards = new Map(this.store.resumedFrom === undefined ? [] : [[this.store.resumedFrom, "resumed from"]]);
-    const gathered = await this.#gather(guards);
-    return planRetention(gathered, this.#rules, {
-      ...this.#options,
-      nowMs: now?.getTime() ?? this.#now(),
-      guards,
-      mayRemoveNewest: !this.guardsNewest(),
-    });
+    if (now !== undefined && !(now instanceof Date)) throw new TypeError("Cannot plan retention: now must be a Date");
+    return this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
   }
 
-  /** Selects what the plan removes. */
+  /** Selects what the plan removes, once all that it would keep was seen to be there. */
   protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
-    return (await this.plan()).removed.map(({ locator }) => locator);
+    const nowMs = this.#now();
+    const { guards, ...found } = await this.#gather();
+    let { snapshots } = found;
+    let plan = this.#planOver({ snapshots, guards }, nowMs);
+    const seen = new Set<string>();
+    while (!this.#needsFacts && plan.removed.length > 0) {
+      const unseen = plan.kept.filter(({ name }) => !seen.has(name));
+      if (unseen.length === 0) break;
+      const looked = new Map(await mapBounded(unseen, async (each) => [each.name, await this.#look(each)] as const));
+      for (const name of looked.keys()) seen.add(name);
+      snapshots = snapshots.flatMap((each) => looked.has(each.name) ? looked.get(each.name) ?? [] : each);
+      plan = this.#planOver({ snapshots, guards }, nowMs);
+    }
+    return plan.removed.map(({ locator }) => locator);
+  }
+
+  #planOver({ snapshots, guards }: Found, nowMs: number): RetentionPlan<KeptSnapshot> {
+    const mayRemoveNewest = !this.guardsNewest();
+    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, mayRemoveNewest });
   }
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */
-  async #gather(guards: Map<string, string>): Promise<KeptSnapshot[]> {
+  async #gather(): Promise<Found> {
+    const guards = new Map<string, string>();
+    if (this.store.resumedFrom !== undefined) guards.set(this.store.resumedFrom, "resumed from");
     const locators = await this.snapshots();
-    const needsFacts = this.#options.groupBy !== undefined || this.#rules.some((rule) => rule.needsFacts);
-    const known = this.#facts;
-    const facts = this.#facts = new Map<string, SnapshotFacts>();
     const noted = new Set<string>();
     for await (const name of this.store.backend.notes.list()) noted.add(name);
-    const gathered = await mapBounded(locators, async (locator): Promise<KeptSnapshot[]> => {
+    const here = new Set(locators.map(({ uri }) => uri));
+    for (const uri of this.#facts.keys()) if (!here.has(uri)) this.#facts.delete(uri);
+    const gathered = await mapBounded(locators, async (locator): Promise<KeptSnapshot | undefined> => {
       const { name } = locator;
       const note = noted.has(name) ? await locator.note() : undefined;
       if (note === "damaged") guards.set(name, "its note cannot be read");
-      const labels = note === "damaged" ? undefined : note;
-      if (!needsFacts) {
-        // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
-        return [{ locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels?.pinned }];
+      const labels: Partial<SnapshotFacts> = note === "damaged" || note === undefined ? {} : { ...NO_LABELS, ...note };
+      if (this.#needsFacts) {
+        const facts = await this.#factsOf(locator);
+        return facts && { locator, name, ...facts, ...labels };
       }
-      try {
-        const found = known.get(locator.uri) ?? await locator.facts();
-        facts.set(locator.uri, found);
-        return [{
-          locator,
-          name,
-          ...found,
-          ...labels === undefined
-            ? {}
-            : { tags: undefined, metrics: undefined, step: undefined, pinned: undefined, ...labels },
-        }];
-      } catch (error) {
-        if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
-        loggerOf("RetentionKeeper").warn("'{snapshot}' is neither counted nor removed: {reason}", {
-          snapshot: String(locator),
-          reason: reasonOf(error),
-        });
-        return [];
-      }
+      // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
+      return { locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels.pinned };
     });
-    return gathered.flat();
+    return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };
+  }
+
+  /** A snapshot of which only name and note were known: is it there, and was it pinned when it was saved? */
+  async #look(snapshot: KeptSnapshot): Promise<KeptSnapshot | undefined> {
+    const facts = await this.#factsOf(snapshot.locator);
+    return facts && { ...snapshot, pinned: snapshot.pinned ?? facts.pinned };
+  }
+
+  /** What the manifest says, read once: a committed one never changes. `undefined` where it cannot be read. */
+  async #factsOf(locator: SnapshotLocator): Promise<SnapshotFacts | undefined> {
+    try {
+      const facts = this.#facts.get(locator.uri) ?? await locator.facts();
+      this.#facts.set(locator.uri, facts);
+      return facts;
+    } catch (error) {
+      if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
+      loggerOf("RetentionKeeper").warn("'{snapshot}' is neither counted nor removed: {reason}", {
+        snapshot: String(locator),
+        reason: reasonOf(error),
+      });
+      return undefined;
+    }
   }
 }

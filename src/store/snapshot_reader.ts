@@ -2,20 +2,28 @@
 // the layout beneath did or did not check.
 import { Digester, digestOf } from "../rules/digest.ts";
 import { mapBounded } from "../words/bounded.ts";
-import { collect, toReadableStream } from "../words/bytes.ts";
+import { collect, textOf, toReadableStream } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
+import { release } from "../words/memory.ts";
 import type { EntryReader, Manifest, ManifestEntry, ManifestState, UnitReader } from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
 import { type EntryInfo, type StateReader, WORK_FOLDER } from "../words/state.ts";
 
-// Entries verified before a load are kept in memory up to here, so that small snapshots are read once and not twice.
+// Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
+// twice, and some of a larger one.
+const SMALL_SNAPSHOT_BYTES = 256 * 1024 * 1024;
+const SMALL_ENTRY_BYTES = 32 * 1024 * 1024;
 const KEPT_BYTES = 64 * 1024 * 1024;
+// So many entries are verified at once, more where they are small: several share a member, and one member at a time would
+// leave all but one core idle.
 const VERIFIED_AT_ONCE = 8;
+const SMALL_VERIFIED_AT_ONCE = 64; // a directory opens a file for each
+const VERIFIED_BYTES = 4 * 1024 * 1024;
 
 /** Text out of verified bytes. */
 function decodeText(bytes: Uint8Array, path: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return textOf(bytes);
   } catch (cause) {
     throw new TypeError(`Cannot read "${path}" as text: it is not UTF-8`, { cause });
   }
@@ -87,8 +95,11 @@ export class SnapshotReader {
       this.#kept.delete(path);
       return kept;
     }
-    const { bytes, isWhole } = await collect((await this.#source(path, entry)).chunks, entry.sizeBytes);
-    if (!isWhole) {
+    const source = await this.#source(path, entry);
+    const { bytes, isWhole } = source.bytes === undefined
+      ? await collect(source.chunks, entry.sizeBytes, release)
+      : { bytes: await source.bytes(), isWhole: true };
+    if (!isWhole || bytes.length !== entry.sizeBytes) {
       throw this.#corrupt(
         path,
         `${entry.sizeBytes} bytes`,
@@ -191,17 +202,27 @@ export class SnapshotReader {
    * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
    */
   async verifyAll(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const entries = [...this.#all()];
+    const totalBytes = this.manifest.totals.sizeBytes;
+    const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES &&
+      entries.every(([, { sizeBytes }]) => sizeBytes <= SMALL_ENTRY_BYTES);
+    const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
+    const fitting = Math.floor(VERIFIED_BYTES * entries.length / Math.max(1, totalBytes));
+    const atOnce = Math.min(SMALL_VERIFIED_AT_ONCE, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
     this.#unit.check();
-    await mapBounded([...this.#all()], async ([path, entry]) => {
+    await mapBounded(entries, async ([path, entry]) => {
       options.signal?.throwIfAborted();
-      if (keptBytes + entry.sizeBytes > KEPT_BYTES) {
-        for await (const _chunk of this.#verified(path, entry)) options.signal?.throwIfAborted();
+      if (keptBytes + entry.sizeBytes > mostBytes) {
+        for await (const chunk of this.#verified(path, entry)) {
+          options.signal?.throwIfAborted();
+          release(chunk);
+        }
         return;
       }
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
-    }, VERIFIED_AT_ONCE);
+    }, atOnce);
     options.signal?.throwIfAborted(); // there may have been no entry at all
   }
 

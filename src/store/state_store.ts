@@ -3,10 +3,10 @@
 import { type Durability, fileBackend, pathOfUri } from "../backend/file_backend.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { Compression } from "../rules/codec.ts";
-import { renderNote, sealManifest, storableLabels } from "../rules/manifest.ts";
+import { sealManifest, storableLabels } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
-import { isSnapshotError, SnapshotError } from "../words/errors.ts";
+import { SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import type { Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
@@ -22,7 +22,8 @@ import type { SnapshotReader } from "./snapshot_reader.ts";
 import { listSnapshots } from "./listing.ts";
 import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
-import { resumeFrom, type ResumeOptions, type ResumeReport } from "./resuming.ts";
+import { publishNoted } from "./noting.ts";
+import { resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
 import type { VerifyOptions, VerifyReport } from "./verification.ts";
 import { verifyAllAt } from "./verifying_all.ts";
 
@@ -137,7 +138,8 @@ export class StateStore {
   readonly #layout: LayoutKind;
   readonly #compression: Compression;
   readonly #archive: ArchiveOptions;
-  readonly #now: () => number;
+  /** The clock, in milliseconds since 1970; keepers plan by it too. */
+  readonly now: () => number;
   readonly #states = new Map<string, Registration>();
   readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
@@ -167,7 +169,7 @@ export class StateStore {
     this.#compression = options.compression ?? "gzip";
     this.#archive = options.archive ?? {};
     this.#layoutFor(options); // refuses unknown words before anything is saved
-    this.#now = options.now ?? Date.now;
+    this.now = options.now ?? Date.now;
   }
 
   /** Names of the registered states, in order of registration. */
@@ -240,7 +242,7 @@ export class StateStore {
    * @param options Layout, labels, progress, giving up.
    * @returns Address of the new snapshot.
    * @throws {SnapshotError} `STATE_SAVE_FAILED` with the state's error as cause, `ENTRY_PATH_UNSAFE`, `ENTRY_EXISTS`,
-   *   `ENTRY_SIZE_MISMATCH`, `STORAGE_FULL`, `STORAGE_FAILED`, `STAGE_LOST`, `COMMIT_UNCERTAIN`.
+   *   `ENTRY_SIZE_MISMATCH`, `STORAGE_FULL`, `STORAGE_FAILED`, `STAGE_LOST`, `COMMIT_UNCERTAIN`, `NAMES_EXHAUSTED`.
    */
   async saveState(options: SaveOptions = {}): Promise<SnapshotLocator> {
     const layout = this.#layoutFor(options);
@@ -280,7 +282,7 @@ export class StateStore {
     const layout = archiveLayoutOf(options.compression ?? this.#compression, this.#archive);
     const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
-    const nowMs = this.#now();
+    const nowMs = this.now();
     const name = this.#names.propose(nowMs);
     const states = [...this.#states.values()];
     const capture = new Capture(states, new CaptureMemory(), {
@@ -331,7 +333,7 @@ export class StateStore {
       const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
         leastBytes: leastBytesOf(reader, layout),
       });
-      await writeCopy(reader, layout, stage, labels, () => this.backend.notes.remove(reader.manifest.name));
+      await writeCopy(reader, layout, { backend: this.backend, stage, labels });
       return new SnapshotLocator(this.backend, [stage.unit]);
     } finally {
       await reader.close();
@@ -358,22 +360,27 @@ export class StateStore {
   ): Promise<LoadReport> {
     if (!(from instanceof ReadableStream)) {
       const snapshot = isLocator(from) ? from : locate(from);
-      return { snapshot, ...await this.#load(String(snapshot), await snapshot.open(), options) };
+      return { snapshot, ...await this.#load(await snapshot.open(), options, snapshot) };
     }
-    const reader = await openStream(this.backend, from);
-    return await this.#load(reader.manifest.name, reader, options);
+    return await this.#load(await openStream(this.backend, from), options);
   }
 
   async #load(
-    uri: string,
     reader: SnapshotReader,
     options: LoadOptions,
+    snapshot?: SnapshotLocator,
   ): Promise<LoadedStates & { readonly name: string }> {
-    const { name } = reader.manifest;
-    const states = await loadStates(uri, reader, [...this.#states.values()], options);
+    let name;
+    try {
+      ({ name } = reader.manifest); // which may break its own rules, as is found only now
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+    const states = await loadStates(String(snapshot ?? name), reader, [...this.#states.values()], options);
     if (options.only === undefined) {
-      this.#parent = name;
-      this.#resumedFrom = name;
+      this.#parent = name; // lineage outlives the place, and copies under other names
+      this.#resumedFrom = snapshot?.name ?? name; // keepers go by the name at the place
     }
     return { name, ...states };
   }
@@ -388,7 +395,8 @@ export class StateStore {
    * @param options Which one, if not the newest; and as of {@link StateStore.loadState}.
    * @returns `resumed`, or `fresh` where there is no snapshot at all; with all that were tried before.
    * @throws {SnapshotError} `RESUME_REFUSED` if there are snapshots and none can be used, if the newest whole one is
-   *   incompatible, or if the storage is out of reach; its details say what was tried. `STATE_LOAD_FAILED` if a `loadState` threw.
+   *   incompatible, if there are none but keepsakes or folders that are named like snapshots and have no manifest, or if the storage
+   *   is out of reach; its details say what was tried. `STATE_LOAD_FAILED` if a `loadState` threw.
    * @example
    * ```ts
    * import { StateStore } from "snapkeep";
@@ -402,12 +410,16 @@ export class StateStore {
       uri: pathOfUri(this.backend.uri),
       list: () => this.list(),
       snapshot: (name: string) => this.snapshot(name),
-      load: async (snapshot: SnapshotLocator) => await this.#load(String(snapshot), await snapshot.open(), options),
+      load: async (snapshot: SnapshotLocator) => await this.#load(await snapshot.open(), options, snapshot),
+      unlisted: () => this.#unlisted(),
     };
     return resumeFrom(source, options);
   }
 
-  /** Name of the snapshot that this store loaded last, until it has saved a newer one; retention spares it. */
+  /**
+   * Name, at the place it lies, of the snapshot that this store loaded last, until it has saved a newer one; retention spares it.
+   * The manifests of later snapshots have as `parent` the name it was saved with.
+   */
   get resumedFrom(): string | undefined {
     return this.#resumedFrom;
   }
@@ -512,7 +524,7 @@ export class StateStore {
 
   async #save(layout: Layout, options: SaveOptions): Promise<SnapshotLocator> {
     options.signal?.throwIfAborted();
-    const nowMs = this.#now();
+    const nowMs = this.now();
     const labels = storableLabels(options.labels ?? {});
     const states = [...this.#states.values()];
     const capture = new Capture(states, this.#memory, {
@@ -520,20 +532,13 @@ export class StateStore {
       workFolder: this.backend.workFolder?.bind(this.backend),
     });
     let stage: Stage | undefined;
-    let name: string | undefined;
     try {
       await this.#sweepOnce();
       const claimed = await this.#names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes));
-      ({ stage, name } = claimed);
-      // A pin is noted before there is anything to remove, so that retention needs to open no snapshot to know of it. A note
-      // that is there already is that of a save that died, or of a snapshot whose removal did: it must not label this one.
-      if (labels.pinned) await this.backend.notes.put(claimed.name, renderNote(labels));
-      else await this.backend.notes.remove(claimed.name);
-      const manifest = await layout.write(
-        stage,
-        capture.entries(),
-        this.#sealFor(claimed.name, nowMs, states, labels),
-      );
+      stage = claimed.stage;
+      const seal = this.#sealFor(claimed.name, nowMs, states, labels);
+      const write = () => layout.write(claimed.stage, capture.entries(), seal);
+      const manifest = await publishNoted(this.backend, claimed.name, labels, write);
       this.#resumedFrom = undefined; // from here on there is a newer one
       const locator = new SnapshotLocator(this.backend, [stage.unit]);
       this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
@@ -544,9 +549,6 @@ export class StateStore {
     } catch (error) {
       const first = capture.fail(error);
       await stage?.abandon();
-      if (labels.pinned && name !== undefined && !isSnapshotError(error, "COMMIT_UNCERTAIN")) {
-        await this.#dropNote(name);
-      }
       throw first;
     } finally {
       capture.close();
@@ -568,12 +570,14 @@ export class StateStore {
     return { savedAt: facts.savedAt, seal: (written) => sealManifest(facts, written) };
   }
 
-  async #dropNote(name: string): Promise<void> {
-    try {
-      await this.backend.notes.remove(name);
-    } catch (error) {
-      this.#log.warn("Cannot remove the note of '{name}', which was never saved: {error}", { name, error });
-    }
+  /** What {@link StateStore.list} passes over and yet might be this program's: keepsakes, and folders named like a snapshot. */
+  async #unlisted(): Promise<Unlisted> {
+    const keepsakes = (await listSnapshots(this.backend)).map(({ name }) => name).filter((name) =>
+      !this.isTimedName(name)
+    );
+    const folders: string[] = [];
+    for await (const { name } of this.backend.foreign?.list() ?? []) if (this.isTimedName(name)) folders.push(name);
+    return { keepsakes, folders };
   }
 
   async #sweepOnce(): Promise<void> {

@@ -58,8 +58,8 @@ export abstract class StatesKeeper {
   }
 
   /**
-   * Removes what {@link StatesKeeper.selectRemovalStates} selects, oldest first, but never the newest snapshot, a pinned one, the
-   * one its store resumed from until a newer one is saved, or one whose manifest is damaged.
+   * Removes what {@link StatesKeeper.selectRemovalStates} selects, oldest first, but never the newest snapshot whose manifest can
+   * be read, a pinned one, the one its store resumed from until a newer one is saved, or one whose manifest is damaged.
    *
    * What has gone meanwhile is skipped. A removal that fails does not hold up the others. Never call it before a save has
    * resolved; snapshots being saved are not seen.
@@ -68,8 +68,9 @@ export abstract class StatesKeeper {
    * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried, with an AggregateError as cause.
    */
   async cleanup(): Promise<SnapshotLocator[]> {
-    const spared = new Set([this.store.resumedFrom, this.guardsNewest() ? await this.#newest() : undefined]);
     const selected = [...await this.selectRemovalStates()].sort((a, b) => a.name < b.name ? -1 : 1);
+    if (selected.length === 0) return [];
+    const spared = new Set([this.store.resumedFrom, this.guardsNewest() ? await this.#newest() : undefined]);
     return await this.#removeAll(selected.filter(({ name }) => !spared.has(name)));
   }
 
@@ -99,9 +100,10 @@ export abstract class StatesKeeper {
   /** Whether a snapshot that was selected must be spared after all: it is pinned, or cannot be read. */
   protected async isProtected(locator: SnapshotLocator): Promise<boolean> {
     try {
+      const { labels } = await locator.manifest();
       const note = await locator.note();
       // A note replaces the labels of the manifest; a damaged one may have been a pin.
-      const isPinned = note === "damaged" || (note ?? (await locator.manifest()).labels).pinned === true;
+      const isPinned = note === "damaged" || (note ?? labels).pinned === true;
       if (isPinned) {
         loggerOf(this.constructor.name).debug("Spared: '{snapshot}' is pinned", { snapshot: String(locator) });
       }
@@ -123,10 +125,19 @@ export abstract class StatesKeeper {
     return locator.remove();
   }
 
-  /** The newest by time; a keepsake, whose name tells no time, only where there is nothing else. */
+  /** The newest by time that can be read; a keepsake, whose name tells no time, only where there is nothing else. */
   async #newest(): Promise<string | undefined> {
-    const names = (await this.snapshots()).map(({ name }) => name);
-    return names.filter((name) => this.store.isTimedName(name)).at(-1) ?? names.at(-1);
+    const newestFirst = (await this.snapshots()).reverse();
+    const rank = ({ name }: SnapshotLocator) => this.store.isTimedName(name) ? 0 : 1;
+    for (const locator of newestFirst.sort((a, b) => rank(a) - rank(b))) {
+      try {
+        await locator.manifest();
+        return locator.name;
+      } catch (error) {
+        if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
+      }
+    }
+    return undefined;
   }
 
   async #removeAll(locators: readonly SnapshotLocator[]): Promise<SnapshotLocator[]> {

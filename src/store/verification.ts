@@ -1,4 +1,5 @@
 // Verification: re-read everything, report, repair nothing. The steps are named, so that a report says what was looked at.
+import { digestOf } from "../rules/digest.ts";
 import type { Backend } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
@@ -109,11 +110,15 @@ export async function verifyUnit(
   };
   try {
     const files = new Map<string, ScannedFile>();
+    const ofManifest: Finding[] = [];
     await attempt("inventory", "", "a sound archive", async () => {
-      for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) files.set(file.path, file);
+      for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) {
+        if (file.path === MANIFEST_PATH) ofManifest.push(...compareManifest(reader, file));
+        else files.set(file.path, file);
+      }
     });
     if (findings.length > 0) return report(); // an archive that cannot be read to its end has no inventory
-    findings.push(...compareInventory(reader, files));
+    findings.push(...ofManifest, ...compareInventory(reader, files));
     if (!isFull) return report();
     const bad = new Set(findings.map(({ path }) => path));
     const good = reader.entries.filter(({ path }) => !bad.has(path));
@@ -153,6 +158,13 @@ export function isUnreadable(error: unknown): boolean {
 /** Whether an error speaks of the snapshot's bytes, and not of the way to them. */
 export function isDamage(error: unknown): boolean {
   return isSnapshotError(error) && DAMAGE.has(error.code);
+}
+
+/** Compares the manifest that was opened with the one in sequence, where there is one: a table may point at another. */
+function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): Finding[] {
+  const expected = digestOf(reader.manifestBytes);
+  if (digest === undefined || digest === expected) return [];
+  return [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
 }
 
 /** Compares the files there are with the manifest. */

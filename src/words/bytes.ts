@@ -1,9 +1,25 @@
 // Moving bytes without needless copies. Streams of the runtimes become async iterables here, and back.
-import type { ByteSource } from "./backend.ts";
+import * as buffer from "node:buffer";
 
 /** The bytes a view looks at, without a copy. */
 export function viewOf(view: ArrayBufferView): Uint8Array {
   return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** The bytes of a runtime's own Buffer as a plain array, without a copy: a Buffer's `slice` shares what it should copy. */
+export function plain(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/**
+ * The text that bytes are in UTF-8. Tables and manifests are long and nearly always ASCII, which is text as it lies.
+ *
+ * @throws {TypeError} If they are not UTF-8.
+ */
+export function textOf(bytes: Uint8Array): string {
+  const isPlain = typeof buffer.isAscii === "function" && buffer.isAscii(bytes);
+  if (isPlain) return buffer.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 
 /** One buffer out of many; the caller owns it. */
@@ -18,23 +34,31 @@ export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8
 }
 
 /**
- * All bytes of a source of known size as one buffer.
+ * All bytes of a source of known size as one buffer, without a copy where they come as that very buffer.
  *
- * @param source The bytes.
+ * @param source The bytes; the caller owns its chunks.
  * @param sizeBytes How many there are to be.
+ * @param onCopied What becomes of a chunk whose bytes are in the buffer.
  * @returns The buffer; shorter where the source ends early, never longer: reading stops after `sizeBytes` + 1.
  */
 export async function collect(
-  source: ByteSource,
+  source: AsyncIterable<Uint8Array<ArrayBuffer>>,
   sizeBytes: number,
+  onCopied?: (chunk: Uint8Array) => void,
 ): Promise<{ bytes: Uint8Array<ArrayBuffer>; isWhole: boolean }> {
-  const whole = new Uint8Array(sizeBytes);
+  let whole: Uint8Array<ArrayBuffer> | undefined;
   let offset = 0;
   for await (const chunk of source) {
-    if (offset + chunk.length > sizeBytes) return { bytes: whole, isWhole: false };
-    whole.set(chunk, offset);
-    offset += chunk.length;
+    const taken = chunk.length; // which is 0 once the chunk was given back
+    if (offset + taken > sizeBytes) return { bytes: whole ?? new Uint8Array(sizeBytes), isWhole: false };
+    if (offset === 0 && chunk.length === sizeBytes && chunk.buffer.byteLength === sizeBytes) whole = chunk;
+    else {
+      (whole ??= new Uint8Array(sizeBytes)).set(chunk, offset);
+      onCopied?.(chunk);
+    }
+    offset += taken;
   }
+  whole ??= new Uint8Array(sizeBytes);
   return { bytes: offset === sizeBytes ? whole : whole.slice(0, offset), isWhole: offset === sizeBytes };
 }
 

@@ -21,6 +21,7 @@ export type RejectionReason =
   | "LIMIT_RATIO"
   | "LIMIT_ENTRIES"
   | "LIMIT_HEADER"
+  | "LIMIT_MEMBERS"
   | "TABLE_INVALID"
   | "MANIFEST_MISMATCH";
 
@@ -40,6 +41,8 @@ export interface SnapshotErrorDetails {
   ENTRY_SIZE_MISMATCH: { path: string; expectedBytes: number; actualBytes: number };
   /** A snapshot of this name is there already; nothing was overwritten. */
   SNAPSHOT_EXISTS: { name: string; uri: string };
+  /** No name can follow the newest one: it stands for the end of the year 9999. */
+  NAMES_EXHAUSTED: { latest: string };
   /** There is no snapshot at this address. */
   SNAPSHOT_NOT_FOUND: { uri: string };
   /** The snapshot was removed while it was being read. */

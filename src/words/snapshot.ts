@@ -55,7 +55,7 @@ export interface Manifest {
   readonly savedAt: string;
   /** Which library wrote it. */
   readonly library: { readonly name: string; readonly version: string };
-  /** Name of the snapshot that the run had resumed from, or `null`. */
+  /** Name, as it was saved, of the snapshot that the run had resumed from, or `null`. */
   readonly parent: string | null;
   /** The states, in order of registration. */
   readonly states: readonly ManifestState[];
@@ -113,6 +113,8 @@ export interface EntryReader {
   readonly sizeBytes: number;
   /** The bytes; to be read once, or not at all. */
   readonly chunks: AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /** All bytes at once, in a buffer of their own, instead of `chunks`; present where they lie in one piece. */
+  bytes?(): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Part of the bytes, verified by digests of the unit's own; present where that needs not all of them. The part lies within
    * the entry.
@@ -160,7 +162,10 @@ export interface Layout {
   write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
   open(backend: Backend, unit: Unit): Promise<UnitReader>;
-  /** All files a unit really holds, whatever its manifest says; reads them to their end where `digest` is asked for. */
+  /**
+   * All files a unit really holds, whatever its manifest says; reads them to their end where `digest` is asked for. The
+   * manifest is among them where it is not read by its name.
+   */
   scan(
     backend: Backend,
     unit: Unit,

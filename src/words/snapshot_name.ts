@@ -1,6 +1,7 @@
 // Names order snapshots. A format of coarse to fine UTC fields makes byte order equal time order, so list, latest and
 // keepLatest need not open anything; a store makes each new name later than all names there, whatever the clock does.
 import { faultOfSnapshotName } from "./entry_path.ts";
+import { SnapshotError } from "./errors.ts";
 import { UNIT_SUFFIXES } from "./unit.ts";
 
 /** The seed's format: `2026-11-23_07-04-34,123456.state`. */
@@ -17,6 +18,8 @@ const FIELDS = {
   f: { width: 6, stepUs: 1n },
 } as const;
 type Field = keyof typeof FIELDS;
+
+const END_US = BigInt(Date.UTC(10_000, 0, 1)) * 1000n;
 
 // A name that leaves out a field between two others would not sort by time.
 const ORDERS = ["YmdHMSf", "YjHMSf"];
@@ -133,13 +136,19 @@ export class SnapshotNameFormat {
    * @param timeUs Microseconds since 1970-01-01T00:00:00Z.
    * @param latest The latest name there is, if there is one.
    * @returns The name of `timeUs`, or where that is not later than `latest`, the next name the format can make.
-   * @throws {RangeError} If the year would leave 0 to 9999.
+   * @throws {RangeError} If the time is outside the years 0 to 9999.
+   * @throws {SnapshotError} `NAMES_EXHAUSTED` if no name can follow `latest`.
    */
   next(timeUs: bigint, latest?: string): string {
     const name = this.format(timeUs);
     if (latest === undefined || name > latest) return name;
     const latestUs = this.parse(latest);
     if (latestUs === undefined) throw new RangeError(`Cannot follow the name "${latest}": it has another format`);
-    return this.format(latestUs + this.#stepUs);
+    const nextUs = latestUs + this.#stepUs;
+    if (nextUs < END_US) return this.format(nextUs);
+    const remedy = "a clock was wrong when it was saved; rename it, and it is kept but no longer counts, or remove it";
+    throw new SnapshotError("NAMES_EXHAUSTED", `Cannot name a snapshot: nothing can follow "${latest}": ${remedy}`, {
+      latest,
+    });
   }
 }

@@ -1,62 +1,19 @@
 // Each known attack is refused with its reason, whatever the way the archive comes in and in whatever pieces, and its
 // benign twin is read; nothing is published, nothing is loaded, nothing stays open.
 import { gzipSync } from "node:zlib";
-import { isSnapshotError, locate, StateStore } from "snapkeep";
+import { StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { type Attack, ATTACKS, BASE, HARMLESS } from "./attacks.ts";
-import { contentOf, digests, place, streamOf, type Tree, TreeState, within } from "./samples.ts";
+import { assembled } from "./rewrite.ts";
+import { contentOf, digests, streamOf, type Tree, TreeState } from "./samples.ts";
+import { manifestOf, sealed } from "./tar_maker.ts";
+import { tell, verdictOf, verdictsInPlace } from "./verdicts.ts";
 import { watchedBackend } from "./watched_backend.ts";
 
 const PIECES = [1, 7, 511, 512, 513, 65_536];
 
 /** Unsafe names differ in nothing but the name, which is looked at when it is whole: one of them meets every size. */
 const piecesFor = (name: string) => /^a path that (?!goes up,)/.test(name) ? [7, 65_536] : PIECES;
-
-interface Verdict {
-  readonly code: string;
-  readonly reason?: string;
-  readonly offset?: number;
-}
-
-/** What becomes of an archive that comes as a stream, in pieces. */
-async function verdictOf(bytes: Uint8Array, pieceBytes = 65_536): Promise<Verdict> {
-  const backend = watchedBackend({ pieceBytes });
-  const state = new TreeState({});
-  const store = new StateStore(backend).register("a", state);
-  const verdict = await within(20, "Reading it", tell(store.importSnapshot(streamOf(bytes))));
-  if (verdict.code !== "accepted") expect(await store.list()).toEqual([]);
-  expect([...backend.unreturned]).toEqual([]);
-  return verdict;
-}
-
-async function tell(work: Promise<unknown>): Promise<Verdict> {
-  try {
-    await work;
-    return { code: "accepted" };
-  } catch (error) {
-    if (isSnapshotError(error, "ARCHIVE_REJECTED")) {
-      const { reason, offset } = error.details;
-      return { code: error.code, reason, offset };
-    }
-    if (isSnapshotError(error)) return { code: error.code };
-    throw error;
-  }
-}
-
-/** What becomes of an archive that lies in a store: loaded, verified, and opened. */
-async function verdictsInPlace(bytes: Uint8Array): Promise<Verdict> {
-  const backend = watchedBackend();
-  await place(backend, "made.state.tar.gz", bytes);
-  const state = new TreeState({});
-  const store = new StateStore(backend).register("a", state);
-  const locator = locate(backend, "made.state.tar.gz");
-  const verdict = await within(20, "Loading it", tell(store.loadState(locator)));
-  const { isWhole } = await within(20, "Verifying it", locator.verify());
-  expect(isWhole).toBe(verdict.code === "accepted");
-  if (verdict.code !== "accepted") expect(state.loads).toBe(0);
-  expect([...backend.unreturned]).toEqual([]);
-  return verdict;
-}
 
 /** What loads out of an archive. */
 async function contentsOf(bytes: Uint8Array): Promise<Tree> {
@@ -101,6 +58,20 @@ describe("an attack is refused", () => {
       expect(await verdictsInPlace(bytes)).toEqual({ code: "accepted" });
       expect(digests(await contentsOf(bytes))).toMatchObject(digests(BASE));
     }
+  });
+});
+
+describe("a manifest that breaks its own rules, as is found only after the archive was opened", () => {
+  it("is refused by every way to load it, and leaves nothing open", async () => {
+    const json = new TextDecoder().decode(manifestOf(BASE));
+    const body = json.slice(0, json.lastIndexOf('\n  "digest"')).replace('"sizeBytes":703}', '"sizeBytes":704}');
+    const bytes = assembled(Object.entries(BASE).map(([path, content]) => ({ path, content })), sealed(body));
+    expect(await verdictOf(bytes)).toEqual({ code: "MANIFEST_INVALID" });
+    expect(await verdictsInPlace(bytes)).toEqual({ code: "MANIFEST_INVALID" });
+    const backend = watchedBackend();
+    const store = new StateStore(backend).register("a", new TreeState({}));
+    expect(await tell(store.loadState(streamOf(bytes)))).toEqual({ code: "MANIFEST_INVALID" });
+    expect([...backend.unreturned]).toEqual([]);
   });
 });
 

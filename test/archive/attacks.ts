@@ -1,6 +1,7 @@
 // Hostile archives, one for each way to attack a reader of tars that is known, and beside each its benign twin: the same
 // archive without the attack, which must be accepted, so that no reader passes by refusing everything.
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import { crc32 } from "../fuzz/members.ts";
 import { noise, type Tree } from "./samples.ts";
 import {
   binary,
@@ -106,6 +107,7 @@ const UNSAFE_PATHS: Readonly<Record<string, string | Uint8Array>> = {
   "has an empty part": "a//extra",
   "has a . part": "a/./extra",
   "is . as a file": ".",
+  "is nothing but ./": "./",
   "ends with a slash but is a file": "a/extra/",
   "has a backslash": "a\\extra",
   "goes up with backslashes": "a\\..\\..\\evil",
@@ -229,6 +231,11 @@ function collisions(): Attack[] {
       folderAndFile("A/", "a/extra"),
       folderAndFile("a/", "a/extra"),
     ),
+    between("a file without a name", "PATH_UNSAFE", () => file("", "extra")),
+    between("a folder without a name", "PATH_UNSAFE", () => [
+      file("", "", { type: "5" }),
+      file("a/extra", "extra"),
+    ]),
     between("a folder twice", "PATH_COLLISION", () => [
       file("a/more/", "", { type: "5" }),
       file("a/more/", "", { type: "5" }),
@@ -451,6 +458,22 @@ function pax(): Attack[] {
       () => [extended(record("path", "a/x"), { type: "g" }), file("a/extra", "extra")],
     ),
     between(
+      "a global header with a link",
+      "PAX_FORBIDDEN",
+      () => [extended(record("linkpath", "a/one.txt"), { type: "g" }), file("a/extra", "extra")],
+    ),
+    between(
+      "PAX with a size that is meant for another header",
+      "PAX_INVALID",
+      () => [extended(record("size", "700")), longName("a/extra"), file("a/x", "extra", GNU)],
+    ),
+    between(
+      "PAX with a map of many sparse segments",
+      "PAX_FORBIDDEN",
+      with_(record("GNU.sparse.map", "0,1,".repeat(10_000))),
+      plain,
+    ),
+    between(
       "a global header with a size",
       "PAX_FORBIDDEN",
       () => [extended(record("size", "5"), { type: "g" }), file("a/extra", "extra")],
@@ -521,12 +544,18 @@ function compression(): Attack[] {
       bytes.subarray(10),
     );
   };
+  const rightHeadCrc = () => {
+    const bytes = headCrc([0, 0])();
+    const crc = crc32(bytes.subarray(0, 10));
+    bytes.set([crc & 255, crc >>> 8 & 255], 10);
+    return bytes;
+  };
   return [
     whole("gzip with a wrong CRC", "COMPRESSION_DAMAGED", changed(-8)),
     whole("gzip with a wrong length", "COMPRESSION_DAMAGED", changed(-4)),
     whole("gzip with a reserved flag", "COMPRESSION_DAMAGED", changed(3, 0x20)),
     whole("gzip with another method", "COMPRESSION_DAMAGED", changed(2, 7)),
-    whole("gzip with a wrong header CRC", "COMPRESSION_DAMAGED", headCrc([0, 0])),
+    whole("gzip with a wrong header CRC", "COMPRESSION_DAMAGED", headCrc([0, 0]), rightHeadCrc),
     whole("gzip cut in its header", "TRUNCATED", () => packed().subarray(0, 5)),
     whole("gzip cut in its body", "TRUNCATED", cut(100)),
     whole("gzip without its trailer", "TRUNCATED", cut(8)),
@@ -557,6 +586,22 @@ function compression(): Attack[] {
       "LIMIT_BYTES",
       () => concatenated(gzipSync(sound()), ...zeros(1024)),
     ),
+    whole(
+      "300,000 empty gzip members",
+      "LIMIT_MEMBERS",
+      () => concatenated(emptyMembers(300_000), gzipSync(sound())),
+      () => concatenated(emptyMembers(1000), gzipSync(sound())),
+    ),
+    whole("a gzip name of 5 MiB", "LIMIT_MEMBERS", () => longGzipName(5 * 2 ** 20), () => longGzipName(2 ** 10)),
+    whole(
+      "gzip with a name that does not end",
+      "TRUNCATED",
+      () => concatenated(longGzipName(100).subarray(0, 100)),
+      () => longGzipName(100),
+    ),
+    whole("gzip with an extra field that does not end", "TRUNCATED", () => {
+      return concatenated(Uint8Array.of(0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 255, 255), packed().subarray(10, 600));
+    }),
     whole("a bomb of zeros as a file that the manifest lacks", "MANIFEST_MISMATCH", () => {
       return concatenated(
         gzipSync(header({ name: "a/evil", size: octal(32 * 2 ** 20) })),
@@ -761,8 +806,12 @@ export const HARMLESS: readonly Harmless[] = [
     make: () => tar([file(".no.prefetch.landmark", "\x0f"), file("stargz.index.json", "{}")]),
     more: {},
   },
-  { name: "ten thousand empty gzip members", make: emptyMembers, more: {} },
-  { name: "a gzip name of a MiB", make: longGzipName, more: {} },
+  {
+    name: "ten thousand empty gzip members",
+    make: () => concatenated(emptyMembers(10_000), gzipSync(sound())),
+    more: {},
+  },
+  { name: "a gzip name of a MiB", make: () => longGzipName(2 ** 20), more: {} },
   { name: "a zeroed time and another system in the gzip header", make: gzipHeader, more: {} },
 ];
 
@@ -776,18 +825,18 @@ function manifestFirst(): Uint8Array {
   return concatenated(file("manifest.json", manifestOf(BASE)), ...files.reverse(), END);
 }
 
-function emptyMembers(): Uint8Array {
+function emptyMembers(count: number): Uint8Array {
   const empty = gzipSync(NOTHING);
-  const many = new Uint8Array(empty.length * 10_000);
-  for (let index = 0; index < 10_000; index++) many.set(empty, index * empty.length);
-  return concatenated(many, gzipSync(sound()));
+  const many = new Uint8Array(empty.length * count);
+  for (let index = 0; index < count; index++) many.set(empty, index * empty.length);
+  return many;
 }
 
-function longGzipName(): Uint8Array {
+function longGzipName(length: number): Uint8Array {
   const packed = gzipSync(sound());
   const head = Uint8Array.from(packed.subarray(0, 10));
   head[3] = 8;
-  return concatenated(head, text(2 ** 20), "\0", packed.subarray(10));
+  return concatenated(head, text(length), "\0", packed.subarray(10));
 }
 
 function gzipHeader(): Uint8Array {

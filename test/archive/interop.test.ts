@@ -1,4 +1,5 @@
-// Programs that are not ours read our archives, and we read theirs: GNU tar, bsdtar and Python, as they are installed.
+// Programs that are not ours read our archives, and we read theirs: GNU tar, bsdtar, busybox and Python, as they are
+// installed.
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -38,6 +39,7 @@ const tools = {
   "GNU tar": await works("tar", "--version") && (await exec("tar", ["--version"])).stdout.includes("GNU tar"),
   "bsdtar": await works("bsdtar", "--version"),
   "python3": await works("python3", "-c", "import tarfile"),
+  "busybox": await works("busybox", "tar", "--help"),
 };
 for (const [name, isThere] of Object.entries(tools)) {
   if (!isThere) console.warn(`skipped what needs ${name}: it is not installed`);
@@ -78,6 +80,13 @@ const readers: readonly Reader[] = [
     async list(archive, folder) {
       await exec("bsdtar", ["-xf", archive, "-C", folder], { env });
       return lines((await exec("bsdtar", ["-tf", archive], { env })).stdout);
+    },
+  },
+  {
+    tool: "busybox",
+    async list(archive, folder) {
+      await exec("busybox", ["tar", "xf", archive, "-C", folder], { env });
+      return lines((await exec("busybox", ["tar", "tf", archive], { env })).stdout);
     },
   },
   {
@@ -194,6 +203,7 @@ describe("a directory snapshot packed by others", () => {
       "in the format of GNU",
       (archive, from) => ["bsdtar", ["-czf", archive, "--format=gnutar", "-C", from, "."]],
     ],
+    ["busybox", "as it is", (archive, from) => ["busybox", ["tar", "czf", archive, "-C", from, "."]]],
     ["python3", "with PAX", (archive, from) => ["python3", ["-c", PYTHON_MAKE, archive, from, "PAX_FORMAT"]]],
     [
       "python3",

@@ -2,19 +2,9 @@
 import { Buffer } from "node:buffer";
 import { gzipSync } from "node:zlib";
 import { checkEstargz } from "./estargz_checker.ts";
+import { footer, FOOTER_BYTES } from "./footer.ts";
 import { concatenated, END, file, type Header, manifestOf } from "./tar_maker.ts";
 import { contentOf, sha256 } from "./samples.ts";
-
-const FOOTER_BYTES = 51;
-
-/** The last bytes of eStargz. */
-export function footer(tableOffset: number): Uint8Array {
-  return Buffer.concat([
-    Buffer.from("1f8b08040000000000ff1a0053471600", "hex"),
-    Buffer.from(`${tableOffset.toString(16).padStart(16, "0")}STARGZ`),
-    Buffer.from("010000ffff0000000000000000", "hex"),
-  ]);
-}
 
 /** The table as a tar entry with the end of the tar, compressed. */
 export function tableMember(json: string, name = "stargz.index.json", fields: Header = {}): Uint8Array {
@@ -60,14 +50,20 @@ export interface Part {
   readonly content: Uint8Array | string;
   /** What manifest and table say it holds, if that differs. */
   readonly told?: Uint8Array | string;
+  /** What the table says how long it is, if that differs. */
+  readonly toldBytes?: number;
   /** Whether manifest and table leave it out. */
   readonly isHidden?: boolean;
 }
 
-/** An eStargz archive of the state "a", each payload in a member of its own, made without the library. */
-export function assembled(parts: readonly Part[]): Uint8Array {
+/** The manifest of parts, as far as they are shown. */
+function manifestOfParts(parts: readonly Part[]): Uint8Array {
   const shown = parts.filter(({ isHidden }) => !isHidden);
-  const manifest = manifestOf(Object.fromEntries(shown.map(({ path, content, told }) => [path, told ?? content])));
+  return manifestOf(Object.fromEntries(shown.map(({ path, content, told }) => [path, told ?? content])));
+}
+
+/** An eStargz archive of the state "a", each payload in a member of its own, made without the library. */
+export function assembled(parts: readonly Part[], manifest: Uint8Array = manifestOfParts(parts)): Uint8Array {
   const chunks: Uint8Array[] = [];
   const rows: object[] = [];
   let offset = 0;
@@ -78,7 +74,7 @@ export function assembled(parts: readonly Part[]): Uint8Array {
     offset += member.length;
   };
   for (
-    const { path, content, told = content, isHidden } of [
+    const { path, content, told = content, toldBytes = contentOf(told).length, isHidden } of [
       ...parts.map((part) => ({ ...part, path: `a/${part.path}` })),
       { path: "manifest.json", content: manifest },
     ] as Part[]
@@ -89,7 +85,7 @@ export function assembled(parts: readonly Part[]): Uint8Array {
     const row = {
       name: path,
       type: "reg",
-      size: contentOf(told).length,
+      size: toldBytes,
       modtime: "2026-02-03T04:05:06Z",
       mode: 420,
       digest,

@@ -2,39 +2,18 @@
 import { createHash } from "node:crypto";
 import { type Backend, memoryBackend, type PersistentState, type SnapshotLocator, StateStore } from "snapkeep";
 import type { StateReader, StateStoreOptions, StateWriter } from "snapkeep";
+import { contentOf, INSTANT_MS, type Tree } from "./content.ts";
 
-/** An instant with milliseconds, which no format may round up. */
-export const INSTANT_MS: number = Date.UTC(2026, 1, 3, 4, 5, 6, 789);
-
-/** Files by path; text stands for its UTF-8. */
-export type Tree = Readonly<Record<string, Uint8Array | string>>;
+export { contentOf, INSTANT_MS, noise, type Tree } from "./content.ts";
 
 /** How a file is handed over. */
 export type Handing = "bytes" | "owned" | "sized stream" | "stream";
 
 const PIECE_BYTES = 100_000;
 
-/** Bytes that no compression makes smaller, the same for the same seed. */
-export function noise(sizeBytes: number, seed = 1): Uint8Array<ArrayBuffer> {
-  const words = new Uint32Array(Math.ceil(sizeBytes / 4));
-  let word = (seed * 2654435761) >>> 0 || 1;
-  for (let index = 0; index < words.length; index++) {
-    word ^= word << 13;
-    word ^= word >>> 17;
-    word ^= word << 5;
-    words[index] = word >>> 0;
-  }
-  return new Uint8Array(words.buffer, 0, sizeBytes).slice();
-}
-
 /** Bytes that compress well but are no zeros. */
 export function pattern(sizeBytes: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(sizeBytes).map((_, index) => index % 251);
-}
-
-/** Bytes of a file of a tree. */
-export function contentOf(content: Uint8Array | string): Uint8Array {
-  return typeof content === "string" ? new TextEncoder().encode(content) : content;
 }
 
 /** What large bytes are compared by: comparing them one by one takes seconds. */

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { sealManifest } from "../../src/rules/manifest.ts";
 import type { WrittenEntry } from "../../src/words/snapshot.ts";
-import { contentOf, INSTANT_MS, type Tree } from "./samples.ts";
+import { contentOf, INSTANT_MS, type Tree } from "./content.ts";
 
 /** A header's fields, as text or bytes, exactly as they are to stand there. */
 export interface Header {

@@ -324,7 +324,7 @@ async function importSnapshot(world: World, { index: wanted, layout: kind, from 
   ensure(!world.snaps.has(name), `an import overwrote "${name}"`);
   ensure(outcome.value.name === name, `imported as ${outcome.value.name}, not ${name}`);
   world.names.add(name);
-  world.snaps.set(name, { layout: kind, values, labels: copied, hasNote: false, damage: "none" });
+  world.snaps.set(name, { layout: kind, values, labels: copied, hasNote: copied.pinned === true, damage: "none" });
   await world.checkSnapshot(outcome.value, values, copied);
 }
 

@@ -1,10 +1,10 @@
 // Labels: saved with the snapshot, changed beside it, carried by copies; and never at the cost of a byte that was committed.
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
-import { type Labels, locate, memoryBackend, type SnapshotLocator, StateStore } from "snapkeep";
+import { type Backend, type Labels, locate, memoryBackend, type SnapshotLocator, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { collectLogs } from "../store/logs.ts";
-import { filePlaces, type Place, places, temporaryFolder } from "../store/places.ts";
+import { changed, filePlaces, type Place, places, temporaryFolder } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";
 
 const all = {
@@ -142,11 +142,16 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
   });
 
-  // Taken for `{ "0": 1 }` and `{}`.
-  it.fails.each([[[1]], [5]])("metrics that are no object are a TypeError: %j", async (metrics) => {
-    const { snapshot } = await saved(make);
-    expect(await rejection(snapshot.label({ metrics } as unknown as Labels))).toBeInstanceOf(TypeError);
-  });
+  it.each([[[1]], [[]], [5], [true], [new Map([["loss", 1]])]])(
+    "metrics that are no object are a TypeError: %j",
+    async (metrics) => {
+      const { store, snapshot } = await saved(make);
+      const given = { metrics } as unknown as Labels;
+      expect(await rejection(store.saveState({ labels: given }))).toBeInstanceOf(TypeError);
+      expect(await rejection(snapshot.label(given))).toBeInstanceOf(TypeError);
+      expect(await snapshot.labels()).toEqual({});
+    },
+  );
 
   it("of a snapshot that is not there are SNAPSHOT_NOT_FOUND, and leave no note", async () => {
     const { place, snapshot } = await saved(make);
@@ -255,13 +260,66 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     });
   });
 
+  const noted = async ({ notes }: Backend) => {
+    const names = [];
+    for await (const name of notes.list()) names.push(name);
+    return names;
+  };
+
   it("of a save that fails leave no note behind", async () => {
     const { place, store } = await saved(make);
     store.register("broken", { saveState: () => Promise.reject(new Error("mine")), loadState() {} });
     await rejection(store.saveState({ labels: { pinned: true } }));
-    const noted = [];
-    for await (const name of place.backend.notes.list()) noted.push(name);
-    expect(noted).toEqual([]);
+    expect(await noted(place.backend)).toEqual([]);
+  });
+
+  it("of an import that fails leave no note behind", async () => {
+    const { snapshot } = await saved(make, { pinned: true });
+    const target = (await make()).backend;
+    let noteAtWrite: unknown;
+    const failing = changed(target, {
+      stage: async (unit, options) => {
+        const stage = await target.stage(unit, options);
+        return {
+          unit,
+          write: (path, body) => stage.write(path, body),
+          async publish() {
+            noteAtWrite = await target.notes.get(snapshot.name);
+            throw new Error("mine");
+          },
+          scratch: () => stage.scratch(),
+          abandon: () => stage.abandon(),
+        };
+      },
+    });
+    await rejection(new StateStore(failing).importSnapshot(snapshot));
+    expect(noteAtWrite).toBeDefined(); // it was noted before there was anything to remove
+    expect(await noted(target)).toEqual([]);
+  });
+
+  it("of a pinned import are noted, and of any other not", async () => {
+    const { snapshot } = await saved(make, { pinned: true, step: 1 });
+    const target = (await make()).backend;
+    const copy = await new StateStore(target).importSnapshot(snapshot);
+    expect(await copy.note()).toEqual({ pinned: true, step: 1 });
+    await copy.unpin();
+    expect(await copy.labels()).toEqual({ step: 1 });
+    const plain = await new StateStore((await make()).backend).importSnapshot(copy);
+    expect(await plain.note()).toBeUndefined();
+    expect(await plain.labels()).toEqual({ step: 1 });
+  });
+
+  it("that a dead program noted do not pass to a save or an import of that name", async () => {
+    const { snapshot } = await saved(make, { step: 1 });
+    for (
+      const stale of ['{"format":"snapkeep-note","formatVersion":0,"labels":{"pinned":true,"tags":["x"]}}', "half"]
+    ) {
+      const target = (await make()).backend;
+      await target.create();
+      await target.notes.put(snapshot.name, new TextEncoder().encode(stale));
+      expect(await (await new StateStore(target).importSnapshot(snapshot)).labels()).toEqual({ step: 1 });
+      expect(await noted(target)).toEqual([]);
+    }
   });
 });
 
@@ -290,6 +348,44 @@ describe.each(filePlaces)("Labels on disk ($layout)", ({ make }) => {
       format: "snapkeep-note",
       formatVersion: expect.any(Number),
       labels: { step: 2, tags: ["x"], pinned: true },
+    });
+  });
+
+  describe("of an export", () => {
+    const stale = new TextEncoder().encode('{"format":"snapkeep-note","formatVersion":0,"labels":{"remark":"stale"}}');
+
+    it("that is pinned are noted where it lands, so that a keeper there needs to open nothing", async () => {
+      const { snapshot } = await saved(make, { pinned: true });
+      const folder = await temporaryFolder();
+      const copy = await snapshot.exportTo(`${folder}/`);
+      expect(await copy.note()).toEqual({ pinned: true });
+      expect(await readdir(folder)).toContain(".notes");
+    });
+
+    it("that is not pinned leave nothing beside it", async () => {
+      const { snapshot } = await saved(make, { step: 1 });
+      const folder = await temporaryFolder();
+      await snapshot.exportTo(`${folder}/`);
+      expect(await readdir(folder)).toEqual([snapshot.name]);
+    });
+
+    it.each([{}, { pinned: true }])("are not those that a dead program noted: %j", async (labels) => {
+      const { snapshot } = await saved(make, labels);
+      const folder = await temporaryFolder();
+      const target = locate(path.join(folder, snapshot.name)).backend;
+      await target.notes.put(snapshot.name, stale);
+      expect(await (await snapshot.exportTo(`${folder}/`)).labels()).toEqual(labels);
+    });
+
+    it("beside the same snapshot in the other layout are those noted there: it is one snapshot", async () => {
+      const { place, snapshot } = await saved(make, { pinned: true });
+      await snapshot.unpin();
+      await snapshot.label({ remark: "noted" });
+      const other = snapshot.layout === "archive" ? "directory" : "archive";
+      await snapshot.exportTo(`${place.folder}/`, { layout: other });
+      for (const each of (await place.store().snapshot(snapshot.name))?.alternatives() ?? []) {
+        expect(await each.labels()).toEqual({ remark: "noted" });
+      }
     });
   });
 

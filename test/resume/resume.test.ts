@@ -1,7 +1,16 @@
 // store.resume(): the newest snapshot that is whole, past damage only, and never a lie about it.
-import { cp } from "node:fs/promises";
+import { cp, mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { isSnapshotError, locate, memoryBackend, type ResumeOptions, type SnapshotLocator, StateStore } from "snapkeep";
+import {
+  isSnapshotError,
+  keepLatest,
+  locate,
+  memoryBackend,
+  type ResumeOptions,
+  RetentionKeeper,
+  type SnapshotLocator,
+  StateStore,
+} from "snapkeep";
 import { Faults, faultyBackend, forEachFault } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { collectLogs } from "../store/logs.ts";
@@ -66,6 +75,39 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
     if (layout === "directory") await stage.write("model/weights.bin", [new Uint8Array(3)]);
     expect((await program().store.resume()).outcome).toBe("fresh");
     await stage.abandon();
+  });
+
+  describe("is refused, and not fresh, where nothing is listed and yet there is something:", () => {
+    const choices: ResumeOptions[] = [{}, { tag: "a" }, { step: 5 }, { at: new Date() }, {
+      best: { metric: "loss", mode: "min" },
+    }];
+
+    it("snapshots of another name format", async () => {
+      const { place, program } = await history(make, 0);
+      const other = place.store({ stateNameFormat: "run-%Y-%m-%d.state" }).register("model", new Files({ x: "1" }));
+      const [first, second] = [await other.saveState(), await other.saveState()];
+      for (const options of choices) {
+        const { store, state } = program();
+        expect(await rejection(store.resume(options))).toMatchObject({
+          code: "RESUME_REFUSED",
+          message: expect.stringContaining(`none named in the store's format: "${first.name}" and 1 more; `),
+          details: { tried: [] },
+        });
+        expect(state.loads).toBe(0);
+      }
+      const { store } = program();
+      expect(name((await store.resume({ name: second.name })).snapshot)).toBe(second.name);
+      const formatted = place.store({ stateNameFormat: "run-%Y-%m-%d.state" }).register("model", new Files());
+      expect(name((await formatted.resume()).snapshot)).toBe(second.name);
+    });
+
+    it("what cannot be told, as the storage fails at the second look", async () => {
+      const { place, program } = await history(make, 0);
+      const faults = new Faults({ at: 2, forever: true, only: ({ operation }) => operation === "list" });
+      const { store } = program(faultyBackend(place.backend, faults));
+      expect(await rejection(store.resume())).toMatchObject({ code: "RESUME_REFUSED" });
+      expect(faults.injected.length).toBeGreaterThan(0);
+    });
   });
 
   it("resumes from the newest, and tells what it changed", async () => {
@@ -438,11 +480,32 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       [{ step: 0, name: "" }, TypeError],
       [{ name: "a", tag: "b", best, step: 1, at: new Date(0) }, TypeError],
       [{ best: { metric: "loss", mode: "least" as "min" } }, TypeError],
+      [{ best: "loss" as unknown as typeof best }, TypeError],
+      [{ best: { mode: "min" } as typeof best }, TypeError],
+      [{ step: "5" as unknown as number }, TypeError],
+      [{ at: "2026-01-01" as unknown as Date }, TypeError],
       [{ step: NaN }, RangeError],
       [{ at: new Date(NaN) }, RangeError],
     ];
     for (const [options, type] of wrong) expect(await rejection(store.resume(options))).toBeInstanceOf(type);
     expect(faults.calls).toEqual([]);
+  });
+
+  it("is refused with what was asked for, in words", async () => {
+    const { program } = await history(make, 1);
+    const wanted: [ResumeOptions, string][] = [
+      [{ name: "x.state" }, 'named "x.state"'],
+      [{ tag: "a" }, 'with the tag "a"'],
+      [{ best: { metric: "loss", mode: "max" } }, 'with a finite metric "loss"'],
+      [{ step: 5 }, "with a step up to 5"],
+      [{ at: new Date(0) }, "saved up to 1970-01-01T00:00:00.000Z"],
+    ];
+    for (const [options, told] of wanted) {
+      expect(await rejection(program().store.resume(options))).toMatchObject({
+        code: "RESUME_REFUSED",
+        message: expect.stringContaining(`no snapshot is the one that was asked for, ${told}`),
+      });
+    }
   });
 
   describe("the parent", () => {
@@ -591,15 +654,39 @@ describe.each(filePlaces)("StateStore.resume where a name lies in both layouts (
   });
 });
 
+describe.each(filePlaces)("StateStore.resume beside folders without a manifest ($layout)", ({ make }) => {
+  it("is refused, and not fresh, where they are named like its snapshots and there are no others", async () => {
+    const { place, saved, program } = await history(make, 1);
+    const folder = path.join(place.folder ?? "", "2026-11-22_00-00-00,000000.state");
+    await mkdir(folder);
+    await writeFile(path.join(folder, "weights.pt"), "theirs");
+    expect((await program().store.resume()).outcome).toBe("resumed");
+    await at(saved, 0).remove();
+    const { store, state } = program();
+    expect(await rejection(store.resume())).toMatchObject({
+      code: "RESUME_REFUSED",
+      message: expect.stringMatching(/no manifest\.json: "2026-11-22_00-00-00,000000\.state"; .*move them away/),
+    });
+    expect(state.loads).toBe(0);
+    await rename(folder, path.join(place.folder ?? "", "theirs"));
+    expect(await store.resume()).toEqual({ outcome: "fresh", tried: [] });
+  });
+});
+
 describe.each(filePlaces)("StateStore.resume from a copy under another name ($layout)", ({ make, layout }) => {
-  // The guard knows the name in the manifest; keepers go by the name at the place.
-  it.fails("guards the copy, which is what the run resumed from", async () => {
-    const { place, saved, program } = await history(make, 2);
+  it("guards the copy, which is what the run resumed from; its parent is the name it was saved with", async () => {
+    const { place, saved, program, now } = await history(make, 2);
     const suffix = layout === "archive" ? ".tar.gz" : "";
     const copy = "2026-11-22_00-00-00,000000.state";
     await cp(String(saved[0]), path.join(place.folder ?? "", copy + suffix), { recursive: true });
     const { store } = program();
     await store.resume({ name: copy });
     expect(store.resumedFrom).toBe(copy);
+    const keeper = new RetentionKeeper(store, [keepLatest(1)], { now });
+    expect((await keeper.cleanup()).map(({ name }) => name)).toEqual([name(saved[0])]);
+    expect((await place.store().list()).map(({ name }) => name)).toEqual([copy, name(saved[1])]);
+    const next = await store.saveState();
+    expect((await next.manifest()).parent).toBe(name(saved[0]));
+    expect((await keeper.cleanup()).map(({ name }) => name)).toEqual([copy, name(saved[1])]);
   });
 });

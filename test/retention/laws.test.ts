@@ -1,12 +1,14 @@
 // What holds of every plan, whatever the snapshots and the rules; and restic's algorithm, written down a second time.
 import fc from "fast-check";
 import {
+  atLeast,
   type CalendarUnit,
   keepDaily,
   keepEvery,
   keepHourly,
   keepLatest,
   keepMonthly,
+  keepTagged,
   keepUnder,
   keepWeekly,
   keepWithin,
@@ -38,6 +40,8 @@ const plan = (snapshots: readonly RetentionSnapshot[], rules: Rules, zone = "UTC
 const keptSet = (...args: Parameters<typeof plan>) => new Set(plan(...args).kept.map(({ name }) => name));
 const told = (...args: Parameters<typeof plan>) =>
   plan(...args).decisions.map(({ snapshot, isKept, reasons }) => [snapshot.name, isKept, reasons]);
+
+const sized = anySnapshots.map((all) => all.map((each) => ({ ...each, sizeBytes: each.sizeBytes ?? 7 })));
 
 describe("laws of plans", () => {
   it("every snapshot is decided once, kept for at least one reason, and removed for none or one that took it back", () => {
@@ -169,13 +173,39 @@ describe("laws of plans", () => {
     }));
   });
 
-  it("a budget only takes away, and never what is guarded or pinned", () => {
+  it("a budget never takes away what is guarded or pinned", () => {
     fc.assert(fc.property(anySnapshots, anyRules, anyBudget, (snapshots, rules, budget) => {
-      const without = keptSet(snapshots, rules);
       const kept = keptSet(snapshots, [...rules, budget]);
-      for (const name of kept) expect(without).toContain(name);
       for (const name of keptSet(snapshots, [() => []])) expect(kept).toContain(name);
     }));
+  });
+
+  it("a budget only takes away, where what the rules keep does not hang on what is older", () => {
+    const steady = fc.subarray([keepLatest(4), keepWithin("5d"), keepTagged("a", "b"), atLeast(3, keepLatest(1))]);
+    fc.assert(fc.property(anySnapshots, steady, anyBudget, (snapshots, rules, budget) => {
+      const without = keptSet(snapshots, rules.length === 0 ? [keepUnder(1e9)] : rules);
+      for (const name of keptSet(snapshots, [...rules, budget])) expect(without).toContain(name);
+    }));
+  });
+
+  it("a budget lets the oldest go, as few as may be, as if they had never been there", () => {
+    // Written down a second time, plainly: each cut from the oldest on is tried.
+    const slow = (snapshots: readonly RetentionSnapshot[], rules: Rules, bytes: number) => {
+      const guarded = keptSet(snapshots, [() => []]);
+      for (let cut = 0;; cut++) {
+        const left = snapshots.filter(({ name }, index) => index >= cut || guarded.has(name));
+        const { kept } = plan(left, rules);
+        if (cut === snapshots.length || kept.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0) <= bytes) {
+          return kept;
+        }
+      }
+    };
+    fc.assert(
+      fc.property(sized, anyRules, fc.nat(400), (snapshots, rules, bytes) => {
+        expect(plan(snapshots, [...rules, keepUnder(bytes)]).kept).toEqual(slow(snapshots, rules, bytes));
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it("groups: planning them together or one by one is the same", () => {
@@ -205,18 +235,35 @@ describe("laws of plans", () => {
     );
   });
 
-  it("a cleanup by a budget that stops half-way re-plans to the same end too", () => {
-    const rules = fc.tuple(anyBudget, fc.subarray([keepLatest(4), keepDaily(5), keepWithin("5d")])).map((all) =>
-      all.flat()
-    );
-    const inOrder = anySnapshots.map((snapshots) =>
-      snapshots.map((each, index) => ({ ...each, savedAtMs: NOW_MS - (99 - index) * 7 * HOUR_MS }))
-    );
-    fc.assert(fc.property(inOrder, rules, fc.double({ min: 0, max: 1, noNaN: true }), (snapshots, given, share) => {
-      const { kept, removed } = plan(snapshots, given);
-      const gone = new Set(removed.slice(0, Math.round(removed.length * share)));
-      expect(plan(snapshots.filter((snapshot) => !gone.has(snapshot)), given).kept).toEqual(kept);
-    }));
+  describe("a cleanup by a budget", () => {
+    /** What is kept after a part of the removals. */
+    const halfDone = (snapshots: readonly RetentionSnapshot[], rules: Rules, zone: string, share: number) => {
+      const gone = new Set(plan(snapshots, rules, zone).removed.slice(0, Math.round(snapshots.length * share)));
+      return plan(snapshots.filter((snapshot) => !gone.has(snapshot)), rules, zone).kept;
+    };
+    const anyShare = fc.double({ min: 0, max: 1, noNaN: true });
+
+    it("that stops half-way, oldest first, re-plans to the same end, whatever rules stand beside it", () => {
+      const rules = fc.tuple(fc.array(anyRule, { maxLength: 4 }), fc.array(fc.nat(400), { minLength: 1, maxLength: 2 }))
+        .map(([others, budgets]) => [...others, ...budgets.map(keepUnder)]);
+      fc.assert(
+        fc.property(sized, rules, anyZone, anyShare, (snapshots, given, zone, share) => {
+          expect(halfDone(snapshots, given, zone, share)).toEqual(plan(snapshots, given, zone).kept);
+        }),
+        { numRuns: 2000 },
+      );
+    });
+
+    it("that stops half-way does so too with atLeast around the budget", () => {
+      const others = fc.subarray([keepLatest(4), keepDaily(5), keepWithin("5d"), keepTagged("a")]);
+      const rules = fc.tuple(others, anyBudget).map(([given, budget]) => [...given, budget]);
+      fc.assert(
+        fc.property(sized, rules, anyZone, anyShare, (snapshots, given, zone, share) => {
+          expect(halfDone(snapshots, given, zone, share)).toEqual(plan(snapshots, given, zone).kept);
+        }),
+        { numRuns: 500 },
+      );
+    });
   });
 });
 

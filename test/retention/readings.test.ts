@@ -226,6 +226,9 @@ describe("calendar rules", () => {
     const snapshots = [at("2026-11-22T23:30Z"), at("2026-11-22T00:30Z")];
     expect(reasonsByName(snapshots, [keepDaily(1)])).toEqual(reasonsByName(snapshots, [keepDaily(1)], { zone: "UTC" }));
     expect(() => planOf(snapshots, [keepDaily(1)], { zone: "Mars/Olympus" })).toThrow(RangeError);
+    expect(() => planOf(snapshots, [keepDaily(1)], { zone: "Berlin" })).toThrow(
+      /"Berlin": write it like "Europe\/Berlin"/,
+    );
   });
 
   it("see one bucket in an hour that the clock repeats", () => {
@@ -669,6 +672,27 @@ describe("rules of one's own", () => {
     expect(keptNames(row({}, {}), [() => [{ name: "z", reason: "dreamt" }]])).toEqual(["b"]);
   });
 
+  it.each([
+    ["nothing", () => undefined],
+    ["a promise", () => Promise.resolve([])],
+    ["names", () => ["a"]],
+    ["snapshots without a reason", () => row({})],
+    ["what has no name", () => [{ reason: "mine" }]],
+    ["a text", () => "a"],
+    ["holes", () => [undefined]],
+  ])("that return %s are a TypeError, for they would keep nothing", (_, returned) => {
+    const mine = returned as unknown as RetentionFunction;
+    expect(() => planOf(row({}, {}), [mine])).toThrow(TypeError);
+    expect(() => planOf(row({}, {}), [keepLatest(2), atLeast(1, mine)])).toThrow(/must return a list of/);
+  });
+
+  it("may return any iterable", () => {
+    const oldest: RetentionFunction = function* ([first]) {
+      if (first !== undefined) yield { name: first.name, reason: "first" };
+    };
+    expect(reasonsByName(row({}, {}, {}), [oldest])).toEqual({ a: "first", b: "", c: "newest" });
+  });
+
   it("that throw fail the plan: what a rule cannot decide is not removed", () => {
     const failing = () => {
       throw new Error("mine");
@@ -727,6 +751,10 @@ describe("a plan", () => {
     );
   });
 
+  it.each([NaN, Infinity, undefined, "2026"])("made when it is %j is a RangeError", (nowMs) => {
+    expect(() => planOf(row({}), [keepLatest(1)], { nowMs: nowMs as number })).toThrow(RangeError);
+  });
+
   it("of nothing is empty", () => {
     const plan = planOf([], [
       keepLatest(1),
@@ -760,11 +788,25 @@ describe("removal", () => {
     }
   });
 
-  // What keepEvery, keepEverySteps and keepBest keep hangs on what is there, and a budget takes just the oldest of it away.
-  it.fails("half-done by a budget beside keepEvery re-plans to the same end", () => {
+  it("half-done by a budget beside keepEvery re-plans to the same end", () => {
     const snapshots = row(...Array.from({ length: 5 }, () => ({ sizeBytes: 1 })));
     const rules = [keepEvery("2h"), keepUnder(2)];
     const { kept } = planOf(snapshots, rules); // c and e
-    expect(planOf(snapshots.slice(1), rules).kept).toEqual(kept); // a has gone: d and e
+    expect(planOf(snapshots.slice(1), rules).kept).toEqual(kept); // a has gone
+    expect(planOf(snapshots.slice(2), rules).kept).toEqual(kept); // and b
+  });
+
+  it("half-done by a budget does so where it lets go more than it is looked for one by one", () => {
+    const snapshots = every(HOUR_MS, "2020-01-01T00:00Z", "2020-05-01T00:00Z").map((each) => ({
+      ...each,
+      sizeBytes: 1,
+    }));
+    expect(snapshots.length).toBeGreaterThan(2000);
+    const rules = [keepLatest(900), keepWithin("30d"), keepUnder(500)];
+    const { kept, removed } = planOf(snapshots, rules);
+    expect(kept).toEqual(snapshots.slice(-500));
+    for (const done of [1, 1000, removed.length - 200]) {
+      expect(planOf(snapshots.filter((each) => !removed.slice(0, done).includes(each)), rules).kept).toEqual(kept);
+    }
   });
 });

@@ -69,6 +69,35 @@ describe("a plan over 100,000 snapshots", () => {
   });
 });
 
+describe("a budget that lets go nearly all of 1,000 snapshots", () => {
+  it("takes less than 3 seconds, though it asks the rules for each that goes", () => {
+    const startMs = ms("2015-01-01T00:00Z");
+    const snapshots: RetentionSnapshot[] = Array.from({ length: 1000 }, (_, index) => ({
+      name: `s${String(index).padStart(6, "0")}`,
+      savedAtMs: startMs + index * HOUR_MS,
+      sizeBytes: 1,
+      step: index * 10,
+      metrics: { loss: (index * 7919) % 1009 },
+    }));
+    const rules = [
+      keepHourly(48),
+      keepDaily(60),
+      keepWeekly(52),
+      keepEvery("2h"),
+      keepEverySteps(100),
+      keepBest("loss", "min", 10),
+      keepUnder(50),
+    ];
+    const before = process.cpuUsage();
+    const { kept } = planRetention(snapshots, rules, { nowMs: startMs + 1e6 * HOUR_MS, zone: "Europe/Berlin" });
+    const tookMs = process.cpuUsage(before).user / 1000;
+    console.log(`1,000 snapshots, ${rules.length} rules, a tight budget: ${tookMs.toFixed(0)} ms, ${kept.length} kept`);
+    expect(kept.length).toBeLessThanOrEqual(50);
+    expect(kept.length).toBeGreaterThan(40);
+    expect(tookMs).toBeLessThan(3000);
+  });
+});
+
 describe("10,000 archives in a folder", () => {
   it("are listed, and planned by keepLatest, without opening one of them", async () => {
     const folder = await temporaryFolder();

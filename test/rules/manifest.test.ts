@@ -6,6 +6,7 @@ import {
   FORMAT_VERSION,
   type ManifestFacts,
   MAX_MANIFEST_BYTES,
+  openManifest,
   parseManifest,
   sealManifest,
 } from "../../src/rules/manifest.ts";
@@ -90,6 +91,35 @@ const sealed = fc.record({
       path: `f${index % 2}/${index}.bin`,
     })),
   }));
+});
+
+describe("an entry that is found without reading all others", () => {
+  const { bytes } = sealManifest(facts, written);
+  const text = new TextDecoder().decode(bytes);
+  const body = text.slice(0, text.lastIndexOf(',\n  "digest"'));
+
+  it("is the one that the whole manifest has", () => {
+    const opened = openManifest(bytes, URI);
+    expect(opened.find("model/config.json")).toEqual({ path: "config.json", sizeBytes: 9, digest: DIGEST });
+    expect(opened.find("model/none")).toBeUndefined();
+  });
+
+  // Each holds lines that look like the entry, where they are none; the real one is spelt so that no line looks like it.
+  const states = body.slice(body.indexOf("\n    {"), body.lastIndexOf("\n  ]"));
+  const forged = states.replaceAll("abab", "0000");
+  const disguised = states.replaceAll('{"name"', '{ "name"');
+  it.each([
+    ["in labels", body.replace('"labels": {', `"labels": {"x":[${forged}],`).replace(states, disguised)],
+    ["in a state", body.replace(states, disguised.replace('{ "name"', `{ "x":[${forged}],"name"`))],
+    ["in states that are not the last", body.replace(states, forged) + `,\n  "st\\u0061tes": [${states}\n  ]`],
+    [
+      "in a state that is not the first",
+      body.replace(states, `${disguised},\n    {"x":[${forged}],${states.slice(6)}`),
+    ],
+  ])("is not what looks like it %s", (_, changed) => {
+    expect(changed).toContain("0000");
+    expect(openManifest(signedText(changed), URI).find("model/config.json")).toBeUndefined();
+  });
 });
 
 describe("sealManifest and parseManifest", () => {

@@ -54,7 +54,7 @@ describe("MeasuredEntry", () => {
         yield new Uint8Array(3);
       }
     }
-    const chunks = new MeasuredEntry(source(endless(), 4)).chunks();
+    const chunks = new MeasuredEntry(source(endless(), 4)).chunks() as AsyncGenerator<Uint8Array>;
     expect((await chunks.next()).value).toHaveLength(3);
     await expect(chunks.next()).rejects.toMatchObject({ code: "ENTRY_SIZE_MISMATCH", details: { expectedBytes: 4 } });
     expect(asked).toBe(2);

@@ -115,9 +115,25 @@ describe.each(places)("names of snapshots ($layout, $backend)", ({ make, layout 
     await place.store({ stateNameFormat, now: () => Date.parse("9999-12-31T23:59:59Z") }).saveState();
     const before = await place.files();
     const store = place.store({ stateNameFormat, now: () => AT }).register("a", new Cell(1));
-    expect(await rejection(store.saveState())).toBeInstanceOf(RangeError);
+    const latest = "9999-12-31_23-59-59.state";
+    for (let attempt = 0; attempt < 2; attempt++) {
+      expect(await rejection(store.saveState())).toMatchObject({
+        code: "NAMES_EXHAUSTED",
+        message: expect.stringMatching(/nothing can follow "9999-12-31_23-59-59\.state": .*rename it.*or remove it/),
+        details: { latest },
+      });
+    }
     expect(await place.files()).toEqual(before);
-    expect(await store.list()).toHaveLength(1);
+    const [last, ...others] = await store.list();
+    expect([last?.name, others]).toEqual([latest, []]);
+    await last?.remove();
+    expect((await store.saveState()).name).toBe("2026-11-23_07-04-34.state"); // the same store goes on
+  });
+
+  it("of years the clock cannot mean are a RangeError: the clock is the caller's", async () => {
+    const store = (await make()).store({ now: () => Date.UTC(10_000, 0, 1) });
+    expect(await rejection(store.saveState())).toBeInstanceOf(RangeError);
+    expect(await store.list()).toEqual([]);
   });
 
   it("are not led on by keepsakes and names of other formats", async () => {

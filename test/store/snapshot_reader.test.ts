@@ -129,6 +129,25 @@ describe.each(places)("SnapshotReader ($layout, $backend)", ({ make }) => {
     expect([small, empty]).toEqual(["text", ""]);
   });
 
+  it("streams chunks that their reader may change, whatever it reads next", async () => {
+    // Small neighbours lie in one member of an archive; one of them is most of it.
+    const { state } = await opened(await make(), {
+      "most": "m".repeat(100_000),
+      "least": "l",
+      "large": "L".repeat(3 * MIB),
+    });
+    for (let round = 0; round < 2; round++) {
+      for (
+        const [name, letter, count] of [["most", "m", 100_000], ["least", "l", 1], ["large", "L", 3 * MIB]] as const
+      ) {
+        const kept: Uint8Array[] = [];
+        for await (const chunk of state.stream(name)) kept.push(chunk);
+        expect(Buffer.concat(kept).equals(Buffer.alloc(count, letter))).toBe(true);
+        for (const chunk of kept) chunk.fill(0);
+      }
+    }
+  });
+
   it("may have its streams cancelled, before and in the middle, and goes on", async () => {
     const { state } = await opened(await make(), { big: new Uint8Array(5 * MIB), x: "still here" });
     await state.stream("big").cancel();

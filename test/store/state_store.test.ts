@@ -154,6 +154,20 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
     expect((await store.loadState(found)).loaded).toEqual(["a"]);
   });
 
+  it("lists by name in byte order, whatever the layouts and whatever is in the names", async () => {
+    const place = await make();
+    let day = 9; // beyond UTF-16, where the order of code units is another one than that of bytes
+    const store = place.store({ stateNameFormat: "\u{1f4be}%Y-%m-%d\uff01", now: () => Date.UTC(2026, 0, day) });
+    const names: string[] = [];
+    for (const kind of ["archive", "directory", "archive", "directory"] as const) {
+      names.push((await store.saveState({ layout: kind })).name);
+      day++;
+    }
+    const sorted = [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    expect((await store.list()).map(({ name }) => name)).toEqual(sorted);
+    expect(names).toEqual(sorted);
+  });
+
   it("stops listing when it is told to", async () => {
     const store = (await make()).store().register("a", new Cell(1));
     await store.saveState();

@@ -1,6 +1,7 @@
 // Retention carried out: what a keeper selects goes, behind guards, with failures apart from each other.
 import { memoryBackend, type SnapshotLocator, StatesKeeper, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
+import { altered, damages } from "../resume/altered.ts";
 import { collectLogs } from "./logs.ts";
 import { changed, placeOn, places } from "./places.ts";
 import { Cell, Files, rejection } from "./states.ts";
@@ -54,6 +55,38 @@ describe.each(places)("StatesKeeper ($layout, $backend)", ({ make, layout }) => 
     expect(names(await new Keeper(store).cleanup())).toEqual(names(saved.slice(0, 2)));
     expect(await new Keeper(store).cleanup()).toEqual([]);
     expect(names(await store.list())).toEqual(names(saved.slice(2)));
+  });
+
+  it("never removes the newest whole one in favour of damaged newer ones, which it spares too", async () => {
+    const place = await make();
+    const saved = await saveMany(place.store(), 4);
+    const [damage = () => undefined] = Object.values(damages[layout]);
+    const alterations = Object.fromEntries(saved.slice(2).map(({ name }) => [name, damage]));
+    const keeper = new Keeper(new StateStore(altered(place.backend, alterations), { layout }));
+    expect(names(await keeper.cleanup())).toEqual(names(saved.slice(0, 1)));
+    expect(names(await place.store().list())).toEqual(names(saved.slice(1)));
+    expect(await keeper.cleanup()).toEqual([]);
+  });
+
+  it("removes nothing where it cannot be told whether the newest is whole", async () => {
+    const place = await make();
+    const saved = await saveMany(place.store(), 3);
+    const newest = saved[2]?.name ?? "";
+    const backend = changed(place.backend, {
+      open: (unit, blobPath) =>
+        unit.startsWith(newest) ? Promise.reject(new Error("out of reach")) : place.backend.open(unit, blobPath),
+    });
+    expect(String(await rejection(new Keeper(new StateStore(backend)).cleanup()))).toMatch(/out of reach/);
+    expect(names(await place.store().list())).toEqual(names(saved));
+  });
+
+  it("opens nothing where nothing is selected", async () => {
+    const place = await make();
+    await saveMany(place.store(), 3);
+    const backend = changed(place.backend, { open: () => Promise.reject(new Error("opened")) });
+    const keeper = new Keeper(new StateStore(backend));
+    keeper.select = () => [];
+    expect(await keeper.cleanup()).toEqual([]);
   });
 
   it("skips what has gone meanwhile, and what is selected twice", async () => {

@@ -175,6 +175,6 @@ async function copyBeside(backend: Backend, store: StateStore, name: string, lay
   const target = layoutOfKind(layout, "gzip");
   const source = store.stateNames.includes("a") ? reader : await elsewhere.open();
   const stage = await backend.stage(name + target.suffix, { besideOthers: true });
-  await writeCopy(source, target, stage, {});
+  await writeCopy(source, target, { backend, stage, labels: {} });
   await Promise.all([reader.close(), source.close()]);
 }

@@ -44,23 +44,26 @@ describe("a crash at any call", () => {
 
 // Retention and resuming believe labels: those of a save that died must not pass to the next snapshot of its name.
 describe("the labels of a save that died", () => {
-  const stale = renderNote({ pinned: true });
+  const stale = renderNote({ pinned: true, tags: ["stale"] });
 
-  it("do not pass to a save that takes its name", async () => {
-    const backend = fileBackend("/states", { fileSystem: new CrashFileSystem() });
-    await backend.create();
-    await backend.notes.put("2026-01-02.state", stale);
-    const store = new StateStore(backend, { stateNameFormat: "%Y-%m-%d.state", now: () => Date.UTC(2026, 0, 2) });
-    const saved = await store.register("cell", new Cell(1)).saveState();
-    expect(saved.name).toBe("2026-01-02.state");
-    expect(await saved.labels()).toEqual({});
-  });
+  it.each([{}, { pinned: true }])(
+    "do not pass to a save that takes its name, which has its own: %j",
+    async (labels) => {
+      const backend = fileBackend("/states", { fileSystem: new CrashFileSystem() });
+      await backend.create();
+      await backend.notes.put("2026-01-02.state", stale);
+      const store = new StateStore(backend, { stateNameFormat: "%Y-%m-%d.state", now: () => Date.UTC(2026, 0, 2) });
+      const saved = await store.register("cell", new Cell(1)).saveState({ labels });
+      expect(saved.name).toBe("2026-01-02.state");
+      expect(await saved.labels()).toEqual(labels);
+    },
+  );
 
-  it("do not pass to an import of its name", async () => {
+  it.each([{}, { pinned: true }])("do not pass to an import of its name: %j", async (labels) => {
     const backend = fileBackend("/states", { fileSystem: new CrashFileSystem() });
-    const source = await new StateStore(memoryBackend()).saveState();
+    const source = await new StateStore(memoryBackend()).saveState({ labels });
     await backend.create();
     await backend.notes.put(source.name, stale);
-    expect(await (await new StateStore(backend).importSnapshot(source)).labels()).toEqual({});
+    expect(await (await new StateStore(backend).importSnapshot(source)).labels()).toEqual(labels);
   });
 });

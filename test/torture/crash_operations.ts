@@ -1,5 +1,5 @@
 // What is crashed. Each operation says what it acknowledged, and when.
-import { LatestStatesKeeper, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
+import { type Labels, LatestStatesKeeper, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
 import { layoutOfKind } from "../../src/store/layouts.ts";
 import { writeCopy } from "../../src/store/copying.ts";
 import { COPIES, type CrashOperation, Model, ROOT, START_MS, type World } from "./crash_loop.ts";
@@ -32,13 +32,17 @@ function removing(index: number): CrashOperation {
   };
 }
 
-function importing(from: "directory" | "archive", to: "directory" | "archive", isStream = false): CrashOperation {
+function importing(
+  from: "directory" | "archive",
+  to: "directory" | "archive",
+  { isStream = false, labels = {} }: { readonly isStream?: boolean; readonly labels?: Labels } = {},
+): CrashOperation {
   return {
     async run(world) {
       const elsewhere = new StateStore(memoryBackend(), { now: () => START_MS + 60_000 })
         .register("model", new Model(3));
-      const source = await elsewhere.saveState({ layout: from });
-      world.saving();
+      const source = await elsewhere.saveState({ layout: from, labels });
+      world.saving(labels);
       world.saved(await world.store.importSnapshot(isStream ? source.stream() : source, { layout: to }));
     },
   };
@@ -53,7 +57,7 @@ function exporting(index: number, root: string): CrashOperation {
       const reader = await locator.open();
       if (root !== COPIES) world.saving();
       const stage = await backend.stage(locator.name + layout.suffix, { besideOthers: true });
-      await writeCopy(reader, layout, stage, reader.manifest.labels);
+      await writeCopy(reader, layout, { backend, stage, labels: reader.manifest.labels });
       await reader.close();
       if (root === COPIES) return;
       world.saved(new SnapshotLocator(backend, [stage.unit]));
@@ -126,7 +130,9 @@ export const crashOperations: Record<string, CrashOperation> = {
   },
   "importing an archive": importing("archive", "directory"),
   "importing a directory": importing("directory", "archive"),
-  "importing a stream": importing("directory", "directory", true),
+  "importing a stream": importing("directory", "directory", { isStream: true }),
+  "importing a pinned archive": importing("archive", "directory", { labels: { pinned: true } }),
+  "importing a pinned directory": importing("directory", "archive", { labels: { pinned: true } }),
   "exporting beside": exporting(0, ROOT),
   "exporting to another place": exporting(1, COPIES),
   "sweeping": {

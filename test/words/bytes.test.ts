@@ -34,7 +34,7 @@ describe("concat and collect", () => {
       const expected = parts.flatMap((part) => [...part]);
       const whole = concat(parts);
       expect([...whole]).toEqual(expected);
-      const collected = await collect(source(parts), expected.length);
+      const collected = await collect(source(parts) as AsyncIterable<Uint8Array<ArrayBuffer>>, expected.length);
       expect({ bytes: [...collected.bytes], isWhole: collected.isWhole }).toEqual({ bytes: expected, isWhole: true });
       for (const bytes of [whole, collected.bytes]) {
         expect([bytes.byteOffset, bytes.buffer.byteLength]).toEqual([0, expected.length]);
@@ -45,7 +45,7 @@ describe("concat and collect", () => {
   it("say that a source is not whole when it is shorter or longer than expected", async () => {
     await fc.assert(fc.asyncProperty(chunks, fc.nat(200), async (parts, sizeBytes) => {
       const actual = parts.reduce((sum, part) => sum + part.length, 0);
-      const { bytes, isWhole } = await collect(source(parts), sizeBytes);
+      const { bytes, isWhole } = await collect(source(parts) as AsyncIterable<Uint8Array<ArrayBuffer>>, sizeBytes);
       expect(isWhole).toBe(actual === sizeBytes);
       if (actual < sizeBytes) expect(bytes.length).toBe(actual);
     }));

@@ -123,7 +123,16 @@ describe("SnapshotNameFormat", () => {
     for (const timeUs of [FIRST_US - 1n, LAST_US + 1n, 10n ** 30n, -(10n ** 30n)]) {
       expect(() => names.format(timeUs)).toThrow(RangeError);
     }
-    expect(() => names.next(0n, "9999-12-31_23-59-59,999999.state")).toThrow(RangeError);
+    expect(() => names.next(LAST_US + 1n, "2026-01-01_00-00-00,000000.state")).toThrow(RangeError);
+  });
+
+  it("refuses to follow the last name there is, with a code of its own", () => {
+    const latest = "9999-12-31_23-59-59,999999.state";
+    const names = new SnapshotNameFormat(DEFAULT_NAME_FORMAT);
+    expect(names.next(0n, "9999-12-31_23-59-59,999998.state")).toBe(latest);
+    expect(() => names.next(0n, latest)).toThrow(
+      expect.objectContaining({ code: "NAMES_EXHAUSTED", details: { latest } }),
+    );
   });
 
   it.each([

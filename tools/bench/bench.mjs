@@ -59,8 +59,10 @@ async function sh(command, args, cwd = root) {
 async function prepare() {
   await mkdir(place, { recursive: true });
   if (!existsSync(path.join(here, "node_modules"))) {
+    // Not `npm ci`: a peer of a peer names packages for other systems that the registry may lack, and it stops at them.
     await sh("npm", [
-      "ci",
+      "install",
+      "--no-save",
       "--prefix",
       here,
       "--ignore-scripts",

@@ -1,0 +1,52 @@
+// Verdicts are the same on every runtime, and however the bytes come in pieces. The list is committed: what is refused today,
+// and why, does not change unseen. `npx vitest run test/archive/verdicts.test.ts -u` writes it anew where a change is meant.
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { readInSequence } from "../fuzz/oracle.ts";
+import { Random } from "../fuzz/random.ts";
+import { TARGETS } from "../fuzz/targets.ts";
+import { ATTACKS, HARMLESS } from "./attacks.ts";
+
+const SMALL_BYTES = 30_000;
+const SIZES = [1, 7, 511, 512, 513, 65_536];
+const SEEDS = 150;
+
+/** All archives by name, bare and compressed; bombs are left to the tests of attacks. */
+const archives = [...ATTACKS, ...HARMLESS.map(({ name, make }) => ({ name, make, form: "tar" as const }))].flatMap(
+  ({ name, make, form }) => {
+    const bytes = make();
+    if (bytes.length > SMALL_BYTES) return [];
+    const itself = { name, bytes };
+    return form === "tar" ? [itself, { name: `${name}, compressed`, bytes: gzipSync(bytes) }] : [itself];
+  },
+);
+
+describe("a verdict does not depend on", () => {
+  it("how the bytes come in pieces", async () => {
+    const random = new Random(3);
+    const differing: string[] = [];
+    for (const [index, { name, bytes }] of archives.entries()) {
+      const wanted = await readInSequence(bytes, [bytes.length]);
+      // A byte at a time takes longest, so not for all that differ in nothing but a name.
+      const sizes = index % 8 === 0 ? SIZES : SIZES.slice(1);
+      const cuts = [...sizes.map((size) => [size]), Array.from({ length: 20 }, () => 1 + random.below(900))];
+      for (const pieces of cuts) {
+        const verdict = await readInSequence(bytes, pieces);
+        if (verdict !== wanted) differing.push(`${name}, in pieces of ${pieces}: ${verdict} and not ${wanted}`);
+      }
+    }
+    expect(differing).toEqual([]);
+  });
+
+  it("the runtime", async () => {
+    const lines: string[] = [];
+    for (const { name, bytes } of archives) lines.push(`${name}: ${await readInSequence(bytes, [65_536])}`);
+    for (const [name, target] of Object.entries(TARGETS)) {
+      for (let seed = 1; seed <= SEEDS; seed++) {
+        const { verdict, isPortable } = await target(seed);
+        if (isPortable) lines.push(`${name} ${seed}: ${verdict}`);
+      }
+    }
+    await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("./verdicts.txt");
+  });
+});

@@ -1,0 +1,62 @@
+// Runs the cases of a fuzz target, one seed after the other, and says on lines of its own which it begins and how it ended.
+// Whoever started it watches: a case that goes on for too long is a hang, and this program is killed.
+//
+//   fuzz <target> <first seed> <most cases> <most seconds>
+import { writeSync } from "node:fs";
+import process from "node:process";
+import { TARGETS } from "../fuzz/targets.ts";
+
+const [name = "", firstSeed = "1", mostCases = "1", mostSeconds = "10"] = process.argv.slice(2);
+const target = TARGETS[name];
+if (target === undefined) throw new RangeError(`Cannot fuzz "${name}": not one of ${Object.keys(TARGETS).join(", ")}`);
+
+const WARM_UP_CASES = 500;
+const MOST_GROWTH_BYTES = 64 * 1024 * 1024;
+
+let seed = Number(firstSeed);
+
+function tell(line: string): void {
+  writeSync(1, `${line}\n`);
+}
+
+function fail(error: unknown): never {
+  const what = error instanceof Error ? error.stack ?? error.message : String(error);
+  tell(`fault ${JSON.stringify({ seed, what })}`);
+  process.exit(1);
+}
+process.on("uncaughtException", fail);
+process.on("unhandledRejection", fail);
+
+const collect = globalThis as { gc?: () => void; Bun?: { gc(isSync: boolean): void } };
+
+/** Memory in use, of some readings the least: what is only not yet collected does not count. */
+async function leastMemory(limitBytes: number): Promise<number> {
+  let least = process.memoryUsage().rss;
+  for (let tries = 0; tries < 8 && least > limitBytes; tries++) {
+    if (collect.Bun === undefined) collect.gc?.();
+    else collect.Bun.gc(true);
+    await new Promise((resolve) => setTimeout(resolve, 20 * tries));
+    least = Math.min(least, process.memoryUsage().rss);
+  }
+  return least;
+}
+
+const endAt = performance.now() + Number(mostSeconds) * 1000;
+const verdicts = new Map<string, number>();
+let cases = 0;
+let baseline = Number.POSITIVE_INFINITY;
+for (; cases < Number(mostCases) && performance.now() < endAt; cases++, seed = (seed + 1) >>> 0) {
+  tell(`case ${seed}`);
+  try {
+    const { verdict } = await target(seed);
+    verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
+  } catch (error) {
+    fail(error);
+  }
+  if (cases === WARM_UP_CASES) baseline = await leastMemory(0);
+  if (cases > WARM_UP_CASES && cases % 50 === 0) {
+    const grown = await leastMemory(baseline + MOST_GROWTH_BYTES) - baseline;
+    if (grown > MOST_GROWTH_BYTES) fail(`memory grew by ${Math.round(grown / 2 ** 20)} MiB in ${cases} cases`);
+  }
+}
+tell(`done ${JSON.stringify({ cases, verdicts: Object.fromEntries(verdicts) })}`);
