@@ -79,6 +79,7 @@ export type {
   Notes,
   Scratch,
   Stage,
+  StageOptions,
   WorkFolder,
 } from "./src/words/backend.ts";
 export {

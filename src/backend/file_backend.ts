@@ -9,6 +9,7 @@ import type {
   Notes,
   Scratch,
   Stage,
+  StageOptions,
   WorkFolder,
 } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
@@ -22,6 +23,7 @@ import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_pl
 import { FileStage } from "./file_stage.ts";
 import type { FileSystem } from "./file_system.ts";
 import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
+import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
@@ -112,7 +114,7 @@ class FileBackend implements Backend {
     }
   }
 
-  async stage(unit: Unit, options: { besideOthers?: boolean } = {}): Promise<Stage> {
+  async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
     this.#pathOf(unit);
     const claim = () =>
       FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
@@ -125,6 +127,7 @@ class FileBackend implements Backend {
       stage = await claim();
     }
     try {
+      await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
       await this.#syncParents();
       return stage;
     } catch (error) {

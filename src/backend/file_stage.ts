@@ -9,12 +9,14 @@ import { FileScratch, writeFile } from "./file_blob.ts";
 import { type FilePlace, pathOfUnit } from "./file_place.ts";
 import type { OpenFile } from "./file_system.ts";
 import { removeTree } from "./file_tree.ts";
+import { assertRoom } from "./free_space.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { claimName, stageName, tokenName } from "./hidden_name.ts";
 
 // Files being made durable beside the one being written; file systems merge syncs that run side by side.
 const SYNCS_IN_FLIGHT = 8;
 const TAKEN = new Set(["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"]);
+const WORTH_A_LOOK_BYTES = 1024 * 1024;
 const BLOB_NAME = "blob"; // within the stage of a single-blob unit
 const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "EXDEV", "ENOSYS", "EMLINK"]);
 
@@ -74,8 +76,8 @@ export class FileStage implements Stage {
     }
   }
 
-  write(path: string, body: ByteSource): Promise<{ sizeBytes: number }> {
-    return this.#track(this.#write(path, body));
+  write(path: string, body: ByteSource, options: { readonly sizeBytes?: number } = {}): Promise<{ sizeBytes: number }> {
+    return this.#track(this.#write(path, body, options.sizeBytes));
   }
 
   publish(path: string, body: ByteSource): Promise<void> {
@@ -153,10 +155,12 @@ export class FileStage implements Stage {
     }
   }
 
-  async #write(path: string, body: ByteSource): Promise<{ sizeBytes: number }> {
+  async #write(path: string, body: ByteSource, leastBytes = 0): Promise<{ sizeBytes: number }> {
     this.#assertOpen();
     if (this.#failure !== undefined) throw this.#failure.error;
     const fullPath = join(this.#stagePath, path);
+    // States that write one after the other tell only now what comes; small files are not worth a look.
+    if (leastBytes >= WORTH_A_LOOK_BYTES) await assertRoom(this.#place.files, this.#stagePath, leastBytes);
     const { file, sizeBytes } = await this.#orLost(async () => {
       if (path.includes("/")) await this.#makeFolder(dirname(path));
       return await writeFile(this.#place.files, fullPath, body, () => this.#state === "open");

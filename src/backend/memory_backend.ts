@@ -1,5 +1,14 @@
 // Units in memory: for tests, for programs that only stream snapshots out, and as the shortest reading of the contract.
-import type { Backend, BlobInfo, BlobReader, ByteSource, Notes, Scratch, Stage } from "../words/backend.ts";
+import type {
+  Backend,
+  BlobInfo,
+  BlobReader,
+  ByteSource,
+  Notes,
+  Scratch,
+  Stage,
+  StageOptions,
+} from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
@@ -89,7 +98,7 @@ class MemoryBackend implements Backend {
     return Promise.resolve(bytes === undefined ? undefined : new MemoryBlob(bytes));
   }
 
-  async stage(unit: Unit, options: { besideOthers?: boolean } = {}): Promise<Stage> {
+  async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
     const name = nameOf(unit);
     const isTaken = options.besideOthers
       ? this.#units.has(unit)

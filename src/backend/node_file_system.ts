@@ -1,10 +1,23 @@
 // The real file system, through node:fs, which Node, Deno and Bun share. Each trap of a runtime is handled here:
 // sync is always our own call (Bun swallows flush errors), close never decides (Bun and Deno swallow its errors).
 import { constants, mkdirSync } from "node:fs";
-import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rmdir, unlink, utimes } from "node:fs/promises";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rmdir,
+  statfs,
+  unlink,
+  utimes,
+} from "node:fs/promises";
 import process from "node:process";
 import { errnoOf, storageError } from "../words/errors.ts";
 import type { FileStat, FileSystem, OpenFile } from "./file_system.ts";
+import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 
 // Without O_NONBLOCK, opening a pipe that somebody put among the files would wait for its writer.
 const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -100,4 +113,6 @@ export const nodeFileSystem: FileSystem = {
   removeFile: (path) => attempt("unlink", path, () => unlink(path)),
   removeFolder: (path) => attempt("rmdir", path, () => rmdir(path)),
   touch: (path, atMs) => attempt("utimes", path, () => utimes(path, atMs / 1000, atMs / 1000)),
+  freeBytes: (path) =>
+    attempt("statfs", path, async () => mayAsk("statfs") ? freeBytesOf(await statfs(path), mayBeRoot()) : undefined),
 };

@@ -12,6 +12,7 @@ import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 const OWN_FILES = new Set([MANIFEST_PATH, TABLE_PATH]);
 const SCANNED_AT_ONCE = 64;
 const WRITTEN_AT_ONCE = 8;
+const BLOCK_BYTES = 4096;
 
 async function* released(reader: BlobReader, onClose: () => void): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   try {
@@ -27,6 +28,13 @@ export const directoryLayout: Layout = {
   kind: "directory",
   suffix: "/",
 
+  leastBytes(sizesBytes) {
+    let sum = 0;
+    // What is smaller than a block may lie within its inode.
+    for (const sizeBytes of sizesBytes) if (sizeBytes >= BLOCK_BYTES) sum += sizeBytes;
+    return sum;
+  },
+
   async write(stage, entries, seal) {
     const written: WrittenEntry[] = [];
     const writing = new Set<Promise<unknown>>();
@@ -38,7 +46,11 @@ export const directoryLayout: Layout = {
     };
     const write = async (source: EntrySource, index: number): Promise<void> => {
       const entry = new MeasuredEntry(source);
-      await stage.write(entry.path, entry.chunks());
+      await stage.write(
+        entry.path,
+        entry.chunks(),
+        source.sizeBytes === undefined ? {} : { sizeBytes: source.sizeBytes },
+      );
       written[index] = entry.finish();
     };
     const start = (source: EntrySource): void => {

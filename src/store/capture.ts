@@ -104,6 +104,11 @@ export class Capture {
     }
   }
 
+  /** Sizes of the entries that wait to be written, as far as they are known. */
+  get pendingSizes(): number[] {
+    return this.#states.flatMap((state) => state.pendingSizes);
+  }
+
   /** Gives up, or ends: nothing stays pending, and memory goes back. The first error of all is the one to throw. */
   fail(error: unknown): unknown {
     if (this.#failure !== undefined) return this.#failure.error;
@@ -198,6 +203,11 @@ class StateCapture implements StateWriter {
     this.#registration = registration;
     this.#memory = memory;
     this.#fail = fail;
+  }
+
+  /** Sizes of what waits to be written, where they are known. */
+  get pendingSizes(): number[] {
+    return this.#queue.map(({ sizeBytes }) => sizeBytes ?? 0);
   }
 
   /** Calls `saveState`; its failure fails the save. */

@@ -97,6 +97,11 @@ function sealOf(reader: SnapshotReader, labels: Labels): Seal {
   return { savedAt: new Date(manifest.savedAt), seal: () => sealed };
 }
 
+/** What a copy takes up at least, in bytes. */
+export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
+  return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
+}
+
 /** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
 export async function writeCopy(
   reader: SnapshotReader,

@@ -6,13 +6,14 @@ import type { RetentionSnapshot } from "../rules/retention_rule.ts";
 import type { Backend } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
+import { SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
 import { MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
-import { type ExportOptions, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
+import { type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
-import { type VerifyOptions, type VerifyReport, verifyUnit } from "./verification.ts";
+import { type Finding, type VerifyOptions, type VerifyReport, verifyUnit, withFindings } from "./verification.ts";
 
 // Marks locators across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotLocator");
@@ -210,15 +211,34 @@ export class SnapshotLocator {
   }
 
   /**
-   * Re-reads the whole snapshot and compares it with its manifest. Repairs and deletes nothing.
+   * Re-reads the whole snapshot and compares it with its manifest; looks at its note as well. Repairs and deletes nothing.
+   *
+   * Where the name lies in several layouts, the one that is read is verified; {@link SnapshotLocator.alternatives} has the others.
    *
    * @param options How thoroughly.
    * @returns What was looked at and found.
-   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, or where the storage itself fails.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_GONE` if it was removed meanwhile, or where the storage itself fails.
+   * @example Name all that is wrong
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const { isWhole, findings } = await snapshot.verify();
+   * for (const { step, problem, path, expected, actual } of findings) {
+   *   console.log(`${step}: "${path}" is ${problem}: ${expected} expected, ${actual} found`);
+   * }
+   * if (!isWhole) throw new Error("keep your hands off it");
+   * ```
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
-    const report = await verifyUnit(this.backend, layoutOfUnit(this.#unit), this.#unit, options);
-    return { ...report, uri: String(this) };
+    const found = await verifyUnit(this.backend, layoutOfUnit(this.#unit), this.#unit, options);
+    const report = withFindings({ ...found, uri: String(this) }, await this.#findingsOfNote());
+    if (!report.isWhole && await this.#hasGone()) {
+      // What a removal took away is no damage.
+      const message = `Cannot verify "${this}": it was removed meanwhile`;
+      throw new SnapshotError("SNAPSHOT_GONE", message, { uri: String(this) });
+    }
+    return report;
   }
 
   /**
@@ -258,7 +278,7 @@ export class SnapshotLocator {
     const reader = await this.open();
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { besideOthers: true });
+      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
       await writeCopy(reader, layout, { backend, stage, labels });
     } finally {
       await reader.close();
@@ -276,6 +296,16 @@ export class SnapshotLocator {
     for (const unit of this.#units) removed = await this.backend.remove(unit) || removed;
     await this.backend.notes.remove(this.name);
     return removed;
+  }
+
+  async #findingsOfNote(): Promise<Finding[]> {
+    if (await this.note() !== "damaged") return [];
+    return [{ step: "note", problem: "damaged", path: "note", expected: "labels", actual: "bytes that are none" }];
+  }
+
+  async #hasGone(): Promise<boolean> {
+    for await (const _blob of this.backend.blobs(this.#unit)) return false;
+    return true;
   }
 
   async #readFacts(): Promise<SnapshotFacts> {

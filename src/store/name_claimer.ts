@@ -32,14 +32,14 @@ export class NameClaimer {
     }
   }
 
-  /** Claims the earliest name that is free, not before now, and later than all names there. */
-  async claim(nowMs: number, suffix: UnitSuffix): Promise<{ stage: Stage; name: string }> {
+  /** Claims the earliest name that is free, not before now, and later than all names there, for at least so many bytes. */
+  async claim(nowMs: number, suffix: UnitSuffix, leastBytes: number): Promise<{ stage: Stage; name: string }> {
     await this.#learnLatest();
     this.#warnOfClock(microseconds(nowMs));
     while (true) {
       const name = this.propose(nowMs);
       try {
-        const stage = await this.#backend.stage(name + suffix);
+        const stage = await this.#backend.stage(name + suffix, { leastBytes });
         this.#latest = name;
         return { stage, name };
       } catch (error) {

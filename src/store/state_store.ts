@@ -15,7 +15,7 @@ import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
 import { Capture, type Registration, type SaveProgress, type StateMigration } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
-import { openStream, writeCopy } from "./copying.ts";
+import { leastBytesOf, openStream, writeCopy } from "./copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "./layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "./locator.ts";
 import type { SnapshotReader } from "./snapshot_reader.ts";
@@ -24,6 +24,8 @@ import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
 import { publishNoted } from "./noting.ts";
 import { resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
+import type { VerifyOptions, VerifyReport } from "./verification.ts";
+import { verifyAllAt } from "./verifying_all.ts";
 
 const STALE_AFTER_MS = 10 * 60 * 1000;
 
@@ -328,7 +330,9 @@ export class StateStore {
     try {
       await reader.verifyAll(options);
       const labels = await source?.labels() ?? reader.manifest.labels;
-      const stage = await this.backend.stage(reader.manifest.name + layout.suffix);
+      const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
+        leastBytes: leastBytesOf(reader, layout),
+      });
       await writeCopy(reader, layout, { backend: this.backend, stage, labels });
       return new SnapshotLocator(this.backend, [stage.unit]);
     } finally {
@@ -476,6 +480,32 @@ export class StateStore {
   }
 
   /**
+   * Verifies every committed snapshot at the place, keepsakes too, in each layout it lies in. Repairs and deletes nothing.
+   *
+   * A few are read at once, in bounded memory. Beyond what {@link SnapshotLocator.verify} finds, it tells where a name of this
+   * store's format is not the one the snapshot was saved with, and where a name holds different states in two layouts. Where the
+   * storage fails for one snapshot, that is a finding (`unreadable`), and the others are verified. What vanishes meanwhile, and
+   * what is being saved, is left out.
+   *
+   * @param options How thoroughly; giving up.
+   * @returns One report per snapshot and layout, oldest first by name.
+   * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed.
+   * @example Scrub a place once in a while
+   * ```ts
+   * import { StateStore } from "snapkeep";
+   *
+   * const store = new StateStore("states");
+   * await store.saveState();
+   * for (const { uri, findings } of await store.verify({ mode: "quick" })) {
+   *   for (const { step, problem, path } of findings) console.warn(`${uri}: ${step}, "${path}" is ${problem}`);
+   * }
+   * ```
+   */
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport[]> {
+    return await verifyAllAt(this.backend, (name) => this.isTimedName(name), options);
+  }
+
+  /**
    * Removes what dead writers and unfinished removals left: stages without a sign of life, scratch files, trash.
    *
    * The first save does it by itself. Safe beside living writers, as long as their event loops turn at least once in
@@ -504,7 +534,7 @@ export class StateStore {
     let stage: Stage | undefined;
     try {
       await this.#sweepOnce();
-      const claimed = await this.#names.claim(nowMs, layout.suffix);
+      const claimed = await this.#names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes));
       stage = claimed.stage;
       const seal = this.#sealFor(claimed.name, nowMs, states, labels);
       const write = () => layout.write(claimed.stage, capture.entries(), seal);

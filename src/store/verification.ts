@@ -7,18 +7,25 @@ import type { Layout, ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
-/** What verification looks at, in this order. */
-export type VerifyStep = "manifest" | "inventory" | "content";
+/**
+ * What verification looks at, in this order: the manifest, the files there are, their bytes, the note beside the snapshot; and
+ * where a store verifies all it has, whether the snapshot's name is the one it was saved with, and whether a name that lies in
+ * several layouts is the same snapshot in each.
+ */
+export type VerifyStep = "manifest" | "inventory" | "content" | "note" | "name" | "layouts";
 
-const STEPS: readonly VerifyStep[] = ["manifest", "inventory", "content"];
+const STEPS: readonly VerifyStep[] = ["manifest", "inventory", "content", "note", "name", "layouts"];
 
 /** One problem found. */
 export interface Finding {
   /** Step that found it. */
   readonly step: VerifyStep;
-  /** What is wrong: an entry is missing, not as recorded, of the wrong kind, or there is one too many. */
-  readonly problem: "missing" | "damaged" | "extra" | "wrong-kind";
-  /** Which entry or file. */
+  /**
+   * What is wrong: an entry is missing, not as recorded, of the wrong kind, or there is one too many; two things differ that
+   * should agree; or the storage failed, so that nothing is known (told only where a store verifies all it has).
+   */
+  readonly problem: "missing" | "damaged" | "extra" | "wrong-kind" | "differs" | "unreadable";
+  /** Which entry or file; `note` for the note, empty for the snapshot as a whole. */
   readonly path: string;
   /** What the manifest says. */
   readonly expected: string;
@@ -30,7 +37,7 @@ export interface Finding {
 export interface VerifyReport {
   /** Address of the snapshot. */
   readonly uri: string;
-  /** Whether nothing was found. */
+  /** Whether nothing was found; a damaged note counts, though every byte of the states may be as it was. */
   readonly isWhole: boolean;
   /** Everything found, in order of the steps. */
   readonly findings: readonly Finding[];
@@ -60,8 +67,7 @@ export async function verifyUnit(
   let entries = 0;
   let sizeBytes = 0;
   const report = (): VerifyReport => {
-    const ordered = [...findings].sort((a, b) => STEPS.indexOf(a.step) - STEPS.indexOf(b.step));
-    return { uri, isWhole: findings.length === 0, findings: ordered, entries, sizeBytes };
+    return withFindings({ uri, isWhole: true, findings: [], entries, sizeBytes }, findings);
   };
 
   let opened: UnitReader;
@@ -129,6 +135,12 @@ export async function verifyUnit(
   } finally {
     await reader.close();
   }
+}
+
+/** A report with more found, in order of the steps. */
+export function withFindings(report: VerifyReport, more: readonly Finding[]): VerifyReport {
+  const findings = [...report.findings, ...more].sort((a, b) => STEPS.indexOf(a.step) - STEPS.indexOf(b.step));
+  return { ...report, isWhole: findings.length === 0, findings };
 }
 
 const DAMAGE = new Set([

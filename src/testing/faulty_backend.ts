@@ -8,6 +8,7 @@ import type {
   Notes,
   Scratch,
   Stage,
+  StageOptions,
   WorkFolder,
 } from "../words/backend.ts";
 import type { Unit } from "../words/unit.ts";
@@ -81,9 +82,13 @@ class FaultyStage implements Stage {
     faults.opened(this, stage.unit);
   }
 
-  async write(path: string, body: ByteSource): Promise<{ sizeBytes: number }> {
+  async write(
+    path: string,
+    body: ByteSource,
+    options?: { readonly sizeBytes?: number },
+  ): Promise<{ sizeBytes: number }> {
     this.#faults.count("write", this.unit + path);
-    return await this.#stage.write(path, body);
+    return await this.#stage.write(path, body, options);
   }
 
   async publish(path: string, body: ByteSource): Promise<void> {
@@ -148,7 +153,7 @@ class FaultyBackend implements Backend {
     return blob === undefined ? undefined : new FaultyBlob(blob, unit + path, this.#faults);
   }
 
-  async stage(unit: Unit, options?: { besideOthers?: boolean }): Promise<Stage> {
+  async stage(unit: Unit, options?: StageOptions): Promise<Stage> {
     return new FaultyStage(await this.#counted("stage", unit, () => this.#backend.stage(unit, options)), this.#faults);
   }
 

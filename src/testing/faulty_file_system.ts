@@ -78,5 +78,8 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     removeFile: (path) => counted("removeFile", path, () => files.removeFile(path)),
     removeFolder: (path) => counted("removeFolder", path, () => files.removeFolder(path)),
     touch: (path, atMs) => counted("touch", path, () => files.touch(path, atMs)),
+    ...files.freeBytes === undefined
+      ? {}
+      : { freeBytes: (path: string) => counted("freeBytes", path, async () => await files.freeBytes?.(path)) },
   };
 }

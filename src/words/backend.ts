@@ -40,8 +40,12 @@ export interface Scratch extends BlobReader {
 export interface Stage {
   /** The unit this becomes. */
   readonly unit: Unit;
-  /** Writes one blob of a group. The path is new, safe and relative. Calls may run side by side. */
-  write(path: string, body: ByteSource): Promise<{ sizeBytes: number }>;
+  /**
+   * Writes one blob of a group. The path is new, safe and relative. Calls may run side by side.
+   *
+   * Where its size is known beforehand, it may be refused with `STORAGE_FULL` at once if it surely does not fit.
+   */
+  write(path: string, body: ByteSource, options?: { readonly sizeBytes?: number }): Promise<{ sizeBytes: number }>;
   /**
    * Writes the commit blob (path empty for a single-blob unit), last, and makes the unit visible whole.
    *
@@ -83,6 +87,14 @@ export interface WorkFolder {
   remove(): Promise<void>;
 }
 
+/** How a unit is staged. */
+export interface StageOptions {
+  /** Whether a unit of the same name in another layout is no hindrance. */
+  readonly besideOthers?: boolean;
+  /** What the unit will take up at least, in bytes. */
+  readonly leastBytes?: number;
+}
+
 /** Where snapshots lie: file system, memory, object store. All failures are `SnapshotError`s. */
 export interface Backend {
   /** Address of the place, ending with `/`; a unit's address is this plus the unit. */
@@ -98,8 +110,11 @@ export interface Backend {
   /**
    * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
    * where a unit of that name is published: in any layout, or with `besideOthers` in the very same.
+   *
+   * `leastBytes` tells what the unit will take up at least: where that surely does not fit, it may be refused with
+   * `STORAGE_FULL` before anything is written.
    */
-  stage(unit: Unit, options?: { besideOthers?: boolean }): Promise<Stage>;
+  stage(unit: Unit, options?: StageOptions): Promise<Stage>;
   /** Private room that belongs to no stage. */
   scratch(): Promise<Scratch>;
   /** Makes a unit invisible at once and durably, then frees its bytes. Resolves to `false` where it had gone. */

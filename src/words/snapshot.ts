@@ -152,6 +152,8 @@ export interface Layout {
   readonly kind: LayoutKind;
   /** What a unit's name has after the snapshot's name. */
   readonly suffix: UnitSuffix;
+  /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand. */
+  leastBytes(sizesBytes: Iterable<number>): number;
   /**
    * Writes all entries, then the manifest, last, and publishes.
    *

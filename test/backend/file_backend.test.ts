@@ -339,6 +339,34 @@ describe("publishing", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it("of an archive that is given up while it is synced leaves nothing", async () => {
+    const folder = await temporaryFolder();
+    const stages: Stage[] = [];
+    let giveUp: Promise<void> | undefined;
+    const fileSystem: FileSystem = {
+      ...nodeFileSystem,
+      async create(target) {
+        const file = await nodeFileSystem.create(target);
+        return {
+          read: (bytes, position) => file.read(bytes, position),
+          write: (bytes, position) => file.write(bytes, position),
+          sizeBytes: () => file.sizeBytes(),
+          sync() {
+            giveUp = stages[0]?.abandon();
+            return file.sync();
+          },
+          close: () => file.close(),
+        };
+      },
+    };
+    const backend = fileBackend(folder, { fileSystem });
+    const stage = await backend.stage("x.state.tar.gz");
+    stages.push(stage);
+    await expect(stage.publish("", [encode("commit")])).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    await giveUp;
+    expect(await readdir(folder)).toEqual([]);
+  });
+
   it("that is given up in its last step leaves the whole unit, and deletes nothing of it", async () => {
     const folder = await temporaryFolder();
     const stages: Stage[] = [];

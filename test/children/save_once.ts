@@ -6,7 +6,8 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
-import { isSnapshotError, LatestStatesKeeper, StateStore, type StateWriter } from "../../mod.ts";
+import { fileBackend, isSnapshotError, LatestStatesKeeper, StateStore, type StateWriter } from "../../mod.ts";
+import { oneThreadFileSystem } from "./one_thread.ts";
 
 const [folder = "", startAt = "0", ...tasks] = process.argv.slice(2);
 
@@ -37,7 +38,9 @@ const model = {
   loadState(): void {},
 };
 
-const store = new StateStore(folder).register("model", model);
+const isOneThread = process.env["SNAPKEEP_ONE_THREAD"] === "1";
+const place = isOneThread ? fileBackend(folder, { fileSystem: oneThreadFileSystem }) : fileBackend(folder);
+const store = new StateStore(place).register("model", model);
 
 async function perform(task: string): Promise<void> {
   if (task === "cleanup") {

@@ -12,20 +12,35 @@ export function framesOf(error: Error): string[] {
   return frames;
 }
 
-/** Counts the distinct pairs of operation and call site that failures struck. */
+/** The operation that an injected failure struck, and the place that made the call. */
+export function siteOf(error: SnapshotError): string {
+  const { operation } = error.details as { operation: string };
+  return `${operation} at ${framesOf(error)[0] ?? "unknown"}`;
+}
+
+/** Counts what failures struck: the distinct operations at the distinct places that made the call, each with its errno. */
 export class Struck {
-  readonly operations = new Set<string>();
+  /** Calls by the place they were made from. */
   readonly sites = new Set<string>();
+  readonly #all = new Set<string>();
   #failures = 0;
+  #operation = "";
+  #errno = "";
+
+  /** From here on, failures strike this operation of the front, with this errno. */
+  begin(operation: string, errno: string): void {
+    this.#operation = operation;
+    this.#errno = errno;
+  }
 
   add(error: SnapshotError): void {
-    const { operation } = error.details as { operation: string };
+    const site = siteOf(error);
     this.#failures++;
-    this.operations.add(operation);
-    this.sites.add(`${operation} at ${framesOf(error)[0] ?? "unknown"}`);
+    this.sites.add(site);
+    this.#all.add(`${this.#operation}: ${site}: ${this.#errno}`);
   }
 
   toString(): string {
-    return `${this.#failures} failures, ${this.operations.size} operations, ${this.sites.size} operations by call site`;
+    return `${this.#failures} failures, ${this.sites.size} call sites, ${this.#all.size} distinct (operation, call site, errno)`;
   }
 }

@@ -1,6 +1,14 @@
 // What the front can do, each with what must hold after it, however it ended.
 import path from "node:path";
-import { LatestStatesKeeper, locate, type Scratch, SnapshotLocator, type Stage, StateStore } from "snapkeep";
+import {
+  LatestStatesKeeper,
+  locate,
+  type Scratch,
+  SnapshotLocator,
+  type Stage,
+  StateStore,
+  type VerifyReport,
+} from "snapkeep";
 import { expect } from "vitest";
 import { fastFolder } from "../backend/temporary.ts";
 import { Model, type World } from "./worlds.ts";
@@ -26,7 +34,7 @@ export interface Operation {
   readonly changes: "nothing" | "adds" | "removes";
   /** More to look at. */
   check?(world: World, outcome: Outcome): Promise<void> | void;
-  /** Whether a full disk is tried as well; where only few bytes are written, EIO stands for all failures. */
+  /** Whether a full disk is tried at every call; else, as all other failures, at every place that makes a call. */
   readonly fillsDisk?: boolean;
   /** On an empty, missing place instead of one with two snapshots. */
   readonly isFirst?: boolean;
@@ -116,6 +124,20 @@ export const operations: Record<string, Operation> = {
   },
   "verifying a directory": verify("directory"),
   "verifying an archive": verify("archive"),
+  "verifying all": {
+    changes: "nothing",
+    run: ({ store }) => store.verify(),
+    check({ faults }, outcome) {
+      // Where the storage fails for one snapshot, that is told as such, and never taken for damage.
+      if (!("value" in outcome)) return;
+      const reports = outcome.value as VerifyReport[];
+      // What was read is read, also where the file cannot be closed.
+      const isStruck = faults.injected.some(({ details }) => (details as { operation: string }).operation !== "close");
+      if (!isStruck) expect(reports.map(({ isWhole }) => isWhole)).toEqual([true, true]);
+      for (const { problem } of reports.flatMap(({ findings }) => findings)) expect(problem).toBe("unreadable");
+      if (isStruck && reports.length === 2) expect(reports.some(({ isWhole }) => !isWhole)).toBe(true);
+    },
+  },
   "looking at facts": {
     changes: "nothing",
     run: async (world) => (await oldest(world)).stat(),

@@ -141,6 +141,7 @@ describe("the public surface", () => {
         "SnapshotFacts",
         "SnapshotStat",
         "Stage",
+        "StageOptions",
         "StateMigration",
         "StateReader",
         "StateStoreOptions",

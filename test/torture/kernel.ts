@@ -107,6 +107,7 @@ export async function traced(
   folder: string,
   startAt: number,
   tasks: readonly string[],
+  isOneThread = false,
 ): Promise<Ended> {
   const log = `${folder}.strace`;
   const [command, before] = commandOf("save_once");
@@ -117,6 +118,7 @@ export async function traced(
     env: {
       ...process.env,
       UV_THREADPOOL_SIZE: "1",
+      SNAPKEEP_ONE_THREAD: isOneThread ? "1" : "",
       NODE_OPTIONS: "",
       DENO_NO_UPDATE_CHECK: "1",
       BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",

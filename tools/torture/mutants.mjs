@@ -1,15 +1,18 @@
-// Do the suites see it when a safeguard is gone? Every sync, rename, link, comparison of digests or sizes, and guard in the
-// sources is found by its syntax and taken away, one at a time, in a copy; the suites that should notice run until one does.
+// Do the suites see it when a safeguard is gone? Every sync, rename, link, comparison of digests or sizes, and every condition
+// that ends in a refusal is found by its syntax and taken away, one at a time, in a copy; the suites that should notice run
+// until one does.
 //
-//   npm run torture -- mutants                 all
-//   npm run torture -- mutants --sample 8      every so many, so that 8 are run
-//   npm run torture -- mutants --only backend  those whose name has this in it
-//   npm run torture -- mutants --list          only their names
+//   npm run torture -- mutants                      all
+//   npm run torture -- mutants --sample 8 --seed 3  some, drawn by a seed
+//   npm run torture -- mutants --minutes 3          as many as can be begun within this time
+//   npm run torture -- mutants --only backend,rules those whose name has one of these in it
+//   npm run torture -- mutants --list               only their names
+import { spawn } from "node:child_process";
 import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import ts from "typescript";
-import { root, run, scratch, script, secondsSince } from "../run.mjs";
+import { root, scratch, script, secondsSince } from "../run.mjs";
 
 /** @typedef {{ name: string, file: string, start: number, end: number, by: string, was: string }} Mutant */
 
@@ -45,15 +48,28 @@ const comparisons = new Map([
 const nameOf = (callee) =>
   ts.isPropertyAccessExpression(callee) ? callee.name.text.replace(/^#/, "") : callee.getText();
 
-/** Whether a failed comparison ends in a throw or a finding: it guards. @param {ts.Node} node @returns {boolean} */
-function guards(node) {
+const refuses = /\bthrow\b|\breject\(|refuse\(|found\(|\.push\(|corrupt|mismatch/i;
+
+/** The condition that a comparison is part of, where it ends in a throw or a finding. @param {ts.Node} node */
+function guardOf(node) {
   let at = node;
   while (!ts.isIfStatement(at.parent)) {
-    if (!ts.isBinaryExpression(at.parent) && !ts.isParenthesizedExpression(at.parent)) return false;
+    if (!ts.isBinaryExpression(at.parent) && !ts.isParenthesizedExpression(at.parent)) return undefined;
     at = at.parent;
   }
   const { expression, thenStatement } = at.parent;
-  return expression === at && /\bthrow\b|reject\(|refuse\(|found\(|\.push\(|corrupt/i.test(thenStatement.getText());
+  return expression === at && refuses.test(thenStatement.getText()) ? expression : undefined;
+}
+
+/** Whether an `if` does nothing but refuse, by a throw of its own. @param {ts.IfStatement} node */
+function isRefusal({ thenStatement, elseStatement }) {
+  if (elseStatement !== undefined) return false;
+  const only = ts.isBlock(thenStatement) ? thenStatement.statements : [thenStatement];
+  const last = only[only.length - 1];
+  if (last === undefined) return false;
+  if (ts.isThrowStatement(last)) return true;
+  return ts.isExpressionStatement(last) && ts.isCallExpression(last.expression) &&
+    /^(refuse|rejected|reject|corrupt|found)$/.test(nameOf(last.expression.expression));
 }
 
 /** @param {string} file @param {string} text @returns {Mutant[]} */
@@ -89,37 +105,78 @@ function mutantsOf(file, text) {
     }
     if (ts.isBinaryExpression(node) && measured.test(node.getText())) {
       const by = comparisons.get(node.operatorToken.kind);
-      if (by !== undefined && guards(node)) add(node, by);
+      if (by !== undefined && guardOf(node) !== undefined) add(node, by);
+    }
+    // A condition that is one measured comparison was taken away above.
+    if (ts.isIfStatement(node) && isRefusal(node) && !found.some(({ start }) => start === node.expression.getStart())) {
+      add(node.expression, "false");
     }
     ts.forEachChild(node, visit);
   };
   visit(source);
-  return found;
+  const starts = new Set();
+  return found.filter(({ start, end }) => !starts.has(`${start} ${end}`) && starts.add(`${start} ${end}`));
 }
 
-/** Suites that should notice, the likeliest first. @param {string} file */
-function suitesFor(file) {
-  const [folder] = file.split("/").slice(1);
-  if (folder === "backend") return ["test/torture/crash_loop.test.ts", "test/backend", "test/store", "test/faults"];
-  if (folder === "store") {
-    return ["test/store", "test/retention", "test/faults/backend_calls.test.ts", "test/torture/crash_loop.test.ts"];
-  }
-  return ["test/archive", "test/layout", "test/rules", "test/store"];
+const CRASHES = "test/torture/crash_loop.test.ts";
+
+/** Suites that should notice, the likeliest first. @type {[RegExp, string[][]][]} */
+const suites = [
+  [/backend\/http/, [["test/layout/locator.test.ts"], ["test/layout", "test/store"]]],
+  [/backend\//, [
+    ["test/backend/commit_sequence.test.ts", "test/backend/file_backend.test.ts", "test/backend/free_space.test.ts"],
+    ["test/backend", "test/store/path_state.test.ts"],
+    [CRASHES],
+    ["test/faults/system_calls.test.ts", "test/model"],
+  ]],
+  [/archive\//, [
+    ["test/archive/attacks.test.ts", "test/archive/table.test.ts", "test/archive/tar_header.test.ts"],
+    ["test/archive", "test/layout"],
+  ]],
+  [/rules\/(manifest|measured|strict|digest|periodic)/, [["test/rules"], ["test/store", "test/layout", "test/resume"]]],
+  [/rules\/(retention|calendar|duration)/, [["test/retention"]]],
+  [/rules\//, [["test/archive/attacks.test.ts", "test/rules"], ["test/archive", "test/layout"]]],
+  [/words\/|layout\//, [["test/words", "test/layout"], ["test/archive/attacks.test.ts", "test/store"], [
+    "test/backend",
+  ]]],
+  [/store\/(resum|loading)/, [["test/resume"], ["test/store", "test/layout"]]],
+  [/store\/.*keeper/, [["test/store/states_keeper.test.ts", "test/store/latest_states_keeper.test.ts"], [
+    "test/retention",
+  ]]],
+  [/store\//, [["test/store"], ["test/layout", "test/resume", "test/model"], [CRASHES]]],
+];
+
+const HANGS_AFTER_MS = 10 * 60_000;
+
+/** @param {readonly string[]} filters @returns {Promise<{ isGreen: boolean, output: string }>} */
+function passes(filters) {
+  const args = ["run", "--bail=1", "--reporter=dot", "--testTimeout=30000", "--passWithNoTests"];
+  const left = ["memory", "mutants"].map((name) => `--exclude=**/${name}.test.ts`); // slow, and of nothing taken away here
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [script("vitest/vitest.mjs"), ...args, ...left, ...filters], {
+      cwd: place,
+      detached: true, // what hangs is ended with all its workers
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, SNAPKEEP_CRASH_TREES: "3000", SNAPKEEP_MODEL_RUNS: "200", SNAPKEEP_RUNTIME: "node" },
+    });
+    let output = "";
+    for (const pipe of [child.stdout, child.stderr]) {
+      pipe.setEncoding("utf8").on("data", (text) => output += text);
+    }
+    const timer = setTimeout(() => {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    }, HANGS_AFTER_MS);
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve({ isGreen: code === 0, output });
+    });
+  });
 }
 
-/** @param {string} suite @param {string[]} more */
-async function passes(suite, ...more) {
-  const { code, output } = await run(process.execPath, [
-    script("vitest/vitest.mjs"),
-    "run",
-    "--bail=1",
-    "--reporter=dot",
-    "--exclude=**/memory.test.ts", // slow, and about nothing that a mutant takes away
-    "--exclude=**/mutants.test.ts",
-    suite,
-    ...more,
-  ], { cwd: place, env: { SNAPKEEP_CRASH_TREES: "3000", SNAPKEEP_RUNTIME: "node", VITEST_MAX_WORKERS: "2" } });
-  return { isGreen: code === 0, output };
+/** The test file that failed, as vitest says it. @param {string} output */
+function failedIn(output) {
+  // deno-lint-ignore no-control-regex
+  return /FAIL\s+(\S+\.test\.ts)/.exec(output.replaceAll(/\x1b\[[\d;]*m/g, ""))?.[1];
 }
 
 /** @param {string} flag */
@@ -138,11 +195,26 @@ let mutants = [];
 const texts = new Map();
 for (const file of files) texts.set(file, await readFile(path.join(root, file), "utf8"));
 for (const [file, text] of texts) mutants.push(...mutantsOf(file, text));
-const only = valueOf("--only");
-if (only !== undefined) mutants = mutants.filter(({ name }) => name.includes(only));
+const only = valueOf("--only")?.split(",");
+if (only !== undefined) mutants = mutants.filter(({ name }) => only.some((part) => name.includes(part)));
 const all = mutants.length;
+const seed = Number(valueOf("--seed") ?? 1);
 const sample = Number(valueOf("--sample") ?? all);
-mutants = mutants.filter((_, index) => Math.floor(index * sample / all) !== Math.floor((index - 1) * sample / all));
+const limitMs = Number(valueOf("--minutes") ?? Infinity) * 60_000;
+if (sample < all) mutants = drawn(mutants, sample, seed);
+
+/** Some of many, the same ones for the same seed. @template T @param {T[]} items @param {number} count @param {number} seed */
+function drawn(items, count, seed) {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+  next();
+  const keyed = items.map((item, index) => ({ item, index, key: next() }));
+  const chosen = keyed.sort((a, b) => a.key - b.key).slice(0, count);
+  return chosen.sort((a, b) => a.index - b.index).map(({ item }) => item);
+}
 
 if (process.argv.includes("--list")) {
   for (const { name, by } of mutants) console.log(`${name} -> ${by}`);
@@ -154,7 +226,19 @@ const since = performance.now();
 await rm(place, { recursive: true, force: true });
 await mkdir(place, { recursive: true });
 for (
-  const name of ["src", "test", "tools", "mod.ts", "package.json", "tsconfig.json", "vitest.config.ts", "README.md"]
+  const name of [
+    "src",
+    "test",
+    "tools",
+    "docs",
+    "examples",
+    "mod.ts",
+    "deno.json",
+    "package.json",
+    "tsconfig.json",
+    "vitest.config.ts",
+    "README.md",
+  ]
 ) {
   // Nested packages are big and no part of what is tested.
   await cp(path.join(root, name), path.join(place, name), {
@@ -168,43 +252,57 @@ await symlink(path.join(root, "dist"), path.join(place, "dist"));
 
 /** Suites that pass without a mutant; one that does not could notice nothing. @type {Map<string, boolean>} */
 const sound = new Map();
-/** @param {string} suite */
-async function isSound(suite) {
-  let known = sound.get(suite);
+/** @param {readonly string[]} filters */
+async function isSound(filters) {
+  const key = filters.join(" ");
+  let known = sound.get(key);
   if (known === undefined) {
-    const { isGreen, output } = await passes(suite);
+    const { isGreen, output } = await passes(filters);
     known = isGreen;
-    if (!known) console.log(`left out: ${suite} fails as it is\n${output.slice(-2000)}`);
-    sound.set(suite, known);
+    if (!known) console.log(`left out: ${key} fails as it is\n${output.slice(-2000)}`);
+    sound.set(key, known);
   }
   return known;
 }
 
-/** @type {string[]} */
-const survivors = [];
-for (const [index, { name, file, start, end, by }] of mutants.entries()) {
-  const from = performance.now();
+/** What killed the last mutant of a file is the likeliest to kill the next. @type {Map<string, string>} */
+const lastKillers = new Map();
+/** @param {Mutant} mutant @returns {Promise<string | undefined>} */
+async function killerOf({ file, start, end, by }) {
   const text = texts.get(file) ?? "";
-  let killer;
-  for (const suite of suitesFor(file)) {
-    if (!await isSound(suite)) continue;
+  const stages = suites.find(([pattern]) => pattern.test(file))?.[1] ?? [["test/store"]];
+  const last = lastKillers.get(file);
+  for (const filters of last === undefined ? stages : [[last], ...stages]) {
     await writeFile(path.join(place, file), text.slice(0, start) + by + text.slice(end));
-    const { isGreen } = await passes(suite);
+    const { isGreen, output } = await passes(filters);
     await writeFile(path.join(place, file), text);
     if (isGreen) continue;
-    killer = suite;
-    break;
+    const killer = failedIn(output);
+    if (!await isSound(killer === undefined ? filters : [killer])) continue;
+    if (killer !== undefined) lastKillers.set(file, killer);
+    return killer ?? filters.join(" ");
   }
-  if (killer === undefined) survivors.push(name);
+  return undefined;
+}
+
+/** @type {string[]} */
+const survivors = [];
+let tried = 0;
+for (const mutant of mutants) {
+  if (performance.now() - since > limitMs) break;
+  tried++;
+  const from = performance.now();
+  const killer = await killerOf(mutant);
+  if (killer === undefined) survivors.push(mutant.name);
   const verdict = killer === undefined ? "SURVIVED" : `killed by ${killer}`;
-  console.log(`${index + 1}/${mutants.length} ${name} -> ${by}: ${verdict} (${secondsSince(from).toFixed(1)} s)`);
+  console.log(
+    `${tried}/${mutants.length} ${mutant.name} -> ${mutant.by}: ${verdict} (${secondsSince(from).toFixed(1)} s)`,
+  );
 }
 await rm(place, { recursive: true, force: true });
-const minutes = (performance.now() - since) / 60_000;
+const minutes = ((performance.now() - since) / 60_000).toFixed(1);
 console.log(
-  `torture: mutants: ${mutants.length - survivors.length} of ${mutants.length} killed (${all} in all); ${
-    minutes.toFixed(1)
-  } min`,
+  `torture: mutants: ${tried - survivors.length} of ${tried} killed (${all} in all, seed ${seed}); ${minutes} min`,
 );
 for (const name of survivors) console.log(`survived: ${name}`);
 // Survivors are explained, by what they say and not by their line, in docs/guarantees.md.

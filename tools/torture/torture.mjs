@@ -1,9 +1,10 @@
 // The long forms of the durability suites, which every run of the tests has in short.
 //
 //   npm run torture                       all of them on Node, about an hour
-//   npm run torture -- crash              one: crash, calls, disk, power, programs, soak, mutants, costs
+//   npm run torture -- crash              one: crash, calls, disk, power, programs, model, soak, mutants, costs
 //   npm run torture -- crash --trees 1000000 --runtime bun
 //   npm run torture -- power --points 5000
+//   npm run torture -- model --runs 1000000 --seed 7
 //   npm run torture -- mutants --only file_stage
 import process from "node:process";
 import { bin, run, script, secondsSince } from "../run.mjs";
@@ -31,6 +32,10 @@ const suites = {
     },
   },
   programs: { suite: "many_programs", env: { SNAPKEEP_MANY_SAVES: amount("--saves", 2000) } },
+  model: {
+    suite: "model",
+    env: { SNAPKEEP_MODEL_RUNS: amount("--runs", 100_000), SNAPKEEP_SEED: amount("--seed", Date.now() % 2 ** 31) },
+  },
   soak: { suite: "soak", env: { SNAPKEEP_SOAK_SAVES: amount("--saves", 10_000) } },
 };
 
@@ -39,6 +44,9 @@ const runtime = process.argv.includes("--runtime") ? process.argv[process.argv.i
 const commands = { node: [process.execPath, []], bun: [bin("bun"), ["--bun"]], deno: [bin("deno"), ["run", "-A"]] };
 const [command, before] = commands[runtime ?? ""] ?? [];
 if (command === undefined || before === undefined) throw new RangeError(`Cannot torture on "${runtime}"`);
+
+/** @param {string} suite */
+const suiteFile = (suite) => suite === "model" ? "test/model" : `test/torture/${suite}.test.ts`;
 
 const [, , chosen] = process.argv;
 const names = chosen === undefined || chosen.startsWith("--") ? [...Object.keys(suites), "mutants", "costs"] : [chosen];
@@ -50,7 +58,7 @@ for (const name of names) {
   const suite = suites[name];
   let code;
   if (suite !== undefined) {
-    const args = [...before, script("vitest/vitest.mjs"), "run", `test/torture/${suite.suite}.test.ts`];
+    const args = [...before, script("vitest/vitest.mjs"), "run", suiteFile(suite.suite)];
     ({ code } = await run(command, args, { env: { ...suite.env, SNAPKEEP_RUNTIME: String(runtime) }, show: true }));
   } else if (name === "mutants" || name === "costs") {
     const args = [`tools/torture/${name}.mjs`, ...process.argv.slice(3)];

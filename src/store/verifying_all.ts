@@ -1,0 +1,93 @@
+// Verifying all that lies at a place: each snapshot by itself, and then what only whoever sees all of them can know.
+import type { Backend } from "../words/backend.ts";
+import { mapBounded } from "../words/bounded.ts";
+import { isSnapshotError, reasonOf } from "../words/errors.ts";
+import type { Manifest } from "../words/snapshot.ts";
+import { MANIFEST_PATH } from "../words/unit.ts";
+import { listSnapshots } from "./listing.ts";
+import type { SnapshotLocator } from "./locator.ts";
+import { type Finding, type VerifyOptions, type VerifyReport, withFindings } from "./verification.ts";
+
+// Each reads up to 64 files of a folder side by side already.
+const VERIFIED_AT_ONCE = 2;
+
+/** Verifies all committed snapshots of a backend, in each layout they lie in; those that vanish meanwhile are left out. */
+export async function verifyAllAt(
+  backend: Backend,
+  isTimedName: (name: string) => boolean,
+  options: VerifyOptions,
+): Promise<VerifyReport[]> {
+  const snapshots = await listSnapshots(backend, options);
+  const reports = await mapBounded(
+    snapshots,
+    (snapshot) => verifyLayouts(snapshot, isTimedName(snapshot.name), options),
+    VERIFIED_AT_ONCE,
+  );
+  return reports.flat();
+}
+
+interface Verified {
+  readonly locator: SnapshotLocator;
+  readonly report: VerifyReport;
+  /** Its manifest, where it can be read. */
+  readonly manifest: Manifest | undefined;
+}
+
+async function verifyLayouts(
+  snapshot: SnapshotLocator,
+  isTimed: boolean,
+  options: VerifyOptions,
+): Promise<VerifyReport[]> {
+  const reports: VerifyReport[] = [];
+  let first: Verified | undefined;
+  for (const locator of snapshot.alternatives()) {
+    options.signal?.throwIfAborted();
+    const verified = await verifyOne(locator, options);
+    if (verified === undefined) continue;
+    const { report, manifest } = verified;
+    reports.push(withFindings(
+      report,
+      manifest === undefined ? [] : [
+        ...isTimed ? findingsOfName(locator, manifest) : [], // a keepsake is called as its keeper likes
+        ...first?.manifest === undefined ? [] : findingsOfLayouts(first.locator, first.manifest, manifest),
+      ],
+    ));
+    if (manifest !== undefined) first ??= verified;
+  }
+  return reports;
+}
+
+/** What one snapshot is, `undefined` where it has gone; a storage that fails here may not fail for the others. */
+async function verifyOne(locator: SnapshotLocator, options: VerifyOptions): Promise<Verified | undefined> {
+  try {
+    const report = await locator.verify(options);
+    const isReadable = report.findings.every(({ step }) => step !== "manifest");
+    return { locator, report, manifest: isReadable ? await locator.manifest() : undefined };
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (!isSnapshotError(error)) throw error;
+    if (error.code === "SNAPSHOT_NOT_FOUND" || error.code === "SNAPSHOT_GONE") return undefined;
+    const finding = { step: "manifest", problem: "unreadable", path: "", expected: "bytes" } as const;
+    const nothing = { uri: String(locator), isWhole: true, findings: [], entries: 0, sizeBytes: 0 };
+    return { locator, report: withFindings(nothing, [{ ...finding, actual: reasonOf(error) }]), manifest: undefined };
+  }
+}
+
+function findingsOfName({ name }: SnapshotLocator, manifest: Manifest): Finding[] {
+  if (manifest.name === name) return [];
+  return [{ step: "name", problem: "differs", path: MANIFEST_PATH, expected: name, actual: manifest.name }];
+}
+
+function findingsOfLayouts(locator: SnapshotLocator, expected: Manifest, manifest: Manifest): Finding[] {
+  // Labels may differ: an export writes those of the note into the copy.
+  const isSame = manifest.name === expected.name && manifest.savedAt === expected.savedAt &&
+    JSON.stringify(manifest.states) === JSON.stringify(expected.states);
+  if (isSame) return [];
+  return [{
+    step: "layouts",
+    problem: "differs",
+    path: MANIFEST_PATH,
+    expected: `the states of "${locator}", which is read`,
+    actual: "other states",
+  }];
+}

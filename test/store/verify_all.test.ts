@@ -1,0 +1,180 @@
+// A store verifies all that lies at its place, and tells of each by itself.
+import { appendFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { type Backend, isSnapshotError, type LayoutKind, memoryBackend, StateStore } from "snapkeep";
+import { describe, expect, it } from "vitest";
+import { writeCopy } from "../../src/store/copying.ts";
+import { layoutOfKind } from "../../src/store/layouts.ts";
+import { storageError } from "../../src/words/errors.ts";
+import { changed, filePlaces, places } from "./places.ts";
+import { Cell, Files, rejection } from "./states.ts";
+
+const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
+
+function storeAt(place: { store(options?: object): StateStore }) {
+  let seconds = 0;
+  return place.store({ now: () => START_MS + seconds++ * 1000 }).register(
+    "a",
+    new Files({ "x.bin": new Uint8Array(500).fill(7), "sub/y": "y" }),
+  );
+}
+
+describe.each(places)("StateStore.verify ($layout, $backend)", ({ make }) => {
+  it.each(["full", "quick"] as const)("reports on each snapshot, the oldest first, in %s mode", async (mode) => {
+    const store = storeAt(await make());
+    const saved = [await store.saveState(), await store.saveState(), await store.saveState()];
+    const reports = await store.verify({ mode });
+    expect(reports.map(({ uri }) => uri)).toEqual(saved.map(String));
+    for (const report of reports) {
+      expect(report).toMatchObject({
+        isWhole: true,
+        findings: [],
+        entries: mode === "full" ? 2 : 0,
+        sizeBytes: mode === "full" ? 501 : 0,
+      });
+    }
+  });
+
+  it("has nothing to report where nothing is", async () => {
+    expect(await (await make()).store().verify()).toEqual([]);
+  });
+
+  it("finds a note that is damaged, as a locator does, and leaves it", async () => {
+    const place = await make();
+    const store = storeAt(place);
+    const [first, second] = [await store.saveState(), await store.saveState()];
+    await place.backend.notes.put(second.name, new TextEncoder().encode("{"));
+    const finding = { step: "note", problem: "damaged", path: "note", expected: "labels" };
+    expect(await first.verify()).toMatchObject({ isWhole: true });
+    expect(await second.verify({ mode: "quick" })).toMatchObject({ isWhole: false, findings: [finding] });
+    expect((await store.verify()).map(({ findings }) => findings)).toMatchObject([[], [finding]]);
+    expect(await second.note()).toBe("damaged");
+  });
+
+  it("finds a name that holds different states in two layouts, and not one that holds the same", async () => {
+    const place = await make();
+    const store = storeAt(place);
+    const same = await store.saveState();
+    const different = await store.saveState();
+    const others = new StateStore(place.backend, { now: () => START_MS + 1000 }).register("b", new Cell("other"));
+    const layout = place.layout === "directory" ? "archive" : "directory";
+    await copyBeside(place.backend, store, same.name, layout);
+    await copyBeside(place.backend, others, different.name, layout);
+    const reports = await store.verify();
+    expect(reports).toHaveLength(4);
+    expect(reports.map(({ isWhole }) => isWhole)).toEqual([true, true, true, false]);
+    expect(reports[3]?.findings).toMatchObject([{ step: "layouts", problem: "differs", path: "manifest.json" }]);
+  });
+
+  it("goes on where the storage fails for one snapshot, and tells which", async () => {
+    const place = await make();
+    const store = storeAt(place);
+    const saved = [await store.saveState(), await store.saveState(), await store.saveState()];
+    const backend = changed(place.backend, {
+      open: async (unit, blobPath) => {
+        if (unit.startsWith(saved[1]?.name ?? "")) throw failure();
+        return await place.backend.open(unit, blobPath);
+      },
+    });
+    const reports = await new StateStore(backend).verify();
+    expect(reports.map(({ isWhole }) => isWhole)).toEqual([true, false, true]);
+    expect(reports[1]?.findings).toMatchObject([{
+      problem: "unreadable",
+      path: "",
+      actual: expect.stringMatching(/EIO/),
+    }]);
+  });
+
+  it("leaves out what vanishes meanwhile", async () => {
+    const place = await make();
+    const store = storeAt(place);
+    const saved = [await store.saveState(), await store.saveState()];
+    const backend = changed(place.backend, {
+      open: async (unit, blobPath) => {
+        if (unit.startsWith(saved[0]?.name ?? "")) await place.backend.remove(unit);
+        return await place.backend.open(unit, blobPath);
+      },
+    });
+    expect((await new StateStore(backend).verify()).map(({ uri }) => uri)).toEqual([String(saved[1])]);
+  });
+
+  it("is given up by a signal", async () => {
+    const store = storeAt(await make());
+    await store.saveState();
+    const reason = new Error("enough");
+    expect(await rejection(store.verify({ signal: AbortSignal.abort(reason) }))).toBe(reason);
+  });
+
+  it("throws where the place cannot even be listed", async () => {
+    const place = await make();
+    const backend = changed(place.backend, {
+      // deno-lint-ignore require-yield
+      async *list() {
+        throw failure();
+      },
+    });
+    expect(isSnapshotError(await rejection(new StateStore(backend).verify()), "STORAGE_FAILED")).toBe(true);
+  });
+});
+
+describe.each(filePlaces)("StateStore.verify of a folder ($layout)", ({ make, layout }) => {
+  const suffix = layout === "archive" ? ".tar.gz" : "";
+
+  it("finds what is damaged, cut or removed, names it, and changes nothing", async () => {
+    const place = await make();
+    const store = storeAt(place);
+    const saved = [await store.saveState(), await store.saveState(), await store.saveState(), await store.saveState()];
+    const at = (index: number, entry: string) =>
+      layout === "archive" ? String(saved[index]) : path.join(String(saved[index]), entry);
+    await truncate(at(0, "a/x.bin"), 30);
+    await appendFile(at(1, "a/sub/y"), "z");
+    await rm(at(2, "manifest.json"));
+    const before = await place.files();
+    const reports = await store.verify();
+    // A folder without its manifest is no snapshot, and a file that is gone is none either.
+    expect(reports.map(({ uri, isWhole }) => [uri, isWhole])).toEqual([
+      [String(saved[0]), false],
+      [String(saved[1]), false],
+      [String(saved[3]), true],
+    ]);
+    expect(await store.verify()).toEqual(reports);
+    expect(await place.files()).toEqual(before);
+  });
+
+  it("finds a snapshot that was given another's time, and lets a keepsake be called as it likes", async () => {
+    const place = await make();
+    const store = storeAt(place);
+    const [first, second] = [await store.saveState(), await store.saveState()];
+    const renamed = first.name.replace("03-04-05", "09-09-09");
+    await rename(String(first), path.join(place.folder ?? "", renamed + suffix));
+    await rename(String(second), path.join(place.folder ?? "", `best${suffix}`));
+    const reports = await store.verify();
+    expect(reports).toMatchObject([
+      { findings: [{ step: "name", problem: "differs", expected: renamed, actual: first.name }] },
+      { findings: [] },
+    ]);
+  });
+
+  it("does not take what is no snapshot for one", async () => {
+    const place = await make();
+    const store = storeAt(place);
+    await store.saveState();
+    await writeFile(path.join(place.folder ?? "", "readme.txt"), "x");
+    expect(await store.verify()).toHaveLength(1);
+  });
+});
+
+function failure(): Error {
+  return storageError("open", "somewhere", Object.assign(new Error("EIO: injected"), { code: "EIO" }));
+}
+
+/** Saves a store's states under the name of a snapshot that is there already in the other layout. */
+async function copyBeside(backend: Backend, store: StateStore, name: string, layout: LayoutKind): Promise<void> {
+  const elsewhere = await new StateStore(memoryBackend()).importSnapshot(store.streamState().body);
+  const reader = await ((await new StateStore(backend).snapshot(name)) ?? elsewhere).open();
+  const target = layoutOfKind(layout, "gzip");
+  const source = store.stateNames.includes("a") ? reader : await elsewhere.open();
+  const stage = await backend.stage(name + target.suffix, { besideOthers: true });
+  await writeCopy(source, target, { backend, stage, labels: {} });
+  await Promise.all([reader.close(), source.close()]);
+}
