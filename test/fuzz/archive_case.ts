@@ -258,8 +258,10 @@ function tableText(random: Random, rows: Row[], chances: Chances, mutations: str
       : JSON.stringify(table);
   if (!random.chance(chances.table)) return render();
   mutations.push("table");
-  if (rows.length > 0 && random.chance(0.1)) {
-    swapDigest(random, rows);
+  if (rows.length > 0 && random.chance(0.15)) {
+    const chosen = random.pick(rows);
+    if (random.chance(0.6)) swapDigest(random, rows);
+    else rows.push(...rows.filter(({ name }) => name === chosen["name"]));
     return render();
   }
   let text = "";
