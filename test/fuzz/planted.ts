@@ -31,12 +31,9 @@ export const PLANTED: readonly Planted[] = [
     ]],
   },
   {
-    name: "what a table promises of a member is not held against its bytes",
+    name: "a table may have an entry twice",
     target: "table",
-    edits: [
-      ["archive/archive_reader.js", "span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES", "false"],
-      ["archive/archive_reader.js", "span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES", "false"],
-    ],
+    edits: [["archive/table.js", "if (names.has(row.name))", "if (false)"]],
   },
   {
     name: "paths are compared without folding case",
