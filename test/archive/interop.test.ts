@@ -85,8 +85,8 @@ const readers: readonly Reader[] = [
   {
     tool: "busybox",
     async list(archive, folder) {
-      await exec("busybox", ["tar", "xf", archive, "-C", folder], { env });
-      return lines((await exec("busybox", ["tar", "tf", archive], { env })).stdout);
+      await exec("busybox", ["tar", "xzf", archive, "-C", folder], { env });
+      return lines((await exec("busybox", ["tar", "tzf", archive], { env })).stdout);
     },
   },
   {
