@@ -45,6 +45,9 @@ for (const [name, isThere] of Object.entries(tools)) {
   if (!isThere) console.warn(`skipped what needs ${name}: it is not installed`);
 }
 
+/** What busybox must be told of an archive: it does not look by itself. */
+const zip = (archive: string) => archive.endsWith(".gz") ? "z" : "";
+
 /** Lists and extracts with Python, in a way that its old and new versions know. */
 const PYTHON = `
 import sys, tarfile
@@ -85,8 +88,8 @@ const readers: readonly Reader[] = [
   {
     tool: "busybox",
     async list(archive, folder) {
-      await exec("busybox", ["tar", "xzf", archive, "-C", folder], { env });
-      return lines((await exec("busybox", ["tar", "tzf", archive], { env })).stdout);
+      await exec("busybox", ["tar", `x${zip(archive)}f`, archive, "-C", folder], { env });
+      return lines((await exec("busybox", ["tar", `t${zip(archive)}f`, archive], { env })).stdout);
     },
   },
   {
