@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { root, run } from "../../tools/run.mjs";
 import { amount, report, runtime, skipped } from "./budget.ts";
 
-const SAMPLE = amount("MUTANTS", 12);
+const SAMPLE = amount("MUTANTS", 3);
 const SEED = amount("SEED", 1);
 const BUDGET_MINUTES = 3;
 const BEGUN_WITHIN_MINUTES = 2;
