@@ -108,9 +108,8 @@ describe.each(places)("StateStore.verify ($layout, $backend)", ({ make }) => {
   it("throws where the place cannot even be listed", async () => {
     const place = await make();
     const backend = changed(place.backend, {
-      // deno-lint-ignore require-yield
       async *list() {
-        throw failure();
+        yield await Promise.reject(failure());
       },
     });
     expect(isSnapshotError(await rejection(new StateStore(backend).verify()), "STORAGE_FAILED")).toBe(true);
