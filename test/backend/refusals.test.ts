@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileBackend } from "snapkeep";
+import { Faults, faultyFileSystem, nodeFileSystem } from "snapkeep/testing";
 import { expect, it } from "vitest";
 import { rejection } from "../store/states.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -58,4 +59,15 @@ it("a write whose stage is abandoned ends at its next chunk, and the body is tol
   expect(given).toBeLessThan(10);
   expect(isEnded).toBe(true);
   await stage.abandon();
+});
+
+it("an archive whose link fails for another reason than that there are no links is not published another way", async () => {
+  const faults = new Faults({ at: 1, only: ({ operation }) => operation === "link" });
+  const fileSystem = faultyFileSystem(nodeFileSystem, faults);
+  const backend = fileBackend(path.join(await temporaryFolder(), "states"), { fileSystem });
+  const stage = await backend.stage("x.state.tar.gz");
+  const error = await rejection(stage.publish("", [new Uint8Array(3)]));
+  expect(error).toMatchObject({ code: "STORAGE_FAILED", details: { errno: "EIO" } });
+  await stage.abandon();
+  expect(faults.calls.filter(({ operation }) => operation === "rename")).toEqual([]);
 });
