@@ -68,7 +68,9 @@ export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise
 }
 
 function alone(bytes: Uint8Array, method: DeflateMethod): Promise<Uint8Array<ArrayBuffer>> {
-  const options = { ...method, chunkSize: Math.max(1024, bytes.length + (bytes.length >> 9) + 256) };
+  // Told at once that all is there, zlib makes one piece of it, where else it would put two together in a third buffer.
+  const chunkSize = Math.max(1024, bytes.length + (bytes.length >> 9) + 256);
+  const options = { ...method, flush: zlib.constants.Z_FINISH, chunkSize };
   return new Promise((resolve, reject) => {
     zlib.gzip(bytes, options, (error, member) => error ? reject(error) : resolve(plain(member)));
   });
