@@ -33,12 +33,12 @@ class Deflater {
   /** Makes one member; must not be called while an earlier call runs. */
   member(bytes: Uint8Array): Promise<readonly Uint8Array<ArrayBuffer>[]> {
     return new Promise((resolve, reject) => {
-      this.#pieces = [];
       this.#reject = reject;
       const finish = (): void => {
         if (this.#stream.readableLength > 0) return void setImmediate(finish); // not all was handed out yet
         this.#stream.reset();
         resolve(this.#pieces);
+        this.#pieces = []; // who waits for work holds no buffers
       };
       this.#stream.write(bytes, (error) => error ? reject(error) : finish());
     });
