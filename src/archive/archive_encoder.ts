@@ -4,11 +4,11 @@ import { Digester, digestOf } from "../rules/digest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Scratch } from "../words/backend.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { EntrySource, Manifest, Seal, WrittenEntry } from "../words/snapshot.ts";
+import type { Digest, EntrySource, Manifest, Seal, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
 import { containerOf } from "./container.ts";
 import { type MemberOptions, MemberWriter } from "./member_writer.ts";
-import { type Chunk, renderTable, type TableEntry } from "./table.ts";
+import { type Chunk, TableText } from "./table.ts";
 import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";
 
 /** How an archive is encoded. */
@@ -28,15 +28,13 @@ interface Payload {
   sizeBytes: number;
 }
 
-const ZEROS = new Uint8Array(2 * BLOCK_BYTES);
-
 /** An archive being encoded. */
 export class ArchiveEncoder {
   readonly #seal: Seal;
   readonly #options: EncodeOptions;
   readonly #newScratch: () => Promise<Scratch>;
   readonly #writer: MemberWriter;
-  readonly #table: TableEntry[] = [];
+  readonly #table: TableText;
   readonly #mtimeSeconds: number;
   #groupEnd: { readonly member: unknown } | undefined;
   #manifest: Manifest | undefined;
@@ -46,6 +44,7 @@ export class ArchiveEncoder {
     this.#options = options;
     this.#newScratch = newScratch;
     this.#writer = new MemberWriter(options);
+    this.#table = new TableText(seal.savedAt);
     this.#mtimeSeconds = Math.floor(seal.savedAt.getTime() / 1000);
   }
 
@@ -66,14 +65,16 @@ export class ArchiveEncoder {
       if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry, written);
       else {
         const payload = this.#begin(entry.path, sizeBytes);
-        const body = entry.chunks();
         // What fits into a member needs nothing handed out on the way: of many small entries, each is one call and no more.
-        if (sizeBytes <= this.#options.chunkBytes && isHeld(body)) {
-          for (const piece of body) this.#take(payload, piece);
-        } else yield* this.#encodeBody(payload, body);
-        this.#finish(entry, this.#end(payload), written);
+        const whole = sizeBytes <= this.#options.chunkBytes ? entry.whole() : undefined;
+        if (whole === undefined) yield* this.#encodeBody(payload, entry.chunks());
+        else this.#take(payload, whole);
+        this.#finish(entry, payload, written);
       }
-      if (this.#writer.isBehind) yield* this.#writer.ready();
+      if (this.#writer.isBehind) {
+        yield* this.#writer.ready();
+        this.#table.render(); // while members are being compressed
+      }
     }
     yield* this.#encodeEnd(written);
   }
@@ -87,14 +88,12 @@ export class ArchiveEncoder {
     const digest = digestOf(bytes);
     const payload = this.#begin(MANIFEST_PATH, bytes.length);
     yield* this.#encodeBody(payload, [bytes]);
-    const chunks = withDigest(this.#end(payload), digest);
-    this.#table.push({ path: MANIFEST_PATH, sizeBytes: bytes.length, digest, chunks });
+    this.#end(MANIFEST_PATH, payload, digest);
     const container = containerOf(codec.compression);
-    if (!container?.isTableInTar) writer.put(ZEROS);
+    if (!container?.isTableInTar) writer.pad(2 * BLOCK_BYTES);
     writer.cut();
     yield* writer.ready(true);
-    const table = renderTable(this.#table, this.#seal.savedAt);
-    yield* await container?.end(codec, level, table, writer.writtenBytes, this.#mtimeSeconds) ?? [];
+    yield* await container?.end(codec, level, this.#table.end(), writer.writtenBytes, this.#mtimeSeconds) ?? [];
     this.#manifest = manifest;
   }
 
@@ -129,19 +128,17 @@ export class ArchiveEncoder {
     return undefined;
   }
 
-  /** Ends a payload. A chunk without a digest is the whole entry, whose digest its caller knows. */
-  #end(payload: Payload): readonly Chunk[] {
+  /** Ends a payload and gives it its place in the table. An only chunk is the entry itself, so their digests are one. */
+  #end(path: string, payload: Payload, digest: Digest): void {
     const writer = this.#writer;
     const { chunks, innerOffset, chunkOffset, sizeBytes } = payload;
     if (chunkOffset > 0) chunks.push(this.#chunk(payload, sizeBytes - chunkOffset));
-    else if (sizeBytes > 0) {
-      chunks.push({ member: writer.member, innerOffset, chunkOffset, sizeBytes, digest: "sha256:" });
-    }
+    else if (sizeBytes > 0) chunks.push({ member: writer.member, innerOffset, chunkOffset, sizeBytes, digest });
+    this.#table.add({ path, sizeBytes, digest, chunks });
     // An empty entry begins no group and ends none: the head of a group is the payload that its member begins with.
     const mayGrow = chunkOffset === 0 && this.#options.groupBytes > 0;
     if (sizeBytes > 0) this.#groupEnd = mayGrow ? { member: writer.member } : undefined;
-    writer.put(ZEROS.subarray(0, paddingOf(sizeBytes)));
-    return chunks;
+    writer.pad(paddingOf(sizeBytes));
   }
 
   async *#encodeBody(
@@ -172,7 +169,7 @@ export class ArchiveEncoder {
     if (next.done) {
       const payload = this.#begin(entry.path, heldBytes);
       for (const piece of held) this.#take(payload, piece);
-      this.#finish(entry, this.#end(payload), written);
+      this.#finish(entry, payload, written);
       return;
     }
     const scratch = await this.#newScratch();
@@ -186,7 +183,7 @@ export class ArchiveEncoder {
       const spooled = new Digester();
       const payload = this.#begin(entry.path, scratch.sizeBytes);
       yield* this.#encodeBody(payload, digested(scratch.stream(), spooled));
-      const before = this.#finish(entry, this.#end(payload), written);
+      const before = this.#finish(entry, payload, written);
       const digest = spooled.digest();
       if (digest === before.digest) return;
       throw new SnapshotError(
@@ -209,26 +206,12 @@ export class ArchiveEncoder {
     return { member: this.#writer.member, innerOffset, chunkOffset, sizeBytes, digest };
   }
 
-  #finish(entry: MeasuredEntry, chunks: readonly Chunk[], written: WrittenEntry[]): WrittenEntry {
+  #finish(entry: MeasuredEntry, payload: Payload, written: WrittenEntry[]): WrittenEntry {
     const found = entry.finish();
     written.push(found);
-    this.#table.push({
-      path: entry.path,
-      sizeBytes: found.sizeBytes,
-      digest: found.digest,
-      chunks: withDigest(chunks, found.digest),
-    });
+    this.#end(entry.path, payload, found.digest);
     return found;
   }
-}
-
-/** An only chunk is the entry itself, so their digests are one. */
-function withDigest(chunks: readonly Chunk[], digest: TableEntry["digest"]): readonly Chunk[] {
-  return chunks.length === 1 ? chunks.map((chunk) => ({ ...chunk, digest })) : chunks;
-}
-
-function isHeld(body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): body is Iterable<Uint8Array> {
-  return Symbol.iterator in body;
 }
 
 async function* iteratorOf(body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {

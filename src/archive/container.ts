@@ -1,7 +1,7 @@
 // How an archive ends, per compression: where its table lies and how a reader finds it from the file's last bytes. gzip is
 // eStargz, zstd is stargz-snapshotter's dialect of zstd:chunked, a plain tar has no table.
 import type { Codec, Compression } from "../rules/codec.ts";
-import { concat, textOf } from "../words/bytes.ts";
+import { concat, sizeOfText, textOf } from "../words/bytes.ts";
 import { TABLE_PATH } from "../words/unit.ts";
 import { TableFault } from "./table.ts";
 import { filesInTar } from "./tar_guard.ts";
@@ -45,10 +45,12 @@ const estargz: Container = {
   isTableInTar: true,
 
   async end(codec, level, table, offset, mtimeSeconds) {
-    const json = new TextEncoder().encode(table);
-    const header = encodeTarHeader(TABLE_PATH, json.length, mtimeSeconds);
-    const end = new Uint8Array(paddingOf(json.length) + 2 * BLOCK_BYTES);
-    return [...await codec.encode(concat([header, json, end]), level), encodeFooter(offset)];
+    const sizeBytes = sizeOfText(table);
+    const header = encodeTarHeader(TABLE_PATH, sizeBytes, mtimeSeconds);
+    const tar = new Uint8Array(header.length + sizeBytes + paddingOf(sizeBytes) + 2 * BLOCK_BYTES);
+    tar.set(header);
+    new TextEncoder().encodeInto(table, tar.subarray(header.length));
+    return [...await codec.encode(tar, level), encodeFooter(offset)];
   },
 
   find(tail, fileBytes) {

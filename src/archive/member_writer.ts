@@ -6,6 +6,9 @@ import type { Member } from "./table.ts";
 
 // Room behind a full chunk for its padding and the headers that follow it in the same member.
 const SLACK_BYTES = 64 * 1024;
+// Of small members more are on the way: each is done before the next could be begun.
+const WINDOW_BYTES = 1024 * 1024;
+const ZEROS = new Uint8Array(1024);
 
 /** How members are made. */
 export interface MemberOptions {
@@ -15,7 +18,7 @@ export interface MemberOptions {
   readonly level: number;
   /** Most payload in one member, in bytes. */
   readonly chunkBytes: number;
-  /** Members being compressed at once. */
+  /** Members being compressed at once; more where they are small. */
   readonly inFlight: number;
 }
 
@@ -23,6 +26,7 @@ interface Job {
   readonly member: Member;
   readonly output: Promise<readonly Uint8Array<ArrayBuffer>[]>;
   readonly buffer: Uint8Array;
+  readonly sizeBytes: number;
 }
 
 /** Turns tar bytes into compressed members. */
@@ -31,6 +35,7 @@ export class MemberWriter {
   readonly #capacity: number;
   readonly #spare: Uint8Array[] = [];
   readonly #jobs: Job[] = [];
+  #jobsBytes = 0;
   #buffer: Uint8Array;
   #usedBytes = 0;
   #member: Member = { offset: -1 };
@@ -65,6 +70,11 @@ export class MemberWriter {
     }
   }
 
+  /** Adds zeros, as {@link MemberWriter.put} adds bytes. */
+  pad(count: number): void {
+    if (count > 0) this.put(ZEROS.subarray(0, count));
+  }
+
   /** Adds payload bytes to the member being filled, until it holds `limitBytes`; returns how many it took. */
   fill(bytes: Uint8Array, limitBytes: number): number {
     const taken = Math.min(bytes.length, limitBytes - this.#usedBytes);
@@ -83,7 +93,8 @@ export class MemberWriter {
     if (this.#usedBytes === 0) return;
     const output = this.#options.codec.encode(this.#buffer.subarray(0, this.#usedBytes), this.#options.level);
     output.catch(() => {}); // told when it is its turn; before that it must not count as unhandled
-    this.#jobs.push({ member: this.#member, output, buffer: this.#buffer });
+    this.#jobs.push({ member: this.#member, output, buffer: this.#buffer, sizeBytes: this.#usedBytes });
+    this.#jobsBytes += this.#usedBytes;
     this.#buffer = this.#spare.pop() ?? new Uint8Array(this.#capacity);
     this.#usedBytes = 0;
     this.#member = { offset: -1 };
@@ -91,16 +102,17 @@ export class MemberWriter {
 
   /** Whether more than a window of members are on the way, so that finished ones must be handed out first. */
   get isBehind(): boolean {
-    return this.#jobs.length > this.#options.inFlight;
+    return this.#jobs.length > this.#options.inFlight && this.#jobsBytes > WINDOW_BYTES;
   }
 
   /** Hands out finished members, in order, until no more than a window (or all, to the end) are on the way. */
   async *ready(untilEnd = false): AsyncGenerator<Uint8Array, void> {
     while (this.isBehind || (untilEnd && this.#jobs.length > 0)) {
-      const job = this.#jobs.shift() as Job;
-      const pieces = await job.output;
-      this.#spare.push(job.buffer);
-      job.member.offset = this.#writtenBytes;
+      const { output, buffer, sizeBytes, member } = this.#jobs.shift() as Job;
+      const pieces = await output;
+      this.#spare.push(buffer);
+      this.#jobsBytes -= sizeBytes;
+      member.offset = this.#writtenBytes;
       for (const piece of pieces) {
         this.#writtenBytes += piece.length;
         yield* leaving(piece);

@@ -1,6 +1,10 @@
 // Why an archive is refused: a closed list of reasons, each with where it was found.
+import { CompressionFault } from "../rules/codec.ts";
+import { MAX_MANIFEST_BYTES } from "../rules/manifest.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { RejectionReason } from "../words/errors.ts";
+import { MANIFEST_PATH } from "../words/unit.ts";
+import { TableFault } from "./table.ts";
 
 /**
  * The error for an archive that breaks a rule.
@@ -20,4 +24,27 @@ export function rejected(
 ): SnapshotError {
   const message = `Cannot read the archive "${uri}": ${what} (${reason} at byte ${offset})`;
   return new SnapshotError("ARCHIVE_REJECTED", message, { uri, reason, offset }, { cause });
+}
+
+/** What went wrong, as a rejection where codec or table said it. */
+export function asRejection(error: unknown, uri: string): unknown {
+  if (error instanceof CompressionFault) return rejected(uri, error.reason, error.offset, error.message, error);
+  if (error instanceof TableFault) return rejected(uri, "TABLE_INVALID", 0, error.message, error);
+  return error;
+}
+
+/** Before anything is believed: what is to be read into memory has a limit. */
+export function assertManifestSize(sizeBytes: number, uri: string): void {
+  if (sizeBytes <= MAX_MANIFEST_BYTES) return;
+  const reason = `it is larger than ${MAX_MANIFEST_BYTES} bytes`;
+  throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${uri}": ${reason}`, { uri, reason });
+}
+
+/** The error for a sound archive that is no snapshot. */
+export function manifestMissing(uri: string): SnapshotError {
+  return new SnapshotError(
+    "MANIFEST_MISSING",
+    `Cannot open "${uri}": it is an archive without ${MANIFEST_PATH} and no snapshot`,
+    { uri },
+  );
 }

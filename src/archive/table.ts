@@ -2,7 +2,10 @@
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
 import { FILE_MODE } from "./tar_header.ts";
 import type { Digest, Manifest } from "../words/snapshot.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
+import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
+
+/** Files at the root of an archive that are the format's own and no entries. */
+export const IGNORED: ReadonlySet<string> = new Set([TABLE_PATH, ".prefetch.landmark", ".no.prefetch.landmark"]);
 
 /** A compressed member; its offset in the file is known once all before it were written. */
 export interface Member {
@@ -36,25 +39,50 @@ export interface TableEntry {
   readonly chunks: readonly Chunk[];
 }
 
-/** The JSON of a table; no byte follows its final brace. Written by hand, for archives may have very many entries. */
-export function renderTable(entries: readonly TableEntry[], savedAt: Date): string {
-  const stamp = `"modtime":"${savedAt.toISOString().slice(0, 19)}Z","mode":${FILE_MODE}`;
-  const rows: string[] = [];
-  for (const { path, sizeBytes, digest, chunks } of entries) {
-    const name = `"name":${JSON.stringify(path)}`;
-    const head = `{${name},"type":"reg"${sizeBytes > 0 ? `,"size":${sizeBytes}` : ""},${stamp},"digest":"${digest}"`;
-    if (chunks.length === 0) rows.push(`${head}}`);
-    for (
-      const [index, { member, innerOffset, chunkOffset, sizeBytes: chunkSize, digest: chunkDigest }] of chunks.entries()
-    ) {
-      const start = index === 0 ? head : `{${name},"type":"chunk"`;
-      const place = `"offset":${member.offset}${index === 0 ? "" : `,"chunkOffset":${chunkOffset}`}`;
-      const size = index === chunks.length - 1 ? "" : `,"chunkSize":${chunkSize}`;
-      const inner = innerOffset > 0 ? `,"innerOffset":${innerOffset}` : "";
-      rows.push(`${start},${place}${size},"chunkDigest":"${chunkDigest}"${inner}}`);
+/** The JSON of a table in the making; by hand, for archives may have very many entries. */
+export class TableText {
+  readonly #stamp: string;
+  readonly #waiting: TableEntry[] = [];
+  readonly #rows: string[] = [];
+  #rendered = 0;
+
+  constructor(savedAt: Date) {
+    this.#stamp = `"modtime":"${savedAt.toISOString().slice(0, 19)}Z","mode":${FILE_MODE}`;
+  }
+
+  /** Adds an entry, whose members may be on the way yet. */
+  add(entry: TableEntry): void {
+    this.#waiting.push(entry);
+  }
+
+  /** Renders the entries whose members were all written, as far as they come first. */
+  render(): void {
+    for (; this.#rendered < this.#waiting.length; this.#rendered++) {
+      const entry = this.#waiting[this.#rendered] as TableEntry;
+      if ((entry.chunks.at(-1)?.member.offset ?? 0) < 0) return;
+      this.#render(entry);
     }
   }
-  return `{"version":1,"entries":[\n${rows.join(",\n")}]}`; // a row a line, so that one can be found without parsing all
+
+  /** The table, when all members were written; no byte follows its final brace. */
+  end(): string {
+    this.render();
+    return `{"version":1,"entries":[\n${this.#rows.join(",\n")}]}`; // a row a line, so that one can be found without parsing all
+  }
+
+  #render({ path, sizeBytes, digest, chunks }: TableEntry): void {
+    const name = `"name":${JSON.stringify(path)}`;
+    const size = sizeBytes > 0 ? `,"size":${sizeBytes}` : "";
+    const head = `{${name},"type":"reg"${size},${this.#stamp},"digest":"${digest}"`;
+    if (chunks.length === 0) this.#rows.push(`${head}}`);
+    for (const [index, { member, innerOffset, chunkOffset, sizeBytes, digest }] of chunks.entries()) {
+      const start = index === 0 ? head : `{${name},"type":"chunk"`;
+      const place = `"offset":${member.offset}${index === 0 ? "" : `,"chunkOffset":${chunkOffset}`}`;
+      const size = index === chunks.length - 1 ? "" : `,"chunkSize":${sizeBytes}`;
+      const inner = innerOffset > 0 ? `,"innerOffset":${innerOffset}` : "";
+      this.#rows.push(`${start},${place}${size},"chunkDigest":"${digest}"${inner}}`);
+    }
+  }
 }
 
 /** What is wrong with a table, said once. */

@@ -20,6 +20,9 @@ export interface ArchiveLimits {
   readonly trailingZeroBytes: number;
 }
 
+/** So many bytes may come out of anything, whatever its ratio. */
+export const FREE_RATIO_BYTES = 16 * 1024 * 1024;
+
 /** Limits that real users never meet. */
 export const DEFAULT_LIMITS: ArchiveLimits = {
   totalBytes: 2 ** 44,

@@ -37,8 +37,7 @@ export function encodeTarHeader(path: string, sizeBytes: number, mtimeSeconds: n
 
 /** Where a path fits into the header's name and prefix fields, if it does. */
 function splitPath(path: string): { prefix: string; name: string } | undefined {
-  // deno-lint-ignore no-control-regex -- ASCII is what fits
-  if (!/^[\x00-\x7f]*$/.test(path)) return undefined;
+  for (let index = 0; index < path.length; index++) if (path.charCodeAt(index) > 0x7f) return undefined;
   let cut = 0;
   while (path.length - cut > 100) {
     const slash = path.indexOf("/", cut);
@@ -56,21 +55,35 @@ function encodeBlock(
   mtimeSeconds: number,
   type: "0" | "x",
 ): Uint8Array<ArrayBuffer> {
-  writeAscii(block, 0, name);
-  writeAscii(block, 100, octal(FILE_MODE, 6));
-  writeAscii(block, 108, octal(0, 6));
-  writeAscii(block, 116, octal(0, 6));
-  if (sizeBytes <= MAX_OCTAL) writeAscii(block, 124, octal(sizeBytes, 11));
-  else writeBinary(block, 124, sizeBytes);
-  if (mtimeSeconds <= MAX_OCTAL) writeAscii(block, 136, octal(Math.max(0, mtimeSeconds), 11));
-  else writeBinary(block, 136, mtimeSeconds); // a clock beyond the year 2242 must not make the archive unreadable
-  writeAscii(block, 156, type);
-  writeAscii(block, 257, "ustar\x0000");
-  writeAscii(block, 329, octal(0, 6));
-  writeAscii(block, 337, octal(0, 6));
-  writeAscii(block, 345, prefix);
-  writeAscii(block, 148, octal(checksumOf(block), 6));
+  const blank = blankOf(mtimeSeconds);
+  block.set(blank.block);
+  let sum = blank.sum + writeAscii(block, 0, name) + writeAscii(block, 156, type) + writeAscii(block, 345, prefix);
+  sum += sizeBytes <= MAX_OCTAL ? writeOctal(block, 124, sizeBytes, 11) : writeBinary(block, 124, sizeBytes);
+  writeOctal(block, 148, sum, 6);
   return block;
+}
+
+/** What the headers of an archive have in common, and its sum. */
+interface Blank {
+  readonly mtimeSeconds: number;
+  readonly block: Uint8Array<ArrayBuffer>;
+  readonly sum: number;
+}
+
+let lastBlank: Blank | undefined;
+
+function blankOf(mtimeSeconds: number): Blank {
+  if (lastBlank?.mtimeSeconds === mtimeSeconds) return lastBlank;
+  const block = new Uint8Array(BLOCK_BYTES);
+  writeOctal(block, 100, FILE_MODE, 6);
+  writeOctal(block, 108, 0, 6);
+  writeOctal(block, 116, 0, 6);
+  if (mtimeSeconds <= MAX_OCTAL) writeOctal(block, 136, Math.max(0, mtimeSeconds), 11);
+  else writeBinary(block, 136, mtimeSeconds); // a clock beyond the year 2242 must not make the archive unreadable
+  writeAscii(block, 257, "ustar\x0000");
+  writeOctal(block, 329, 0, 6);
+  writeOctal(block, 337, 0, 6);
+  return lastBlank = { mtimeSeconds, block, sum: checksumOf(block) };
 }
 
 /** Sum of a header block's bytes, its checksum field counted as spaces. */
@@ -91,18 +104,29 @@ export function paxRecord(key: string, value: string): string {
   return `${length}${rest}`;
 }
 
-function octal(value: number, digits: number): string {
-  return `${value.toString(8).padStart(digits, "0")} `;
+// These three return the sum of what they wrote, into fields that were zero.
+
+/** Digits and a space. */
+function writeOctal(block: Uint8Array, offset: number, value: number, digits: number): number {
+  let sum = 32;
+  block[offset + digits] = 32;
+  for (let index = digits - 1, rest = value; index >= 0; index--, rest = Math.floor(rest / 8)) {
+    sum += block[offset + index] = 48 + rest % 8;
+  }
+  return sum;
 }
 
-function writeAscii(block: Uint8Array, offset: number, text: string): void {
-  for (let index = 0; index < text.length; index++) block[offset + index] = text.charCodeAt(index);
+function writeAscii(block: Uint8Array, offset: number, text: string): number {
+  let sum = 0;
+  for (let index = 0; index < text.length; index++) sum += block[offset + index] = text.charCodeAt(index);
+  return sum;
 }
 
 /** Base 256, the way of GNU tar for sizes from 8 GiB on. */
-function writeBinary(block: Uint8Array, offset: number, value: number): void {
-  block[offset] = 0x80;
+function writeBinary(block: Uint8Array, offset: number, value: number): number {
+  let sum = block[offset] = 0x80;
   for (let index = 11, rest = value; index > 0; index--, rest = Math.floor(rest / 256)) {
-    block[offset + index] = rest % 256;
+    sum += block[offset + index] = rest % 256;
   }
+  return sum;
 }

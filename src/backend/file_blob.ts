@@ -7,6 +7,9 @@ import { removeTree } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+// Each write is a trip to the thread pool, whatever it carries.
+const GATHERED_BYTES = 256 * 1024;
+const SMALL_BYTES = 64 * 1024;
 
 /** A file of a published unit; the open handle stays readable even when the unit is removed. */
 export class FileBlob implements BlobReader {
@@ -72,16 +75,57 @@ export class FileScratch extends FileBlob implements Scratch {
   }
 
   async write(body: ByteSource): Promise<void> {
-    for await (const chunk of body) {
-      await this.file.write(chunk, this.sizeBytes);
-      this.grow(chunk.length);
-    }
+    const appender = new Appender(this.file, this.sizeBytes);
+    for await (const chunk of body) await appender.append(chunk);
+    await appender.flush();
+    this.grow(appender.sizeBytes - this.sizeBytes);
   }
 
   async remove(): Promise<void> {
     this.#heartbeat.stop();
     await this.close();
     await removeTree(this.#files, this.#path).catch(() => {}); // what stays is swept
+  }
+}
+
+/** Writes behind what a file holds; small chunks that follow others are gathered first, so the end needs a flush. */
+class Appender {
+  readonly #file: OpenFile;
+  #writtenBytes: number;
+  #gathered: Uint8Array<ArrayBuffer> | undefined;
+  #gatheredBytes = 0;
+
+  constructor(file: OpenFile, startBytes: number) {
+    this.#file = file;
+    this.#writtenBytes = startBytes;
+  }
+
+  /** Size of the file, with what is not written yet. */
+  get sizeBytes(): number {
+    return this.#writtenBytes + this.#gatheredBytes;
+  }
+
+  async append(chunk: Uint8Array): Promise<void> {
+    if (chunk.length >= SMALL_BYTES || this.sizeBytes === 0) {
+      await this.flush();
+      return await this.#write(chunk);
+    }
+    if (this.#gatheredBytes + chunk.length > GATHERED_BYTES) await this.flush();
+    this.#gathered ??= new Uint8Array(GATHERED_BYTES);
+    this.#gathered.set(chunk, this.#gatheredBytes);
+    this.#gatheredBytes += chunk.length;
+  }
+
+  async flush(): Promise<void> {
+    const gatheredBytes = this.#gatheredBytes;
+    this.#gatheredBytes = 0;
+    await this.#write(this.#gathered?.subarray(0, gatheredBytes) ?? new Uint8Array());
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return;
+    await this.#file.write(bytes, this.#writtenBytes);
+    this.#writtenBytes += bytes.length;
   }
 }
 
@@ -93,16 +137,16 @@ export async function writeFile(
   isWanted: () => boolean,
 ): Promise<{ file: OpenFile; sizeBytes: number }> {
   const file = await files.create(path);
-  let sizeBytes = 0;
   try {
+    const appender = new Appender(file, 0);
     for await (const chunk of body) {
       if (!isWanted()) throw storageError("write", path, new Error("the stage was abandoned"));
-      if (chunk.length > 0) await file.write(chunk, sizeBytes);
-      sizeBytes += chunk.length;
+      await appender.append(chunk);
     }
+    await appender.flush();
+    return { file, sizeBytes: appender.sizeBytes };
   } catch (error) {
     await file.close().catch(() => {}); // the first error is the one to tell
     throw error;
   }
-  return { file, sizeBytes };
 }

@@ -21,6 +21,16 @@ export class MeasuredEntry {
     return `${this.#source.state}/${this.#source.path}`;
   }
 
+  /** A body that lies in memory as one piece, instead of {@link MeasuredEntry.chunks}; `undefined` for others. */
+  whole(): Uint8Array | undefined {
+    const { body, sizeBytes } = this.#source;
+    const only = Array.isArray(body) && body.length === 1 ? body[0] as unknown : undefined;
+    if (!(only instanceof Uint8Array) || only.length > MAX_CHUNK_BYTES) return undefined;
+    if (sizeBytes !== undefined && only.length !== sizeBytes) throw this.#mismatch(sizeBytes, only.length);
+    this.#whole = { sizeBytes: only.length, digest: digestOf(only) };
+    return only;
+  }
+
   /**
    * The body, once; fails as soon as it is longer than declared, or at its end if it was shorter. What lies in memory comes as
    * a plain iterable, for waiting between pieces costs small entries more than reading them.
@@ -31,14 +41,8 @@ export class MeasuredEntry {
   }
 
   *#held(body: readonly Uint8Array[]): Generator<Uint8Array, void> {
-    const [only] = body;
-    if (only instanceof Uint8Array && body.length === 1 && only.length <= MAX_CHUNK_BYTES) {
-      const { sizeBytes = only.length } = this.#source;
-      this.#whole = { sizeBytes: only.length, digest: digestOf(only) };
-      if (only.length !== sizeBytes) throw this.#mismatch(sizeBytes, only.length);
-      yield only;
-      return;
-    }
+    const only = this.whole();
+    if (only !== undefined) return void (yield only);
     for (const chunk of body) yield* this.#pieces(chunk);
     this.#assertEnd();
   }

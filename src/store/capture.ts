@@ -88,9 +88,11 @@ export class Capture {
         const entry = await state.next();
         this.#throwIfFailed();
         if (entry === undefined) break;
-        const { body } = entry;
+        const { path, body, sizeBytes } = entry;
         yield {
-          ...entry,
+          state: state.name,
+          path,
+          ...sizeBytes === undefined ? {} : { sizeBytes },
           body: Array.isArray(body)
             ? this.#observed(state.name, body)
             : this.#interruptible(state, body as AsyncIterable<Uint8Array>),
@@ -171,6 +173,37 @@ export class Capture {
   }
 }
 
+/** First in, first out, however many there are: an array moves all that is left whenever its first leaves. */
+class Queue<T> implements Iterable<T> {
+  #items: (T | undefined)[] = [];
+  #first = 0;
+
+  get size(): number {
+    return this.#items.length - this.#first;
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  shift(): T | undefined {
+    if (this.size === 0) return undefined;
+    const item = this.#items[this.#first];
+    this.#items[this.#first++] = undefined;
+    if (this.size === 0) this.clear();
+    return item;
+  }
+
+  clear(): void {
+    this.#items = [];
+    this.#first = 0;
+  }
+
+  *[Symbol.iterator](): Iterator<T> {
+    for (let index = this.#first; index < this.#items.length; index++) yield this.#items[index] as T;
+  }
+}
+
 interface PendingEntry extends EntrySource {
   cancel(error: unknown): void;
 }
@@ -184,7 +217,7 @@ class StateCapture implements StateWriter {
   readonly #memory: CaptureMemory;
   readonly #fail: (error: unknown) => void;
   readonly #paths = new PathSet();
-  readonly #queue: PendingEntry[] = [];
+  readonly #queue = new Queue<PendingEntry>();
   readonly #taken = new Set<PendingEntry>();
   #wake: (() => void) | undefined;
   #hasReturned = false;
@@ -207,14 +240,14 @@ class StateCapture implements StateWriter {
 
   /** Sizes of what waits to be written, where they are known. */
   get pendingSizes(): number[] {
-    return this.#queue.map(({ sizeBytes }) => sizeBytes ?? 0);
+    return [...this.#queue].map(({ sizeBytes }) => sizeBytes ?? 0);
   }
 
   /** Calls `saveState`; its failure fails the save. */
   start(): void {
     const run = async () => {
       await this.#registration.state.saveState(this);
-      this.#isChained = this.#queue.length + this.#taken.size > 0;
+      this.#isChained = this.#queue.size + this.#taken.size > 0;
     };
     run().catch((error) => this.#fail(this.wrap(error))).finally(() => {
       this.#hasReturned = true;
@@ -236,7 +269,7 @@ class StateCapture implements StateWriter {
         // A saveState that returned while it was still writing may go on writing as each write resolves.
         this.#isChained = false;
         await new Promise((resolve) => setImmediate(resolve));
-        this.#isChained = this.#queue.length > 0;
+        this.#isChained = this.#queue.size > 0;
       } else {
         this.#isClosed = true;
       }
@@ -253,7 +286,7 @@ class StateCapture implements StateWriter {
       entry.cancel(error);
     }
     this.#taken.clear();
-    this.#queue.length = 0;
+    this.#queue.clear();
     this.#wake?.();
   }
 

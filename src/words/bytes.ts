@@ -22,6 +22,11 @@ export function textOf(bytes: Uint8Array): string {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 
+/** How many bytes a text is in UTF-8. */
+export function sizeOfText(text: string): number {
+  return buffer.Buffer.byteLength(text);
+}
+
 /** One buffer out of many; the caller owns it. */
 export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(sizeBytes ?? chunks.reduce((sum, chunk) => sum + chunk.length, 0));

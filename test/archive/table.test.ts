@@ -237,6 +237,35 @@ describe("a piece is refused that", () => {
   });
 });
 
+describe("entries that share members, each small beside all that its member holds", () => {
+  const MEMBERS = 12;
+  const SMALL = 60;
+  // All small entries hold the same, so that the table may say of each that it lies where another does.
+  const tree = Object.fromEntries(
+    Array.from({ length: MEMBERS }, (_, member): [string, Uint8Array | string][] => [
+      ...Array.from({ length: SMALL }, (_, index): [string, string] => [`${member}/${index}`, "x"]),
+      [`${member}/zeros`, new Uint8Array(4 * 2 ** 20)],
+    ]).flat(),
+  );
+  /** The table with the places of small entries taken from one member after the other, as often as told. */
+  const scattered = (rounds: number) => (json: string) => {
+    const { entries } = JSON.parse(json) as { entries: Row[] };
+    const small = entries.filter(({ size }) => size === 1);
+    const places = small.map(({ offset, innerOffset }) => ({ offset, innerOffset }));
+    for (const [index, row] of small.entries()) {
+      if (index < rounds * MEMBERS) Object.assign(row, places[SMALL * (index % MEMBERS) + Math.floor(index / MEMBERS)]);
+    }
+    return JSON.stringify({ version: 1, entries });
+  };
+
+  it("are read in any order, as long as that does not take decompressing the same over and over", async () => {
+    const archive = { level: 1, chunkBytes: 2 ** 23, groupBytes: 2 ** 23 };
+    const { bytes } = await archiveOf({ a: tree }, { archive });
+    expect(await verdictOf(withTable(bytes, scattered(2)))).toBe("accepted");
+    expect(await verdictOf(withTable(bytes, scattered(60)))).toBe("LIMIT_MEMBERS");
+  });
+});
+
 describe("a footer is refused that", () => {
   const { offset } = tableOf(SOUND);
   it.each([

@@ -1,4 +1,5 @@
 // What only a real file system can show: hidden and foreign names, links, modes, and refusals of the system.
+import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
@@ -276,6 +277,32 @@ describe("a sync that is refused", () => {
       expect(await all(backend.list())).toEqual(["x.state/"]);
     }
     expect(warnings).toHaveLength(2);
+  });
+});
+
+describe("writing", () => {
+  it("gathers small chunks of a stream, whose buffer may be used again at once", async () => {
+    const { backend, takeCalls } = await recorded();
+    const pieces = Array.from({ length: 1000 }, (_, index) => new Uint8Array(1000 + index % 7).fill(index));
+    const stage = await backend.stage("x.state/");
+    takeCalls();
+    await stage.write(
+      "a",
+      (async function* () {
+        const reused = new Uint8Array(2000);
+        for (const [index, piece] of pieces.entries()) {
+          reused.set(piece);
+          yield index === 500 ? new Uint8Array(100_000) : reused.subarray(0, piece.length);
+        }
+      })(),
+    );
+    expect(takeCalls().filter((call) => call.startsWith("write")).length).toBeLessThan(10);
+    await stage.publish("manifest.json", [encode("commit")]);
+    const expected = pieces.map((piece, index) => index === 500 ? new Uint8Array(100_000) : piece);
+    const blob = await backend.open("x.state/", "a");
+    const found = await blob?.read(0, 2_000_000);
+    await blob?.close();
+    expect(Buffer.concat(expected).equals(found ?? new Uint8Array())).toBe(true);
   });
 });
 

@@ -1,0 +1,325 @@
+// Reading an archive by its table: the tail of the file tells where everything lies, and one entry costs the members it lies
+// in. Nothing the table says is believed: it must equal the manifest, and bytes are held against their digests.
+import { type Codec, CompressionFault } from "../rules/codec.ts";
+import { digestOf } from "../rules/digest.ts";
+import { openManifest } from "../rules/manifest.ts";
+import type { BlobReader } from "../words/backend.ts";
+import { mapBounded } from "../words/bounded.ts";
+import { collect } from "../words/bytes.ts";
+import { leaving, release } from "../words/memory.ts";
+import type { EntryReader, OpenedManifest, UnitReader } from "../words/snapshot.ts";
+import { MANIFEST_PATH } from "../words/unit.ts";
+import { containerOf } from "./container.ts";
+import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
+import {
+  type Chunk,
+  differenceOf,
+  findInTable,
+  IGNORED,
+  type Member,
+  parseTable,
+  type TableEntry,
+  TableFault,
+} from "./table.ts";
+import { DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
+
+const TAIL_BYTES = 256 * 1024;
+const CHUNKS_AHEAD = 3;
+const CACHED_MEMBERS = 8;
+// Entries that share members and are asked for in another order than they lie in cost their members again. Archives of ours
+// have them in order; this leaves room for tools that sort, and none for tables made to be slow.
+const FREE_REPEATED_BYTES = 1024 * 1024 * 1024;
+const REPEATED_RATIO = 16;
+// Headers and padding that may follow the last payload of a member.
+const SLACK_BYTES = 1024 * 1024;
+// A piece is decompressed in one go. Ours have 64 MiB at the most, and no builder is known to come near this.
+const MAX_PIECE_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Opens an archive by its table, with one read of its tail.
+ *
+ * @returns Its reader; `undefined` where it has no table. Faults of codec and table come as they are.
+ */
+export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): Promise<UnitReader | undefined> {
+  const container = containerOf(codec.compression);
+  if (container === undefined) return undefined;
+  const tailOffset = Math.max(0, blob.sizeBytes - TAIL_BYTES);
+  const tail = await blob.read(tailOffset, TAIL_BYTES);
+  const place = container.find(tail, blob.sizeBytes);
+  if (place === undefined) return undefined;
+  if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
+  const source = new TailedBlob(blob, tail, tailOffset);
+  const packed = await source.read(place.offset, place.sizeBytes);
+  const json = await container.read(codec, packed, FREE_RATIO_BYTES + packed.length * DEFAULT_LIMITS.ratio, place, uri);
+  const reader = new IndexedReader(source, uri, codec, json, place.membersEndOffset);
+  await reader.readManifest();
+  return reader;
+}
+
+/** A blob whose last bytes were read already. */
+class TailedBlob implements BlobReader {
+  readonly #blob: BlobReader;
+  readonly #tail: Uint8Array<ArrayBuffer>;
+  readonly #tailOffset: number;
+
+  constructor(blob: BlobReader, tail: Uint8Array<ArrayBuffer>, tailOffset: number) {
+    this.#blob = blob;
+    this.#tail = tail;
+    this.#tailOffset = tailOffset;
+  }
+
+  get sizeBytes(): number {
+    return this.#blob.sizeBytes;
+  }
+
+  read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (offset < this.#tailOffset) return this.#blob.read(offset, lengthBytes);
+    const start = offset - this.#tailOffset;
+    return Promise.resolve(this.#tail.slice(start, start + lengthBytes));
+  }
+
+  stream(): AsyncIterable<Uint8Array<ArrayBuffer>> {
+    return this.#blob.stream();
+  }
+
+  close(): Promise<void> {
+    return this.#blob.close();
+  }
+}
+
+/** Where a member ends, and how much of it is needed. */
+interface MemberSpan {
+  endOffset: number;
+  neededBytes: number;
+  chunks: number;
+}
+
+class IndexedReader implements UnitReader {
+  readonly #blob: BlobReader;
+  readonly #uri: string;
+  readonly #codec: Codec;
+  readonly #json: string;
+  readonly #membersEndOffset: number;
+  readonly #spans = new Map<Readonly<Member>, MemberSpan>();
+  readonly #cache = new Map<Readonly<Member>, Promise<Uint8Array<ArrayBuffer>>>();
+  #table: ReadonlyMap<string, TableEntry> | undefined;
+  #sealed: OpenedManifest | undefined;
+
+  constructor(blob: BlobReader, uri: string, codec: Codec, json: string, membersEndOffset: number) {
+    this.#blob = blob;
+    this.#uri = uri;
+    this.#codec = codec;
+    this.#json = json;
+    this.#membersEndOffset = membersEndOffset;
+  }
+
+  get sealed(): OpenedManifest {
+    if (this.#sealed === undefined) throw new TypeError("Cannot tell the manifest before it was read");
+    return this.#sealed;
+  }
+
+  /** Reads the manifest. */
+  async readManifest(): Promise<void> {
+    const entry = this.#entry(MANIFEST_PATH);
+    if (entry === undefined) throw manifestMissing(this.#uri);
+    assertManifestSize(entry.sizeBytes, this.#uri);
+    const { bytes } = await collect(this.#chunksOf(entry), entry.sizeBytes);
+    this.#sealed = openManifest(bytes, this.#uri);
+  }
+
+  check(): void {
+    const table = this.#all();
+    const difference = differenceOf(table, this.sealed.manifest);
+    if (difference !== undefined) {
+      const offset = table.get(MANIFEST_PATH)?.chunks[0]?.member.offset ?? 0;
+      throw rejected(this.#uri, "MANIFEST_MISMATCH", offset, difference);
+    }
+    this.#assertOrder(table);
+  }
+
+  /** What reading all entries in the manifest's order decompresses must stay near what there is. */
+  #assertOrder(table: ReadonlyMap<string, TableEntry>): void {
+    let leftBytes = FREE_REPEATED_BYTES;
+    for (const { neededBytes } of this.#spans.values()) leftBytes += REPEATED_RATIO * neededBytes;
+    const cached = new Map<Readonly<Member>, true>();
+    for (const { name, entries } of this.sealed.manifest.states) {
+      for (const { path } of entries) {
+        for (const { member } of table.get(`${name}/${path}`)?.chunks ?? []) {
+          const { chunks, neededBytes } = this.#spans.get(member) as MemberSpan;
+          if (chunks === 1) continue;
+          if (!cached.has(member)) leftBytes -= neededBytes;
+          keep(cached, member, true);
+          if (leftBytes >= 0) continue;
+          const what = "its table has entries in an order that takes decompressing the same members over and over";
+          throw rejected(this.#uri, "LIMIT_MEMBERS", member.offset, what);
+        }
+      }
+    }
+  }
+
+  open(entryPath: string): Promise<EntryReader | undefined> {
+    const entry = this.#entry(entryPath);
+    const only = entry?.chunks[0];
+    return Promise.resolve(
+      entry && {
+        sizeBytes: entry.sizeBytes,
+        chunks: this.#chunksOf(entry),
+        ...only === undefined || entry.chunks.length > 1
+          ? {}
+          : { bytes: async () => owned(await this.#chunk(entry, only)) },
+        range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
+      },
+    );
+  }
+
+  /** One entry; before the whole table was needed, by its line. */
+  #entry(path: string): TableEntry | undefined {
+    try {
+      const found = this.#table === undefined ? findInTable(this.#json, path, this.#membersEndOffset) : undefined;
+      if (found === undefined) return this.#all().get(path);
+      const { entry, endOffset } = found;
+      for (const [index, { member, innerOffset, sizeBytes }] of entry.chunks.entries()) {
+        const next = entry.chunks[index + 1]?.member.offset ?? endOffset;
+        this.#spans.set(member, { endOffset: next, neededBytes: innerOffset + sizeBytes, chunks: 1 });
+      }
+      return entry;
+    } catch (error) {
+      throw asRejection(error, this.#uri);
+    }
+  }
+
+  #all(): ReadonlyMap<string, TableEntry> {
+    if (this.#table !== undefined) return this.#table;
+    try {
+      const entries = parseTable(this.#json, this.#membersEndOffset).filter(({ path }) => !IGNORED.has(path));
+      this.#table = new Map(entries.map((entry) => [entry.path, entry]));
+    } catch (error) {
+      throw asRejection(error, this.#uri);
+    }
+    const spans = new Map<Readonly<Member>, MemberSpan>();
+    for (const { chunks } of this.#table.values()) {
+      for (const { member, innerOffset, sizeBytes } of chunks) {
+        const span = spans.get(member) ?? { endOffset: this.#membersEndOffset, neededBytes: 0, chunks: 0 };
+        span.neededBytes = Math.max(span.neededBytes, innerOffset + sizeBytes);
+        span.chunks++;
+        spans.set(member, span);
+      }
+    }
+    const ordered = [...spans].sort(([a], [b]) => a.offset - b.offset);
+    for (const [index, [member, span]] of ordered.entries()) {
+      span.endOffset = ordered[index + 1]?.[0].offset ?? this.#membersEndOffset;
+      this.#spans.set(member, span);
+    }
+    return this.#table;
+  }
+
+  async close(): Promise<void> {
+    this.#cache.clear();
+    await this.#blob.close();
+  }
+
+  /** An entry's pieces, in order, a few being decompressed ahead. */
+  async *#chunksOf(entry: TableEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    const ahead: Promise<Uint8Array<ArrayBuffer>>[] = [];
+    let next = 0;
+    while (next < entry.chunks.length || ahead.length > 0) {
+      while (next < entry.chunks.length && ahead.length < CHUNKS_AHEAD) {
+        const piece = this.#chunk(entry, entry.chunks[next++] as Chunk);
+        piece.catch(() => {}); // told when it is its turn
+        ahead.push(piece);
+      }
+      yield* leaving(await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>));
+    }
+  }
+
+  /** Part of an entry, out of the chunks it touches, each held against its own digest. */
+  async #range(entry: TableEntry, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const part = new Uint8Array(lengthBytes);
+    const end = offset + lengthBytes;
+    const touched = entry.chunks.filter(({ chunkOffset, sizeBytes }) =>
+      chunkOffset < end && chunkOffset + sizeBytes > offset
+    );
+    await mapBounded(touched, async (chunk) => {
+      const piece = await this.#chunk(entry, chunk);
+      this.#assertDigest(entry, chunk, piece);
+      const from = Math.max(0, offset - chunk.chunkOffset);
+      part.set(piece.subarray(from, end - chunk.chunkOffset), chunk.chunkOffset + from - offset);
+    }, CHUNKS_AHEAD);
+    return part;
+  }
+
+  #assertDigest(entry: TableEntry, chunk: Chunk, piece: Uint8Array): void {
+    if (digestOf(piece) === chunk.digest) return;
+    const what = `a piece of "${entry.path}" has another digest than its table says`;
+    throw rejected(this.#uri, "TABLE_INVALID", chunk.member.offset, what);
+  }
+
+  async #chunk(entry: TableEntry, chunk: Chunk): Promise<Uint8Array<ArrayBuffer>> {
+    const span = this.#spans.get(chunk.member) as MemberSpan;
+    const isShared = span.chunks > 1;
+    const bytes = await (isShared ? this.#cachedMember(chunk.member, span) : this.#member(chunk.member, span));
+    const piece = bytes.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
+    if (piece.length !== chunk.sizeBytes) {
+      throw rejected(
+        this.#uri,
+        "TABLE_INVALID",
+        chunk.member.offset,
+        `a piece of "${entry.path}" is shorter than its table says`,
+      );
+    }
+    if (entry.chunks.length > 1) this.#assertDigest(entry, chunk, piece); // an only piece is the entry, which is verified above
+    return isShared ? new Uint8Array(piece) : piece; // a copy; slice of a Buffer would be none
+  }
+
+  #cachedMember(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = this.#cache.get(member) ?? this.#member(member, span);
+    keep(this.#cache, member, bytes);
+    return bytes;
+  }
+
+  async #member(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+    const sizeBytes = span.endOffset - member.offset;
+    if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
+    }
+    if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
+    }
+    const packed = await this.#blob.read(member.offset, sizeBytes);
+    try {
+      const decoded = this.#codec.decode(packed, span.neededBytes + SLACK_BYTES, span.neededBytes);
+      const bytes = await decoded.catch((error) => {
+        if (!(error instanceof CompressionFault && error.reason === "LIMIT_BYTES")) throw error;
+        return headOf(this.#codec.decodeStream([packed]), span.neededBytes);
+      });
+      release(packed);
+      return bytes;
+    } catch (error) {
+      if (!(error instanceof CompressionFault)) throw error;
+      throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
+    }
+  }
+}
+
+/** Keeps the latest used of a few. */
+function keep<T>(cache: Map<Readonly<Member>, T>, member: Readonly<Member>, value: T): void {
+  if (!cache.delete(member) && cache.size >= CACHED_MEMBERS) cache.delete(cache.keys().next().value as Member);
+  cache.set(member, value);
+}
+
+/** The same bytes in a buffer that holds nothing else. */
+function owned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return bytes.buffer.byteLength === bytes.length ? bytes : bytes.slice();
+}
+
+/** The first bytes of members that go on with any number of headers, of empty files for instance. */
+async function headOf(source: AsyncIterable<Uint8Array>, sizeBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const head = new Uint8Array(sizeBytes);
+  let offset = 0;
+  for await (const chunk of source) {
+    head.set(chunk.subarray(0, sizeBytes - offset), offset);
+    offset = Math.min(sizeBytes, offset + chunk.length);
+    if (offset === sizeBytes) break;
+  }
+  return head.subarray(0, offset);
+}
