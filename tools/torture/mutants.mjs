@@ -120,37 +120,36 @@ function mutantsOf(file, text) {
 
 const CRASHES = "test/torture/crash_loop.test.ts";
 
-/** Suites that should notice, the likeliest first. @type {[RegExp, string[][]][]} */
+/** @param {string} folder @param {string[]} names @returns {string[]} */
+const suitesIn = (folder, ...names) => names.map((name) => `test/${folder}/${name}.test.ts`);
+const ATTACKS = suitesIn("archive", "attacks", "table", "tar_header");
+const BYTES = suitesIn("archive", "verdicts", "estargz", "zstd_attacks");
+const DAMAGE = [...suitesIn("archive", "damage", "every_bit"), "test/fuzz"];
+
+/** Suites that should notice, the likeliest and quickest first. @type {[RegExp, string[][]][]} */
 const suites = [
-  [/backend\/http/, [["test/layout/locator.test.ts"], ["test/layout", "test/store"]]],
+  [/backend\/http/, [suitesIn("backend", "http_backend")]],
   [/backend\//, [
-    ["test/backend/commit_sequence.test.ts", "test/backend/file_backend.test.ts", "test/backend/free_space.test.ts"],
+    suitesIn("backend", "commit_sequence", "file_backend", "free_space", "heartbeat"),
     ["test/backend", "test/store/path_state.test.ts"],
     [CRASHES],
-    ["test/faults/system_calls.test.ts", "test/model"],
+    ["test/faults/backend_calls.test.ts", "test/model"],
   ]],
-  [/archive\//, [
-    ["test/archive/attacks.test.ts", "test/archive/table.test.ts", "test/archive/tar_header.test.ts"],
-    ["test/archive", "test/layout"],
-  ]],
+  [/archive\//, [ATTACKS, BYTES, ["test/layout/both_layouts.test.ts"], DAMAGE]],
   [/rules\/(manifest|measured|strict|digest|periodic)/, [["test/rules"], ["test/store", "test/layout", "test/resume"]]],
   [/rules\/(retention|calendar|duration)/, [["test/retention"]]],
-  [/rules\//, [["test/archive/attacks.test.ts", "test/rules"], ["test/archive", "test/layout"]]],
-  [/words\/|layout\//, [["test/words", "test/layout"], ["test/archive/attacks.test.ts", "test/store"], [
-    "test/backend",
-  ]]],
+  [/rules\//, [["test/rules", ...ATTACKS], BYTES, DAMAGE]],
+  [/words\/|layout\//, [["test/words", "test/layout"], [...ATTACKS, "test/store"], ["test/backend"]]],
   [/store\/(resum|loading)/, [["test/resume"], ["test/store", "test/layout"]]],
-  [/store\/.*keeper/, [["test/store/states_keeper.test.ts", "test/store/latest_states_keeper.test.ts"], [
-    "test/retention",
-  ]]],
-  [/store\//, [["test/store"], ["test/layout", "test/resume", "test/model"], [CRASHES]]],
+  [/store\/.*keeper/, [suitesIn("store", "states_keeper", "latest_states_keeper"), ["test/retention"]]],
+  [/store\//, [["test/store"], ["test/layout", "test/resume"], ["test/model"], [CRASHES]]],
 ];
 
 const HANGS_AFTER_MS = 10 * 60_000;
 
 /** @param {readonly string[]} filters @returns {Promise<{ isGreen: boolean, output: string }>} */
 function passes(filters) {
-  const args = ["run", "--bail=1", "--reporter=dot", "--testTimeout=30000", "--passWithNoTests"];
+  const args = ["run", "--bail=1", "--reporter=dot", "--passWithNoTests"];
   const left = ["memory", "mutants"].map((name) => `--exclude=**/${name}.test.ts`); // slow, and of nothing taken away here
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [script("vitest/vitest.mjs"), ...args, ...left, ...filters], {
