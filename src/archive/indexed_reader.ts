@@ -140,7 +140,10 @@ class IndexedReader implements UnitReader {
   /** What reading all entries in the manifest's order decompresses must stay near what there is. */
   #assertOrder(table: ReadonlyMap<string, TableEntry>): void {
     let leftBytes = FREE_REPEATED_BYTES;
-    for (const { neededBytes } of this.#spans.values()) leftBytes += REPEATED_RATIO * neededBytes;
+    for (const [{ offset }, { endOffset, neededBytes }] of this.#spans) {
+      // No more than its bytes can hold, or a table would allow itself anything by one entry that is never reached.
+      leftBytes += REPEATED_RATIO * Math.min(neededBytes, (endOffset - offset) * DEFAULT_LIMITS.ratio);
+    }
     const cached = new Map<Readonly<Member>, true>();
     for (const { name, entries } of this.sealed.manifest.states) {
       for (const { path } of entries) {

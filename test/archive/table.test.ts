@@ -263,6 +263,8 @@ describe("entries that share members, each small beside all that its member hold
     const { bytes } = await archiveOf({ a: tree }, { archive });
     expect(await verdictOf(withTable(bytes, scattered(2)))).toBe("accepted");
     expect(await verdictOf(withTable(bytes, scattered(60)))).toBe("LIMIT_MEMBERS");
+    const boasting = (json: string) => set("a/11/59", 0, { innerOffset: 2 ** 45 })(scattered(59)(json));
+    expect(await verdictOf(withTable(bytes, boasting))).toBe("LIMIT_MEMBERS");
   });
 });
 
