@@ -21,7 +21,7 @@ export interface ArchiveLimits {
 }
 
 /** So many bytes may come out of anything, whatever its ratio. */
-export const FREE_RATIO_BYTES = 16 * 1024 * 1024;
+export const FREE_RATIO_BYTES: number = 16 * 1024 * 1024;
 
 /** Limits that real users never meet. */
 export const DEFAULT_LIMITS: ArchiveLimits = {
