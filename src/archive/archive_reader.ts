@@ -14,6 +14,7 @@ import { decodeTar, type TarFile } from "./tar_decoder.ts";
 import { type ArchiveLimits, DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
 
 const SCRATCH_CHUNK_BYTES = 1024 * 1024;
+const MOST_OPEN = 64;
 // Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
 // are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
 const FREE_PACKED_BYTES = 4 * 1024 * 1024;
@@ -141,12 +142,19 @@ async function openUnindexed(
     if (difference !== undefined) throw rejected(uri, "MANIFEST_MISMATCH", 0, difference);
     await blob.close();
     return {
+      mostOpen: MOST_OPEN,
       sealed,
       check() {}, // was done above
       open: (entryPath) => {
         const found = places.get(entryPath);
         const sizeBytes = found?.sizeBytes ?? 0;
-        return Promise.resolve(found && { sizeBytes, chunks: rangeOf(scratch, found.offset, sizeBytes) });
+        return Promise.resolve(
+          found && {
+            sizeBytes,
+            chunks: () => rangeOf(scratch, found.offset, sizeBytes),
+            bytes: () => scratch.read(found.offset, sizeBytes),
+          },
+        );
       },
       close: () => scratch.remove(),
     };

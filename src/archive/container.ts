@@ -1,7 +1,7 @@
 // How an archive ends, per compression: where its table lies and how a reader finds it from the file's last bytes. gzip is
 // eStargz, zstd is stargz-snapshotter's dialect of zstd:chunked, a plain tar has no table.
 import type { Codec, Compression } from "../rules/codec.ts";
-import { concat, sizeOfText, textOf } from "../words/bytes.ts";
+import { concat, sizeOfText } from "../words/bytes.ts";
 import { TABLE_PATH } from "../words/unit.ts";
 import { TableFault } from "./table.ts";
 import { filesInTar } from "./tar_guard.ts";
@@ -27,8 +27,8 @@ export interface Container {
   end(codec: Codec, level: number, table: string, offset: number, mtimeSeconds: number): Promise<Uint8Array[]>;
   /** Finds the table in the file's last bytes; `undefined` where there is none. */
   find(tail: Uint8Array, fileBytes: number): TablePlace | undefined;
-  /** Reads the table's JSON; throws `TableFault` or `ARCHIVE_REJECTED`. */
-  read(codec: Codec, packed: Uint8Array, maxBytes: number, place: TablePlace, uri: string): Promise<string>;
+  /** Decompresses the table's JSON; throws `TableFault` or `ARCHIVE_REJECTED`. */
+  read(codec: Codec, packed: Uint8Array, maxBytes: number, place: TablePlace, uri: string): Promise<Uint8Array>;
 }
 
 const FOOTER_BYTES = 51;
@@ -71,7 +71,7 @@ const estargz: Container = {
     const stranger = [table, ...others].find((file) => file !== undefined && file.path !== TABLE_PATH);
     if (stranger !== undefined) throw new TableFault(`"${stranger.path}" stands where its table should be`);
     if (table === undefined) throw new TableFault("its table is missing");
-    return decodeJson(tar.subarray(table.offset, table.offset + table.sizeBytes));
+    return tar.subarray(table.offset, table.offset + table.sizeBytes);
   },
 };
 
@@ -130,17 +130,9 @@ const zstdChunked: Container = {
     if (rawBytes > maxBytes) throw new TableFault("its table is said to be larger than it can be");
     const json = await codec.decode(packed, rawBytes);
     if (json.length !== rawBytes) throw new TableFault("its table has another size than its footer says");
-    return decodeJson(json);
+    return json;
   },
 };
-
-function decodeJson(bytes: Uint8Array): string {
-  try {
-    return textOf(bytes);
-  } catch (cause) {
-    throw new TableFault("its table is not UTF-8", { cause });
-  }
-}
 
 /** How an archive of this compression ends; `undefined` for a plain tar, which has no table. */
 export function containerOf(compression: Compression): Container | undefined {

@@ -5,7 +5,6 @@ import { digestOf } from "../rules/digest.ts";
 import { openManifest } from "../rules/manifest.ts";
 import type { BlobReader } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
-import { collect } from "../words/bytes.ts";
 import { leaving, release } from "../words/memory.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
@@ -25,6 +24,7 @@ import { DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
 
 const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
+const MOST_OPEN = 192; // several members of small entries, and no more than are cached
 const CACHED_MEMBERS = 8;
 // Entries that share members and are asked for in another order than they lie in cost their members again. Archives of ours
 // have them in order; this leaves room for tools that sort, and none for tables made to be slow.
@@ -78,6 +78,15 @@ class TailedBlob implements BlobReader {
     return Promise.resolve(this.#tail.slice(start, start + lengthBytes));
   }
 
+  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+    const start = offset - this.#tailOffset;
+    if (start >= 0) return yield this.#tail.subarray(start, start + lengthBytes);
+    if (this.#blob.lend !== undefined) return yield* this.#blob.lend(offset, lengthBytes);
+    const bytes = await this.#blob.read(offset, lengthBytes);
+    yield bytes;
+    release(bytes);
+  }
+
   stream(): AsyncIterable<Uint8Array<ArrayBuffer>> {
     return this.#blob.stream();
   }
@@ -95,17 +104,18 @@ interface MemberSpan {
 }
 
 class IndexedReader implements UnitReader {
-  readonly #blob: BlobReader;
+  readonly mostOpen = MOST_OPEN;
+  readonly #blob: TailedBlob;
   readonly #uri: string;
   readonly #codec: Codec;
-  readonly #json: string;
+  readonly #json: Uint8Array;
   readonly #membersEndOffset: number;
   readonly #spans = new Map<Readonly<Member>, MemberSpan>();
   readonly #cache = new Map<Readonly<Member>, Promise<Uint8Array<ArrayBuffer>>>();
   #table: ReadonlyMap<string, TableEntry> | undefined;
   #sealed: OpenedManifest | undefined;
 
-  constructor(blob: BlobReader, uri: string, codec: Codec, json: string, membersEndOffset: number) {
+  constructor(blob: TailedBlob, uri: string, codec: Codec, json: Uint8Array, membersEndOffset: number) {
     this.#blob = blob;
     this.#uri = uri;
     this.#codec = codec;
@@ -123,8 +133,7 @@ class IndexedReader implements UnitReader {
     const entry = this.#entry(MANIFEST_PATH);
     if (entry === undefined) throw manifestMissing(this.#uri);
     assertManifestSize(entry.sizeBytes, this.#uri);
-    const { bytes } = await collect(this.#chunksOf(entry), entry.sizeBytes);
-    this.#sealed = openManifest(bytes, this.#uri);
+    this.#sealed = openManifest(await this.#bytes(entry), this.#uri);
   }
 
   check(): void {
@@ -162,14 +171,11 @@ class IndexedReader implements UnitReader {
 
   open(entryPath: string): Promise<EntryReader | undefined> {
     const entry = this.#entry(entryPath);
-    const only = entry?.chunks[0];
     return Promise.resolve(
       entry && {
         sizeBytes: entry.sizeBytes,
-        chunks: this.#chunksOf(entry),
-        ...only === undefined || entry.chunks.length > 1
-          ? {}
-          : { bytes: async () => owned(await this.#chunk(entry, only)) },
+        chunks: () => this.#chunksOf(entry),
+        bytes: () => this.#bytes(entry),
         range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
       },
     );
@@ -235,20 +241,30 @@ class IndexedReader implements UnitReader {
     }
   }
 
+  /** All of an entry; an only chunk is just that, and is held against the entry's digest by whoever asked. */
+  async #bytes(entry: TableEntry): Promise<Uint8Array<ArrayBuffer>> {
+    const [only, ...more] = entry.chunks;
+    if (only === undefined || more.length > 0) return await this.#range(entry, 0, entry.sizeBytes);
+    const bytes = await this.#chunk(entry, only);
+    return bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes);
+  }
+
   /** Part of an entry, out of the chunks it touches, each held against its own digest. */
   async #range(entry: TableEntry, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const part = new Uint8Array(lengthBytes);
+    let part: Uint8Array<ArrayBuffer> | undefined;
     const end = offset + lengthBytes;
     const touched = entry.chunks.filter(({ chunkOffset, sizeBytes }) =>
       chunkOffset < end && chunkOffset + sizeBytes > offset
     );
     await mapBounded(touched, async (chunk) => {
       const piece = await this.#chunk(entry, chunk);
-      this.#assertDigest(entry, chunk, piece);
+      if (entry.chunks.length === 1) this.#assertDigest(entry, chunk, piece);
       const from = Math.max(0, offset - chunk.chunkOffset);
+      part ??= new Uint8Array(lengthBytes); // made for bytes that are there, not for what a table promises
       part.set(piece.subarray(from, end - chunk.chunkOffset), chunk.chunkOffset + from - offset);
+      release(piece);
     }, CHUNKS_AHEAD);
-    return part;
+    return part ?? new Uint8Array();
   }
 
   #assertDigest(entry: TableEntry, chunk: Chunk, piece: Uint8Array): void {
@@ -288,15 +304,9 @@ class IndexedReader implements UnitReader {
     if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
     }
-    const packed = await this.#blob.read(member.offset, sizeBytes);
+    const packed = this.#blob.lend(member.offset, sizeBytes);
     try {
-      const decoded = this.#codec.decode(packed, span.neededBytes + SLACK_BYTES, span.neededBytes);
-      const bytes = await decoded.catch((error) => {
-        if (!(error instanceof CompressionFault && error.reason === "LIMIT_BYTES")) throw error;
-        return headOf(this.#codec.decodeStream([packed]), span.neededBytes);
-      });
-      release(packed);
-      return bytes;
+      return await this.#codec.decodeHead(packed, span.neededBytes, SLACK_BYTES);
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
@@ -308,21 +318,4 @@ class IndexedReader implements UnitReader {
 function keep<T>(cache: Map<Readonly<Member>, T>, member: Readonly<Member>, value: T): void {
   if (!cache.delete(member) && cache.size >= CACHED_MEMBERS) cache.delete(cache.keys().next().value as Member);
   cache.set(member, value);
-}
-
-/** The same bytes in a buffer that holds nothing else. */
-function owned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return bytes.buffer.byteLength === bytes.length ? bytes : bytes.slice();
-}
-
-/** The first bytes of members that go on with any number of headers, of empty files for instance. */
-async function headOf(source: AsyncIterable<Uint8Array>, sizeBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const head = new Uint8Array(sizeBytes);
-  let offset = 0;
-  for await (const chunk of source) {
-    head.set(chunk.subarray(0, sizeBytes - offset), offset);
-    offset = Math.min(sizeBytes, offset + chunk.length);
-    if (offset === sizeBytes) break;
-  }
-  return head.subarray(0, offset);
 }

@@ -1,8 +1,9 @@
 // The table of contents: an index that lets one entry be read by itself. It is hostile input like
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
-import { FILE_MODE } from "./tar_header.ts";
+import { indexOfText, textOf } from "../words/bytes.ts";
 import type { Digest, Manifest } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
+import { FILE_MODE } from "./tar_header.ts";
 
 /** Files at the root of an archive that are the format's own and no entries. */
 export const IGNORED: ReadonlySet<string> = new Set([TABLE_PATH, ".prefetch.landmark", ".no.prefetch.landmark"]);
@@ -100,6 +101,8 @@ interface Row {
   readonly innerOffset: number;
 }
 
+const LINE_FEED = 0x0a;
+const COMMA = 0x2c;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 function rowOf(value: unknown): Row {
@@ -131,7 +134,7 @@ function rowOf(value: unknown): Row {
 }
 
 /** Reads a table's JSON into entries, in its order; throws {@link TableFault}. */
-export function parseTable(json: string, membersEndOffset: number): TableEntry[] {
+export function parseTable(json: Uint8Array, membersEndOffset: number): TableEntry[] {
   const { version, entries } = (parseJson(json) ?? {}) as { version?: unknown; entries?: unknown };
   if (version !== 1) throw new TableFault("its table has a version it does not know");
   if (!Array.isArray(entries)) throw new TableFault("its table has no entries");
@@ -147,17 +150,18 @@ export function parseTable(json: string, membersEndOffset: number): TableEntry[]
  * @returns The entry, or `undefined` where it takes parsing all; throws {@link TableFault}.
  */
 export function findInTable(
-  json: string,
+  json: Uint8Array,
   path: string,
   membersEndOffset: number,
 ): { entry: TableEntry; endOffset: number } | undefined {
-  let line = json.indexOf(`\n{"name":${JSON.stringify(path)},"type":"reg",`);
+  let line = indexOfText(json, `\n{"name":${JSON.stringify(path)},"type":"reg",`); // of the bytes: as text they are copied
   if (line === -1) return undefined;
   const rows: Row[] = [];
   let endOffset = membersEndOffset;
   while (line !== -1 && endOffset === membersEndOffset) {
-    const next = json.indexOf("\n", line + 1);
-    const row = rowOf(parseJson(json.slice(line + 1, next === -1 ? -2 : next).replace(/,$/, "")));
+    const next = json.indexOf(LINE_FEED, line + 1);
+    const end = next === -1 ? json.length - 2 : next;
+    const row = rowOf(parseJson(json.subarray(line + 1, json[end - 1] === COMMA ? end - 1 : end)));
     const last = rows.at(-1);
     if (last === undefined || (row.name === path && row.type === "chunk")) rows.push(row);
     else if (row.offset > last.offset) endOffset = row.offset; // rows without a place are of empty entries
@@ -166,11 +170,11 @@ export function findInTable(
   return { entry: entriesOf(rows, membersEndOffset)[0] as TableEntry, endOffset };
 }
 
-function parseJson(text: string): unknown {
+function parseJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(textOf(bytes));
   } catch (cause) {
-    throw new TableFault("its table is no JSON", { cause });
+    throw new TableFault(`its table is no ${cause instanceof SyntaxError ? "JSON" : "UTF-8"}`, { cause });
   }
 }
 

@@ -7,6 +7,8 @@ import { removeTree } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+const LENT_BYTES = 512 * 1024;
+const MAX_READ_BYTES = 1024 * 1024 * 1024; // Node refuses 2 GiB and more
 // Each write is a trip to the thread pool, whatever it carries.
 const GATHERED_BYTES = 256 * 1024;
 const SMALL_BYTES = 64 * 1024;
@@ -16,6 +18,8 @@ export class FileBlob implements BlobReader {
   protected readonly file: OpenFile;
   #sizeBytes: number;
   #closed = false;
+  // Memory that nobody touched yet costs more to fill than bytes cost to read.
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
 
   constructor(file: OpenFile, sizeBytes: number) {
     this.file = file;
@@ -34,11 +38,26 @@ export class FileBlob implements BlobReader {
     const target = new Uint8Array(Math.max(0, Math.min(lengthBytes, this.#sizeBytes - offset)));
     let done = 0;
     while (done < target.length) {
-      const readBytes = await this.file.read(target.subarray(done), offset + done);
+      const readBytes = await this.file.read(target.subarray(done, done + MAX_READ_BYTES), offset + done);
       if (readBytes === 0) return target.slice(0, done);
       done += readBytes;
     }
     return target;
+  }
+
+  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+    const end = Math.min(offset + lengthBytes, this.#sizeBytes);
+    const room = this.#spare.pop() ?? new Uint8Array(LENT_BYTES);
+    try {
+      for (let position = offset; position < end;) {
+        const readBytes = await this.file.read(room.subarray(0, end - position), position);
+        if (readBytes === 0) return; // the file was cut: whoever verifies will miss the bytes
+        position += readBytes;
+        yield room.subarray(0, readBytes);
+      }
+    } finally {
+      this.#spare.push(room);
+    }
   }
 
   async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
@@ -53,6 +72,7 @@ export class FileBlob implements BlobReader {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#spare.length = 0;
     await this.file.close().catch(() => {}); // nothing was written through this handle that a close could lose
   }
 }

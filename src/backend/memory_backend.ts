@@ -37,6 +37,10 @@ class MemoryBlob implements BlobReader {
     return Promise.resolve(this.bytes.slice(offset, offset + lengthBytes));
   }
 
+  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+    yield this.bytes.subarray(offset, offset + lengthBytes);
+  }
+
   async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
     if (this.bytes.length > 0) yield await this.read(0, this.bytes.length);
   }

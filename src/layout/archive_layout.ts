@@ -13,7 +13,7 @@ import type { Unit, UnitSuffix } from "../words/unit.ts";
 export interface ArchiveOptions {
   /** Level of the compression; for gzip 0 (none) to 9 (most). */
   readonly level?: number;
-  /** Most payload in one compressed member, in bytes: the least that is read for a part of a large entry. Default 1 MiB. */
+  /** Most payload in one compressed member, in bytes: the least that is read for a part of a large entry. Default 2 MiB. */
   readonly chunkBytes?: number;
   /**
    * Entries up to this size in bytes share a member: smaller files, but to read one its member is read. 0 gives each its own,
@@ -22,7 +22,7 @@ export interface ArchiveOptions {
   readonly groupBytes?: number;
 }
 
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 2 * 1024 * 1024;
 const GROUP_BYTES = 128 * 1024;
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 const IN_FLIGHT = 4;
@@ -60,6 +60,7 @@ export function archiveLayout(compression: Compression, options: ArchiveOptions 
     kind: "archive",
     suffix,
     mediaType,
+    takesLent: true, // they are copied into members
     encoder,
     leastBytes: () => 0, // what is compressed may become next to nothing
 

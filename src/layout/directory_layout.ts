@@ -13,10 +13,24 @@ const OWN_FILES = new Set([MANIFEST_PATH, TABLE_PATH]);
 const SCANNED_AT_ONCE = 64;
 const WRITTEN_AT_ONCE = 8;
 const BLOCK_BYTES = 4096;
+const MOST_OPEN = 64; // each is a file
 
-async function* released(reader: BlobReader, onClose: () => void): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+async function* released<Chunk extends Uint8Array>(
+  reader: BlobReader,
+  source: AsyncIterable<Chunk>,
+  onClose: () => void,
+): AsyncGenerator<Chunk, void> {
   try {
-    yield* reader.stream();
+    yield* source;
+  } finally {
+    await reader.close();
+    onClose();
+  }
+}
+
+async function whole(reader: BlobReader, onClose: () => void): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await reader.read(0, reader.sizeBytes);
   } finally {
     await reader.close();
     onClose();
@@ -27,6 +41,7 @@ async function* released(reader: BlobReader, onClose: () => void): AsyncGenerato
 export const directoryLayout: Layout = {
   kind: "directory",
   suffix: "/",
+  takesLent: false, // backends may keep what they were given
 
   leastBytes(sizesBytes) {
     let sum = 0;
@@ -91,6 +106,7 @@ export const directoryLayout: Layout = {
     const open = new Set<BlobReader>();
     const opening = new Set<Promise<unknown>>();
     return {
+      mostOpen: MOST_OPEN,
       sealed: openManifest(bytes, uri),
       check() {}, // the file names are the index
       async open(entryPath) {
@@ -101,7 +117,14 @@ export const directoryLayout: Layout = {
         opening.add(task);
         const reader = await task.finally(() => opening.delete(task));
         if (reader === undefined) return undefined;
-        return { sizeBytes: reader.sizeBytes, chunks: released(reader, () => open.delete(reader)) };
+        const { sizeBytes } = reader;
+        const onClose = () => open.delete(reader);
+        return {
+          sizeBytes,
+          chunks: () => released(reader, reader.stream(), onClose),
+          bytes: () => whole(reader, onClose),
+          lend: () => released(reader, reader.lend?.(0, sizeBytes) ?? reader.stream(), onClose),
+        };
       },
       async close() {
         await Promise.allSettled(opening); // of whoever read ahead
@@ -117,7 +140,7 @@ export const directoryLayout: Layout = {
       const reader = digest && isRegular ? await backend.open(unit, path) : undefined;
       if (reader === undefined) return { path, sizeBytes, isRegular };
       const digester = new Digester();
-      for await (const chunk of released(reader, () => {})) digester.update(chunk);
+      for await (const chunk of released(reader, reader.stream(), () => {})) digester.update(chunk);
       return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
     };
     const blobs: BlobInfo[] = [];

@@ -27,11 +27,47 @@ export interface Codec {
    * meanwhile; the member comes in pieces, in order, as the compressor made them.
    */
   encode(bytes: Uint8Array, level: number): Promise<readonly Uint8Array<ArrayBuffer>[]>;
+  /** Decompresses one or more whole members, and nothing else, of at most `maxBytes`; throws {@link CompressionFault}. */
+  decode(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
-   * Decompresses one or more whole members, and nothing else, of at most `maxBytes`; throws {@link CompressionFault}.
-   * `expectedBytes` is a hint that saves time where it is right.
+   * The first `sizeBytes` of what whole members hold, in a buffer of their own; fewer where they hold fewer. Up to
+   * `slackBytes` that follow are decompressed as well, so that their damage is found; throws {@link CompressionFault}. The
+   * source may lend its chunks.
    */
-  decode(members: Uint8Array, maxBytes: number, expectedBytes?: number): Promise<Uint8Array<ArrayBuffer>>;
+  decodeHead(source: ByteSource, sizeBytes: number, slackBytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /** Decompresses a stream of members to its very end; throws {@link CompressionFault}. */
   decodeStream(source: ByteSource): AsyncIterable<Uint8Array>;
+}
+
+/** The first bytes of what a decompressor gives. */
+export class Head {
+  readonly #sizeBytes: number;
+  readonly #slackBytes: number;
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
+  #takenBytes = 0;
+
+  constructor(sizeBytes: number, slackBytes: number) {
+    this.#sizeBytes = sizeBytes;
+    this.#slackBytes = slackBytes;
+  }
+
+  /** Takes the next bytes, without a copy where they lie in a buffer of just the size; whether more are wanted. */
+  take(chunk: Uint8Array): boolean {
+    const offset = this.#takenBytes;
+    if (offset < this.#sizeBytes) {
+      const { buffer, byteOffset } = chunk;
+      const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === this.#sizeBytes && byteOffset === offset;
+      if (isWhole && offset === 0) this.#bytes = new Uint8Array(buffer);
+      this.#bytes ??= new Uint8Array(this.#sizeBytes);
+      if (this.#bytes.buffer !== buffer) this.#bytes.set(chunk.subarray(0, this.#sizeBytes - offset), offset);
+    }
+    this.#takenBytes += chunk.length;
+    return this.#takenBytes <= this.#sizeBytes + this.#slackBytes;
+  }
+
+  /** What was taken, as far as it is wanted. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes ?? new Uint8Array();
+    return this.#takenBytes < this.#sizeBytes ? bytes.slice(0, this.#takenBytes) : bytes;
+  }
 }

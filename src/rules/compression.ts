@@ -1,6 +1,6 @@
 // Which codec serves a compression in this runtime.
 import { SnapshotError } from "../words/errors.ts";
-import { type Codec, type Compression, CompressionFault } from "./codec.ts";
+import { type Codec, type Compression, CompressionFault, Head } from "./codec.ts";
 import { nativeGzip } from "./gzip_codec.ts";
 import { pureGzip } from "./pure_gzip_codec.ts";
 import { nativeZstd } from "./zstd_codec.ts";
@@ -12,6 +12,11 @@ const none: Codec = {
     const isTooLarge = members.length > maxBytes;
     if (isTooLarge) return Promise.reject(new CompressionFault("LIMIT_BYTES", 0, "it is longer than it may be"));
     return Promise.resolve(members as Uint8Array<ArrayBuffer>);
+  },
+  async decodeHead(source, sizeBytes, slackBytes) {
+    const head = new Head(sizeBytes, slackBytes);
+    for await (const chunk of source) if (!head.take(chunk.slice())) break;
+    return head.bytes;
   },
   async *decodeStream(source) {
     yield* source;

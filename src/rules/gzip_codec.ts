@@ -2,10 +2,10 @@
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
 import { plain } from "../words/bytes.ts";
-import { type Codec, CompressionFault } from "./codec.ts";
+import { type Codec, CompressionFault, Head } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "./native_zlib.ts";
-import { pump } from "./zlib_stream.ts";
+import { drive, pump } from "./zlib_stream.ts";
 
 // Below this, looking for the right strategy costs more than it can save.
 const PROBED_BYTES = 64 * 1024;
@@ -16,12 +16,14 @@ const NOISY_BITS = 6.5;
 const MOST_RATIO = 1032;
 // Node 20 and Bun refuse to hear of buffers above 4 GiB, as where a table may expand to more; what is decoded at once is less.
 const MAX_BUFFER_BYTES = 2 ** 31;
+const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 
 /** The codec, or `undefined` where the runtime has no zlib. */
 export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? undefined : {
   compression: "gzip",
   encode: async (bytes, level) => await deflate(bytes, await methodFor(bytes, level)),
-  decode: (members, maxBytes, expectedBytes = statedBytes(members)) => gunzip(members, maxBytes, expectedBytes),
+  decode: gunzip,
+  decodeHead: gunzipHead,
   decodeStream: gunzipStream,
 };
 
@@ -73,8 +75,8 @@ interface InflatedWithInfo {
   readonly engine: { readonly bytesWritten: number };
 }
 
-function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes + 1024), 64 * 1024 * 1024, Math.max(1024, maxBytes));
+function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunkSize = Math.min(Math.max(16 * 1024, statedBytes(members)), MAX_CHUNK_BYTES, Math.max(1024, maxBytes));
   const options = { maxOutputLength: Math.min(maxBytes, MAX_BUFFER_BYTES), chunkSize, info: true };
   return new Promise((resolve, reject) => {
     zlib.gunzip(members, options, (error, result) => {
@@ -87,11 +89,33 @@ function gunzip(members: Uint8Array, maxBytes: number, expectedBytes: number): P
   });
 }
 
+async function gunzipHead(
+  source: ByteSource,
+  sizeBytes: number,
+  slackBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  // A buffer that takes just the head is the head.
+  const stream = zlib.createGunzip({ chunkSize: Math.min(Math.max(1024, sizeBytes), MAX_CHUNK_BYTES) });
+  const head = new Head(sizeBytes, slackBytes);
+  const offeredBytes = await drive(
+    stream,
+    source,
+    (chunk) => head.take(chunk),
+    (error) => faultOf(error, stream.bytesWritten),
+  );
+  if (offeredBytes !== undefined) assertEnd(offeredBytes, stream.bytesWritten);
+  return head.bytes;
+}
+
 async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, void> {
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
   const offeredBytes = yield* pump(stream, source, (error) => faultOf(error, stream.bytesWritten));
+  assertEnd(offeredBytes, stream.bytesWritten);
+}
+
+function assertEnd(offeredBytes: number, usedBytes: number): void {
   if (offeredBytes === 0) throw new CompressionFault("TRUNCATED", 0, "it is empty");
-  if (stream.bytesWritten !== offeredBytes) throw trailing(stream.bytesWritten);
+  if (usedBytes !== offeredBytes) throw trailing(usedBytes);
 }
 
 function trailing(offset: number): CompressionFault {

@@ -1,5 +1,5 @@
 // Reading an entry's body once, and knowing afterwards what it was: size and digest, checked against what was declared.
-import { SnapshotError } from "../words/errors.ts";
+import { corruptEntry, SnapshotError } from "../words/errors.ts";
 import type { EntrySource, WrittenEntry } from "../words/snapshot.ts";
 import { Digester, digestOf } from "./digest.ts";
 
@@ -72,20 +72,23 @@ export class MeasuredEntry {
 
   /** What it was; to be called once, after the body was read to its end. Gives the source back. */
   finish(): WrittenEntry {
-    const { state, path } = this.#source;
+    const { state, path, copyOf } = this.#source;
     this.#source.release();
     const { sizeBytes, digest } = this.#whole ??
       { sizeBytes: this.#digester.sizeBytes, digest: this.#digester.digest() };
+    if (copyOf !== undefined && digest !== copyOf.digest) {
+      throw corruptEntry(copyOf.uri, this.path, copyOf.digest, digest);
+    }
     return { state, path, sizeBytes, digest };
   }
 
   #mismatch(expectedBytes: number, actualBytes = this.#digester.sizeBytes): SnapshotError {
-    return new SnapshotError(
-      "ENTRY_SIZE_MISMATCH",
-      `Cannot save "${this.path}": it was declared with ${expectedBytes} bytes and has ${
-        actualBytes > expectedBytes ? "more" : actualBytes
-      }`,
-      { path: this.path, expectedBytes, actualBytes },
-    );
+    const { copyOf } = this.#source;
+    const found = actualBytes > expectedBytes ? "more" : `${actualBytes}`;
+    if (copyOf !== undefined) {
+      return corruptEntry(copyOf.uri, this.path, `${expectedBytes} bytes`, `${found} bytes`);
+    }
+    const message = `Cannot save "${this.path}": it was declared with ${expectedBytes} bytes and has ${found}`;
+    return new SnapshotError("ENTRY_SIZE_MISMATCH", message, { path: this.path, expectedBytes, actualBytes });
   }
 }

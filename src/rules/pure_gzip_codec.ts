@@ -3,7 +3,7 @@
 import { Gunzip, gzipSync } from "fflate";
 import type { ByteSource } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
-import { type Codec, CompressionFault } from "./codec.ts";
+import { type Codec, CompressionFault, Head } from "./codec.ts";
 
 const MEMBER_END_BYTES = 8;
 
@@ -44,6 +44,11 @@ export const pureGzip: Codec = {
       parts.push(part);
     }
     return concat(parts, sizeBytes);
+  },
+  decodeHead: async (source, sizeBytes, slackBytes) => {
+    const head = new Head(sizeBytes, slackBytes);
+    for await (const part of gunzipMembers(source)) if (!head.take(part)) break;
+    return head.bytes;
   },
   decodeStream: gunzipMembers,
 };

@@ -2,7 +2,7 @@
 // word; so frames are split here, by walking their block headers, and each is decoded alone and held against its length.
 import type { ByteSource } from "../words/backend.ts";
 import { concat, plain } from "../words/bytes.ts";
-import { type Codec, CompressionFault } from "./codec.ts";
+import { type Codec, CompressionFault, Head } from "./codec.ts";
 import { zlib } from "./native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
 
@@ -31,6 +31,7 @@ export const nativeZstd: Codec | undefined = typeof zlib.zstdCompress !== "funct
       zlib.zstdCompress(bytes, options, (error, frame) => error ? reject(error) : resolve([frame]));
     }),
   decode: decodeFrames,
+  decodeHead: decodeFrameHead,
   decodeStream: decodeFrameStream,
 };
 
@@ -207,10 +208,28 @@ async function decodeFrames(members: Uint8Array, maxBytes: number): Promise<Uint
   return parts.length === 1 ? parts[0] as Uint8Array<ArrayBuffer> : concat(parts, sizeBytes);
 }
 
+async function decodeFrameHead(
+  source: ByteSource,
+  sizeBytes: number,
+  slackBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = [];
+  for await (const chunk of source) pieces.push(chunk.slice());
+  const packed = pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces);
+  const head = new Head(sizeBytes, slackBytes);
+  try {
+    head.take(await decodeFrames(packed, sizeBytes + slackBytes));
+  } catch (error) {
+    if (!(error instanceof CompressionFault && error.reason === "LIMIT_BYTES")) throw error;
+    for await (const chunk of decodeFrameStream([packed])) if (!head.take(chunk)) break;
+  }
+  return head.bytes;
+}
+
 function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, offset: number): Promise<Uint8Array> {
   const tooLarge = () => new CompressionFault("LIMIT_BYTES", offset, "it expands to more than it may");
   if ((header.contentBytes ?? 0) > maxBytes) return Promise.reject(tooLarge());
-  const chunkSize = Math.min(Math.max(16 * 1024, (header.contentBytes ?? 0) + 1024), 64 * 1024 * 1024);
+  const chunkSize = Math.min(Math.max(16 * 1024, header.contentBytes ?? 0), 64 * 1024 * 1024);
   return new Promise((resolve, reject) => {
     zlib.zstdDecompress(frame, { maxOutputLength: Math.max(1, maxBytes), chunkSize }, (error, bytes) => {
       if (error) {

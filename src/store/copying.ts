@@ -11,7 +11,7 @@ import { splitUnit, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
 import { publishNoted } from "./noting.ts";
-import { SnapshotReader } from "./snapshot_reader.ts";
+import { SnapshotReader, UNVERIFIED } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
@@ -56,8 +56,8 @@ export function targetOf(
 const SMALL_BYTES = 256 * 1024;
 const READ_AHEAD = 16;
 
-/** The entries of an open snapshot, verified as they are read. */
-export async function* entriesOf(reader: SnapshotReader): AsyncGenerator<EntrySource, void> {
+/** The entries of an open snapshot, verified as they are read or, the large ones, by who writes them. */
+async function* entriesOf(reader: SnapshotReader, mayLend: boolean): AsyncGenerator<EntrySource, void> {
   const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
   const ahead = new Map<string, Promise<Uint8Array>>();
   let next = 0;
@@ -78,13 +78,8 @@ export async function* entriesOf(reader: SnapshotReader): AsyncGenerator<EntrySo
         yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
         continue;
       }
-      yield {
-        state: state.name,
-        path,
-        sizeBytes,
-        body: iterate(reader.stream(`${state.name}/${path}`)),
-        release: () => {},
-      };
+      const copied = reader[UNVERIFIED](`${state.name}/${path}`, mayLend);
+      yield { state: state.name, path, sizeBytes, ...copied, release: () => {} };
     }
   }
 }
@@ -109,7 +104,7 @@ export async function writeCopy(
   { backend, stage, labels }: { readonly backend: Backend; readonly stage: Stage; readonly labels: Labels },
 ): Promise<void> {
   const name = splitUnit(stage.unit)?.name ?? stage.unit;
-  const write = () => layout.write(stage, entriesOf(reader), sealOf(reader, labels));
+  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent), sealOf(reader, labels));
   try {
     await publishNoted(backend, name, labels, write);
   } catch (error) {
@@ -131,6 +126,7 @@ export async function openStream(backend: Backend, stream: ReadableStream<Uint8A
   const spool: BlobReader = {
     sizeBytes: scratch.sizeBytes,
     read: (offset, lengthBytes) => scratch.read(offset, lengthBytes),
+    ...scratch.lend === undefined ? {} : { lend: scratch.lend.bind(scratch) },
     stream: () => scratch.stream(),
     close: () => scratch.remove(),
   };
@@ -176,9 +172,8 @@ export async function* streamSnapshot(
   try {
     const labels = await source.labels();
     const newScratch = (): Promise<Scratch> => source.backend.scratch();
-    yield* archiveLayoutOf(compression ?? "gzip", archive).encoder(sealOf(reader, labels), newScratch).encode(
-      entriesOf(reader),
-    );
+    const layout = archiveLayoutOf(compression ?? "gzip", archive);
+    yield* layout.encoder(sealOf(reader, labels), newScratch).encode(entriesOf(reader, layout.takesLent));
   } finally {
     await reader.close();
   }

@@ -1,11 +1,20 @@
 // Reading a snapshot without believing it: every byte that leaves here was compared with the manifest's digests, whatever
-// the layout beneath did or did not check.
+// the layout beneath did or did not check; but what is copied, which is compared where it is written.
+import { setImmediate } from "node:timers";
 import { Digester, digestOf } from "../rules/digest.ts";
 import { mapBounded } from "../words/bounded.ts";
-import { collect, textOf, toReadableStream } from "../words/bytes.ts";
-import { SnapshotError } from "../words/errors.ts";
+import { textOf, toReadableStream } from "../words/bytes.ts";
+import { corruptEntry, SnapshotError } from "../words/errors.ts";
 import { release } from "../words/memory.ts";
-import type { EntryReader, Manifest, ManifestEntry, ManifestState, UnitReader } from "../words/snapshot.ts";
+import type {
+  Digest,
+  EntryReader,
+  EntrySource,
+  Manifest,
+  ManifestEntry,
+  ManifestState,
+  UnitReader,
+} from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
 import { type EntryInfo, type StateReader, WORK_FOLDER } from "../words/state.ts";
 
@@ -17,8 +26,12 @@ const KEPT_BYTES = 64 * 1024 * 1024;
 // So many entries are verified at once, more where they are small: several share a member, and one member at a time would
 // leave all but one core idle.
 const VERIFIED_AT_ONCE = 8;
-const SMALL_VERIFIED_AT_ONCE = 64; // a directory opens a file for each
 const VERIFIED_BYTES = 4 * 1024 * 1024;
+// What is digested in one go holds up the program: this takes some 10 ms.
+const DIGESTED_BYTES = 16 * 1024 * 1024;
+
+/** Reads what is not verified yet; of the house, for no program may believe it. */
+export const UNVERIFIED: unique symbol = Symbol("unverified");
 
 /** Text out of verified bytes. */
 function decodeText(bytes: Uint8Array, path: string): string {
@@ -96,17 +109,11 @@ export class SnapshotReader {
       return kept;
     }
     const source = await this.#source(path, entry);
-    const { bytes, isWhole } = source.bytes === undefined
-      ? await collect(source.chunks, entry.sizeBytes, release)
-      : { bytes: await source.bytes(), isWhole: true };
-    if (!isWhole || bytes.length !== entry.sizeBytes) {
-      throw this.#corrupt(
-        path,
-        `${entry.sizeBytes} bytes`,
-        `${bytes.length === entry.sizeBytes ? "more" : bytes.length} bytes`,
-      );
+    const bytes = await source.bytes();
+    if (bytes.length !== entry.sizeBytes) {
+      throw this.#corrupt(path, `${entry.sizeBytes} bytes`, `${bytes.length} bytes`);
     }
-    const actual = digestOf(bytes);
+    const actual = bytes.length > DIGESTED_BYTES ? await this.#digestInTurns(bytes) : digestOf(bytes);
     if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
     return bytes;
   }
@@ -147,6 +154,25 @@ export class SnapshotReader {
   }
 
   /**
+   * The bytes of an entry for who copies them, and holds them against its digest by himself: not yet verified.
+   *
+   * @param path `<state>/<path>`.
+   * @param mayLend Whether each chunk is needed no longer than until the next is asked for.
+   * @returns The bytes, and what they must turn out to be; asking for the first may fail as {@link SnapshotReader.bytes} does.
+   */
+  [UNVERIFIED](
+    path: string,
+    mayLend: boolean,
+  ): Required<Pick<EntrySource, "copyOf">> & { body: AsyncIterable<Uint8Array> } {
+    const entry = this.#entry(path);
+    const read = async function* (opening: () => Promise<EntryReader>): AsyncGenerator<Uint8Array, void> {
+      const source = await opening();
+      yield* mayLend && source.lend !== undefined ? source.lend() : source.chunks();
+    };
+    return { body: read(() => this.#source(path, entry)), copyOf: { uri: this.#uri, digest: entry.digest } };
+  }
+
+  /**
    * Part of an entry.
    *
    * Out of an archive of ours it costs the chunks it lies in, verified by digests of their own; elsewhere the whole entry is
@@ -169,13 +195,10 @@ export class SnapshotReader {
     const end = Math.min(offset + lengthBytes, entry.sizeBytes);
     if (end <= offset) return new Uint8Array();
     const source = await this.#source(path, entry);
-    if (source.range !== undefined) {
-      await source.chunks[Symbol.asyncIterator]().return?.();
-      return await source.range(offset, end - offset);
-    }
+    if (source.range !== undefined) return await source.range(offset, end - offset);
     const part = new Uint8Array(end - offset);
     let position = 0;
-    for await (const chunk of this.#verify(path, entry, source.chunks)) {
+    for await (const chunk of this.#verify(path, entry, source.chunks())) {
       const from = Math.max(0, offset - position);
       const to = Math.min(chunk.length, end - position);
       if (to > from) part.set(chunk.subarray(from, to), position + from - offset);
@@ -208,7 +231,7 @@ export class SnapshotReader {
       entries.every(([, { sizeBytes }]) => sizeBytes <= SMALL_ENTRY_BYTES);
     const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
     const fitting = Math.floor(VERIFIED_BYTES * entries.length / Math.max(1, totalBytes));
-    const atOnce = Math.min(SMALL_VERIFIED_AT_ONCE, Math.max(VERIFIED_AT_ONCE, fitting));
+    const atOnce = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
     this.#unit.check();
     await mapBounded(entries, async ([path, entry]) => {
@@ -238,7 +261,7 @@ export class SnapshotReader {
   }
 
   async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-    yield* this.#verify(path, entry, (await this.#source(path, entry)).chunks);
+    yield* this.#verify(path, entry, (await this.#source(path, entry)).chunks());
   }
 
   async *#verify(
@@ -262,6 +285,15 @@ export class SnapshotReader {
     if (held !== undefined) yield held;
   }
 
+  async #digestInTurns(bytes: Uint8Array): Promise<Digest> {
+    const digester = new Digester();
+    for (let start = 0; start < bytes.length; start += DIGESTED_BYTES) {
+      digester.update(bytes.subarray(start, start + DIGESTED_BYTES));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return digester.digest();
+  }
+
   #all(): ReadonlyMap<string, ManifestEntry> {
     return this.#entries ??= new Map(
       this.manifest.states.flatMap((state) => state.entries.map((entry) => [`${state.name}/${entry.path}`, entry])),
@@ -283,7 +315,6 @@ export class SnapshotReader {
     const source = await this.#unit.open(path);
     if (source !== undefined) {
       if (source.sizeBytes === entry.sizeBytes) return source;
-      await source.chunks[Symbol.asyncIterator]().return?.();
       throw this.#corrupt(
         path,
         `${entry.sizeBytes} bytes`,
@@ -299,8 +330,7 @@ export class SnapshotReader {
   }
 
   #corrupt(path: string, expected: string, actual: string): SnapshotError {
-    const message = `Cannot trust "${path}" in "${this.#uri}": expected ${expected}, found ${actual}`;
-    return new SnapshotError("SNAPSHOT_CORRUPT", message, { uri: this.#uri, path, expected, actual });
+    return corruptEntry(this.#uri, path, expected, actual);
   }
 }
 

@@ -22,6 +22,11 @@ export interface BlobReader {
   readonly sizeBytes: number;
   /** Reads `lengthBytes` at `offset`, or fewer only where the blob ends. The caller owns the buffer. */
   read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * The same bytes in pieces that must not be changed, and are valid only until the next is asked for. Backends need not have
+   * it: it spares those that can use their memory again, or have the bytes in memory, from making a copy. May run side by side.
+   */
+  lend?(offset: number, lengthBytes: number): AsyncIterable<Uint8Array>;
   /** All bytes in order; may be called several times. The consumer owns each chunk. */
   stream(): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** Gives everything back; never throws, may be called twice. */

@@ -22,6 +22,11 @@ export function textOf(bytes: Uint8Array): string {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 
+/** Where a text stands in bytes of UTF-8, or -1. */
+export function indexOfText(bytes: Uint8Array, text: string): number {
+  return buffer.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(text);
+}
+
 /** How many bytes a text is in UTF-8. */
 export function sizeOfText(text: string): number {
   return buffer.Buffer.byteLength(text);
@@ -36,35 +41,6 @@ export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8
     offset += chunk.length;
   }
   return whole;
-}
-
-/**
- * All bytes of a source of known size as one buffer, without a copy where they come as that very buffer.
- *
- * @param source The bytes; the caller owns its chunks.
- * @param sizeBytes How many there are to be.
- * @param onCopied What becomes of a chunk whose bytes are in the buffer.
- * @returns The buffer; shorter where the source ends early, never longer: reading stops after `sizeBytes` + 1.
- */
-export async function collect(
-  source: AsyncIterable<Uint8Array<ArrayBuffer>>,
-  sizeBytes: number,
-  onCopied?: (chunk: Uint8Array) => void,
-): Promise<{ bytes: Uint8Array<ArrayBuffer>; isWhole: boolean }> {
-  let whole: Uint8Array<ArrayBuffer> | undefined;
-  let offset = 0;
-  for await (const chunk of source) {
-    const taken = chunk.length; // which is 0 once the chunk was given back
-    if (offset + taken > sizeBytes) return { bytes: whole ?? new Uint8Array(sizeBytes), isWhole: false };
-    if (offset === 0 && chunk.length === sizeBytes && chunk.buffer.byteLength === sizeBytes) whole = chunk;
-    else {
-      (whole ??= new Uint8Array(sizeBytes)).set(chunk, offset);
-      onCopied?.(chunk);
-    }
-    offset += taken;
-  }
-  whole ??= new Uint8Array(sizeBytes);
-  return { bytes: offset === sizeBytes ? whole : whole.slice(0, offset), isWhole: offset === sizeBytes };
 }
 
 /** A web stream as an async iterable, locked at once; leaving the loop, or never beginning it but returning, cancels it. */

@@ -187,3 +187,9 @@ export function errnoOf(error: unknown): string {
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** An entry is not what the manifest says. */
+export function corruptEntry(uri: string, path: string, expected: string, actual: string): SnapshotError {
+  const message = `Cannot trust "${path}" in "${uri}": expected ${expected}, found ${actual}`;
+  return new SnapshotError("SNAPSHOT_CORRUPT", message, { uri, path, expected, actual });
+}

@@ -75,6 +75,8 @@ export interface EntrySource {
   readonly body: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
   /** Size in bytes where it is known beforehand; the layout must fail with `ENTRY_SIZE_MISMATCH` if the body differs. */
   readonly sizeBytes?: number;
+  /** What it must turn out to be, where it is a copy; else the layout must fail with `SNAPSHOT_CORRUPT`. */
+  readonly copyOf?: { readonly uri: string; readonly digest: Digest };
   /** Must be called once, when the body was read and is needed no more. */
   release(): void;
 }
@@ -111,10 +113,12 @@ export interface OpenedManifest extends SealedManifest {
 export interface EntryReader {
   /** How many there are, as far as the unit says. */
   readonly sizeBytes: number;
-  /** The bytes; to be read once, or not at all. */
-  readonly chunks: AsyncIterable<Uint8Array<ArrayBuffer>>;
-  /** All bytes at once, in a buffer of their own, instead of `chunks`; present where they lie in one piece. */
-  bytes?(): Promise<Uint8Array<ArrayBuffer>>;
+  /** The bytes, in order, in bounded memory; instead of `bytes`, once or not at all. */
+  chunks(): AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /** The same in pieces that are valid only until the next is asked for; present where that is cheaper. */
+  lend?(): AsyncIterable<Uint8Array>;
+  /** All bytes at once, in a buffer of their own; instead of `chunks`, once or not at all. */
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Part of the bytes, verified by digests of the unit's own; present where that needs not all of them. The part lies within
    * the entry.
@@ -124,6 +128,8 @@ export interface EntryReader {
 
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
 export interface UnitReader {
+  /** How many entries may be open at once. */
+  readonly mostOpen: number;
   /** The manifest. */
   readonly sealed: OpenedManifest;
   /** Holds the unit's own index, where it has one, against the whole manifest; `ARCHIVE_REJECTED` if they differ. */
@@ -152,6 +158,8 @@ export interface Layout {
   readonly kind: LayoutKind;
   /** What a unit's name has after the snapshot's name. */
   readonly suffix: UnitSuffix;
+  /** Whether it needs pieces of streamed bodies no longer than until it asks for the next, so that they may be lent. */
+  readonly takesLent: boolean;
   /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand. */
   leastBytes(sizesBytes: Iterable<number>): number;
   /**

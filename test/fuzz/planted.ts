@@ -51,7 +51,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "bytes behind the end of gzip are dropped",
     target: "archive",
-    edits: [["rules/gzip_codec.js", "stream.bytesWritten !== offeredBytes", "false"]],
+    edits: [["rules/gzip_codec.js", "usedBytes !== offeredBytes", "false"]],
   },
   {
     name: "a loop never ends",
