@@ -11,7 +11,7 @@ import { splitUnit, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
 import { publishNoted } from "./noting.ts";
-import { SnapshotReader, UNVERIFIED } from "./snapshot_reader.ts";
+import { copied, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
@@ -78,8 +78,8 @@ async function* entriesOf(reader: SnapshotReader, mayLend: boolean): AsyncGenera
         yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
         continue;
       }
-      const copied = reader[UNVERIFIED](`${state.name}/${path}`, mayLend);
-      yield { state: state.name, path, sizeBytes, ...copied, release: () => {} };
+      const from = copied(reader, `${state.name}/${path}`, mayLend);
+      yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
     }
   }
 }

@@ -30,9 +30,6 @@ const VERIFIED_BYTES = 4 * 1024 * 1024;
 // What is digested in one go holds up the program: this takes some 10 ms.
 const DIGESTED_BYTES = 16 * 1024 * 1024;
 
-/** Reads what is not verified yet; of the house, for no program may believe it. */
-export const UNVERIFIED: unique symbol = Symbol("unverified");
-
 /** Text out of verified bytes. */
 function decodeText(bytes: Uint8Array, path: string): string {
   try {
@@ -42,12 +39,29 @@ function decodeText(bytes: Uint8Array, path: string): string {
   }
 }
 
+/** An entry's bytes, not verified yet, and what they must turn out to be. */
+export type CopiedBody = Required<Pick<EntrySource, "copyOf">> & { readonly body: AsyncIterable<Uint8Array> };
+
+/**
+ * Reads an entry for who copies it, and holds it against its digest by himself. No method, for programs must not believe it.
+ *
+ * @param reader The open snapshot.
+ * @param path `<state>/<path>`.
+ * @param mayLend Whether each chunk is needed no longer than until the next is asked for.
+ * @returns The bytes; asking for the first fails as {@link SnapshotReader.bytes} does.
+ */
+export let copied: (reader: SnapshotReader, path: string, mayLend: boolean) => CopiedBody;
+
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
  *
  * Close it when done: it may hold files open.
  */
 export class SnapshotReader {
+  static {
+    copied = (reader, path, mayLend) => reader.#copied(path, mayLend);
+  }
+
   readonly #uri: string;
   readonly #unit: UnitReader;
   readonly #isGone: () => Promise<boolean>;
@@ -154,25 +168,6 @@ export class SnapshotReader {
   }
 
   /**
-   * The bytes of an entry for who copies them, and holds them against its digest by himself: not yet verified.
-   *
-   * @param path `<state>/<path>`.
-   * @param mayLend Whether each chunk is needed no longer than until the next is asked for.
-   * @returns The bytes, and what they must turn out to be; asking for the first may fail as {@link SnapshotReader.bytes} does.
-   */
-  [UNVERIFIED](
-    path: string,
-    mayLend: boolean,
-  ): Required<Pick<EntrySource, "copyOf">> & { body: AsyncIterable<Uint8Array> } {
-    const entry = this.#entry(path);
-    const read = async function* (opening: () => Promise<EntryReader>): AsyncGenerator<Uint8Array, void> {
-      const source = await opening();
-      yield* mayLend && source.lend !== undefined ? source.lend() : source.chunks();
-    };
-    return { body: read(() => this.#source(path, entry)), copyOf: { uri: this.#uri, digest: entry.digest } };
-  }
-
-  /**
    * Part of an entry.
    *
    * Out of an archive of ours it costs the chunks it lies in, verified by digests of their own; elsewhere the whole entry is
@@ -258,6 +253,15 @@ export class SnapshotReader {
   /** Same as {@link SnapshotReader.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #copied(path: string, mayLend: boolean): CopiedBody {
+    const entry = this.#entry(path);
+    const read = async function* (opening: () => Promise<EntryReader>): AsyncGenerator<Uint8Array, void> {
+      const source = await opening();
+      yield* mayLend && source.lend !== undefined ? source.lend() : source.chunks();
+    };
+    return { body: read(() => this.#source(path, entry)), copyOf: { uri: this.#uri, digest: entry.digest } };
   }
 
   async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {

@@ -20,7 +20,7 @@ import {
   TreeState,
 } from "./samples.ts";
 
-const CHUNK = 1024 * 1024;
+const CHUNK = 2 * 1024 * 1024;
 const EDGES = [0, 1, 511, 512, 513, CHUNK - 1, CHUNK, CHUNK + 1];
 const long = (bytes: number, letter = "p") => letter.repeat(bytes);
 
@@ -193,10 +193,10 @@ describe("the checker itself", () => {
     [
       2,
       "a chunkSize on the last piece",
-      (json: string) => json.replace(/"chunkOffset":2097152,/, '$&"chunkSize":524288,'),
+      (json: string) => json.replace(/"chunkOffset":4194304,/, '$&"chunkSize":524288,'),
     ],
-    [2, "a piece at another place", (json: string) => json.replace('"chunkOffset":2097152', '"chunkOffset":2097151')],
-    [3, "an innerOffset of a piece", (json: string) => json.replace(/"chunkOffset":2097152,/, '$&"innerOffset":512,')],
+    [2, "a piece at another place", (json: string) => json.replace('"chunkOffset":4194304', '"chunkOffset":4194303')],
+    [3, "an innerOffset of a piece", (json: string) => json.replace(/"chunkOffset":4194304,/, '$&"innerOffset":512,')],
     [5, "a byte behind the brace", (json: string) => `${json}\n`],
     [5, "an entry twice", (json: string) => json.replace(/\{"name":"a\/empty".*?\}/, "$&,$&")],
     [5, "an entry less", (json: string) => json.replace(/\{"name":"a\/empty".*?\},/, "")],

@@ -30,7 +30,7 @@ if (!hasGo) {
 if (!hasPython) console.warn("skipped the reader in Python: python3 is not installed");
 
 const script = path.join(root, "tools/interop/read_snapshot.py");
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 2 * 1024 * 1024;
 const states: States = {
   "model": {
     "large.bin": noise(3.5 * CHUNK_BYTES),

@@ -10,7 +10,7 @@ import { archiveOf, digests, noise, place, sha256, streamOf, TreeState, within }
 import { binary, concatenated, END, extended, file, header, manifestOf, record, sealed } from "./tar_maker.ts";
 import { watchedBackend } from "./watched_backend.ts";
 
-const CHUNK = 1024 * 1024;
+const CHUNK = 2 * 1024 * 1024;
 const TREE = { "big.bin": noise(2.5 * CHUNK), "small.txt": "small", "empty": "" };
 const { bytes: SOUND } = await archiveOf({ a: TREE });
 

@@ -14,7 +14,7 @@ import { fastFolder } from "../backend/temporary.ts";
 import { Model, type World } from "./worlds.ts";
 
 // More than an archive keeps in memory of an entry whose size it does not know.
-const OF_SCRATCH_BYTES = 1_200_000;
+const OF_SCRATCH_BYTES = 2_300_000;
 
 // What an operation needs beside its world.
 const imported = new WeakMap<World, string>();

@@ -102,7 +102,7 @@ describe("what is saved as an archive", () => {
   it.each(["bytes", "owned", "sized stream", "stream"] as const)(
     "loads as it was, handed over as %s",
     async (handing) => {
-      const tree = { ...TREE, "exact.bin": noise(MIB, 5), "three.bin": noise(3 * MIB, 6) };
+      const tree = { ...TREE, "exact.bin": noise(2 * MIB, 5), "three.bin": noise(5 * MIB, 6) };
       const { locator, store } = await archiveOf({ a: tree, b: { "x": "y" } }, { handing });
       const [a, b] = [new TreeState({}), new TreeState({})];
       await new StateStore(store.backend).register("a", a).register("b", b).loadState(locator);

@@ -4,7 +4,7 @@ import { layoutOfKind } from "../../src/store/layouts.ts";
 import { writeCopy } from "../../src/store/copying.ts";
 import { COPIES, type CrashOperation, Model, ROOT, START_MS, type World } from "./crash_loop.ts";
 
-const OF_SCRATCH_BYTES = 600_000;
+const OF_SCRATCH_BYTES = 1_100_000;
 
 function saving(layout: "directory" | "archive", labels?: { pinned: true }): CrashOperation {
   return {
