@@ -28,6 +28,10 @@ async function* released<Chunk extends Uint8Array>(
   }
 }
 
+function lent(reader: BlobReader): AsyncIterable<Uint8Array> {
+  return reader.lend?.(0, reader.sizeBytes) ?? reader.stream();
+}
+
 async function whole(reader: BlobReader, onClose: () => void): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await reader.read(0, reader.sizeBytes);
@@ -123,7 +127,7 @@ export const directoryLayout: Layout = {
           sizeBytes,
           chunks: () => released(reader, reader.stream(), onClose),
           bytes: () => whole(reader, onClose),
-          lend: () => released(reader, reader.lend?.(0, sizeBytes) ?? reader.stream(), onClose),
+          lend: () => released(reader, lent(reader), onClose),
         };
       },
       async close() {
@@ -140,7 +144,7 @@ export const directoryLayout: Layout = {
       const reader = digest && isRegular ? await backend.open(unit, path) : undefined;
       if (reader === undefined) return { path, sizeBytes, isRegular };
       const digester = new Digester();
-      for await (const chunk of released(reader, reader.stream(), () => {})) digester.update(chunk);
+      for await (const chunk of released(reader, lent(reader), () => {})) digester.update(chunk);
       return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
     };
     const blobs: BlobInfo[] = [];

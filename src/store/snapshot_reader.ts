@@ -232,9 +232,10 @@ export class SnapshotReader {
     await mapBounded(entries, async ([path, entry]) => {
       options.signal?.throwIfAborted();
       if (keptBytes + entry.sizeBytes > mostBytes) {
-        for await (const chunk of this.#verified(path, entry)) {
+        const source = await this.#source(path, entry);
+        for await (const chunk of this.#compared(path, entry, source.lend?.() ?? source.chunks())) {
           options.signal?.throwIfAborted();
-          release(chunk);
+          if (source.lend === undefined) release(chunk);
         }
         return;
       }
@@ -268,25 +269,37 @@ export class SnapshotReader {
     yield* this.#verify(path, entry, (await this.#source(path, entry)).chunks());
   }
 
+  /** All but the last chunk as they come; the last when all were as the manifest says. */
   async *#verify(
     path: string,
     entry: ManifestEntry,
     chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-    const digester = new Digester();
     let held: Uint8Array<ArrayBuffer> | undefined;
+    for await (const chunk of this.#compared(path, entry, chunks)) {
+      if (held !== undefined) yield held;
+      held = chunk;
+    }
+    if (held !== undefined) yield held;
+  }
+
+  /** Chunks as they come; fails at their end if they were not as the manifest says. */
+  async *#compared<Chunk extends Uint8Array>(
+    path: string,
+    entry: ManifestEntry,
+    chunks: AsyncIterable<Chunk>,
+  ): AsyncGenerator<Chunk, void> {
+    const digester = new Digester();
     for await (const chunk of chunks) {
       digester.update(chunk);
       if (digester.sizeBytes > entry.sizeBytes) throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "more bytes");
-      if (held !== undefined) yield held;
-      held = chunk;
+      yield chunk;
     }
     if (digester.sizeBytes < entry.sizeBytes) {
       throw this.#corrupt(path, `${entry.sizeBytes} bytes`, `${digester.sizeBytes} bytes`);
     }
     const actual = digester.digest();
     if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
-    if (held !== undefined) yield held;
   }
 
   async #digestInTurns(bytes: Uint8Array): Promise<Digest> {
