@@ -1,5 +1,6 @@
 // The contract of bytes: what is written is what is read, in whatever pieces.
 import type { ByteSource } from "../words/backend.ts";
+import { concat } from "../words/bytes.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
 import {
   BLOB,
@@ -90,6 +91,35 @@ export function blobCases(bigBlobBytes: number): Cases {
         }
         for (const [offset, length] of [[0, 1_001], [999, 2], [1_000, 1], [1_001, 5], [5_000_000_000, 10]] as const) {
           sameBytes(await blob.read(offset, length), bytes.subarray(offset), `${length} at ${offset}, beyond the end`);
+        }
+      });
+    },
+
+    "what is lent is the same, side by side, however early it is left": async (backend) => {
+      const bytes = noise(1_500_000);
+      const stage = await backend.stage(BLOB);
+      await stage.publish("", [bytes]);
+      await opened(backend, BLOB, "", async (blob) => {
+        if (blob.lend === undefined) return;
+        const lend = (offset: number, lengthBytes: number) => blob.lend?.(offset, lengthBytes) ?? blob.stream();
+        for await (const piece of lend(0, bytes.length)) {
+          check(piece.length > 0, "an empty piece is lent");
+          break;
+        }
+        const places = [[0, 1_500_000], [0, 700_000], [3, 1_400_000], [1_499_999, 1], [1_499_999, 9]] as const;
+        const found = await Promise.all(places.map(async ([offset, lengthBytes]) => {
+          const copies: Uint8Array[] = [];
+          for await (const piece of lend(offset, lengthBytes)) {
+            await new Promise((resolve) => setTimeout(resolve, 1)); // others ask for theirs meanwhile
+            copies.push(piece.slice());
+          }
+          return concat(copies);
+        }));
+        for (const [index, [offset, lengthBytes]] of places.entries()) {
+          sameBytes(found[index] as Uint8Array, bytes.subarray(offset, offset + lengthBytes), `lent at ${offset}`);
+        }
+        for (const [offset, lengthBytes] of [[5, 0], [1_500_000, 9], [5_000_000_000, 9]] as const) {
+          for await (const piece of lend(offset, lengthBytes)) same(piece.length, 0, `bytes lent at ${offset}`);
         }
       });
     },
