@@ -1,5 +1,6 @@
 // Entries in, archive bytes out: a pull-driven pipeline of headers, chunks, digests and members, with the manifest, the
 // table and the footer at its end. Nothing is read further ahead than the window of members on the way.
+import { setImmediate } from "node:timers";
 import { Digester, digestOf } from "../rules/digest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Scratch } from "../words/backend.ts";
@@ -10,6 +11,9 @@ import { containerOf } from "./container.ts";
 import { type MemberOptions, MemberWriter } from "./member_writer.ts";
 import { type Chunk, TableText } from "./table.ts";
 import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";
+
+// Digesting and copying this takes some 10 ms where memory was never touched before.
+const TURN_BYTES = 2 * 1024 * 1024;
 
 /** How an archive is encoded. */
 export interface EncodeOptions extends MemberOptions {
@@ -36,6 +40,7 @@ export class ArchiveEncoder {
   readonly #writer: MemberWriter;
   readonly #table: TableText;
   readonly #mtimeSeconds: number;
+  #takenBytes = 0; // since the last turn of others
   #groupEnd: { readonly member: unknown } | undefined;
   #manifest: Manifest | undefined;
 
@@ -71,6 +76,7 @@ export class ArchiveEncoder {
         else this.#take(payload, whole);
         this.#finish(entry, payload, written);
       }
+      if (this.#isTurnDue) await this.#turn();
       if (this.#writer.isBehind) {
         yield* this.#writer.ready();
         this.#table.render(); // while members are being compressed
@@ -109,7 +115,7 @@ export class ArchiveEncoder {
     return { chunks: [], innerOffset: writer.usedBytes, chunkOffset: 0, sizeBytes: 0 };
   }
 
-  /** Takes a piece of a payload, up to where finished members must be handed out first; returns what is left of it. */
+  /** Takes a piece of a payload, up to where something must be done first; returns what is left of it. */
   #take(payload: Payload, piece: Uint8Array): Uint8Array | undefined {
     const writer = this.#writer;
     const { chunkBytes } = this.#options;
@@ -119,13 +125,24 @@ export class ArchiveEncoder {
         payload.chunkOffset += chunkBytes;
         payload.innerOffset = 0;
         writer.cut();
-        if (writer.isBehind) return piece.subarray(done);
+        if (writer.isBehind || this.#isTurnDue) return piece.subarray(done);
       }
       const taken = writer.fill(done === 0 ? piece : piece.subarray(done), payload.innerOffset + chunkBytes);
       done += taken;
       payload.sizeBytes += taken;
+      this.#takenBytes += taken;
     }
     return undefined;
+  }
+
+  /** Whether so much was taken in one go that others must have their turn: what lies in memory waits for nobody. */
+  get #isTurnDue(): boolean {
+    return this.#takenBytes >= TURN_BYTES;
+  }
+
+  #turn(): Promise<void> {
+    this.#takenBytes = 0;
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Ends a payload and gives it its place in the table. An only chunk is the entry itself, so their digests are one. */
@@ -148,7 +165,9 @@ export class ArchiveEncoder {
     for await (const piece of body) {
       for (let rest = this.#take(payload, piece); rest !== undefined; rest = this.#take(payload, rest)) {
         yield* this.#writer.ready();
+        if (this.#isTurnDue) await this.#turn();
       }
+      if (this.#isTurnDue) await this.#turn();
     }
   }
 

@@ -7,7 +7,7 @@ import { crashPlace, filePlace, memoryPlace, type ModelPlace } from "./places.ts
 import { World } from "./world.ts";
 
 // The store is the same everywhere, so one runtime does the bulk of it.
-const RUNS = amount("MODEL_RUNS", runtime === "node" ? 1_200 : 300);
+const RUNS = amount("MODEL_RUNS", runtime === "node" ? 800 : 300);
 const SEED = amount("SEED", 1);
 const BUDGET_MINUTES = Math.max(1, RUNS / 700);
 
