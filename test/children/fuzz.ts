@@ -15,8 +15,19 @@ const MOST_GROWTH_BYTES = 64 * 1024 * 1024;
 
 let seed = Number(firstSeed);
 
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+
+/** Waits for who reads: a pipe that is full refuses, and what was told must have been told before the next case may hang. */
 function tell(line: string): void {
-  writeSync(1, `${line}\n`);
+  const bytes = new TextEncoder().encode(`${line}\n`);
+  for (let done = 0; done < bytes.length;) {
+    try {
+      done += writeSync(1, bytes, done);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") throw error;
+      Atomics.wait(nobody, 0, 0, 1);
+    }
+  }
 }
 
 function fail(error: unknown): never {
