@@ -13,6 +13,7 @@ import {
 } from "snapkeep";
 import { Faults, faultyBackend, forEachFault } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
+import { noise as incompressible } from "../archive/samples.ts";
 import { collectLogs } from "../store/logs.ts";
 import { changed, filePlaces, type Place, places } from "../store/places.ts";
 import { Cell, Files, rejection } from "../store/states.ts";
@@ -273,6 +274,30 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
         if (isSnapshotError(outcome)) expect(outcome.code).toBe("RESUME_REFUSED");
         else expect(content()).toBe(1);
       }, { errno: "ETIMEDOUT" });
+      expect(runs.length).toBeGreaterThan(2);
+    }
+  });
+
+  it("is refused, and not an older one, where a call fails for a large entry, which is read apart", async () => {
+    const large = (seed: number) => incompressible(700_000, seed);
+    const place = await make();
+    const clock = { nowMs: Date.parse("2026-11-23T00:00:00Z") };
+    const now = () => clock.nowMs;
+    for (const seed of [1, 2]) {
+      const model = new Files();
+      model.files = new Map([["weights.bin", large(seed)]]);
+      await place.store({ now }).register("model", model).saveState();
+      clock.nowMs += 3_600_000;
+    }
+    for (const forever of [false, true]) {
+      const runs = await forEachFault(async (faults) => {
+        const loaded = new Files();
+        const backend = faultyBackend(place.backend, faults);
+        const store = new StateStore(backend, { layout: place.layout, now }).register("model", loaded);
+        const outcome = await store.resume().catch((error: unknown) => error);
+        if (isSnapshotError(outcome)) expect(outcome.code).toBe("RESUME_REFUSED");
+        else expect(String(loaded.files.get("weights.bin")) === String(large(2))).toBe(true);
+      }, { errno: "EIO", forever });
       expect(runs.length).toBeGreaterThan(2);
     }
   });

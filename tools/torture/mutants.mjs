@@ -135,7 +135,7 @@ const suites = [
     [CRASHES],
     ["test/faults/backend_calls.test.ts", "test/model"],
   ]],
-  [/archive\//, [ATTACKS, BYTES, ["test/layout/both_layouts.test.ts"], DAMAGE]],
+  [/archive\//, [ATTACKS, BYTES, ["test/layout/both_layouts.test.ts"], suitesIn("resume", "resume"), DAMAGE]],
   [/rules\/(manifest|measured|strict|digest|periodic)/, [["test/rules"], ["test/store", "test/layout", "test/resume"]]],
   [/rules\/(retention|calendar|duration)/, [["test/retention"]]],
   [/rules\//, [["test/rules", ...ATTACKS], BYTES, DAMAGE]],
