@@ -70,7 +70,6 @@ const OPTIONS: readonly ArchiveOptions[] = [
   { chunkBytes: 4 * 1024 * 1024, groupBytes: 1024 * 1024 },
 ];
 
-// What is mocked here is the module of Node; on other runtimes this was not tried.
 describe("gzip without zlib", () => {
   it("is really without: zstd is not there, and its members are not those of zlib", async () => {
     await expect(pure.locate(pure.memoryBackend(), "x.state.tar.zst").open()).rejects.toThrow();
