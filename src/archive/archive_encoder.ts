@@ -1,9 +1,9 @@
 // Entries in, archive bytes out: a pull-driven pipeline of headers, chunks, digests and members, with the manifest, the
 // table and the footer at its end. Nothing is read further ahead than the window of members on the way.
-import { setImmediate } from "node:timers";
 import { Digester, digestOf } from "../rules/digest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Scratch } from "../words/backend.ts";
+import { turn } from "../words/bounded.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { Digest, EntrySource, Manifest, Seal, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
@@ -142,7 +142,7 @@ export class ArchiveEncoder {
 
   #turn(): Promise<void> {
     this.#takenBytes = 0;
-    return new Promise((resolve) => setImmediate(resolve));
+    return turn();
   }
 
   /** Ends a payload and gives it its place in the table. An only chunk is the entry itself, so their digests are one. */

@@ -1,6 +1,6 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
-import { setImmediate } from "node:timers";
+import { turn } from "../words/bounded.ts";
 import { discard, isAsyncIterable, iterate, viewOf } from "../words/bytes.ts";
 import { PathSet } from "../words/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
@@ -268,7 +268,7 @@ class StateCapture implements StateWriter {
       } else if (this.#isChained) {
         // A saveState that returned while it was still writing may go on writing as each write resolves.
         this.#isChained = false;
-        await new Promise((resolve) => setImmediate(resolve));
+        await turn();
         this.#isChained = this.#queue.size > 0;
       } else {
         this.#isClosed = true;

@@ -1,8 +1,7 @@
 // Reading a snapshot without believing it: every byte that leaves here was compared with the manifest's digests, whatever
 // the layout beneath did or did not check; but what is copied, which is compared where it is written.
-import { setImmediate } from "node:timers";
 import { Digester, digestOf } from "../rules/digest.ts";
-import { mapBounded } from "../words/bounded.ts";
+import { mapBounded, turn } from "../words/bounded.ts";
 import { textOf, toReadableStream } from "../words/bytes.ts";
 import { corruptEntry, SnapshotError } from "../words/errors.ts";
 import { release } from "../words/memory.ts";
@@ -306,7 +305,7 @@ export class SnapshotReader {
     const digester = new Digester();
     for (let start = 0; start < bytes.length; start += DIGESTED_BYTES) {
       digester.update(bytes.subarray(start, start + DIGESTED_BYTES));
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
     }
     return digester.digest();
   }

@@ -1,4 +1,5 @@
-// Doing many small things at once, but not too many.
+// Doing many small things at once, but not too many, and much work without holding up everybody else.
+import { setImmediate } from "node:timers";
 
 /**
  * Runs `work` over all items, a bounded number at once.
@@ -30,4 +31,9 @@ export async function mapBounded<T, R>(
   await Promise.all(Array.from({ length: Math.min(inFlight, items.length) }, run));
   if (failure !== undefined) throw failure.error;
   return results;
+}
+
+/** Lets everything else that waits in this program have its turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
