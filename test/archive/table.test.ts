@@ -1,9 +1,10 @@
 // The table and the footer are an index into the file, and hostile input like the rest: what they say must equal the
 // manifest, and where they point must be what they say.
 import { Buffer } from "node:buffer";
-import { gzipSync } from "node:zlib";
+import * as zlib from "node:zlib";
 import { isSnapshotError, locate, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
+import { hasZstd, skippable } from "../fuzz/members.ts";
 import { footer } from "./footer.ts";
 import { assembled, tableMember, tableOf, withFooter, withTable, withTableMember } from "./rewrite.ts";
 import { archiveOf, digests, noise, place, sha256, streamOf, TreeState, within } from "./samples.ts";
@@ -157,26 +158,28 @@ describe("a table is refused that", () => {
   });
 
   it.each([
-    ["is cut", gzipSync(file("stargz.index.json", "{}").subarray(0, 600))],
-    ["has no end marker", gzipSync(file("stargz.index.json", tableOf(SOUND).json))],
+    ["is cut", zlib.gzipSync(file("stargz.index.json", "{}").subarray(0, 600))],
+    ["has no end marker", zlib.gzipSync(file("stargz.index.json", tableOf(SOUND).json))],
     ["is another file", tableMember(tableOf(SOUND).json, "table.json")],
-    ["is a folder", gzipSync(concatenated(file("stargz.index.json/", "", { type: "5" }), END))],
-    ["is a symbolic link", gzipSync(concatenated(file("stargz.index.json", "", { type: "2", link: "x" }), END))],
+    ["is a folder", zlib.gzipSync(concatenated(file("stargz.index.json/", "", { type: "5" }), END))],
+    ["is a symbolic link", zlib.gzipSync(concatenated(file("stargz.index.json", "", { type: "2", link: "x" }), END))],
     [
       "is there twice",
-      gzipSync(concatenated(...[1, 2].map(() => file("stargz.index.json", tableOf(SOUND).json)), END)),
+      zlib.gzipSync(concatenated(...[1, 2].map(() => file("stargz.index.json", tableOf(SOUND).json)), END)),
     ],
     [
       "has a file beside it",
-      gzipSync(concatenated(file("stargz.index.json", tableOf(SOUND).json), file("x", ""), END)),
+      zlib.gzipSync(concatenated(file("stargz.index.json", tableOf(SOUND).json), file("x", ""), END)),
     ],
     [
       "is a TiB long by its header",
-      gzipSync(concatenated(header({ name: "stargz.index.json", size: binary(2n ** 40n) }), END)),
+      zlib.gzipSync(concatenated(header({ name: "stargz.index.json", size: binary(2n ** 40n) }), END)),
     ],
     [
       "is 15 TiB long by PAX",
-      gzipSync(concatenated(extended(record("size", "16000000000000")), header({ name: "stargz.index.json" }), END)),
+      zlib.gzipSync(
+        concatenated(extended(record("size", "16000000000000")), header({ name: "stargz.index.json" }), END),
+      ),
     ],
     ["is no gzip", new Uint8Array(1000)],
     ["is raw", file("stargz.index.json", tableOf(SOUND).json)],
@@ -192,7 +195,7 @@ describe("a table is refused that", () => {
 
   it("is a bomb", async () => {
     const started = performance.now();
-    expect(await verdictOf(withTableMember(SOUND, gzipSync(new Uint8Array(48 * 2 ** 20))))).not.toBe("accepted");
+    expect(await verdictOf(withTableMember(SOUND, zlib.gzipSync(new Uint8Array(48 * 2 ** 20))))).not.toBe("accepted");
     expect(performance.now() - started).toBeLessThan(60_000);
   });
 });
@@ -291,6 +294,59 @@ describe("a footer is refused that", () => {
   });
 });
 
+describe.skipIf(!hasZstd)("the footer of a zstd archive", async () => {
+  const FRAME_BYTES = 48; // a header of 8, then offset, size and size when decompressed, each of 64 bits
+  const { bytes } = hasZstd ? await archiveOf({ a: TREE }, { compression: "zstd" }) : { bytes: SOUND };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const told = (at: number) => Number(view.getBigUint64(bytes.length - FRAME_BYTES + at, true));
+  const [offset, sizeBytes, rawBytes] = [told(8), told(16), told(24)];
+
+  /** The archive with other numbers in its footer. */
+  function withNumbers(archive: Uint8Array, numbers: readonly number[]): Uint8Array {
+    const copy = archive.slice();
+    const footer = new DataView(copy.buffer, copy.length - FRAME_BYTES);
+    for (const [index, number] of numbers.entries()) footer.setBigUint64(8 + 8 * index, BigInt(number), true);
+    return copy;
+  }
+
+  it("is believed where it says what is there", async () => {
+    expect(await verdictOf(withNumbers(bytes, [offset, sizeBytes, rawBytes]))).toBe("accepted");
+  });
+
+  it.each([
+    ["points behind the table", [offset + 1, sizeBytes, rawBytes]],
+    ["points before the table", [offset - 1, sizeBytes, rawBytes]],
+    ["has a table of one byte less", [offset, sizeBytes - 1, rawBytes]],
+    ["has a table of nothing", [offset + sizeBytes, 0, 0]],
+    ["points beyond all numbers", [2 ** 60, 2 ** 60, rawBytes]],
+    ["has a table that is one byte larger", [offset, sizeBytes, rawBytes + 1]],
+    ["has a table beyond all numbers", [offset, sizeBytes, 2 ** 60]],
+  ])("is refused that %s", async (_, numbers) => {
+    expect(await verdictOf(withNumbers(bytes, numbers))).toBe("TABLE_INVALID");
+  });
+
+  it.each([
+    ["points behind the first byte of the table", [offset + 1, sizeBytes - 1, rawBytes]],
+    ["has a table of all the file", [0, offset + sizeBytes, rawBytes]],
+    ["has a table that is one byte smaller", [offset, sizeBytes, rawBytes - 1]],
+    ["has a table that is of no size", [offset, sizeBytes, 0]],
+  ])("is refused that %s, in whichever way", async (_, numbers) => {
+    expect(await verdictOf(withNumbers(bytes, numbers))).not.toBe("accepted");
+  });
+
+  it("is refused where its table is a bomb", async () => {
+    const json = Buffer.from(zlib.zstdDecompressSync(bytes.subarray(offset, offset + sizeBytes)));
+    const spread = (spaces: number) => {
+      const raw = concatenated(Buffer.alloc(spaces, " "), json);
+      const packed = zlib.zstdCompressSync(raw);
+      const archive = concatenated(bytes.subarray(0, offset - 8), skippable(packed), bytes.subarray(-FRAME_BYTES));
+      return withNumbers(archive, [offset, packed.length, raw.length]);
+    };
+    expect(await verdictOf(spread(1000))).toBe("accepted");
+    expect(await verdictOf(spread(64 * 2 ** 20))).toBe("TABLE_INVALID");
+  });
+});
+
 describe("an archive whose table and tar say different things", () => {
   it("is accepted where they say the same", async () => {
     expect(await verdictOf(withTable(SOUND, (json) => json))).toBe("accepted");
@@ -341,13 +397,13 @@ describe("an archive whose table and tar say different things", () => {
     const manifest = manifestOf({ x: "one" });
     const other = manifestOf({ x: "one", y: "" });
     for (const inTar of [[], [file("manifest.json", other)]]) {
-      const first = gzipSync(concatenated(file("a/x", "one").subarray(0, 512)));
-      const second = gzipSync(concatenated(
+      const first = zlib.gzipSync(concatenated(file("a/x", "one").subarray(0, 512)));
+      const second = zlib.gzipSync(concatenated(
         file("a/x", "one").subarray(512),
         ...inTar,
         file(".no.prefetch.landmark", manifest).subarray(0, 512),
       ));
-      const third = gzipSync(file(".no.prefetch.landmark", manifest).subarray(512));
+      const third = zlib.gzipSync(file(".no.prefetch.landmark", manifest).subarray(512));
       const row = { type: "reg", modtime: "2026-02-03T04:05:06Z", mode: 420 };
       const told = (name: string, bytes: Uint8Array | string, offset: number) => {
         const digest = `sha256:${sha256(bytes)}`;

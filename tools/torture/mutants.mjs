@@ -12,7 +12,7 @@ import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/pr
 import path from "node:path";
 import process from "node:process";
 import ts from "typescript";
-import { root, scratch, script, secondsSince } from "../run.mjs";
+import { bin, root, scratch, script, secondsSince } from "../run.mjs";
 
 /** @typedef {{ name: string, file: string, start: number, end: number, by: string, was: string }} Mutant */
 
@@ -138,6 +138,7 @@ const suites = [
   [/archive\//, [ATTACKS, BYTES, ["test/layout/both_layouts.test.ts"], suitesIn("resume", "resume"), DAMAGE]],
   [/rules\/(manifest|measured|strict|digest|periodic)/, [["test/rules"], ["test/store", "test/layout", "test/resume"]]],
   [/rules\/(retention|calendar|duration)/, [["test/retention"]]],
+  [/rules\/zstd/, [BYTES, ["test/layout/both_layouts.test.ts"], DAMAGE]],
   [/rules\//, [["test/rules", ...ATTACKS], BYTES, DAMAGE]],
   [/words\/|layout\//, [["test/words", "test/layout"], [...ATTACKS, "test/store"], ["test/backend"]]],
   [/store\/(resum|loading)/, [["test/resume"], ["test/store", "test/layout"]]],
@@ -145,18 +146,28 @@ const suites = [
   [/store\//, [["test/store"], ["test/layout", "test/resume"], ["test/model"], [CRASHES]]],
 ];
 
+const NODE = process.execPath;
+/** Where zstd matters they are tried on Bun, which always has it, as the system's Node may not. @type {[RegExp, string[]][]} */
+const runtimes = [[/zstd/, [bin("bun")]], [/archive_reader|container/, [NODE, bin("bun")]]];
+
 const HANGS_AFTER_MS = 10 * 60_000;
 
-/** @param {readonly string[]} filters @returns {Promise<{ isGreen: boolean, output: string }>} */
-function passes(filters) {
+/** @param {string} runtime @param {readonly string[]} filters @returns {Promise<{ isGreen: boolean, output: string }>} */
+function passes(runtime, filters) {
+  const before = runtime === NODE ? [] : ["--bun"];
   const args = ["run", "--bail=1", "--reporter=dot", "--passWithNoTests"];
   const left = ["memory", "mutants"].map((name) => `--exclude=**/${name}.test.ts`); // slow, and of nothing taken away here
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [script("vitest/vitest.mjs"), ...args, ...left, ...filters], {
+    const child = spawn(runtime, [...before, script("vitest/vitest.mjs"), ...args, ...left, ...filters], {
       cwd: place,
       detached: true, // what hangs is ended with all its workers
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, SNAPKEEP_CRASH_TREES: "3000", SNAPKEEP_MODEL_RUNS: "200", SNAPKEEP_RUNTIME: "node" },
+      env: {
+        ...process.env,
+        SNAPKEEP_CRASH_TREES: "3000",
+        SNAPKEEP_MODEL_RUNS: "200",
+        SNAPKEEP_RUNTIME: runtime === NODE ? "node" : "bun",
+      },
     });
     let output = "";
     for (const pipe of [child.stdout, child.stderr]) {
@@ -251,12 +262,12 @@ await symlink(path.join(root, "dist"), path.join(place, "dist"));
 
 /** Suites that pass without a mutant; one that does not could notice nothing. @type {Map<string, boolean>} */
 const sound = new Map();
-/** @param {readonly string[]} filters */
-async function isSound(filters) {
-  const key = filters.join(" ");
+/** @param {string} runtime @param {readonly string[]} filters */
+async function isSound(runtime, filters) {
+  const key = [runtime, ...filters].join(" ");
   let known = sound.get(key);
   if (known === undefined) {
-    const { isGreen, output } = await passes(filters);
+    const { isGreen, output } = await passes(runtime, filters);
     known = isGreen;
     if (!known) console.log(`left out: ${key} fails as it is\n${output.slice(-2000)}`);
     sound.set(key, known);
@@ -266,18 +277,18 @@ async function isSound(filters) {
 
 /** What killed the last mutant of a file is the likeliest to kill the next. @type {Map<string, string>} */
 const lastKillers = new Map();
-/** @param {Mutant} mutant @returns {Promise<string | undefined>} */
-async function killerOf({ file, start, end, by }) {
+/** @param {Mutant} mutant @param {string} runtime @returns {Promise<string | undefined>} */
+async function killerOf({ file, start, end, by }, runtime) {
   const text = texts.get(file) ?? "";
   const stages = suites.find(([pattern]) => pattern.test(file))?.[1] ?? [["test/store"]];
   const last = lastKillers.get(file);
   for (const filters of last === undefined ? stages : [[last], ...stages]) {
     await writeFile(path.join(place, file), text.slice(0, start) + by + text.slice(end));
-    const { isGreen, output } = await passes(filters);
+    const { isGreen, output } = await passes(runtime, filters);
     await writeFile(path.join(place, file), text);
     if (isGreen) continue;
     const killer = failedIn(output);
-    if (!await isSound(killer === undefined ? filters : [killer])) continue;
+    if (!await isSound(runtime, killer === undefined ? filters : [killer])) continue;
     if (killer !== undefined) lastKillers.set(file, killer);
     return killer ?? filters.join(" ");
   }
@@ -291,7 +302,10 @@ for (const mutant of mutants) {
   if (performance.now() - since > limitMs) break;
   tried++;
   const from = performance.now();
-  const killer = await killerOf(mutant);
+  let killer;
+  for (const runtime of runtimes.find(([pattern]) => pattern.test(mutant.file))?.[1] ?? [NODE]) {
+    killer ??= await killerOf(mutant, runtime);
+  }
   if (killer === undefined) survivors.push(mutant.name);
   const verdict = killer === undefined ? "SURVIVED" : `killed by ${killer}`;
   console.log(
