@@ -4,12 +4,15 @@ import type { Notes } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
 import type { FilePlace } from "./file_place.ts";
 import { removeTree, unlessGone } from "./file_tree.ts";
-import { NOTES_FOLDER, tokenName } from "./hidden_name.ts";
+import { lockName, NOTES_FOLDER, tokenName } from "./hidden_name.ts";
 
 const SUFFIX = ".json";
+const LOCK_STALE_AFTER_MS = 10_000; // it is held for a read and a synced write
+const LOCK_LOOK_AGAIN_MS = 10;
 
 /** The notes beside the units of a folder. */
 export class FileNotes implements Notes {
@@ -65,6 +68,36 @@ export class FileNotes implements Notes {
     if (await unlessGone(this.#place.files.removeFile(this.#pathOf(name)).then(() => true))) {
       await this.#place.sync.folder(this.#folder);
     }
+  }
+
+  async lock(name: string): Promise<() => Promise<void>> {
+    assertSnapshotName(name);
+    const { files, root } = this.#place;
+    const path = join(root, lockName(name));
+    let seen: { readonly modifiedAtMs: number; readonly sinceMs: number } | undefined;
+    while (true) {
+      try {
+        await (await files.create(path)).close();
+        break;
+      } catch (error) {
+        if (errnoOf(error) !== "EEXIST") throw error;
+      }
+      const stat = await files.stat(path);
+      if (stat === undefined) continue;
+      const { modifiedAtMs } = stat;
+      if (seen?.modifiedAtMs !== modifiedAtMs) seen = { modifiedAtMs, sinceMs: performance.now() };
+      // Clocks may jump, so a lock that was watched for as long is stale too, whatever its time says.
+      const ageMs = Math.max(Date.now() - modifiedAtMs, performance.now() - seen.sinceMs);
+      if (ageMs > LOCK_STALE_AFTER_MS) await unlessGone(files.removeFile(path));
+      else await new Promise((resolve) => setTimeout(resolve, LOCK_LOOK_AGAIN_MS));
+    }
+    return async () => {
+      try {
+        await unlessGone(files.removeFile(path));
+      } catch (error) {
+        loggerOf("FileBackend").warn("Cannot remove '{path}', others wait for it in vain: {error}", { path, error });
+      }
+    };
   }
 
   async *list(): AsyncGenerator<string, void> {

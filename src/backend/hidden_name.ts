@@ -3,6 +3,7 @@
 //   .X.state.claim            the name X.state is being written; its modification time is the writer's heartbeat
 //   .X.state.<token>.stage    a folder, which will become the unit X.state/
 //   .X.state.tar.gz.<token>.stage   a folder that holds what will become the unit X.state.tar.gz
+//   .X.state.lock             the note of X.state is being changed
 //   .<token>.scratch          private room; its modification time is the heartbeat
 //   .<token>.work             a real folder for libraries that insist on one; likewise
 //   .<token>.trash            removed, perhaps not wholly deleted yet
@@ -11,12 +12,13 @@
 import { isGroup, splitUnit, type Unit } from "../words/unit.ts";
 
 /** What hidden things there are. */
-export type HiddenKind = "claim" | "stage" | "scratch" | "work" | "trash";
+export type HiddenKind = "claim" | "lock" | "stage" | "scratch" | "work" | "trash";
 
 /** Folder of the notes. */
 export const NOTES_FOLDER = ".notes";
 
-const PATTERN = /^\.(?:(?<name>.+)\.claim|(?<unit>.+)\.[0-9a-f]{16}\.stage|[0-9a-f]{16}\.(?:scratch|work|trash))$/s;
+const PATTERN =
+  /^\.(?:(?<name>.+)\.(?:claim|lock)|(?<unit>.+)\.[0-9a-f]{16}\.stage|[0-9a-f]{16}\.(?:scratch|work|trash))$/s;
 
 /** A token no other writer has. */
 export function newToken(): string {
@@ -26,6 +28,9 @@ export function newToken(): string {
 
 /** Hidden name of the claim of a snapshot name. */
 export const claimName = (name: string): string => `.${name}.claim`;
+
+/** Hidden name of the lock of a snapshot's note. */
+export const lockName = (name: string): string => `.${name}.lock`;
 
 /** Hidden name of a new stage of a unit. */
 export const stageName = (unit: Unit): string => `.${isGroup(unit) ? unit.slice(0, -1) : unit}.${newToken()}.stage`;
@@ -39,7 +44,7 @@ export interface HiddenName {
   readonly fileName: string;
   /** What it is. */
   readonly kind: HiddenKind;
-  /** For claims and stages, the snapshot's name. */
+  /** For claims, locks and stages, the snapshot's name. */
   readonly name: string;
   /** For stages, what they would have become. */
   readonly unit: Unit;

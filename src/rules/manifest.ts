@@ -72,6 +72,9 @@ const noteSchema = z.looseObject({
   formatVersion: z.number().int().nonnegative(),
   labels: labelsSchema,
 });
+// The first notes had no digest, and nothing that we do not know.
+const bareNoteSchema = noteSchema.extend({ labels: labelsSchema.strict() }).strict();
+const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
 
 /**
  * Labels as they are stored: only what is known, and metrics that are NaN or infinite as `null`, which JSON can carry.
@@ -113,9 +116,9 @@ export function storableLabels(labels: Labels): Labels {
  * @returns `<name>.json`.
  */
 export function renderNote(labels: Labels): Uint8Array {
-  return new TextEncoder().encode(
-    `${JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels })}\n`,
-  );
+  const encoder = new TextEncoder();
+  const text = JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels }).slice(0, -1);
+  return encoder.encode(`${text},"digest":"${digestOf(encoder.encode(text))}"}\n`);
 }
 
 /**
@@ -126,8 +129,10 @@ export function renderNote(labels: Labels): Uint8Array {
  */
 export function parseNote(bytes: Uint8Array): Labels | undefined {
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes), refuseProto);
-    const parsed = noteSchema.safeParse(value);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const [end, digest] = DIGEST_OF_NOTE.exec(text) ?? [];
+    if (end !== undefined && digest !== digestOf(bytes.subarray(0, -end.length))) return undefined;
+    const parsed = (end === undefined ? bareNoteSchema : noteSchema).safeParse(JSON.parse(text, refuseProto));
     return parsed.success && parsed.data.formatVersion <= FORMAT_VERSION ? parsed.data.labels as Labels : undefined;
   } catch {
     return undefined; // damage of a note costs labels, and whoever asks is told

@@ -12,8 +12,16 @@ import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
 import { MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
 import { type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
+import { changeNote, removeNoted } from "./noting.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
-import { type Finding, type VerifyOptions, type VerifyReport, verifyUnit, withFindings } from "./verification.ts";
+import {
+  assertVerifyOptions,
+  type Finding,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyUnit,
+  withFindings,
+} from "./verification.ts";
 
 // Marks locators across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotLocator");
@@ -161,7 +169,8 @@ export class SnapshotLocator {
   }
 
   /**
-   * Changes labels, in a note beside the snapshot; its own bytes stay as they are.
+   * Changes labels, in a note beside the snapshot; its own bytes stay as they are. Changes made side by side, also by other
+   * programs, come one after the other, and none undoes another.
    *
    * @param changes What to set; the other labels stay. `undefined` takes a label away.
    * @returns The labels now.
@@ -178,10 +187,13 @@ export class SnapshotLocator {
    */
   async label(changes: { readonly [Key in keyof Labels]?: Labels[Key] | undefined }): Promise<Labels> {
     const set = storableLabels(changes as Labels);
-    const kept = Object.entries(await this.labels()).filter(([label]) => !Object.hasOwn(changes, label));
-    const labels: Labels = { ...Object.fromEntries(kept), ...set };
-    await this.backend.notes.put(this.name, renderNote(labels));
-    return labels;
+    const changed = new Set(Object.keys(changes));
+    return await changeNote(this.backend, this.name, async () => {
+      const kept = Object.entries(await this.labels()).filter(([label]) => !changed.has(label));
+      const labels: Labels = { ...Object.fromEntries(kept), ...set };
+      await this.backend.notes.put(this.name, renderNote(labels));
+      return labels;
+    });
   }
 
   /** Pins the snapshot: retention leaves it alone. */
@@ -231,6 +243,7 @@ export class SnapshotLocator {
    * ```
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    assertVerifyOptions(options);
     const found = await verifyUnit(this.backend, layoutOfUnit(this.#unit), this.#unit, options);
     const report = withFindings({ ...found, uri: String(this) }, await this.#findingsOfNote());
     if (!report.isWhole && await this.#hasGone()) {
@@ -287,15 +300,13 @@ export class SnapshotLocator {
   }
 
   /**
-   * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile.
+   * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
+   * labels go with it, unless the name lies in another layout as well.
    *
    * @returns `false` where it had gone.
    */
-  async remove(): Promise<boolean> {
-    let removed = false;
-    for (const unit of this.#units) removed = await this.backend.remove(unit) || removed;
-    await this.backend.notes.remove(this.name);
-    return removed;
+  remove(): Promise<boolean> {
+    return removeNoted(this.backend, this.name, this.#units);
   }
 
   async #findingsOfNote(): Promise<Finding[]> {

@@ -1,11 +1,11 @@
-// The note that a name has when its snapshot becomes visible. Retention and resuming believe notes without opening snapshots,
-// so a pin must be noted before there is anything to remove, and what a dead writer of the same name noted must be gone.
+// The notes beside snapshots, which retention and resuming believe without opening snapshots. A pin must be noted before there is
+// anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
 import { renderNote } from "../rules/manifest.ts";
 import type { Backend } from "../words/backend.ts";
-import { isSnapshotError } from "../words/errors.ts";
+import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels } from "../words/snapshot.ts";
-import { isGroup, MANIFEST_PATH, UNIT_SUFFIXES } from "../words/unit.ts";
+import { isGroup, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
 
 /** Publishes under a claimed name, noting a pin before; a failure takes that note back, and must not have given the claim up. */
 export async function publishNoted<T>(
@@ -24,6 +24,50 @@ export async function publishNoted<T>(
   }
 }
 
+// Changes of notes that are under way in this program, by address; the last one of each.
+const changing = new Map<string, Promise<unknown>>();
+
+/** Changes the note of a snapshot that is there: nobody else changes it while `change` reads and puts it. */
+export async function changeNote<T>(backend: Backend, name: string, change: () => Promise<T>): Promise<T> {
+  const address = backend.uri + name;
+  const before = changing.get(address);
+  const mine = (async () => {
+    await before?.catch(() => {}); // its own caller is told
+    const unlock = await backend.notes.lock?.(name);
+    try {
+      if (await isThere(backend, name)) return await change();
+      throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot label "${address}": there is no snapshot`, {
+        uri: address,
+      });
+    } finally {
+      await unlock?.();
+    }
+  })();
+  changing.set(address, mine);
+  try {
+    return await mine;
+  } finally {
+    if (changing.get(address) === mine) changing.delete(address);
+  }
+}
+
+/**
+ * Removes what lies under a name, and its note unless the name lies in another layout as well. The note goes first: once the
+ * snapshot cannot be seen, somebody else may bring one of that name, with a note of its own.
+ */
+export async function removeNoted(backend: Backend, name: string, units: readonly Unit[]): Promise<boolean> {
+  const note = await isThere(backend, name, units) ? undefined : await backend.notes.get(name);
+  if (note !== undefined) await backend.notes.remove(name);
+  let removed = false;
+  try {
+    for (const unit of units) removed = await backend.remove(unit) || removed;
+  } catch (error) {
+    if (note !== undefined) await putBack(backend, name, note);
+    throw error;
+  }
+  return removed;
+}
+
 /** Whether the note is ours to set: there is none, or only that of a snapshot that never came to be, which is removed. */
 async function hasFreeNote(backend: Backend, name: string): Promise<boolean> {
   if (await backend.notes.get(name) === undefined) return true;
@@ -32,9 +76,9 @@ async function hasFreeNote(backend: Backend, name: string): Promise<boolean> {
   return true;
 }
 
-async function isThere(backend: Backend, name: string): Promise<boolean> {
-  for (const suffix of UNIT_SUFFIXES) {
-    const unit = name + suffix;
+/** Whether the name lies there, in another unit than some. */
+async function isThere(backend: Backend, name: string, except: readonly Unit[] = []): Promise<boolean> {
+  for (const unit of UNIT_SUFFIXES.map((suffix) => name + suffix).filter((unit) => !except.includes(unit))) {
     const blob = await backend.open(unit, isGroup(unit) ? MANIFEST_PATH : "");
     await blob?.close();
     if (blob !== undefined) return true;
@@ -45,6 +89,16 @@ async function isThere(backend: Backend, name: string): Promise<boolean> {
 /** Whether there is a snapshot of the name all the same, or may be soon: the note may be its. */
 function isAnothers(error: unknown): boolean {
   return (["COMMIT_UNCERTAIN", "SNAPSHOT_EXISTS", "STAGE_LOST"] as const).some((code) => isSnapshotError(error, code));
+}
+
+/** Puts the note of a snapshot back whose removal failed, unless it cannot be seen any more. */
+async function putBack(backend: Backend, name: string, note: Uint8Array): Promise<void> {
+  try {
+    if (await isThere(backend, name)) await backend.notes.put(name, note);
+  } catch (error) {
+    const message = "Cannot put the note of '{name}' back, which was not removed: {error}";
+    loggerOf("StateStore").warn(message, { name, error });
+  }
 }
 
 async function dropNote(backend: Backend, name: string): Promise<void> {

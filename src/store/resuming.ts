@@ -63,9 +63,9 @@ export interface ResumeSource {
 /** What lies among the snapshots and is not listed with them. */
 export interface Unlisted {
   /** Snapshots whose names have another format than the store's. */
-  readonly keepsakes: readonly string[];
+  readonly keepsakes: readonly SnapshotLocator[];
   /** Folders whose names have the store's format, and which have no manifest. */
-  readonly folders: readonly string[];
+  readonly bare: readonly SnapshotLocator[];
 }
 
 /** Loads the first candidate that is whole. */
@@ -94,7 +94,10 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       return refuse(`its snapshots cannot be listed: ${reasonOf(error)}`, error);
     }
   };
-  const all = await reachable(() => source.list());
+  const listed = await reachable(() => source.list());
+  const unlisted = await reachable(() => source.unlisted());
+  // What lacks its manifest was perhaps whole once: it is tried in its turn, and told with what else is damaged.
+  const all = listed.length === 0 ? [] : [...listed, ...unlisted.bare].sort((a, b) => a.name < b.name ? -1 : 1);
   let candidates: SnapshotLocator[];
   try {
     candidates = await candidatesOf(source, all, options, note);
@@ -114,16 +117,13 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     }
   }
   if (all.length === 0 && options.name === undefined) {
-    const found = await reachable(() => source.unlisted());
-    if (found.keepsakes.length + found.folders.length === 0) return { outcome: "fresh", tried };
-    return refuse(whatIsThere(found));
+    if (unlisted.keepsakes.length + unlisted.bare.length === 0) return { outcome: "fresh", tried };
+    return refuse(whatIsThere(unlisted));
   }
-  return refuse(
-    tried.length === 0
-      ? `no snapshot is the one that was asked for, ${choiceOf(options)}`
-      : "none of its snapshots is whole",
-    tried.at(-1)?.error,
-  );
+  const [first] = tried;
+  if (first === undefined) return refuse(`no snapshot is the one that was asked for, ${choiceOf(options)}`);
+  const others = tried.length > 1 ? ` (and ${tried.length - 1} more, see "tried" in the details)` : "";
+  return refuse(`none of its snapshots is whole: "${first.snapshot}": ${first.reason}${others}`, first.error);
 }
 
 /** Whether an error is damage, or absence; a format of the future is neither, though verification reports it as a finding. */
@@ -141,13 +141,14 @@ function choiceOf({ name, tag, best, step, at }: ResumeOptions): string {
 }
 
 /** Why it is not fresh, though no snapshot is listed; and what may be done. */
-function whatIsThere({ keepsakes, folders }: Unlisted): string {
-  const told = (names: readonly string[]) => `"${names[0]}"${names.length > 1 ? ` and ${names.length - 1} more` : ""}`;
+function whatIsThere({ keepsakes, bare }: Unlisted): string {
+  const told = ([first, ...more]: readonly SnapshotLocator[]) =>
+    `"${first?.name}"${more.length > 0 ? ` and ${more.length} more` : ""}`;
   if (keepsakes.length > 0) {
     return `it has snapshots, but none named in the store's format: ${told(keepsakes)}; ` +
       "resume from one by its name, or give the stateNameFormat they were saved with";
   }
-  return `it has folders that are named like snapshots, but have no manifest.json: ${told(folders)}; ` +
+  return `it has folders that are named like snapshots, but have no manifest.json: ${told(bare)}; ` +
     "where they are another program's, or no longer needed, move them away or use another folder";
 }
 

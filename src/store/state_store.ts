@@ -6,7 +6,7 @@ import type { Compression } from "../rules/codec.ts";
 import { sealManifest, storableLabels } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
-import { SnapshotError } from "../words/errors.ts";
+import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import type { Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
@@ -24,8 +24,8 @@ import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
 import { publishNoted } from "./noting.ts";
 import { resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
-import type { VerifyOptions, VerifyReport } from "./verification.ts";
-import { verifyAllAt } from "./verifying_all.ts";
+import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "./verification.ts";
+import { verifyAll } from "./verifying_all.ts";
 
 const STALE_AFTER_MS = 10 * 60 * 1000;
 
@@ -145,7 +145,7 @@ export class StateStore {
   readonly #log = loggerOf("StateStore");
   #saving: Promise<unknown> = Promise.resolve();
   #isSaving = false;
-  #hasSwept = false;
+  #sweptAtMs = -Infinity;
   #parent: string | null = null;
   #resumedFrom: string | undefined;
 
@@ -323,6 +323,7 @@ export class StateStore {
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
     const layout = this.#layoutFor(options);
+    options.signal?.throwIfAborted();
     const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
     const reader = source === undefined
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>)
@@ -358,6 +359,7 @@ export class StateStore {
     from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: LoadOptions = {},
   ): Promise<LoadReport> {
+    options.signal?.throwIfAborted();
     if (!(from instanceof ReadableStream)) {
       const snapshot = isLocator(from) ? from : locate(from);
       return { snapshot, ...await this.#load(await snapshot.open(), options, snapshot) };
@@ -480,7 +482,8 @@ export class StateStore {
   }
 
   /**
-   * Verifies every committed snapshot at the place, keepsakes too, in each layout it lies in. Repairs and deletes nothing.
+   * Verifies every committed snapshot at the place, keepsakes too, in each layout it lies in; and tells of folders that are named
+   * like this store's snapshots and lack a manifest, which no store lists. Repairs and deletes nothing.
    *
    * A few are read at once, in bounded memory. Beyond what {@link SnapshotLocator.verify} finds, it tells where a name of this
    * store's format is not the one the snapshot was saved with, and where a name holds different states in two layouts. Where the
@@ -502,21 +505,33 @@ export class StateStore {
    * ```
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport[]> {
-    return await verifyAllAt(this.backend, (name) => this.isTimedName(name), options);
+    assertVerifyOptions(options);
+    const snapshots = [...await listSnapshots(this.backend, options), ...await this.#bare()];
+    return await verifyAll(
+      snapshots.sort((a, b) => a.name < b.name ? -1 : 1),
+      (name) => this.isTimedName(name),
+      options,
+    );
   }
 
   /**
    * Removes what dead writers and unfinished removals left: stages without a sign of life, scratch files, trash.
    *
-   * The first save does it by itself. Safe beside living writers, as long as their event loops turn at least once in
+   * Saving does it by itself, at first and every ten minutes. Safe beside living writers, as long as their event loops turn at least once in
    * `olderThanMs`.
    *
-   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given.
+   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given. Below zero, all that are
+   *   alive are taken for dead.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
+   * @throws {RangeError} If `olderThanMs` is no number.
    */
   async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
-    const units = await this.backend.sweep(options.olderThanMs ?? STALE_AFTER_MS);
+    const { olderThanMs = STALE_AFTER_MS } = options;
+    if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
+      throw new RangeError(`Cannot sweep what is older than ${olderThanMs} ms: it is no number`);
+    }
+    const units = await this.backend.sweep(olderThanMs);
     const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;
@@ -533,7 +548,7 @@ export class StateStore {
     });
     let stage: Stage | undefined;
     try {
-      await this.#sweepOnce();
+      await this.#sweepNowAndThen();
       const claimed = await this.#names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes));
       stage = claimed.stage;
       const seal = this.#sealFor(claimed.name, nowMs, states, labels);
@@ -549,7 +564,7 @@ export class StateStore {
     } catch (error) {
       const first = capture.fail(error);
       await stage?.abandon();
-      throw first;
+      throw isSnapshotError(error, "COMMIT_UNCERTAIN") ? error : first; // whatever failed beside, it can be seen
     } finally {
       capture.close();
     }
@@ -572,17 +587,23 @@ export class StateStore {
 
   /** What {@link StateStore.list} passes over and yet might be this program's: keepsakes, and folders named like a snapshot. */
   async #unlisted(): Promise<Unlisted> {
-    const keepsakes = (await listSnapshots(this.backend)).map(({ name }) => name).filter((name) =>
-      !this.isTimedName(name)
-    );
-    const folders: string[] = [];
-    for await (const { name } of this.backend.foreign?.list() ?? []) if (this.isTimedName(name)) folders.push(name);
-    return { keepsakes, folders };
+    const keepsakes = (await listSnapshots(this.backend)).filter(({ name }) => !this.isTimedName(name));
+    return { keepsakes, bare: await this.#bare() };
   }
 
-  async #sweepOnce(): Promise<void> {
-    if (this.#hasSwept) return;
-    this.#hasSwept = true;
+  /** Folders whose names have this store's format, and which lack a manifest. */
+  async #bare(): Promise<SnapshotLocator[]> {
+    const found: SnapshotLocator[] = [];
+    for await (const { name } of this.backend.foreign?.list() ?? []) {
+      if (this.isTimedName(name)) found.push(new SnapshotLocator(this.backend, [`${name}/`]));
+    }
+    return found;
+  }
+
+  /** Sweeps at the first save and again when what had signs of life then may have none by now. */
+  async #sweepNowAndThen(): Promise<void> {
+    if (performance.now() - this.#sweptAtMs < STALE_AFTER_MS) return;
+    this.#sweptAtMs = performance.now();
     try {
       await this.sweep();
     } catch (error) {

@@ -99,25 +99,23 @@ export abstract class StatesKeeper {
 
   /** Whether a snapshot that was selected must be spared after all: it is pinned, or cannot be read. */
   protected async isProtected(locator: SnapshotLocator): Promise<boolean> {
-    try {
-      const { labels } = await locator.manifest();
-      const note = await locator.note();
-      // A note replaces the labels of the manifest; a damaged one may have been a pin.
-      const isPinned = note === "damaged" || (note ?? labels).pinned === true;
-      if (isPinned) {
-        loggerOf(this.constructor.name).debug("Spared: '{snapshot}' is pinned", { snapshot: String(locator) });
+    const log = loggerOf(this.constructor.name);
+    const note = await locator.note();
+    for (const snapshot of locator.alternatives()) {
+      try {
+        const { labels } = await snapshot.manifest();
+        // A note replaces the labels of the manifest; a damaged one may have been a pin.
+        if (note !== "damaged" && !(note ?? labels).pinned) continue;
+        log.debug("Spared: '{snapshot}' is pinned", { snapshot: String(snapshot) });
+        return true;
+      } catch (error) {
+        if (isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) continue; // it has gone, as its removal will find
+        if (!isUnreadable(error)) throw error;
+        log.warn("Spared: '{snapshot}' is damaged: {reason}", { snapshot: String(snapshot), reason: reasonOf(error) });
+        return true;
       }
-      return isPinned;
-    } catch (error) {
-      if (isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) return false; // it has gone, as its removal will find
-      if (!isUnreadable(error)) throw error;
-      const reason = reasonOf(error);
-      loggerOf(this.constructor.name).warn("Spared: '{snapshot}' is damaged: {reason}", {
-        snapshot: String(locator),
-        reason,
-      });
-      return true;
     }
+    return false;
   }
 
   /** Removes one snapshot; resolves to `false` where it had gone. */

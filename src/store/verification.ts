@@ -55,6 +55,12 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Refuses what nobody can mean, before anything is read. */
+export function assertVerifyOptions({ mode }: VerifyOptions): void {
+  if (mode === undefined || mode === "quick" || mode === "full") return;
+  throw new TypeError(`Cannot verify in the mode ${JSON.stringify(mode)}: it is neither "quick" nor "full"`);
+}
+
 /** Verifies one unit. Only failures of the storage itself are thrown; what is wrong with the snapshot is a finding. */
 export async function verifyUnit(
   backend: Backend,
@@ -82,13 +88,8 @@ export async function verifyUnit(
     }
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    findings.push({
-      step: "manifest",
-      problem: "damaged",
-      path: MANIFEST_PATH,
-      expected: "a whole snapshot",
-      actual: reasonOf(error),
-    });
+    const problem = isSnapshotError(error, "MANIFEST_MISSING") ? "missing" : "damaged";
+    findings.push({ step: "manifest", problem, path: MANIFEST_PATH, expected: "a manifest", actual: reasonOf(error) });
     return report();
   }
   const reader = new SnapshotReader(uri, opened, () => Promise.resolve(false));

@@ -1,23 +1,20 @@
 // Verifying all that lies at a place: each snapshot by itself, and then what only whoever sees all of them can know.
-import type { Backend } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
 import type { Manifest } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
-import { listSnapshots } from "./listing.ts";
 import type { SnapshotLocator } from "./locator.ts";
 import { type Finding, type VerifyOptions, type VerifyReport, withFindings } from "./verification.ts";
 
 // Each reads up to 64 files of a folder side by side already.
 const VERIFIED_AT_ONCE = 2;
 
-/** Verifies all committed snapshots of a backend, in each layout they lie in; those that vanish meanwhile are left out. */
-export async function verifyAllAt(
-  backend: Backend,
+/** Verifies snapshots, in each layout they lie in; those that vanish meanwhile are left out. */
+export async function verifyAll(
+  snapshots: readonly SnapshotLocator[],
   isTimedName: (name: string) => boolean,
   options: VerifyOptions,
 ): Promise<VerifyReport[]> {
-  const snapshots = await listSnapshots(backend, options);
   const reports = await mapBounded(
     snapshots,
     (snapshot) => verifyLayouts(snapshot, isTimedName(snapshot.name), options),
@@ -75,7 +72,7 @@ async function verifyOne(locator: SnapshotLocator, options: VerifyOptions): Prom
 
 function findingsOfName({ name }: SnapshotLocator, manifest: Manifest): Finding[] {
   if (manifest.name === name) return [];
-  return [{ step: "name", problem: "differs", path: MANIFEST_PATH, expected: name, actual: manifest.name }];
+  return [{ step: "name", problem: "differs", path: MANIFEST_PATH, expected: manifest.name, actual: name }];
 }
 
 function findingsOfLayouts(locator: SnapshotLocator, expected: Manifest, manifest: Manifest): Finding[] {

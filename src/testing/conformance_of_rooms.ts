@@ -129,6 +129,25 @@ export const roomCases: Cases = {
     check(texts.includes(found), `the note is none of those that were set, but ${found.length} bytes`);
   },
 
+  "who locks a note changes it alone": async (backend) => {
+    await backend.create();
+    const { notes } = backend;
+    if (notes.lock === undefined) return; // nobody but this program can be there
+    const count = async () => Number(new TextDecoder().decode(await notes.get("x.state")));
+    const add = async () => {
+      const unlock = await notes.lock?.("x.state");
+      await notes.put("x.state", encode(`${await count() + 1}`));
+      await unlock?.();
+    };
+    await Promise.all(Array.from({ length: 12 }, add));
+    same(await count(), 12, "changes of a note that was locked for each");
+    const unlock = await notes.lock("x.state");
+    await (await notes.lock("y.state"))(); // another note is not held up
+    await unlock();
+    same(await all(notes.list()), ["x.state"], "names that have a note; a lock is none");
+    await refuses(notes.lock("../x.state"), "NAME_UNSAFE", 'a lock of "../x.state"');
+  },
+
   "unsafe names are refused": async (backend) => {
     await publish(backend, "x/", "commit");
     for (const name of UNSAFE_NAMES) {

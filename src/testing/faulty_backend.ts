@@ -121,11 +121,13 @@ class FaultyBackend implements Backend {
     this.#backend = backend;
     this.#faults = faults;
     const { notes, foreign } = backend;
+    const lock = notes.lock?.bind(notes);
     this.notes = {
       get: (name) => this.#counted("notes.get", name, () => notes.get(name)),
       put: (name, note) => this.#counted("notes.put", name, () => notes.put(name, note)),
       remove: (name) => this.#counted("notes.remove", name, () => notes.remove(name)),
       list: () => counted(faults, "notes.list", this.uri, notes.list()),
+      ...lock && { lock: (name: string) => this.#counted("notes.lock", name, () => lock(name)) },
     };
     if (foreign !== undefined) {
       this.foreign = {

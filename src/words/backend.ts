@@ -72,6 +72,12 @@ export interface Notes {
   put(name: string, note: Uint8Array): Promise<void>;
   /** Removes a note if there is one. */
   remove(name: string): Promise<void>;
+  /**
+   * Holds off others who would lock the same note, until the function it resolves to was called: what is read meanwhile may be
+   * changed and put. Programs that died holding it are passed over after a while. Present where several programs can share the
+   * place; within one program, callers take turns before they ask.
+   */
+  lock?(name: string): Promise<() => Promise<void>>;
   /** Names that have a note, in byte order. */
   list(): AsyncIterable<string>;
 }

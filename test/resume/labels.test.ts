@@ -1,8 +1,9 @@
 // Labels: saved with the snapshot, changed beside it, carried by copies; and never at the cost of a byte that was committed.
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { type Backend, type Labels, locate, memoryBackend, type SnapshotLocator, StateStore } from "snapkeep";
+import { type Backend, type Labels, locate, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
+import { parseNote } from "../../src/rules/manifest.ts";
 import { collectLogs } from "../store/logs.ts";
 import { changed, filePlaces, type Place, places, temporaryFolder } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";
@@ -14,6 +15,10 @@ const all = {
   remark: "before the change",
   pinned: true,
 };
+
+const BARE = '{"format":"snapkeep-note","formatVersion":1,"labels":{"remark":"bare"}}\n';
+
+const unitOf = ({ name, layout }: SnapshotLocator) => layout === "directory" ? `${name}/` : `${name}.tar.gz`;
 
 async function saved(make: () => Promise<Place>, labels?: Labels) {
   const place = await make();
@@ -167,6 +172,86 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     await snapshot.remove();
     expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
     for await (const name of place.backend.notes.list()) expect(name).toBe("none");
+  });
+
+  it("changed side by side are all there", async () => {
+    const { place, snapshot } = await saved(make);
+    const other = await place.store().latest();
+    await Promise.all([
+      snapshot.pin(),
+      snapshot.label({ step: 1 }),
+      other?.label({ tags: ["x"] }),
+      other?.label({ metrics: { loss: 0.5 } }),
+    ]);
+    expect(await snapshot.labels()).toEqual({ pinned: true, step: 1, tags: ["x"], metrics: { loss: 0.5 } });
+  });
+
+  it("changed after a change that failed are there", async () => {
+    const { snapshot } = await saved(make);
+    const backend = changed(snapshot.backend, { open: () => Promise.reject(new Error("refused")) });
+    const failing = new SnapshotLocator(backend, [unitOf(snapshot)]);
+    const outcomes = await Promise.allSettled([failing.label({ step: 1 }), snapshot.label({ remark: "x" })]);
+    expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
+    expect(await snapshot.labels()).toEqual({ remark: "x" });
+  });
+
+  it("stay where their snapshot is removed in one layout and lies in another as well", async () => {
+    const { place, snapshot } = await saved(make);
+    if (place.folder === undefined) return;
+    const [first, second] = ["directory", "archive"] as const;
+    await snapshot.exportTo(`${place.folder}/`, { layout: layout === first ? second : first });
+    const both = await place.store().latest();
+    await both?.pin();
+    const [one, other] = both?.alternatives() ?? [];
+    expect(await one?.remove()).toBe(true);
+    expect(await other?.labels()).toEqual({ pinned: true });
+    expect(await other?.remove()).toBe(true);
+    expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
+  });
+
+  it("stay where the removal fails", async () => {
+    const { snapshot } = await saved(make);
+    await snapshot.pin();
+    const backend = changed(snapshot.backend, { remove: () => Promise.reject(new Error("refused")) });
+    expect(await rejection(new SnapshotLocator(backend, [unitOf(snapshot)]).remove())).toMatchObject({
+      message: "refused",
+    });
+    expect(await snapshot.labels()).toEqual({ pinned: true });
+  });
+
+  it("are gone before the snapshot is: a new one of the name keeps its own", async () => {
+    const { place, snapshot } = await saved(make);
+    await snapshot.pin();
+    const backend = changed(snapshot.backend, {
+      async remove(unit) {
+        const isRemoved = await place.backend.remove(unit);
+        await place.backend.notes.put(snapshot.name, new TextEncoder().encode(BARE)); // another program saves it again
+        return isRemoved;
+      },
+    });
+    await new SnapshotLocator(backend, [unitOf(snapshot)]).remove();
+    expect(new TextDecoder().decode(await place.backend.notes.get(snapshot.name))).toBe(BARE);
+  });
+
+  it("in a note of the first form, without a digest, are read", async () => {
+    const { place, snapshot } = await saved(make);
+    await place.backend.notes.put(snapshot.name, new TextEncoder().encode(BARE));
+    expect(await snapshot.labels()).toEqual({ remark: "bare" });
+  });
+
+  it("in a note of which any bit is flipped, or that is cut, are damaged", async () => {
+    const { place, snapshot } = await saved(make);
+    await snapshot.label({ step: 12, metrics: { loss: 0.5 }, tags: ["a"], pinned: true });
+    const note = await place.backend.notes.get(snapshot.name) ?? new Uint8Array();
+    const verdicts: unknown[] = [];
+    for (let bit = 0; bit < note.length * 8; bit++) {
+      const flipped = note.slice();
+      flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ 1 << (bit & 7);
+      verdicts.push(parseNote(flipped));
+    }
+    for (let end = 0; end < note.length; end++) verdicts.push(parseNote(note.slice(0, end)));
+    expect(verdicts.length).toBeGreaterThan(1500);
+    expect(verdicts.filter((verdict) => verdict !== undefined)).toEqual([]);
   });
 
   it("lost with their notes fall back to those of the manifest: labels are lost, never data", async () => {
@@ -348,7 +433,30 @@ describe.each(filePlaces)("Labels on disk ($layout)", ({ make }) => {
       format: "snapkeep-note",
       formatVersion: expect.any(Number),
       labels: { step: 2, tags: ["x"], pinned: true },
+      digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as unknown,
     });
+  });
+
+  it("wait for a program that changes them, and not for one that died doing so", async () => {
+    const { place, snapshot } = await saved(make);
+    const unlock = await place.backend.notes.lock?.(snapshot.name);
+    const labelling = snapshot.label({ step: 1 });
+    await place.backend.notes.put(snapshot.name, new TextEncoder().encode(BARE)); // by whoever holds the lock
+    await unlock?.();
+    expect(await labelling).toEqual({ remark: "bare", step: 1 });
+    const dead = path.join(place.folder ?? "", `.${snapshot.name}.lock`);
+    await writeFile(dead, "");
+    const longAgo = Date.now() / 1000 - 60;
+    await utimes(dead, longAgo, longAgo);
+    expect(await snapshot.label({ step: 2 })).toEqual({ remark: "bare", step: 2 });
+    expect(Object.keys(await everyFile(place.folder ?? "")).filter((file) => file.includes(".lock"))).toEqual([]);
+  });
+
+  it("of a snapshot whose files were deleted by hand cannot be changed, though its note is there", async () => {
+    const { snapshot } = await saved(make);
+    await snapshot.pin();
+    await rm(String(snapshot), { recursive: true });
+    expect(await rejection(snapshot.label({ step: 1 }))).toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
   });
 
   describe("of an export", () => {

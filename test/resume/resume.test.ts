@@ -1,5 +1,5 @@
 // store.resume(): the newest snapshot that is whole, past damage only, and never a lie about it.
-import { cp, mkdir, rename, writeFile } from "node:fs/promises";
+import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import {
   isSnapshotError,
@@ -680,6 +680,28 @@ describe.each(filePlaces)("StateStore.resume where a name lies in both layouts (
 });
 
 describe.each(filePlaces)("StateStore.resume beside folders without a manifest ($layout)", ({ make }) => {
+  it("passes over the newest that lost its manifest, and says so", async () => {
+    const { saved, program, place } = await history(make, 2);
+    const logs = await collectLogs();
+    let whole = 0;
+    if (place.layout === "directory") await rm(path.join(String(saved[1]), "manifest.json"));
+    else {
+      const folder = path.join(place.folder ?? "", "2026-12-01_00-00-00,000000.state");
+      await mkdir(folder);
+      await writeFile(path.join(folder, "weights.bin"), "");
+      whole = 1;
+    }
+    const { store, content } = program();
+    const { outcome, tried } = await store.resume();
+    expect([outcome, content()]).toEqual(["resumed", whole]);
+    expect(tried).toMatchObject([{ error: { code: "MANIFEST_MISSING" } }]);
+    expect(logs.of("warning")).toHaveLength(1);
+    expect(await program().store.resume({ step: 5 }).catch((error: unknown) => error)).toMatchObject({
+      code: "RESUME_REFUSED",
+      message: expect.stringContaining("has no manifest.json") as unknown,
+    });
+  });
+
   it("is refused, and not fresh, where they are named like its snapshots and there are no others", async () => {
     const { place, saved, program } = await history(make, 1);
     const folder = path.join(place.folder ?? "", "2026-11-22_00-00-00,000000.state");

@@ -4,7 +4,15 @@ import { createReadStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
-import { isSnapshotError, type SaveProgress, SnapshotLocator, StateStore, type StateWriter } from "snapkeep";
+import {
+  isSnapshotError,
+  type SaveProgress,
+  SnapshotError,
+  SnapshotLocator,
+  type Stage,
+  StateStore,
+  type StateWriter,
+} from "snapkeep";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { collectLogs } from "./logs.ts";
 import { changed, filePlaces, type Place, places, temporaryFolder } from "./places.ts";
@@ -447,6 +455,32 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
   });
 
   describe("with an AbortSignal", () => {
+    it("that is aborted while the snapshot is made visible: tells that it may be there, and not the reason", async () => {
+      const { backend, ...place } = await make();
+      const controller = new AbortController();
+      const uncertain = new SnapshotError("COMMIT_UNCERTAIN", "Cannot be sure", { uri: "x" });
+      const publishing = changed(backend, {
+        async stage(unit, options) {
+          const stage = await backend.stage(unit, options);
+          const publish: Stage["publish"] = async (blobPath, body) => {
+            await stage.publish(blobPath, body);
+            controller.abort(new Error("enough"));
+            throw uncertain;
+          };
+          return Object.assign(Object.create(stage) as Stage, {
+            unit,
+            write: stage.write.bind(stage),
+            scratch: () => stage.scratch(),
+            abandon: () => stage.abandon(),
+            publish,
+          });
+        },
+      });
+      const store = new StateStore(publishing, { layout: place.layout }).register("a", new Cell(1));
+      expect(await rejection(store.saveState({ signal: controller.signal }))).toBe(uncertain);
+      expect(await place.store().list()).toHaveLength(1);
+    });
+
     it("that is aborted before: rejects with the reason and calls no state", async () => {
       const place = await make();
       const cell = new Cell(1);

@@ -1,9 +1,9 @@
 // Registration, and where a store keeps its snapshots.
-import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { fileBackend, isSnapshotError, memoryBackend, StateStore } from "snapkeep";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { filePlaces, places, temporaryFolder } from "./places.ts";
 import { Cell, rejection } from "./states.ts";
 
@@ -184,6 +184,36 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
     expect(await store.sweep({ olderThanMs: -60_000 })).toEqual(["2020-01-01_00-00-00,000000.state"]);
     expect((await store.list()).map(String)).toEqual([String(snapshot)]);
     expect((await snapshot.verify()).isWhole).toBe(true);
+  });
+});
+
+describe.each(filePlaces)("StateStore beside what the dead left ($layout)", ({ make }) => {
+  it("sweeps at the first save, and again when what was too young then is old enough", async () => {
+    const { backend, folder = "", ...place } = await make();
+    await backend.stage("2020-01-01_00-00-00,000000.state/"); // its writer dies; this program starts a moment later
+    const leftovers = async () => (await readdir(folder)).filter((file) => file.includes("2020")).sort();
+    const before = await leftovers();
+    expect(before).toHaveLength(2);
+    let nowMs = 1_000;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => nowMs);
+    onTestFinished(() => clock.mockRestore());
+    const store = place.store().register("a", new Cell(1));
+    await store.saveState();
+    const longAgo = Date.now() / 1000 - 3600;
+    for (const file of before) await utimes(path.join(folder, file), longAgo, longAgo);
+    nowMs += 9 * 60_000;
+    await store.saveState();
+    expect(await leftovers()).toEqual(before);
+    nowMs += 60_000;
+    await store.saveState();
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it("refuses a limit that is no number", async () => {
+    for (const olderThanMs of [NaN, "5"]) {
+      const options = { olderThanMs: olderThanMs as number };
+      expect(await rejection((await make()).store().sweep(options))).toBeInstanceOf(RangeError);
+    }
   });
 });
 

@@ -49,6 +49,22 @@ describe.each(places)("StatesKeeper ($layout, $backend)", ({ make, layout }) => 
     expect(keeper.seen).toEqual(names(saved));
   });
 
+  it("spares what is pinned in two layouts also where the one that is read first has gone meanwhile", async () => {
+    const { backend, folder, ...place } = await make();
+    if (folder === undefined) return;
+    const store = place.store().register("a", new Cell(1));
+    const [pinned] = await saveMany(store, 2);
+    await pinned?.exportTo(`${folder}/`, { layout: layout === "archive" ? "directory" : "archive" });
+    await pinned?.pin();
+    const keeper = new Keeper(backend);
+    keeper.select = async (all) => {
+      await all[0]?.alternatives()[0]?.remove();
+      return all;
+    };
+    expect(await keeper.cleanup()).toEqual([]);
+    expect(await (await store.snapshot(pinned?.name ?? ""))?.labels()).toEqual({ pinned: true });
+  });
+
   it("never removes the newest, whatever is selected", async () => {
     const store = (await make()).store();
     const saved = await saveMany(store, 3);

@@ -150,16 +150,16 @@ describe.each(directories)("SnapshotLocator.verify of a damaged folder ($layout)
     expect(findings.map(({ path: found }) => found)).toEqual(expect.arrayContaining(missing));
   });
 
-  it.each<[string, (file: string) => Promise<void>]>([
-    ["missing", (file) => rm(file)],
-    ["cut short", (file) => truncate(file, 200)],
-    ["changed", (file) => writeFile(file, "{}\n")],
-  ])("reports a manifest that is %s as its only finding", async (_, damage) => {
+  it.each<[string, string, (file: string) => Promise<void>]>([
+    ["missing", "missing", (file) => rm(file)],
+    ["cut short", "damaged", (file) => truncate(file, 200)],
+    ["changed", "damaged", (file) => writeFile(file, "{}\n")],
+  ])("reports a manifest that is %s as its only finding", async (_, problem, damage) => {
     const { snapshot, at } = await saved();
     await damage(at("manifest.json"));
     expect(await snapshot.verify()).toMatchObject({
       isWhole: false,
-      findings: [{ step: "manifest", problem: "damaged", path: "manifest.json" }],
+      findings: [{ step: "manifest", problem, path: "manifest.json" }],
       entries: 0,
       sizeBytes: 0,
     });
