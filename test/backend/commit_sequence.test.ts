@@ -1,7 +1,11 @@
 // The order of system calls is the promise of durability: each sequence here is the one that docs/guarantees.md gives.
-import { describe, expect, it } from "vitest";
+import { type FileHandle, open } from "node:fs/promises";
+import process from "node:process";
+import { nodeFileSystem } from "snapkeep/testing";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { UNIT_SUFFIXES } from "../../src/words/unit.ts";
 import { recorded } from "./recorded.ts";
+import { temporaryFolder } from "./temporary.ts";
 import { encode, publish } from "./texts.ts";
 
 const isSync = (call: string) => call.startsWith("sync");
@@ -169,6 +173,28 @@ describe("with full durability", () => {
     ]);
     await backend.notes.remove("x.state");
     expect(takeCalls()).toEqual(["removeFile .notes/x.state.json", "syncFolder .notes"]);
+  });
+});
+
+describe("the file system of this machine", () => {
+  it("passes every sync of a file or folder on to the system, and its failure back", async () => {
+    const folder = await temporaryFolder();
+    const handle = await open(folder, "r");
+    const prototype = Object.getPrototypeOf(handle) as FileHandle;
+    await handle.close();
+    const sync = vi.spyOn(prototype, "sync");
+    onTestFinished(() => sync.mockRestore());
+    const file = await nodeFileSystem.create(`${folder}/x`);
+    await file.sync();
+    expect(sync).toHaveBeenCalledTimes(1);
+    const folders = process.platform === "win32" ? 0 : 1;
+    await nodeFileSystem.syncFolder(folder);
+    expect(sync).toHaveBeenCalledTimes(1 + folders);
+    sync.mockRejectedValue(Object.assign(new Error("i/o error"), { code: "EIO" }));
+    const failure = { code: "STORAGE_FAILED", details: { operation: "fsync", errno: "EIO" } };
+    await expect(file.sync()).rejects.toMatchObject(failure);
+    if (folders > 0) await expect(nodeFileSystem.syncFolder(folder)).rejects.toMatchObject(failure);
+    await file.close();
   });
 });
 
