@@ -298,6 +298,11 @@ describe("exportTo", () => {
       const file = path.join(place, "a/folder/small.txt");
       await writeFile(file, "smalL");
     }],
+    "a bit of a large file of a directory": ["directory", async (place) => {
+      const bytes = await readFile(path.join(place, "a/big.bin"));
+      bytes[9] = (bytes[9] as number) ^ 1;
+      await writeFile(path.join(place, "a/big.bin"), bytes);
+    }],
     "a missing file of a directory": ["directory", (place) => rm(path.join(place, "a/big.bin"))],
     "a cut file of a directory": ["directory", (place) => writeFile(path.join(place, "a/big.bin"), "cut")],
     "a payload of an archive": ["archive", async (place) => {

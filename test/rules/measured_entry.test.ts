@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { digestOf } from "../../src/rules/digest.ts";
 import { MeasuredEntry } from "../../src/rules/measured_entry.ts";
-import type { EntrySource } from "../../src/words/snapshot.ts";
+import type { Digest, EntrySource } from "../../src/words/snapshot.ts";
 
 function source(body: EntrySource["body"], sizeBytes?: number, release = () => {}): EntrySource {
   return { state: "model", path: "a/b.bin", body, release, ...sizeBytes === undefined ? {} : { sizeBytes } };
@@ -36,6 +36,27 @@ describe("MeasuredEntry", () => {
           expect(released).toBe(1);
         },
       ),
+    );
+  });
+
+  it("of a copy fails where its bytes are others than those of the original, and tells which", async () => {
+    const body = new Uint8Array(300_000).fill(7);
+    const copy = (digest: Digest) => new MeasuredEntry({ ...source([body]), copyOf: { uri: "x", digest } });
+    const sound = copy(digestOf(body));
+    for await (const _chunk of sound.chunks());
+    expect(sound.finish().digest).toBe(digestOf(body));
+    const damaged = copy(digestOf(new Uint8Array(1)));
+    for await (const _chunk of damaged.chunks());
+    expect(() => damaged.finish()).toThrow(
+      expect.objectContaining({
+        code: "SNAPSHOT_CORRUPT",
+        details: {
+          uri: "x",
+          path: "model/a/b.bin",
+          expected: digestOf(new Uint8Array(1)),
+          actual: digestOf(body),
+        },
+      }),
     );
   });
 
