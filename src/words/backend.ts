@@ -106,7 +106,10 @@ export interface Backend {
   readonly uri: string;
   /** Makes the place if it is missing; resolves to whether it had to be made. */
   create(): Promise<boolean>;
-  /** Published units in byte order, those after `after` if given; a missing place has none. */
+  /**
+   * Published units in byte order, those after `after` if given; a missing place has none. What may be a unit and cannot be looked
+   * at must be listed too: it must not hide the others, and opening it tells what is wrong.
+   */
   list(options?: { after?: Unit; signal?: AbortSignal }): AsyncIterable<Unit>;
   /** All blobs of a unit, in any order, also those that should not be there. */
   blobs(unit: Unit): AsyncIterable<BlobInfo>;

@@ -94,6 +94,16 @@ describe("names", () => {
     expect(Math.abs((foreign[0]?.modifiedAtMs ?? 0) - Date.now())).toBeLessThan(60_000);
   });
 
+  it("that file systems make at the root of a volume are neither units nor foreign", async () => {
+    const folder = await temporaryFolder();
+    for (const name of ["lost+found", "System Volume Information", "$RECYCLE.BIN"]) {
+      await mkdir(path.join(folder, name));
+      await writeFile(path.join(folder, name, "manifest.json"), "{}");
+    }
+    expect(await all(fileBackend(folder).list())).toEqual([]);
+    expect(await all(fileBackend(folder).foreign!.list())).toEqual([]);
+  });
+
   it("of foreign folders are removed as such only while they are foreign", async () => {
     const folder = await temporaryFolder();
     const backend = fileBackend(folder);
@@ -178,6 +188,71 @@ describe("links and other kinds", () => {
     expect(await backend.foreign!.remove("link.state")).toBe(false);
     expect(await isAlive()).toBe(true);
     expect((await readdir(folder)).sort()).toEqual(["link.state", "x.state"]);
+  });
+});
+
+describe("a link", () => {
+  async function elsewhere(...units: string[]) {
+    const [folder, disk] = [await temporaryFolder(), await temporaryFolder()];
+    const backend = fileBackend(folder);
+    for (const unit of units) {
+      await publish(fileBackend(disk), unit, "commit", unit.endsWith("/") ? { "a/b": "ab" } : undefined);
+      const name = unit.replace("/", "");
+      await symlink(path.join(disk, name), path.join(folder, name));
+    }
+    return { folder, disk, backend };
+  }
+
+  it("in the place of a unit is that unit, in both layouts, and only the link is removed", async () => {
+    const units = ["x.state/", "y.state.tar.gz"];
+    const { folder, disk, backend } = await elsewhere(...units);
+    expect(await all(backend.list())).toEqual(units);
+    expect(await read(backend, "x.state/", "a/b")).toBe("ab");
+    expect(await read(backend, "y.state.tar.gz")).toBe("commit");
+    expect(await all(backend.blobs("y.state.tar.gz"))).toEqual([{ path: "", sizeBytes: 6, isRegular: true }]);
+    expect((await all(backend.blobs("x.state/"))).map((blob) => blob.path)).toEqual(["a/b", "manifest.json"]);
+    await expect(backend.stage("y.state.tar.gz")).rejects.toMatchObject({ code: "SNAPSHOT_EXISTS" });
+    for (const unit of units) expect(await backend.remove(unit)).toBe(true);
+    expect(await readdir(folder)).toEqual([]);
+    expect(await all(fileBackend(disk).list())).toEqual(units);
+  });
+
+  it("that leads nowhere is a unit, and opening it tells", async () => {
+    const { disk, backend } = await elsewhere("x.state/", "y.state.tar.gz");
+    await rm(disk, { recursive: true });
+    expect(await all(backend.list())).toEqual(["x.state/", "y.state.tar.gz"]);
+    const told = { code: "STORAGE_FAILED", message: expect.stringContaining("a link that leads nowhere") };
+    await expect(backend.open("x.state/", "manifest.json")).rejects.toMatchObject(told);
+    await expect(backend.open("y.state.tar.gz")).rejects.toMatchObject(told);
+  });
+
+  it("that leads nowhere in the place of the folder is an error, not an empty place", async () => {
+    const folder = path.join(await temporaryFolder(), "states");
+    await symlink(path.join(folder, "..", "not mounted"), folder);
+    const backend = fileBackend(folder);
+    const told = { code: "STORAGE_FAILED", message: expect.stringContaining("a link that leads nowhere") };
+    await expect(all(backend.list())).rejects.toMatchObject(told);
+    await expect(backend.sweep(60_000)).rejects.toMatchObject(told);
+    await expect(backend.stage("x.state/")).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+  });
+});
+
+describe("what cannot be looked at", () => {
+  it("is listed as a unit, whether snapshot or foreign, and does not hide the others; opening it tells", async () => {
+    let isBad = false;
+    const isStruck = ({ operation, path: target }: { operation: string; path: string }) =>
+      isBad && /^(stat|open)$/.test(operation) && /bad[^/]*\/manifest\.json$|bad[^/]*gz$/.test(target);
+    const { backend, folder } = await recorded({ at: 1, forever: true, only: isStruck });
+    const units = ["1-bad.state/", "2-bad.state.tar.gz", "3.state/"];
+    for (const unit of units) await publish(backend, unit, "commit");
+    await mkdir(path.join(folder, "4-bad"));
+    await writeFile(path.join(folder, "5-bad.txt"), "");
+    isBad = true;
+    expect(await all(backend.list())).toEqual([...units, "4-bad/"]);
+    expect(await all(backend.foreign!.list())).toEqual([]);
+    expect(await backend.foreign!.remove("4-bad")).toBe(false);
+    await expect(backend.open("1-bad.state/", "manifest.json")).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    await publish(backend, "9.state/", "commit");
   });
 });
 
