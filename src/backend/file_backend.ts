@@ -26,7 +26,7 @@ import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
 import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
+import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 
 const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
@@ -154,10 +154,7 @@ class FileBackend implements Backend {
   }
 
   async sweep(olderThanMs: number): Promise<readonly Unit[]> {
-    const hidden = (await this.#fileNames()).map(parseHiddenName).filter((name): name is HiddenName =>
-      name !== undefined
-    );
-    return await sweepPlace(this.#place, hidden, olderThanMs);
+    return await sweepPlace(this.#place, await this.#fileNames(), olderThanMs);
   }
 
   #workFolder(): WorkFolder {

@@ -6,7 +6,8 @@ import { isGroup, type Unit } from "../words/unit.ts";
 import type { Syncer } from "./durability.ts";
 import type { FileSystem } from "./file_system.ts";
 import { removeTree, unlessGone } from "./file_tree.ts";
-import { type HiddenName, tokenName } from "./hidden_name.ts";
+import { Heartbeat, STALE_AFTER_MS } from "./heartbeat.ts";
+import { claimName, type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
 
 /** A folder of units, the file system it is on, and how it is made durable. */
 export interface FilePlace {
@@ -43,21 +44,34 @@ async function emptyTrash(place: FilePlace, trashPath: string): Promise<void> {
   }
 }
 
-/** Removes what dead writers and unfinished removals left; see `Backend.sweep`. */
+/** Removes what a dead writer left of a snapshot's name, so that it can be claimed again. */
+export async function sweepName(place: FilePlace, name: string): Promise<void> {
+  if (!await showsNoLife(place, claimName(name), STALE_AFTER_MS)) return;
+  const fileNames = await place.files.readFolder(place.root);
+  await sweepPlace(place, fileNames.filter((fileName) => parseHiddenName(fileName)?.name === name), STALE_AFTER_MS);
+}
+
+/** Whether nobody touched something for so long; what this program touches lives, unless the limit is below zero. */
+async function showsNoLife({ files, root }: FilePlace, fileName: string, olderThanMs: number): Promise<boolean> {
+  const path = join(root, fileName);
+  if (olderThanMs >= 0 && Heartbeat.isBeating(path)) return false;
+  const stat = await files.stat(path);
+  return stat !== undefined && Date.now() - stat.modifiedAtMs > olderThanMs;
+}
+
+/** Removes what dead writers and unfinished removals left among these names of the place; see `Backend.sweep`. */
 export async function sweepPlace(
   place: FilePlace,
-  hidden: readonly HiddenName[],
+  fileNames: readonly string[],
   olderThanMs: number,
 ): Promise<Unit[]> {
   const { files, root } = place;
-  const isStale = async (fileName: string): Promise<boolean> => {
-    const stat = await files.stat(join(root, fileName));
-    return stat !== undefined && Date.now() - stat.modifiedAtMs > olderThanMs;
-  };
+  const hidden = fileNames.map(parseHiddenName).filter((name): name is HiddenName => name !== undefined);
+  const isStale = (fileName: string) => showsNoLife(place, fileName, olderThanMs);
   const claims = hidden.filter(({ kind }) => kind === "claim");
   const living = new Set<string>();
-  await mapBounded(claims, async ({ fileName, name }) => {
-    if (!await isStale(fileName)) living.add(name);
+  await mapBounded(hidden, async ({ fileName, kind, name }) => {
+    if ((kind === "claim" || kind === "stage") && !await isStale(fileName)) living.add(name);
   });
   // Whoever removed it may have died before this; deleting what a power loss brings back would leave a part of it.
   if (hidden.some(({ kind }) => kind === "trash")) await place.sync.folder(root);
@@ -68,9 +82,10 @@ export async function sweepPlace(
     else if (kind === "claim" || living.has(name) || !await isStale(fileName)) continue;
     else if (await removeToTrash(place, path) && kind === "stage") swept.push(unit);
   }
-  // Claims last: while a claim stands, nobody else can take the name of a stage that is being removed.
+  // Claims last: while a claim stands, nobody else can take the name of a stage that is being removed. Looked at again, for
+  // another sweep may have removed it meanwhile, and this one be that of a writer who lives.
   for (const { fileName, name } of claims) {
-    if (!living.has(name)) await unlessGone(files.removeFile(join(root, fileName)));
+    if (!living.has(name) && await isStale(fileName)) await unlessGone(files.removeFile(join(root, fileName)));
   }
   return swept.sort();
 }

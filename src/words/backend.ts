@@ -129,7 +129,10 @@ export interface Backend {
   remove(unit: Unit): Promise<boolean>;
   /**
    * Removes what dead writers and unfinished removals left: stages and scratch without a sign of life for
-   * `olderThanMs`, and trash. Safe beside living writers. Resolves to the units whose stages were removed.
+   * `olderThanMs`, and trash. Resolves to the units whose stages were removed.
+   *
+   * It must spare the living writers of its own program, and those of others whose event loops never stand still for so long less
+   * the time between two signs of life (5 s on files). Below zero, it removes what living writers have too.
    */
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */

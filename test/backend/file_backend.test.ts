@@ -566,17 +566,81 @@ describe("removing", () => {
 describe("sweeping", () => {
   const age = (folder: string, name: string) => utimes(path.join(folder, name), new Date(0), new Date(0));
 
-  it("goes by the claim: a stage lives as long as its claim is touched", async () => {
+  const STAGE = ".x.state.0123456789abcdef.stage";
+
+  /** What a program leaves that died while it saved. */
+  async function dead(folder: string): Promise<void> {
+    await writeFile(path.join(folder, ".x.state.claim"), "");
+    await mkdir(path.join(folder, STAGE));
+    await writeFile(path.join(folder, STAGE, "a"), "a");
+    await age(folder, ".x.state.claim");
+    await age(folder, STAGE);
+  }
+
+  it("spares a stage while its claim or its folder shows life, and its claim with it", async () => {
     const folder = await temporaryFolder();
     const backend = fileBackend(folder);
-    const stage = await backend.stage("x.state/");
-    await stage.write("a", [encode("a")]);
-    for (const name of await hidden(folder)) if (name.endsWith(".stage")) await age(folder, name);
-    expect(await backend.sweep(60_000)).toEqual([]);
-    await age(folder, ".x.state.claim");
-    expect(await backend.sweep(60_000)).toEqual(["x.state/"]);
-    expect(await readdir(folder)).toEqual([]);
+    for (const living of [".x.state.claim", STAGE]) {
+      await dead(folder);
+      await utimes(path.join(folder, living), new Date(), new Date());
+      expect(await backend.sweep(60_000)).toEqual([]);
+      expect((await readdir(folder)).sort()).toEqual([STAGE, ".x.state.claim"].sort());
+      await age(folder, living);
+      expect(await backend.sweep(60_000)).toEqual(["x.state/"]);
+      expect(await readdir(folder)).toEqual([]);
+    }
+  });
+
+  it("spares the writers of its own program, whatever their claims' times say, unless the limit is below zero", async () => {
+    const folder = await temporaryFolder();
+    const stage = await fileBackend(folder).stage("x.state/");
+    for (const name of await readdir(folder)) await age(folder, name);
+    expect(await fileBackend(folder).sweep(0)).toEqual([]);
+    expect(await fileBackend(folder).sweep(-1)).toEqual(["x.state/"]);
     await stage.abandon();
+    await dead(folder);
+    expect(await fileBackend(folder).sweep(60_000)).toEqual(["x.state/"]);
+  });
+
+  it("is done for a name that is to be claimed, once its writer is dead for as long as a store waits", async () => {
+    const folder = await temporaryFolder();
+    const backend = fileBackend(folder);
+    for (const unit of ["x.state/", "x.state.tar.gz"]) {
+      await dead(folder);
+      await writeFile(path.join(folder, ".y.state.claim"), "");
+      await age(folder, ".y.state.claim");
+      await publish(backend, unit, "commit");
+      expect((await readdir(folder)).sort()).toEqual([".y.state.claim", unit.replace("/", "")]);
+      await backend.remove(unit);
+    }
+    await dead(folder);
+    const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000);
+    await utimes(path.join(folder, ".x.state.claim"), minutesAgo(9), minutesAgo(9));
+    await expect(backend.stage("x.state/")).rejects.toMatchObject({ code: "SNAPSHOT_EXISTS" });
+    await utimes(path.join(folder, ".x.state.claim"), minutesAgo(11), minutesAgo(11));
+    await (await backend.stage("x.state/")).abandon();
+  });
+
+  it("that is slow does not take the claim of who claimed the name after a faster sweep", async () => {
+    const folder = await temporaryFolder();
+    await dead(folder);
+    const quick = fileBackend(folder);
+    let stage: Stage | undefined;
+    const slow = fileBackend(folder, {
+      fileSystem: {
+        ...nodeFileSystem,
+        async removeFolder(target) {
+          await nodeFileSystem.removeFolder(target);
+          if (stage !== undefined) return;
+          await quick.sweep(60_000);
+          stage = await quick.stage("x.state/");
+        },
+      },
+    });
+    expect(await slow.sweep(60_000)).toEqual(["x.state/"]);
+    await expect(slow.stage("x.state.tar.gz")).rejects.toMatchObject({ code: "SNAPSHOT_EXISTS" });
+    await stage?.publish("manifest.json", [encode("commit")]);
+    expect(await readdir(folder)).toEqual(["x.state"]);
   });
 
   it("removes dead scratch, work folders and claims without a stage, and spares the young", async () => {
