@@ -126,14 +126,7 @@ class FileBackend implements Backend {
     this.#pathOf(unit);
     const claim = () =>
       FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
-    let stage: FileStage;
-    try {
-      stage = await claim();
-    } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw error;
-      await this.create();
-      stage = await claim();
-    }
+    const stage = await this.#inPlace(claim);
     try {
       await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
       await this.#syncParents();
@@ -145,8 +138,9 @@ class FileBackend implements Backend {
   }
 
   async scratch(): Promise<Scratch> {
-    await this.create();
-    return await FileScratch.create(this.#place.files, join(this.#place.root, tokenName("scratch")));
+    const { files, root } = this.#place;
+    const path = join(root, tokenName("scratch"));
+    return await FileScratch.create(files, path, () => this.#inPlace(() => files.create(path)));
   }
 
   async remove(unit: Unit): Promise<boolean> {
@@ -169,6 +163,17 @@ class FileBackend implements Backend {
         await removeTree(files, path).catch(() => {}); // what stays is swept
       },
     };
+  }
+
+  /** Makes something in the place; the place before it, where that is missing. */
+  async #inPlace<T>(make: () => Promise<T>): Promise<T> {
+    try {
+      return await make();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      await this.create();
+      return await make();
+    }
   }
 
   /** Makes missing folders from the top down, and remembers the parents in which they are to be made durable. */

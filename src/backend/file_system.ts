@@ -1,5 +1,13 @@
 // The file-system port: the only system calls the file backend makes, so that tests can fail, count and crash each one.
 // Every operation rejects with `storageError`; `errnoOf` reads the system's code out of it.
+import { errnoOf } from "../words/errors.ts";
+
+const REFUSALS = new Set(["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "NotCapable"]);
+
+/** Whether a place has no room to give: it is full, read-only or not ours to write to. Another place may have some. */
+export function hasNoRoom(error: unknown): boolean {
+  return REFUSALS.has(errnoOf(error));
+}
 
 /** What a path is. */
 export type FileKind = "file" | "folder" | "link" | "other";
@@ -35,6 +43,8 @@ export interface OpenFile {
 export interface FileSystem {
   /** Creates a file for writing and reading; fails with EEXIST if the path is taken. */
   create(path: string): Promise<OpenFile>;
+  /** Creates a private file among the system's temporary files, gone once it is closed or the program has ended. */
+  createTemporary?(): Promise<OpenFile>;
   /** Opens a file for reading; a symbolic link fails unless it is to be followed. */
   open(path: string, followsLink?: boolean): Promise<OpenFile>;
   /** Makes one folder; fails with EEXIST if the path is taken. */

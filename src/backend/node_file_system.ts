@@ -15,6 +15,8 @@ import {
   unlink,
   utimes,
 } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { errnoOf, storageError } from "../words/errors.ts";
 import type { FileKind, FileStat, FileSystem, OpenFile } from "./file_system.ts";
@@ -85,6 +87,18 @@ function kindOf(found: Stats): FileKind {
 /** The file system of this machine. */
 export const nodeFileSystem: FileSystem = {
   create: (path) => attempt("create", path, async () => new NodeFile(await open(path, "wx+"), path)),
+  createTemporary: () =>
+    attempt("create", "a temporary file", async () => {
+      const path = join(tmpdir(), `snapkeep-${crypto.randomUUID()}`);
+      const file = new NodeFile(await open(path, "wx+", 0o600), path);
+      try {
+        await unlink(path); // at once, so that nothing is left whatever ends the program
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+      return file;
+    }),
   open: (path, followsLink = false) =>
     attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
   makeFolder: (path) => attempt("mkdir", path, () => mkdir(path)),

@@ -64,6 +64,14 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
   };
   return {
     create: (path) => counted("create", path, async () => new FaultyFile(await files.create(path), path, faults)),
+    ...files.createTemporary === undefined ? {} : {
+      createTemporary: () =>
+        counted("createTemporary", "", async () => {
+          const file = await files.createTemporary?.();
+          if (file === undefined) throw new TypeError("Cannot create a temporary file: there are none any more");
+          return new FaultyFile(file, "", faults);
+        }),
+    },
     open: (path, followsLink) =>
       counted("open", path, async () => new FaultyFile(await files.open(path, followsLink), path, faults)),
     makeFolder: (path) => counted("makeFolder", path, () => files.makeFolder(path)),

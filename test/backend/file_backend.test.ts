@@ -3,10 +3,11 @@ import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { fileBackend, type FileSystem, isSnapshotError, type Stage } from "snapkeep";
+import { fileBackend, type FileSystem, isSnapshotError, type Scratch, type Stage } from "snapkeep";
 import { nodeFileSystem } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { recorded } from "./recorded.ts";
@@ -674,6 +675,63 @@ describe("sweeping", () => {
     expect(swept.flat().sort()).toEqual(units);
     expect(await readdir(folder)).toEqual([]);
     for (const stage of stages) await stage.abandon();
+  });
+});
+
+describe("scratch", () => {
+  const temporary = async () => (await readdir(tmpdir())).filter((name) => /^snapkeep-[0-9a-f]{8}-/.test(name));
+
+  async function roundTrip(scratch: Scratch): Promise<string> {
+    await scratch.write([encode("spoo")]);
+    await scratch.write([encode("led")]);
+    return new TextDecoder().decode(await scratch.read(0, 100));
+  }
+
+  for (const errno of ["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT"]) {
+    it(`lies among the system's temporary files where the place refuses it with ${errno}, and is never seen there`, async () => {
+      for (const below of ["", "not there"]) {
+        const folder = await temporaryFolder();
+        const { backend, faults } = await recorded({
+          at: 1,
+          forever: true,
+          errno,
+          only: ({ operation }) => operation === "create" || operation === "makeFolder",
+        }, { below });
+        const before = await temporary();
+        const scratch = await backend.scratch();
+        expect(await temporary()).toEqual(before);
+        expect(await roundTrip(scratch)).toBe("spooled");
+        await scratch.remove();
+        await scratch.remove();
+        expect(faults.open).toEqual([]);
+        expect(await readdir(folder)).toEqual([]);
+      }
+    });
+  }
+
+  it("is refused as the place refused it where there are no temporary files, or where the place fails otherwise", async () => {
+    const refusing = (errno: string) =>
+      recorded({ at: 1, forever: true, errno, only: ({ operation }) => /^create/.test(operation) });
+    for (const errno of ["EROFS", "EIO"]) {
+      const { backend, faults } = await refusing(errno);
+      expect(await backend.scratch().catch((error: unknown) => error)).toBe(faults.injected[0]);
+      expect(faults.injected).toHaveLength(errno === "EIO" ? 1 : 2);
+    }
+  });
+
+  it("of a stage finds such room too", async () => {
+    const { backend, folder } = await recorded({
+      at: 1,
+      forever: true,
+      errno: "ENOSPC",
+      only: ({ operation, path: target }) => operation === "create" && target.endsWith(".scratch"),
+    });
+    const stage = await backend.stage("x.state.tar.gz");
+    const scratch = await stage.scratch();
+    expect(await roundTrip(scratch)).toBe("spooled");
+    await scratch.remove();
+    await stage.abandon();
+    expect(await readdir(folder)).toEqual([]);
   });
 });
 
