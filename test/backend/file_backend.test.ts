@@ -564,6 +564,53 @@ describe("removing", () => {
   });
 });
 
+describe("removing where a folder cannot be moved, as from a lower layer of an overlay", () => {
+  const isMove = ({ operation }: { operation: string }) => operation === "rename";
+
+  it("takes the manifest first, durably, then the rest where it lies", async () => {
+    const { backend, folder, faults, takeCalls } = await recorded({
+      at: 1,
+      forever: true,
+      errno: "EXDEV",
+      only: isMove,
+    });
+    await publish(fileBackend(folder), "x.state/", "commit", { "a/b": "ab" });
+    await publish(fileBackend(folder), "y.state/", "commit");
+    await mkdir(path.join(folder, "foreign"));
+    expect(await backend.remove("x.state/")).toBe(true);
+    expect(takeCalls().filter((call) => !/^(stat|readFolder|rename) /.test(call))).toEqual([
+      "removeFile x.state/manifest.json",
+      "syncFolder x.state",
+      "removeFile x.state/a/b",
+      "removeFolder x.state/a",
+      "removeFolder x.state",
+    ]);
+    expect(await backend.foreign?.remove("foreign")).toBe(true);
+    expect(await readdir(folder)).toEqual(["y.state"]);
+    expect(faults.injected).toHaveLength(2);
+  });
+
+  it("fails while the manifest cannot be taken, and leaves the snapshot whole", async () => {
+    const { backend, folder } = await recorded({
+      at: 1,
+      forever: true,
+      errno: "EXDEV",
+      only: (call) => isMove(call) || call.operation === "removeFile",
+    });
+    await publish(fileBackend(folder), "x.state/", "commit", { "a/b": "ab" });
+    await expect(backend.remove("x.state/")).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    expect(await read(backend, "x.state/", "a/b")).toBe("ab");
+    expect(await all(backend.list())).toEqual(["x.state/"]);
+  });
+
+  it("is refused for a single file, which every file system can move", async () => {
+    const { backend, folder } = await recorded({ at: 1, errno: "EXDEV", only: isMove });
+    await publish(fileBackend(folder), "x.state.tar.gz", "commit");
+    await expect(backend.remove("x.state.tar.gz")).rejects.toMatchObject({ details: { errno: "EXDEV" } });
+    expect(await read(backend, "x.state.tar.gz")).toBe("commit");
+  });
+});
+
 describe("sweeping", () => {
   const age = (folder: string, name: string) => utimes(path.join(folder, name), new Date(0), new Date(0));
 
