@@ -21,16 +21,19 @@ import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch } from "./file_blob.ts";
 import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
 import { FileStage } from "./file_stage.ts";
-import type { FileSystem } from "./file_system.ts";
+import type { FileKind, FileSystem } from "./file_system.ts";
 import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
 import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
+import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 
 const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
 const LISTED_AT_ONCE = 256;
+const NOWHERE = "it is a link that leads nowhere";
+// Made by file systems themselves at the root of a volume; often nobody but the system may look into them.
+const OF_FILE_SYSTEMS = new Set(["lost+found", "System Volume Information", "$RECYCLE.BIN"]);
 
 /** How a {@link fileBackend} keeps snapshots. */
 export interface FileBackendOptions {
@@ -73,7 +76,7 @@ class FileBackend implements Backend {
   async *list(options: { after?: Unit; signal?: AbortSignal } = {}): AsyncGenerator<Unit, void> {
     const { after = "", signal } = options;
     // A folder's unit ends with a slash, so it may come after `after` though its file name does not.
-    const names = (await this.#fileNames()).filter((name) => !name.startsWith(".") && `${name}/` > after);
+    const names = (await this.#visibleNames()).filter((name) => `${name}/` > after);
     const units: Unit[] = [];
     for (let begin = 0; begin < names.length; begin += LISTED_AT_ONCE) {
       signal?.throwIfAborted();
@@ -86,7 +89,7 @@ class FileBackend implements Backend {
   async *blobs(unit: Unit): AsyncGenerator<BlobInfo, void> {
     const path = this.#pathOf(unit);
     const { files } = this.#place;
-    const stat = await files.stat(path);
+    const stat = await files.stat(path, true);
     if (stat === undefined) return;
     if (isGroup(unit)) yield* walkTree(files, path);
     else yield { path: "", sizeBytes: stat.sizeBytes, isRegular: stat.kind === "file" };
@@ -94,9 +97,11 @@ class FileBackend implements Backend {
 
   async open(unit: Unit, path = ""): Promise<BlobReader | undefined> {
     const { files } = this.#place;
-    const fullPath = join(this.#pathOf(unit), path);
+    const unitPath = this.#pathOf(unit);
+    const fullPath = join(unitPath, path);
+    const isUnit = path === ""; // which may be a link to where there is more room; what lies within a unit may not
     try {
-      const file = await files.open(fullPath);
+      const file = await files.open(fullPath, isUnit);
       try {
         return new FileBlob(file, await file.sizeBytes());
       } catch (error) {
@@ -104,9 +109,12 @@ class FileBackend implements Backend {
         throw error;
       }
     } catch (error) {
-      if (ABSENT.has(errnoOf(error))) return undefined;
+      if (ABSENT.has(errnoOf(error))) {
+        if (await leadsNowhere(files, unitPath)) throw storageError("open", unitPath, new Error(NOWHERE));
+        return undefined;
+      }
       // A link or folder in the place of a file is no blob.
-      const stat = await files.stat(fullPath).catch(() => {
+      const stat = await files.stat(fullPath, isUnit).catch(() => {
         throw error;
       });
       if (stat === undefined || stat.kind !== "file") return undefined;
@@ -118,14 +126,7 @@ class FileBackend implements Backend {
     this.#pathOf(unit);
     const claim = () =>
       FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
-    let stage: FileStage;
-    try {
-      stage = await claim();
-    } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw error;
-      await this.create();
-      stage = await claim();
-    }
+    const stage = await this.#inPlace(claim);
     try {
       await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
       await this.#syncParents();
@@ -137,8 +138,9 @@ class FileBackend implements Backend {
   }
 
   async scratch(): Promise<Scratch> {
-    await this.create();
-    return await FileScratch.create(this.#place.files, join(this.#place.root, tokenName("scratch")));
+    const { files, root } = this.#place;
+    const path = join(root, tokenName("scratch"));
+    return await FileScratch.create(files, path, () => this.#inPlace(() => files.create(path)));
   }
 
   async remove(unit: Unit): Promise<boolean> {
@@ -146,10 +148,7 @@ class FileBackend implements Backend {
   }
 
   async sweep(olderThanMs: number): Promise<readonly Unit[]> {
-    const hidden = (await this.#fileNames()).map(parseHiddenName).filter((name): name is HiddenName =>
-      name !== undefined
-    );
-    return await sweepPlace(this.#place, hidden, olderThanMs);
+    return await sweepPlace(this.#place, await this.#fileNames(), olderThanMs);
   }
 
   #workFolder(): WorkFolder {
@@ -164,6 +163,17 @@ class FileBackend implements Backend {
         await removeTree(files, path).catch(() => {}); // what stays is swept
       },
     };
+  }
+
+  /** Makes something in the place; the place before it, where that is missing. */
+  async #inPlace<T>(make: () => Promise<T>): Promise<T> {
+    try {
+      return await make();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      await this.create();
+      return await make();
+    }
   }
 
   /** Makes missing folders from the top down, and remembers the parents in which they are to be made durable. */
@@ -223,23 +233,35 @@ class FileBackend implements Backend {
   }
 
   async #fileNames(): Promise<string[]> {
-    return await unlessGone(this.#place.files.readFolder(this.#place.root)) ?? [];
+    const { files, root } = this.#place;
+    const names = await unlessGone(files.readFolder(root));
+    // A disk that is not mounted is not an empty place.
+    if (names === undefined && await leadsNowhere(files, root)) throw storageError("list", root, new Error(NOWHERE));
+    return names ?? [];
   }
 
+  async #visibleNames(): Promise<string[]> {
+    return (await this.#fileNames()).filter((name) => !name.startsWith(".") && !OF_FILE_SYSTEMS.has(name)).sort();
+  }
+
+  /** The unit of a name, if there is one; what cannot be looked at counts as one, for opening it tells more. */
   async #publishedUnit(fileName: string): Promise<Unit | undefined> {
     const { files, root } = this.#place;
-    if (splitUnit(fileName) !== undefined) {
-      return (await files.stat(join(root, fileName)))?.kind === "file" ? fileName : undefined;
-    }
-    return (await files.stat(join(root, fileName, MANIFEST_PATH)))?.kind === "file" ? `${fileName}/` : undefined;
+    const path = join(root, fileName);
+    const isArchive = splitUnit(fileName) !== undefined;
+    const unit = isArchive ? fileName : `${fileName}/`;
+    const commit = await kindAt(files, isArchive ? path : join(path, MANIFEST_PATH), isArchive);
+    if (commit === "file") return unit;
+    if (commit === "nothing") return await leadsNowhere(files, path) ? unit : undefined;
+    if (commit !== "unknown") return undefined;
+    return isArchive || ["folder", "unknown"].includes(await kindAt(files, path, true)) ? unit : undefined;
   }
 
   async *#foreign(): AsyncGenerator<{ name: string; modifiedAtMs: number }, void> {
-    const names = (await this.#fileNames()).filter((name) => !name.startsWith(".")).sort();
-    for (const name of names) {
+    for (const name of await this.#visibleNames()) {
+      if (await this.#publishedUnit(name) !== undefined) continue;
       const stat = await this.#place.files.stat(join(this.#place.root, name));
-      if (stat?.kind !== "folder" || await this.#publishedUnit(name) !== undefined) continue;
-      yield { name, modifiedAtMs: stat.modifiedAtMs };
+      if (stat?.kind === "folder") yield { name, modifiedAtMs: stat.modifiedAtMs };
     }
   }
 
@@ -262,7 +284,8 @@ class FileBackend implements Backend {
 /**
  * Keeps snapshots in a folder of the file system, which is made when it is first saved to.
  *
- * Several programs may share the folder. Nothing outside it is ever written or removed, and no link is followed out of it.
+ * Several programs may share the folder. The folder, and each snapshot in it, may be a symbolic link to where it really lies;
+ * removing such a snapshot removes the link. Other links are no part of a snapshot, and nothing they lead to is ever removed.
  *
  * @param folder Path or `file:` URL of the folder.
  * @param options Durability.
@@ -279,6 +302,20 @@ class FileBackend implements Backend {
 export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
   if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
   return new FileBackend(resolve(folder instanceof URL ? fileURLToPath(folder) : folder), options);
+}
+
+/** What there is at a path; `unknown` where even that cannot be told. */
+async function kindAt(
+  files: FileSystem,
+  path: string,
+  followsLink: boolean,
+): Promise<FileKind | "nothing" | "unknown"> {
+  return await files.stat(path, followsLink).then((stat) => stat?.kind ?? "nothing", () => "unknown");
+}
+
+/** Whether a path is a link to what is not there. */
+async function leadsNowhere(files: FileSystem, path: string): Promise<boolean> {
+  return await kindAt(files, path, false) === "link" && await kindAt(files, path, true) === "nothing";
 }
 
 /** The path that a `file:` address stands for, or the address itself. */

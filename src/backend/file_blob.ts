@@ -2,7 +2,7 @@
 import type { BlobReader, ByteSource, Scratch } from "../words/backend.ts";
 import { storageError } from "../words/errors.ts";
 import { leaving } from "../words/memory.ts";
-import type { FileSystem, OpenFile } from "./file_system.ts";
+import { type FileSystem, hasNoRoom, type OpenFile } from "./file_system.ts";
 import { removeTree } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
 
@@ -77,21 +77,33 @@ export class FileBlob implements BlobReader {
   }
 }
 
-/** A private file in the folder of the units. */
+/** A private file in the folder of the units; where that has no room to give, among the system's temporary files. */
 export class FileScratch extends FileBlob implements Scratch {
-  readonly #files: FileSystem;
-  readonly #path: string;
-  readonly #heartbeat: Heartbeat;
+  readonly #giveBack: () => Promise<void>;
 
-  private constructor(files: FileSystem, path: string, file: OpenFile) {
+  private constructor(file: OpenFile, giveBack: () => Promise<void>) {
     super(file, 0);
-    this.#files = files;
-    this.#path = path;
-    this.#heartbeat = new Heartbeat(files, path);
+    this.#giveBack = giveBack;
   }
 
-  static async create(files: FileSystem, path: string): Promise<FileScratch> {
-    return new FileScratch(files, path, await files.create(path));
+  static async create(
+    files: FileSystem,
+    path: string,
+    create: () => Promise<OpenFile> = () => files.create(path),
+  ): Promise<FileScratch> {
+    let file: OpenFile;
+    try {
+      file = await create();
+    } catch (error) {
+      const temporary = hasNoRoom(error) ? await files.createTemporary?.().catch(() => undefined) : undefined;
+      if (temporary === undefined) throw error;
+      return new FileScratch(temporary, () => Promise.resolve());
+    }
+    const heartbeat = new Heartbeat(files, path);
+    return new FileScratch(file, async () => {
+      heartbeat.stop();
+      await removeTree(files, path);
+    });
   }
 
   async write(body: ByteSource): Promise<void> {
@@ -102,9 +114,8 @@ export class FileScratch extends FileBlob implements Scratch {
   }
 
   async remove(): Promise<void> {
-    this.#heartbeat.stop();
     await this.close();
-    await removeTree(this.#files, this.#path).catch(() => {}); // what stays is swept
+    await this.#giveBack().catch(() => {}); // what stays is swept
   }
 }
 

@@ -1,12 +1,14 @@
 // One folder that holds units: where each lies, how it is removed, and what is swept out of it.
 import { join } from "node:path";
 import { mapBounded } from "../words/bounded.ts";
+import { errnoOf } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import { isGroup, type Unit } from "../words/unit.ts";
+import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import type { Syncer } from "./durability.ts";
 import type { FileSystem } from "./file_system.ts";
 import { removeTree, unlessGone } from "./file_tree.ts";
-import { type HiddenName, tokenName } from "./hidden_name.ts";
+import { Heartbeat, STALE_AFTER_MS } from "./heartbeat.ts";
+import { claimName, type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
 
 /** A folder of units, the file system it is on, and how it is made durable. */
 export interface FilePlace {
@@ -25,52 +27,84 @@ export function pathOfUnit(place: FilePlace, unit: Unit): string {
 
 /** Removes a path of the place: invisible at once, durably, then deleted. Resolves to `false` where it had gone. */
 export async function removeToTrash(place: FilePlace, path: string): Promise<boolean> {
-  const trashPath = join(place.root, tokenName("trash"));
-  if (await unlessGone(place.files.rename(path, trashPath).then(() => true)) === undefined) return false;
-  await place.sync.folder(place.root);
-  await emptyTrash(place, trashPath);
+  const { files, root, sync } = place;
+  const trashPath = join(root, tokenName("trash"));
+  try {
+    if (await unlessGone(files.rename(path, trashPath).then(() => true)) === undefined) return false;
+  } catch (error) {
+    // An overlay moves no folder of a lower layer, so that is deleted where it lies.
+    if (errnoOf(error) !== "EXDEV" || !await uncommit(place, path)) throw error;
+    await orLater(path, () => removeTree(files, path));
+    return true;
+  }
+  await sync.folder(root);
+  await orLater(trashPath, () => removeTree(files, trashPath));
   return true;
 }
 
-async function emptyTrash(place: FilePlace, trashPath: string): Promise<void> {
+/** Takes a folder's manifest, durably: whatever is left of it from here on is no snapshot. Resolves to whether it is a folder. */
+async function uncommit({ files, sync }: FilePlace, path: string): Promise<boolean> {
+  if ((await files.stat(path))?.kind !== "folder") return false;
+  if (await unlessGone(files.removeFile(join(path, MANIFEST_PATH)).then(() => true))) await sync.folder(path);
+  return true;
+}
+
+async function orLater(path: string, deletion: () => Promise<void>): Promise<void> {
   try {
-    await removeTree(place.files, trashPath);
+    await deletion();
   } catch (error) {
-    loggerOf("FileBackend").warn("Cannot delete '{trashPath}', it is left to the next sweep: {error}", {
-      trashPath,
-      error,
-    });
+    loggerOf("FileBackend").warn("Cannot delete '{path}', it is left to the next sweep: {error}", { path, error });
   }
 }
 
-/** Removes what dead writers and unfinished removals left; see `Backend.sweep`. */
+/** Removes what a dead writer left of a snapshot's name, so that it can be claimed again. */
+export async function sweepName(place: FilePlace, name: string): Promise<void> {
+  if (!await showsNoLife(place, claimName(name), STALE_AFTER_MS)) return;
+  const fileNames = await place.files.readFolder(place.root);
+  await sweepPlace(place, fileNames.filter((fileName) => parseHiddenName(fileName)?.name === name), STALE_AFTER_MS);
+}
+
+async function emptyTrash(place: FilePlace, path: string): Promise<void> {
+  // If the sync of its removal failed, no later one proves that it cannot come back; and a part must not, as a snapshot.
+  await uncommit(place, path);
+  await removeTree(place.files, path);
+}
+
+/** Whether nobody touched something for so long; what this program touches lives, unless the limit is below zero. */
+async function showsNoLife({ files, root }: FilePlace, fileName: string, olderThanMs: number): Promise<boolean> {
+  const path = join(root, fileName);
+  if (olderThanMs >= 0 && Heartbeat.isBeating(path)) return false;
+  const stat = await files.stat(path);
+  return stat !== undefined && Date.now() - stat.modifiedAtMs > olderThanMs;
+}
+
+/** Removes what dead writers and unfinished removals left among these names of the place; see `Backend.sweep`. */
 export async function sweepPlace(
   place: FilePlace,
-  hidden: readonly HiddenName[],
+  fileNames: readonly string[],
   olderThanMs: number,
 ): Promise<Unit[]> {
   const { files, root } = place;
-  const isStale = async (fileName: string): Promise<boolean> => {
-    const stat = await files.stat(join(root, fileName));
-    return stat !== undefined && Date.now() - stat.modifiedAtMs > olderThanMs;
-  };
+  const hidden = fileNames.map(parseHiddenName).filter((name): name is HiddenName => name !== undefined);
+  const isStale = (fileName: string) => showsNoLife(place, fileName, olderThanMs);
   const claims = hidden.filter(({ kind }) => kind === "claim");
   const living = new Set<string>();
-  await mapBounded(claims, async ({ fileName, name }) => {
-    if (!await isStale(fileName)) living.add(name);
+  await mapBounded(hidden, async ({ fileName, kind, name }) => {
+    if ((kind === "claim" || kind === "stage") && !await isStale(fileName)) living.add(name);
   });
   // Whoever removed it may have died before this; deleting what a power loss brings back would leave a part of it.
   if (hidden.some(({ kind }) => kind === "trash")) await place.sync.folder(root);
   const swept: Unit[] = [];
   for (const { fileName, kind, name, unit } of hidden) {
     const path = join(root, fileName);
-    if (kind === "trash") await emptyTrash(place, path);
+    if (kind === "trash") await orLater(path, () => emptyTrash(place, path));
     else if (kind === "claim" || living.has(name) || !await isStale(fileName)) continue;
     else if (await removeToTrash(place, path) && kind === "stage") swept.push(unit);
   }
-  // Claims last: while a claim stands, nobody else can take the name of a stage that is being removed.
+  // Claims last: while a claim stands, nobody else can take the name of a stage that is being removed. Looked at again, for
+  // another sweep may have removed it meanwhile, and this one be that of a writer who lives.
   for (const { fileName, name } of claims) {
-    if (!living.has(name)) await unlessGone(files.removeFile(join(root, fileName)));
+    if (!living.has(name) && await isStale(fileName)) await unlessGone(files.removeFile(join(root, fileName)));
   }
   return swept.sort();
 }

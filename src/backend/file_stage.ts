@@ -2,11 +2,11 @@
 // the calls here is the commit sequence; docs/guarantees.md says what each is for.
 import { dirname, join } from "node:path";
 import type { ByteSource, Scratch, Stage } from "../words/backend.ts";
-import { errnoOf, reasonOf, SnapshotError, storageError } from "../words/errors.ts";
+import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
-import { type FilePlace, pathOfUnit } from "./file_place.ts";
+import { type FilePlace, pathOfUnit, sweepName } from "./file_place.ts";
 import type { OpenFile } from "./file_system.ts";
 import { removeTree } from "./file_tree.ts";
 import { assertRoom } from "./free_space.ts";
@@ -52,13 +52,16 @@ export class FileStage implements Stage {
   /** Claims the name of a unit, in every layout, and starts its stage. */
   static async claim(place: FilePlace, unit: Unit, name: string, besideOthers: boolean): Promise<FileStage> {
     const claimPath = join(place.root, claimName(name));
-    let claim: OpenFile;
-    try {
-      claim = await place.files.create(claimPath);
-    } catch (error) {
-      if (errnoOf(error) !== "EEXIST") throw error;
-      throw existsError(name, pathOfUnit(place, unit), "another writer is saving under this name", error);
-    }
+    const create = () =>
+      place.files.create(claimPath).catch((error) => {
+        if (errnoOf(error) !== "EEXIST") throw error;
+        throw existsError(name, pathOfUnit(place, unit), "another writer is saving under this name", error);
+      });
+    const claim = await create().catch(async (error) => {
+      if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
+      await sweepName(place, name); // whoever claimed it may be dead, and here perhaps nobody else sweeps
+      return await create();
+    });
     const stage = new FileStage(place, unit, name);
     try {
       await claim.close();

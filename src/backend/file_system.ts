@@ -1,8 +1,16 @@
 // The file-system port: the only system calls the file backend makes, so that tests can fail, count and crash each one.
 // Every operation rejects with `storageError`; `errnoOf` reads the system's code out of it.
+import { errnoOf } from "../words/errors.ts";
 
-/** What a path is; links are never followed. */
-export type FileKind = "file" | "folder" | "other";
+const REFUSALS = new Set(["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "NotCapable"]);
+
+/** Whether a place has no room to give: it is full, read-only or not ours to write to. Another place may have some. */
+export function hasNoRoom(error: unknown): boolean {
+  return REFUSALS.has(errnoOf(error));
+}
+
+/** What a path is. */
+export type FileKind = "file" | "folder" | "link" | "other";
 
 /** What is known of a path. */
 export interface FileStat {
@@ -28,12 +36,17 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
-/** The file system as the file backend uses it. Paths are absolute. */
+/**
+ * The file system as the file backend uses it. Paths are absolute. A symbolic link at the end of one is followed only where the
+ * call says so, and by `readFolder` and `syncFolder`.
+ */
 export interface FileSystem {
   /** Creates a file for writing and reading; fails with EEXIST if the path is taken. */
   create(path: string): Promise<OpenFile>;
-  /** Opens a file for reading; a symbolic link fails. */
-  open(path: string): Promise<OpenFile>;
+  /** Creates a private file among the system's temporary files, gone once it is closed or the program has ended. */
+  createTemporary?(): Promise<OpenFile>;
+  /** Opens a file for reading; a symbolic link fails unless it is to be followed. */
+  open(path: string, followsLink?: boolean): Promise<OpenFile>;
   /** Makes one folder; fails with EEXIST if the path is taken. */
   makeFolder(path: string): Promise<void>;
   /** Makes one folder before it returns; throws as `makeFolder` rejects. */
@@ -42,8 +55,8 @@ export interface FileSystem {
   readFolder(path: string): Promise<string[]>;
   /** Makes a folder's entries durable (fsync). */
   syncFolder(path: string): Promise<void>;
-  /** What a path is, or `undefined` where there is nothing. */
-  stat(path: string): Promise<FileStat | undefined>;
+  /** What a path is, or what it leads to if links are to be followed; `undefined` where there is nothing. */
+  stat(path: string, followsLink?: boolean): Promise<FileStat | undefined>;
   /** Renames; fails with ENOTEMPTY or EEXIST onto a folder that is not empty. */
   rename(from: string, to: string): Promise<void>;
   /** Gives a file a second name; fails with EEXIST if it is taken. */

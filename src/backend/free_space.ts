@@ -14,6 +14,8 @@ export interface FileSystemStat {
   readonly type: number;
   /** Size of a block in bytes. */
   readonly bsize: number;
+  /** All blocks; 0 where there is no limit, as on a tmpfs without a size. */
+  readonly blocks: number;
   /** Free blocks, those included that are kept back for root. */
   readonly bfree: number;
   /** Free blocks for everybody. */
@@ -22,7 +24,7 @@ export interface FileSystemStat {
 
 /** The bytes that this user can still write; `undefined` where that is not sure. Who may be root is taken for root. */
 export function freeBytesOf(stat: FileSystemStat, isRoot: boolean): number | undefined {
-  if (!PLAIN_TYPES.has(stat.type)) return undefined;
+  if (!PLAIN_TYPES.has(stat.type) || stat.blocks === 0) return undefined;
   const bytes = stat.bsize * (isRoot ? stat.bfree : stat.bavail);
   return Number.isSafeInteger(bytes) && stat.bsize > 0 ? bytes : undefined;
 }

@@ -1,6 +1,6 @@
 // The real file system, through node:fs, which Node, Deno and Bun share. Each trap of a runtime is handled here:
 // sync is always our own call (Bun swallows flush errors), close never decides (Bun and Deno swallow its errors).
-import { constants, mkdirSync } from "node:fs";
+import { constants, mkdirSync, type Stats } from "node:fs";
 import {
   type FileHandle,
   link,
@@ -10,17 +10,21 @@ import {
   readdir,
   rename,
   rmdir,
+  stat,
   statfs,
   unlink,
   utimes,
 } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { errnoOf, storageError } from "../words/errors.ts";
-import type { FileStat, FileSystem, OpenFile } from "./file_system.ts";
+import type { FileKind, FileStat, FileSystem, OpenFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 
 // Without O_NONBLOCK, opening a pipe that somebody put among the files would wait for its writer.
-const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 const IS_WINDOWS = process.platform === "win32";
 
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
@@ -74,10 +78,29 @@ class NodeFile implements OpenFile {
   }
 }
 
+function kindOf(found: Stats): FileKind {
+  if (found.isFile()) return "file";
+  if (found.isDirectory()) return "folder";
+  return found.isSymbolicLink() ? "link" : "other";
+}
+
 /** The file system of this machine. */
 export const nodeFileSystem: FileSystem = {
   create: (path) => attempt("create", path, async () => new NodeFile(await open(path, "wx+"), path)),
-  open: (path) => attempt("open", path, async () => new NodeFile(await open(path, READ), path)),
+  createTemporary: () =>
+    attempt("create", "a temporary file", async () => {
+      const path = join(tmpdir(), `snapkeep-${crypto.randomUUID()}`);
+      const file = new NodeFile(await open(path, "wx+", 0o600), path);
+      try {
+        await unlink(path); // at once, so that nothing is left whatever ends the program
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+      return file;
+    }),
+  open: (path, followsLink = false) =>
+    attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
   makeFolder: (path) => attempt("mkdir", path, () => mkdir(path)),
   makeFolderNow: (path) => {
     try {
@@ -97,12 +120,11 @@ export const nodeFileSystem: FileSystem = {
         await handle.close();
       }
     }),
-  stat: (path) =>
+  stat: (path, followsLink = false) =>
     attempt("stat", path, async (): Promise<FileStat | undefined> => {
       try {
-        const found = await lstat(path);
-        const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
-        return { kind, sizeBytes: found.size, modifiedAtMs: found.mtimeMs };
+        const found = await (followsLink ? stat(path) : lstat(path));
+        return { kind: kindOf(found), sizeBytes: found.size, modifiedAtMs: found.mtimeMs };
       } catch (error) {
         if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
         throw error;

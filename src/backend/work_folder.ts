@@ -6,13 +6,27 @@ import type { BlobInfo, ByteSource, WorkFolder } from "../words/backend.ts";
 import { errnoOf } from "../words/errors.ts";
 import { WORK_FOLDER } from "../words/state.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
+import { hasNoRoom } from "./file_system.ts";
 import { removeTree, walkTree } from "./file_tree.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 
-/** An empty real folder, made at once: in the store's place if the writer or reader offers it, else a temporary one. */
+/** An empty real folder, made at once: in the store's place if it offers one and has room for it, else a temporary one. */
 export function workFolderOf(writerOrReader: object): WorkFolder {
   const offered = (writerOrReader as { [key: symbol]: (() => WorkFolder) | undefined })[WORK_FOLDER];
-  if (offered !== undefined) return offered();
+  if (offered === undefined) return temporaryFolder();
+  try {
+    return offered();
+  } catch (error) {
+    if (!hasNoRoom(error)) throw error;
+    try {
+      return temporaryFolder();
+    } catch {
+      throw error;
+    }
+  }
+}
+
+function temporaryFolder(): WorkFolder {
   const path = mkdtempSync(join(tmpdir(), "snapkeep-"));
   return {
     path,

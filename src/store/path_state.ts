@@ -3,6 +3,7 @@
 import { filesIn, readFrom, workFolderOf, writeInto } from "../backend/work_folder.ts";
 import type { PersistentState, StateReader, StateWriter } from "../words/state.ts";
 import { iterate } from "../words/bytes.ts";
+import { isSnapshotError, reasonOf, SnapshotError, storageError } from "../words/errors.ts";
 
 /** What a library offers that saves to a folder. */
 export interface PathStateMethods {
@@ -14,6 +15,9 @@ export interface PathStateMethods {
 
 /**
  * A state out of two functions that want a real folder.
+ *
+ * Where the store's place has no room to give, as when it is read-only, the folder lies among the system's temporary files. Where
+ * `save` finds it full (ENOSPC, EDQUOT), the save of the store fails with `STORAGE_FULL`.
  *
  * Empty folders are not saved. What `save` writes before its first await belongs to the instant of the save, the rest to whenever it is written.
  *
@@ -42,6 +46,8 @@ export function pathState(methods: PathStateMethods): PersistentState {
         for await (const { path, sizeBytes } of filesIn(folder.path)) {
           await out.write(path, readFrom(folder.path, path), { sizeBytes });
         }
+      } catch (error) {
+        throw orFull(error, out.name, folder.path);
       } finally {
         await folder.remove();
       }
@@ -56,4 +62,13 @@ export function pathState(methods: PathStateMethods): PersistentState {
       }
     },
   };
+}
+
+/** The lack of room as the storage's failure, which can be helped; any other error is the state's own. */
+function orFull(error: unknown, state: string, folder: string): unknown {
+  if (isSnapshotError(error)) return error;
+  const failure = storageError("save", folder, error);
+  if (!isSnapshotError(failure, "STORAGE_FULL")) return error;
+  const message = `Cannot save the state "${state}": ${reasonOf(error)}`;
+  return new SnapshotError("STORAGE_FULL", message, failure.details, { cause: error });
 }

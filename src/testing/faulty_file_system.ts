@@ -64,7 +64,16 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
   };
   return {
     create: (path) => counted("create", path, async () => new FaultyFile(await files.create(path), path, faults)),
-    open: (path) => counted("open", path, async () => new FaultyFile(await files.open(path), path, faults)),
+    ...files.createTemporary === undefined ? {} : {
+      createTemporary: () =>
+        counted("createTemporary", "", async () => {
+          const file = await files.createTemporary?.();
+          if (file === undefined) throw new TypeError("Cannot create a temporary file: there are none any more");
+          return new FaultyFile(file, "", faults);
+        }),
+    },
+    open: (path, followsLink) =>
+      counted("open", path, async () => new FaultyFile(await files.open(path, followsLink), path, faults)),
     makeFolder: (path) => counted("makeFolder", path, () => files.makeFolder(path)),
     makeFolderNow: (path) => {
       faults.count("makeFolderNow", path);
@@ -72,7 +81,7 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     },
     readFolder: (path) => counted("readFolder", path, () => files.readFolder(path)),
     syncFolder: (path) => counted("syncFolder", path, () => files.syncFolder(path)),
-    stat: (path) => counted("stat", path, () => files.stat(path)),
+    stat: (path, followsLink) => counted("stat", path, () => files.stat(path, followsLink)),
     rename: (from, to) => counted("rename", to, () => files.rename(from, to)),
     link: (from, to) => counted("link", to, () => files.link(from, to)),
     removeFile: (path) => counted("removeFile", path, () => files.removeFile(path)),

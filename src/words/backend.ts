@@ -112,7 +112,10 @@ export interface Backend {
   readonly uri: string;
   /** Makes the place if it is missing; resolves to whether it had to be made. */
   create(): Promise<boolean>;
-  /** Published units in byte order, those after `after` if given; a missing place has none. */
+  /**
+   * Published units in byte order, those after `after` if given; a missing place has none. What may be a unit and cannot be looked
+   * at must be listed too: it must not hide the others, and opening it tells what is wrong.
+   */
   list(options?: { after?: Unit; signal?: AbortSignal }): AsyncIterable<Unit>;
   /** All blobs of a unit, in any order, also those that should not be there. */
   blobs(unit: Unit): AsyncIterable<BlobInfo>;
@@ -132,7 +135,10 @@ export interface Backend {
   remove(unit: Unit): Promise<boolean>;
   /**
    * Removes what dead writers and unfinished removals left: stages and scratch without a sign of life for
-   * `olderThanMs`, and trash. Safe beside living writers. Resolves to the units whose stages were removed.
+   * `olderThanMs`, and trash. Resolves to the units whose stages were removed.
+   *
+   * It must spare the living writers of its own program, and those of others whose event loops never stand still for so long less
+   * the time between two signs of life (5 s on files). Below zero, it removes what living writers have too.
    */
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */

@@ -3,10 +3,11 @@ import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { fileBackend, type FileSystem, isSnapshotError, type Stage } from "snapkeep";
+import { fileBackend, type FileSystem, isSnapshotError, type Scratch, type Stage } from "snapkeep";
 import { nodeFileSystem } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { recorded } from "./recorded.ts";
@@ -94,6 +95,16 @@ describe("names", () => {
     expect(Math.abs((foreign[0]?.modifiedAtMs ?? 0) - Date.now())).toBeLessThan(60_000);
   });
 
+  it("that file systems make at the root of a volume are neither units nor foreign", async () => {
+    const folder = await temporaryFolder();
+    for (const name of ["lost+found", "System Volume Information", "$RECYCLE.BIN"]) {
+      await mkdir(path.join(folder, name));
+      await writeFile(path.join(folder, name, "manifest.json"), "{}");
+    }
+    expect(await all(fileBackend(folder).list())).toEqual([]);
+    expect(await all(fileBackend(folder).foreign!.list())).toEqual([]);
+  });
+
   it("of foreign folders are removed as such only while they are foreign", async () => {
     const folder = await temporaryFolder();
     const backend = fileBackend(folder);
@@ -178,6 +189,71 @@ describe("links and other kinds", () => {
     expect(await backend.foreign!.remove("link.state")).toBe(false);
     expect(await isAlive()).toBe(true);
     expect((await readdir(folder)).sort()).toEqual(["link.state", "x.state"]);
+  });
+});
+
+describe("a link", () => {
+  async function elsewhere(...units: string[]) {
+    const [folder, disk] = [await temporaryFolder(), await temporaryFolder()];
+    const backend = fileBackend(folder);
+    for (const unit of units) {
+      await publish(fileBackend(disk), unit, "commit", unit.endsWith("/") ? { "a/b": "ab" } : undefined);
+      const name = unit.replace("/", "");
+      await symlink(path.join(disk, name), path.join(folder, name));
+    }
+    return { folder, disk, backend };
+  }
+
+  it("in the place of a unit is that unit, in both layouts, and only the link is removed", async () => {
+    const units = ["x.state/", "y.state.tar.gz"];
+    const { folder, disk, backend } = await elsewhere(...units);
+    expect(await all(backend.list())).toEqual(units);
+    expect(await read(backend, "x.state/", "a/b")).toBe("ab");
+    expect(await read(backend, "y.state.tar.gz")).toBe("commit");
+    expect(await all(backend.blobs("y.state.tar.gz"))).toEqual([{ path: "", sizeBytes: 6, isRegular: true }]);
+    expect((await all(backend.blobs("x.state/"))).map((blob) => blob.path)).toEqual(["a/b", "manifest.json"]);
+    await expect(backend.stage("y.state.tar.gz")).rejects.toMatchObject({ code: "SNAPSHOT_EXISTS" });
+    for (const unit of units) expect(await backend.remove(unit)).toBe(true);
+    expect(await readdir(folder)).toEqual([]);
+    expect(await all(fileBackend(disk).list())).toEqual(units);
+  });
+
+  it("that leads nowhere is a unit, and opening it tells", async () => {
+    const { disk, backend } = await elsewhere("x.state/", "y.state.tar.gz");
+    await rm(disk, { recursive: true });
+    expect(await all(backend.list())).toEqual(["x.state/", "y.state.tar.gz"]);
+    const told = { code: "STORAGE_FAILED", message: expect.stringContaining("a link that leads nowhere") };
+    await expect(backend.open("x.state/", "manifest.json")).rejects.toMatchObject(told);
+    await expect(backend.open("y.state.tar.gz")).rejects.toMatchObject(told);
+  });
+
+  it("that leads nowhere in the place of the folder is an error, not an empty place", async () => {
+    const folder = path.join(await temporaryFolder(), "states");
+    await symlink(path.join(folder, "..", "not mounted"), folder);
+    const backend = fileBackend(folder);
+    const told = { code: "STORAGE_FAILED", message: expect.stringContaining("a link that leads nowhere") };
+    await expect(all(backend.list())).rejects.toMatchObject(told);
+    await expect(backend.sweep(60_000)).rejects.toMatchObject(told);
+    await expect(backend.stage("x.state/")).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+  });
+});
+
+describe("what cannot be looked at", () => {
+  it("is listed as a unit, whether snapshot or foreign, and does not hide the others; opening it tells", async () => {
+    let isBad = false;
+    const isStruck = ({ operation, path: target }: { operation: string; path: string }) =>
+      isBad && /^(stat|open)$/.test(operation) && /bad[^/]*\/manifest\.json$|bad[^/]*gz$/.test(target);
+    const { backend, folder } = await recorded({ at: 1, forever: true, only: isStruck });
+    const units = ["1-bad.state/", "2-bad.state.tar.gz", "3.state/"];
+    for (const unit of units) await publish(backend, unit, "commit");
+    await mkdir(path.join(folder, "4-bad"));
+    await writeFile(path.join(folder, "5-bad.txt"), "");
+    isBad = true;
+    expect(await all(backend.list())).toEqual([...units, "4-bad/"]);
+    expect(await all(backend.foreign!.list())).toEqual([]);
+    expect(await backend.foreign!.remove("4-bad")).toBe(false);
+    await expect(backend.open("1-bad.state/", "manifest.json")).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    await publish(backend, "9.state/", "commit");
   });
 });
 
@@ -488,20 +564,131 @@ describe("removing", () => {
   });
 });
 
+describe("removing where a folder cannot be moved, as from a lower layer of an overlay", () => {
+  const isMove = ({ operation }: { operation: string }) => operation === "rename";
+
+  it("takes the manifest first, durably, then the rest where it lies", async () => {
+    const { backend, folder, faults, takeCalls } = await recorded({
+      at: 1,
+      forever: true,
+      errno: "EXDEV",
+      only: isMove,
+    });
+    await publish(fileBackend(folder), "x.state/", "commit", { "a/b": "ab" });
+    await publish(fileBackend(folder), "y.state/", "commit");
+    await mkdir(path.join(folder, "foreign"));
+    expect(await backend.remove("x.state/")).toBe(true);
+    expect(takeCalls().filter((call) => !/^(stat|readFolder|rename) /.test(call))).toEqual([
+      "removeFile x.state/manifest.json",
+      "syncFolder x.state",
+      "removeFile x.state/a/b",
+      "removeFolder x.state/a",
+      "removeFolder x.state",
+    ]);
+    expect(await backend.foreign?.remove("foreign")).toBe(true);
+    expect(await readdir(folder)).toEqual(["y.state"]);
+    expect(faults.injected).toHaveLength(2);
+  });
+
+  it("fails while the manifest cannot be taken, and leaves the snapshot whole", async () => {
+    const { backend, folder } = await recorded({
+      at: 1,
+      forever: true,
+      errno: "EXDEV",
+      only: (call) => isMove(call) || call.operation === "removeFile",
+    });
+    await publish(fileBackend(folder), "x.state/", "commit", { "a/b": "ab" });
+    await expect(backend.remove("x.state/")).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    expect(await read(backend, "x.state/", "a/b")).toBe("ab");
+    expect(await all(backend.list())).toEqual(["x.state/"]);
+  });
+
+  it("is refused for a single file, which every file system can move", async () => {
+    const { backend, folder } = await recorded({ at: 1, errno: "EXDEV", only: isMove });
+    await publish(fileBackend(folder), "x.state.tar.gz", "commit");
+    await expect(backend.remove("x.state.tar.gz")).rejects.toMatchObject({ details: { errno: "EXDEV" } });
+    expect(await read(backend, "x.state.tar.gz")).toBe("commit");
+  });
+});
+
 describe("sweeping", () => {
   const age = (folder: string, name: string) => utimes(path.join(folder, name), new Date(0), new Date(0));
 
-  it("goes by the claim: a stage lives as long as its claim is touched", async () => {
+  const STAGE = ".x.state.0123456789abcdef.stage";
+
+  /** What a program leaves that died while it saved. */
+  async function dead(folder: string): Promise<void> {
+    await writeFile(path.join(folder, ".x.state.claim"), "");
+    await mkdir(path.join(folder, STAGE));
+    await writeFile(path.join(folder, STAGE, "a"), "a");
+    await age(folder, ".x.state.claim");
+    await age(folder, STAGE);
+  }
+
+  it("spares a stage while its claim or its folder shows life, and its claim with it", async () => {
     const folder = await temporaryFolder();
     const backend = fileBackend(folder);
-    const stage = await backend.stage("x.state/");
-    await stage.write("a", [encode("a")]);
-    for (const name of await hidden(folder)) if (name.endsWith(".stage")) await age(folder, name);
-    expect(await backend.sweep(60_000)).toEqual([]);
-    await age(folder, ".x.state.claim");
-    expect(await backend.sweep(60_000)).toEqual(["x.state/"]);
-    expect(await readdir(folder)).toEqual([]);
+    for (const living of [".x.state.claim", STAGE]) {
+      await dead(folder);
+      await utimes(path.join(folder, living), new Date(), new Date());
+      expect(await backend.sweep(60_000)).toEqual([]);
+      expect((await readdir(folder)).sort()).toEqual([STAGE, ".x.state.claim"].sort());
+      await age(folder, living);
+      expect(await backend.sweep(60_000)).toEqual(["x.state/"]);
+      expect(await readdir(folder)).toEqual([]);
+    }
+  });
+
+  it("spares the writers of its own program, whatever their claims' times say, unless the limit is below zero", async () => {
+    const folder = await temporaryFolder();
+    const stage = await fileBackend(folder).stage("x.state/");
+    for (const name of await readdir(folder)) await age(folder, name);
+    expect(await fileBackend(folder).sweep(0)).toEqual([]);
+    expect(await fileBackend(folder).sweep(-1)).toEqual(["x.state/"]);
     await stage.abandon();
+    await dead(folder);
+    expect(await fileBackend(folder).sweep(60_000)).toEqual(["x.state/"]);
+  });
+
+  it("is done for a name that is to be claimed, once its writer is dead for as long as a store waits", async () => {
+    const folder = await temporaryFolder();
+    const backend = fileBackend(folder);
+    for (const unit of ["x.state/", "x.state.tar.gz"]) {
+      await dead(folder);
+      await writeFile(path.join(folder, ".y.state.claim"), "");
+      await age(folder, ".y.state.claim");
+      await publish(backend, unit, "commit");
+      expect((await readdir(folder)).sort()).toEqual([".y.state.claim", unit.replace("/", "")]);
+      await backend.remove(unit);
+    }
+    await dead(folder);
+    const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000);
+    await utimes(path.join(folder, ".x.state.claim"), minutesAgo(9), minutesAgo(9));
+    await expect(backend.stage("x.state/")).rejects.toMatchObject({ code: "SNAPSHOT_EXISTS" });
+    await utimes(path.join(folder, ".x.state.claim"), minutesAgo(11), minutesAgo(11));
+    await (await backend.stage("x.state/")).abandon();
+  });
+
+  it("that is slow does not take the claim of who claimed the name after a faster sweep", async () => {
+    const folder = await temporaryFolder();
+    await dead(folder);
+    const quick = fileBackend(folder);
+    let stage: Stage | undefined;
+    const slow = fileBackend(folder, {
+      fileSystem: {
+        ...nodeFileSystem,
+        async removeFolder(target) {
+          await nodeFileSystem.removeFolder(target);
+          if (stage !== undefined) return;
+          await quick.sweep(60_000);
+          stage = await quick.stage("x.state/");
+        },
+      },
+    });
+    expect(await slow.sweep(60_000)).toEqual(["x.state/"]);
+    await expect(slow.stage("x.state.tar.gz")).rejects.toMatchObject({ code: "SNAPSHOT_EXISTS" });
+    await stage?.publish("manifest.json", [encode("commit")]);
+    expect(await readdir(folder)).toEqual(["x.state"]);
   });
 
   it("removes dead scratch, work folders and claims without a stage, and spares the young", async () => {
@@ -535,6 +722,63 @@ describe("sweeping", () => {
     expect(swept.flat().sort()).toEqual(units);
     expect(await readdir(folder)).toEqual([]);
     for (const stage of stages) await stage.abandon();
+  });
+});
+
+describe("scratch", () => {
+  const temporary = async () => (await readdir(tmpdir())).filter((name) => /^snapkeep-[0-9a-f]{8}-/.test(name));
+
+  async function roundTrip(scratch: Scratch): Promise<string> {
+    await scratch.write([encode("spoo")]);
+    await scratch.write([encode("led")]);
+    return new TextDecoder().decode(await scratch.read(0, 100));
+  }
+
+  for (const errno of ["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT"]) {
+    it(`lies among the system's temporary files where the place refuses it with ${errno}, and is never seen there`, async () => {
+      for (const below of ["", "not there"]) {
+        const folder = await temporaryFolder();
+        const { backend, faults } = await recorded({
+          at: 1,
+          forever: true,
+          errno,
+          only: ({ operation }) => operation === "create" || operation === "makeFolder",
+        }, { below });
+        const before = await temporary();
+        const scratch = await backend.scratch();
+        expect(await temporary()).toEqual(before);
+        expect(await roundTrip(scratch)).toBe("spooled");
+        await scratch.remove();
+        await scratch.remove();
+        expect(faults.open).toEqual([]);
+        expect(await readdir(folder)).toEqual([]);
+      }
+    });
+  }
+
+  it("is refused as the place refused it where there are no temporary files, or where the place fails otherwise", async () => {
+    const refusing = (errno: string) =>
+      recorded({ at: 1, forever: true, errno, only: ({ operation }) => /^create/.test(operation) });
+    for (const errno of ["EROFS", "EIO"]) {
+      const { backend, faults } = await refusing(errno);
+      expect(await backend.scratch().catch((error: unknown) => error)).toBe(faults.injected[0]);
+      expect(faults.injected).toHaveLength(errno === "EIO" ? 1 : 2);
+    }
+  });
+
+  it("of a stage finds such room too", async () => {
+    const { backend, folder } = await recorded({
+      at: 1,
+      forever: true,
+      errno: "ENOSPC",
+      only: ({ operation, path: target }) => operation === "create" && target.endsWith(".scratch"),
+    });
+    const stage = await backend.stage("x.state.tar.gz");
+    const scratch = await stage.scratch();
+    expect(await roundTrip(scratch)).toBe("spooled");
+    await scratch.remove();
+    await stage.abandon();
+    expect(await readdir(folder)).toEqual([]);
   });
 });
 

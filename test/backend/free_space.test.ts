@@ -11,6 +11,7 @@ import { temporaryFolder } from "./temporary.ts";
 
 const MIB = 2 ** 20;
 const EXT4 = 0xef53;
+const TMPFS = 0x01021994;
 const BTRFS = 0x9123683e;
 
 async function placeWith(freeBytes: () => Promise<number | undefined>) {
@@ -94,7 +95,7 @@ describe("a save that may fit", () => {
 });
 
 describe("the free space of a file system", () => {
-  const stat = { type: EXT4, bsize: 4096, bfree: 100, bavail: 60 };
+  const stat = { type: EXT4, bsize: 4096, blocks: 1000, bfree: 100, bavail: 60 };
 
   it("is what this user may take, and for root what is kept back too", () => {
     expect(freeBytesOf(stat, false)).toBe(60 * 4096);
@@ -106,6 +107,11 @@ describe("the free space of a file system", () => {
     expect(freeBytesOf({ ...stat, type: 0 }, true)).toBeUndefined();
     expect(freeBytesOf({ ...stat, bsize: 0 }, true)).toBeUndefined();
     expect(freeBytesOf({ ...stat, bfree: 2 ** 60 }, true)).toBeUndefined();
+  });
+
+  it("is unknown where there is no limit, as on a tmpfs without a size, and nothing where all is taken", () => {
+    expect(freeBytesOf({ type: TMPFS, bsize: 4096, blocks: 0, bfree: 0, bavail: 0 }, true)).toBeUndefined();
+    expect(freeBytesOf({ type: TMPFS, bsize: 4096, blocks: 1000, bfree: 0, bavail: 0 }, true)).toBe(0);
   });
 
   it("is told by the real file system, or not at all", async () => {

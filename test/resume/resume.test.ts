@@ -1,7 +1,8 @@
 // store.resume(): the newest snapshot that is whole, past damage only, and never a lie about it.
-import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import {
+  fileBackend,
   isSnapshotError,
   keepLatest,
   locate,
@@ -11,7 +12,14 @@ import {
   type SnapshotLocator,
   StateStore,
 } from "snapkeep";
-import { Faults, faultyBackend, forEachFault } from "snapkeep/testing";
+import {
+  type FaultCall,
+  Faults,
+  faultyBackend,
+  faultyFileSystem,
+  forEachFault,
+  nodeFileSystem,
+} from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { noise as incompressible } from "../archive/samples.ts";
 import { collectLogs } from "../store/logs.ts";
@@ -717,6 +725,70 @@ describe.each(filePlaces)("StateStore.resume beside folders without a manifest (
     expect(state.loads).toBe(0);
     await rename(folder, path.join(place.folder ?? "", "theirs"));
     expect(await store.resume()).toEqual({ outcome: "fresh", tried: [] });
+  });
+});
+
+describe.each(filePlaces)("StateStore.resume where a snapshot cannot be looked at ($layout)", ({ make, layout }) => {
+  /** A backend on which no call that looks into this snapshot succeeds, as on a bad sector. */
+  const spoilt = (place: Place, bad: SnapshotLocator) => {
+    const only = ({ operation, path: target }: FaultCall) =>
+      /^(open|stat|readFolder)$/.test(operation) &&
+      target.startsWith(layout === "archive" ? String(bad) : `${bad}${path.sep}`);
+    const faults = new Faults({ at: 1, forever: true, only });
+    return fileBackend(place.folder ?? "", { fileSystem: faultyFileSystem(nodeFileSystem, faults) });
+  };
+
+  it("resumes and saves on beside an old one, which verification finds and keepers spare", async () => {
+    const { place, saved, program } = await history(make, 3);
+    const backend = spoilt(place, at(saved, 0));
+    const { store, content } = program(backend);
+    expect((await store.resume()).outcome).toBe("resumed");
+    expect(content()).toBe(2);
+    expect((await store.saveState()).name > at(saved, 2).name).toBe(true);
+    expect((await store.verify()).map(({ findings }) => findings.map(({ problem }) => problem))).toEqual([
+      ["unreadable"],
+      [],
+      [],
+      [],
+    ]);
+    const keeper = new RetentionKeeper(store, [keepLatest(1)]);
+    expect(await rejection(keeper.cleanup())).toMatchObject({
+      code: "CLEANUP_FAILED",
+      details: { removed: { length: 2 }, failed: [String(at(saved, 0))] },
+    });
+    expect((await store.list())[0]?.name).toBe(at(saved, 0).name);
+  });
+
+  it("is refused where it is the newest: that is no damage", async () => {
+    const { place, saved, program } = await history(make, 2);
+    const { store, state } = program(spoilt(place, at(saved, 1)));
+    expect(await rejection(store.resume())).toMatchObject({ code: "RESUME_REFUSED" });
+    expect(state.loads).toBe(0);
+  });
+
+  it("is refused, and neither fresh nor an older one, where the newest is a link to a disk that is not mounted", async () => {
+    const { place, saved, program } = await history(make, 2);
+    const newest = String(at(saved, 1));
+    await rename(newest, path.join(place.folder ?? "", ".disk"));
+    await symlink(path.join(place.folder ?? "", ".disk"), newest);
+    expect((await program().store.resume()).snapshot?.name).toBe(at(saved, 1).name);
+    await rename(path.join(place.folder ?? "", ".disk"), path.join(place.folder ?? "", ".elsewhere"));
+    expect(await rejection(program().store.resume())).toMatchObject({
+      code: "RESUME_REFUSED",
+      message: expect.stringContaining("leads nowhere"),
+    });
+  });
+
+  it("is refused, and not fresh, where the whole place is such a link", async () => {
+    const { place, program } = await history(make, 1);
+    await rename(place.folder ?? "", `${place.folder}.elsewhere`);
+    await symlink(`${place.folder}.not mounted`, place.folder ?? "");
+    expect(await rejection(program().store.resume())).toMatchObject({
+      code: "RESUME_REFUSED",
+      message: expect.stringContaining("leads nowhere"),
+    });
+    await rename(`${place.folder}.elsewhere`, `${place.folder}.not mounted`);
+    expect((await program().store.resume()).outcome).toBe("resumed");
   });
 });
 

@@ -2,11 +2,15 @@
 import { Buffer } from "node:buffer";
 import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
-import { pathState, type PathStateMethods } from "snapkeep";
+import { pathState, type PathStateMethods, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
-import { filePlaces, places } from "./places.ts";
+import { storageError } from "../../src/words/errors.ts";
+import { changed, filePlaces, places } from "./places.ts";
 import { deferred, rejection } from "./states.ts";
+
+const failureOf = (errno: string) => storageError("mkdir", "x", Object.assign(new Error(errno), { code: errno }));
 
 /** Methods that remember the folders they were given. */
 function remembering(methods: Partial<PathStateMethods>) {
@@ -101,6 +105,51 @@ describe.each(places)("pathState ($layout, $backend)", ({ make }) => {
     // The save does not wait for the state that failed it; its folder goes as soon as it can.
     await expect.poll(() => folders.map((folder) => existsSync(folder))).toEqual([false]);
     expect(await place.files()).toEqual([]);
+  });
+
+  it.each(["ENOSPC", "EDQUOT"])(
+    "fails as full storage does, not as the state's own failure, when save meets %s",
+    async (errno) => {
+      const place = await make();
+      let isFull = true;
+      const full = Object.assign(new Error(`${errno}: no room`), { code: errno });
+      const { state } = remembering({
+        save() {
+          if (isFull) throw full;
+        },
+      });
+      const store = place.store().register("library", state);
+      expect(await rejection(store.saveState())).toMatchObject({
+        code: "STORAGE_FULL",
+        message: `Cannot save the state "library": ${errno}: no room`,
+        details: { operation: "save", errno },
+        cause: full,
+      });
+      isFull = false;
+      expect((await (await store.saveState()).verify()).isWhole).toBe(true);
+    },
+  );
+
+  it("works among the system's temporary files where the place has no room to give, as when it is read-only", async () => {
+    const place = await make();
+    let refusal = failureOf("EROFS");
+    const refusing = changed(place.backend, {
+      workFolder: () => {
+        throw refusal;
+      },
+    });
+    let loaded = "";
+    const { folders, state } = remembering({
+      save: (folder) => writeFile(path.join(folder, "x"), "saved"),
+      load: async (folder) => void (loaded = await readFile(path.join(folder, "x"), "utf8")),
+    });
+    const store = new StateStore(refusing, { layout: place.layout }).register("library", state);
+    await store.loadState(await store.saveState());
+    expect(loaded).toBe("saved");
+    expect(folders.map((folder) => path.dirname(folder))).toEqual([tmpdir(), tmpdir()]);
+    expect(folders.map((folder) => existsSync(folder))).toEqual([false, false]);
+    refusal = failureOf("EIO");
+    expect(await rejection(store.saveState())).toBe(refusal);
   });
 
   it("removes the folder when load fails", async () => {
