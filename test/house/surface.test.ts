@@ -171,6 +171,7 @@ describe("the public surface", () => {
         "faultyFileSystem",
         "forEachFault",
         "nodeFileSystem",
+        "stateConformance",
       ]
     `);
     expect(types).toMatchInlineSnapshot(`
@@ -179,6 +180,7 @@ describe("the public surface", () => {
         "ConformanceOptions",
         "FaultCall",
         "FaultPlan",
+        "StateConformanceOptions",
       ]
     `);
   });
