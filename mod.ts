@@ -82,12 +82,14 @@ export type {
   StageOptions,
   WorkFolder,
 } from "./src/words/backend.ts";
+export { assertSnapshotName } from "./src/words/entry_path.ts";
 export {
   isSnapshotError,
   type RejectionReason,
   SnapshotError,
   type SnapshotErrorCode,
   type SnapshotErrorDetails,
+  storageError,
 } from "./src/words/errors.ts";
 export type {
   Digest,
@@ -103,5 +105,5 @@ export type {
   UnitReader,
 } from "./src/words/snapshot.ts";
 export type { Body, EntryInfo, PersistentState, StateReader, StateWriter, WriteOptions } from "./src/words/state.ts";
-export type { Unit } from "./src/words/unit.ts";
+export { splitUnit, type Unit, type UnitSuffix } from "./src/words/unit.ts";
 export { VERSION } from "./src/words/version.ts";

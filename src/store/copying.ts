@@ -23,6 +23,9 @@ export interface ExportOptions {
   readonly archive?: ArchiveOptions;
 }
 
+// A folder of such a name would be taken for what it is not.
+const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|tgz|txz|tzst|xz|zip|zst)$/i;
+
 /** Where an export goes. */
 export function targetOf(
   target: string | URL,
@@ -41,8 +44,14 @@ export function targetOf(
       layout: layoutOfKind(wanted, compression, options.archive),
     };
   }
-  const split = splitUnit(fileName);
-  const unit = split === undefined ? `${fileName}/` : fileName;
+  const isFile = splitUnit(fileName) !== undefined;
+  if (!isFile && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
+    const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
+    throw new TypeError(
+      `Cannot export to "${target}": ${reason}; for a folder of this name say { layout: "directory" }`,
+    );
+  }
+  const unit = isFile ? fileName : `${fileName}/`;
   const layout = layoutOfUnit(unit, options.archive);
   const isContradiction = options.layout !== undefined && options.layout !== layout.kind ||
     options.compression !== undefined && layout.suffix !== suffixOfKind("archive", compression);

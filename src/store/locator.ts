@@ -44,6 +44,9 @@ export interface SnapshotStat {
   readonly storedBytes: number;
 }
 
+// A text that is a URL. Two letters at least: one is a drive of Windows.
+const URL_TEXT = /^[a-z][a-z0-9+.-]+:\/\//i;
+
 /** What retention and resuming look at. */
 export type SnapshotFacts = Omit<RetentionSnapshot, "name">;
 
@@ -344,8 +347,9 @@ export function isLocator(value: unknown): value is SnapshotLocator {
  * Address of a snapshot that lies at a path; nothing is read yet.
  *
  * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` an archive. An `http:` or
- *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests.
+ *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
  * @returns The locator.
+ * @throws {TypeError} If it is a URL of another scheme, or anything else.
  * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
  * @example Look at a snapshot
  * ```ts
@@ -367,16 +371,26 @@ export function locate(path: string | URL): SnapshotLocator;
  */
 export function locate(backend: Backend, name: string): SnapshotLocator;
 export function locate(where: string | URL | Backend, name?: string): SnapshotLocator {
-  if (where instanceof URL && /^https?:$/.test(where.protocol)) {
-    const { backend, unit } = httpBackend(where);
+  const place = typeof where === "string" && URL_TEXT.test(where) ? new URL(where) : where;
+  if (place instanceof URL && /^https?:$/.test(place.protocol)) {
+    const { backend, unit } = httpBackend(place);
     return new SnapshotLocator(backend, [unitOfFileName(unit)]);
   }
-  if (typeof where === "string" || where instanceof URL) {
-    const { folder, fileName } = splitPath(where);
+  if (typeof place === "string" || place instanceof URL && place.protocol === "file:") {
+    const { folder, fileName } = splitPath(place);
     return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
   }
+  if (place instanceof URL) {
+    throw new TypeError(`Cannot locate "${place}": it is neither a path nor a URL of file:, http: or https:`);
+  }
+  if (typeof place?.stage !== "function") {
+    const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
+    throw new TypeError(
+      `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
+    );
+  }
   if (typeof name !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
-  return new SnapshotLocator(where, [unitOfFileName(name)]);
+  return new SnapshotLocator(place, [unitOfFileName(name)]);
 }
 
 function unitOfFileName(fileName: string): Unit {

@@ -1,5 +1,5 @@
 /**
- * Tests for backends of your own, and failures on demand for programs that must survive them.
+ * Tests for states and backends of your own, and failures on demand for programs that must survive them.
  *
  * Nothing here knows a test framework: checks are named functions that throw.
  *
@@ -14,10 +14,10 @@
  * }
  * ```
  *
- * @example Let every call beneath a load fail, and see that your state is loaded whole or not at all
+ * @example Check a state: what it saves comes back, and a load that fails changes nothing
  * ```ts
- * import { memoryBackend, type StateReader, StateStore, type StateWriter } from "snapkeep";
- * import { faultyBackend, forEachFault } from "snapkeep/testing";
+ * import type { StateReader, StateWriter } from "snapkeep";
+ * import { stateConformance } from "snapkeep/testing";
  *
  * class Inventory {
  *   items = ["sword"];
@@ -25,16 +25,10 @@
  *   loadState = async (from: StateReader) => void (this.items = await from.json("items.json") as string[]);
  * }
  *
- * const struck = await forEachFault(async (faults) => {
- *   const inventory = new Inventory();
- *   const backend = memoryBackend();
- *   await new StateStore(backend).register("inventory", inventory).saveState();
- *   inventory.items = ["shield"];
- *   const store = new StateStore(faultyBackend(backend, faults)).register("inventory", inventory);
- *   const isLoaded = await store.resume().then(() => true, () => false);
- *   if (inventory.items[0] !== (isLoaded ? "sword" : "shield")) throw new Error("half-loaded");
- * });
- * console.log(`${struck.length} failures survived`);
+ * for (const { name, run } of stateConformance(() => new Inventory(), (it) => it.items.push("shield"))) {
+ *   await run(); // or: test(name, run)
+ *   console.log(`ok ${name}`);
+ * }
  * ```
  *
  * @module
@@ -44,3 +38,4 @@ export { backendConformance, type ConformanceCase, type ConformanceOptions } fro
 export { type FaultCall, type FaultPlan, Faults, forEachFault } from "./faults.ts";
 export { faultyBackend } from "./faulty_backend.ts";
 export { faultyFileSystem } from "./faulty_file_system.ts";
+export { stateConformance, type StateConformanceOptions } from "./state_conformance.ts";

@@ -1,9 +1,12 @@
 // The lower seam: where snapshots lie. A backend keeps units and knows nothing of states, manifests or archives; what an
 // adapter could get wrong above that (paths, hashing, order, manifest) is done once, above it. The conformance suite in
-// `snapkeep/testing` is this contract as tests.
+// `snapkeep/testing` is this contract as tests; `memory_backend.ts` and examples/key_value_backend are short readings of it.
 import type { Unit } from "./unit.ts";
 
-/** Bytes in order; chunks must not be changed by their producer after they were handed over. */
+/**
+ * Bytes in order, in chunks of any size, empty ones too, or in none. Chunks must not be changed by their producer after they
+ * were handed over, nor by who takes them.
+ */
 export type ByteSource = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** A blob of a unit, as listed. */
@@ -16,37 +19,60 @@ export interface BlobInfo {
   readonly isRegular: boolean;
 }
 
-/** An open blob. It must stay readable until closed, or fail; it must never show other bytes than those committed. */
+/**
+ * An open blob. It must stay readable until closed, also while its unit is removed and replaced, or fail with a `SnapshotError`;
+ * it must never show other bytes than those committed. A blob may be open many times at once.
+ */
 export interface BlobReader {
   /** Size in bytes. */
   readonly sizeBytes: number;
-  /** Reads `lengthBytes` at `offset`, or fewer only where the blob ends. The caller owns the buffer. */
+  /**
+   * Reads `lengthBytes` at `offset`, or fewer only where the blob ends: none at its end and beyond, which is no failure. The caller
+   * owns the buffer and may change it: neither the blob nor what others read may change with it.
+   */
   read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * The same bytes in pieces that must not be changed, and are valid only until the next is asked for. Backends need not have
-   * it: it spares those that can use their memory again, or have the bytes in memory, from making a copy. May run side by side.
+   * it: it spares those that can use their memory again, or have the bytes in memory, from making a copy. May run side by side, and
+   * be left early. Lends nothing at the blob's end and beyond; else no piece may be empty.
    */
   lend?(offset: number, lengthBytes: number): AsyncIterable<Uint8Array>;
-  /** All bytes in order; may be called several times. The consumer owns each chunk. */
+  /**
+   * All bytes in order; may be called several times, side by side, and left early. No chunk may be empty, and an empty blob has
+   * none. The consumer owns each chunk.
+   */
   stream(): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** Gives everything back; never throws, may be called twice. */
   close(): Promise<void>;
 }
 
-/** Private room for bytes whose size must be known before they can be written; unseen, and swept if abandoned. */
+/**
+ * Private room for bytes whose size must be known before they can be written; empty at first, and to be read whenever no write
+ * runs. It is no unit: never listed, and not told of by `sweep`, which removes it where nobody has written to it for long. What
+ * it lends or streams may be the body of a stage's write. Closing it or removing it may come in any order.
+ */
 export interface Scratch extends BlobReader {
   /** Appends bytes; resolves once they were taken. Must not be called while an earlier call runs. */
   write(body: ByteSource): Promise<void>;
-  /** Closes it and gives the room back; never throws, may be called twice. */
+  /** Closes it and gives the room back; never throws, may be called twice, and after it was swept. */
   remove(): Promise<void>;
 }
 
-/** A unit being written; unseen until published. Its name is claimed: no other writer can publish it meanwhile. */
+/**
+ * A unit being written; until it is published, `list`, `blobs` and `open` must not see any of it. Its name is claimed: no other
+ * writer can publish it meanwhile, in any layout.
+ *
+ * It ends by `publish` or `abandon`, or by a sweep that takes its writer for dead. From then on its name is free to others, whom
+ * nothing that is still called here may disturb: a late `write` fails with `STAGE_LOST` or has no effect.
+ */
 export interface Stage {
   /** The unit this becomes. */
   readonly unit: Unit;
   /**
    * Writes one blob of a group. The path is new, safe and relative. Calls may run side by side.
+   *
+   * Must take bodies of both kinds, synchronous and asynchronous, and resolve to their size. Where the body fails, it must fail
+   * with the body's own error, or with one that has it as `cause`.
    *
    * Where its size is known beforehand, it may be refused with `STORAGE_FULL` at once if it surely does not fit.
    */
@@ -55,20 +81,32 @@ export interface Stage {
    * Writes the commit blob (path empty for a single-blob unit), last, and makes the unit visible whole.
    *
    * Durable once it resolves. Must fail with `SNAPSHOT_EXISTS` rather than overwrite, with `STAGE_LOST` if the stage
-   * was swept, with `COMMIT_UNCERTAIN` where the unit is visible but perhaps not durable. Called at most once.
+   * was swept, with `COMMIT_UNCERTAIN` where the unit is visible but perhaps not durable, as {@link Stage.write} where the body
+   * fails, and with any error after `abandon`. Where it fails, but for `COMMIT_UNCERTAIN`, nothing becomes visible; the caller
+   * abandons. Called at most once.
    */
   publish(path: string, body: ByteSource): Promise<void>;
-  /** New private room beside the stage. */
+  /** New private room beside the stage, of which no two share their bytes. */
   scratch(): Promise<Scratch>;
-  /** Gives up: nothing becomes visible and all room is given back. Never throws, may be called at any time. */
+  /**
+   * Gives up: once it resolves, nothing is visible, all room is given back, and the name is free. Never throws. May be called at
+   * any time, also twice, side by side, while a body is written, and after a sweep; after `publish` it changes nothing. Called
+   * while `publish` runs it leaves the whole unit or nothing, and whether `publish` resolves tells which.
+   */
   abandon(): Promise<void>;
 }
 
-/** Small mutable texts beside the units, by snapshot name; losing one loses labels, never data. */
+/**
+ * Small mutable texts beside the units, by snapshot name; losing one loses labels, never data. They do not depend on units: a name
+ * may have one without having a unit, keeps it when its unit is removed, and no sweep removes it.
+ */
 export interface Notes {
-  /** The note of a snapshot, or `undefined`. */
+  /** The note of a snapshot, or `undefined`; it may be empty. The caller owns the buffer. */
   get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  /** Sets a note, atomically, in place of an earlier one. */
+  /**
+   * Sets a note, atomically, in place of an earlier one: of many set at once, one stays, whole. The bytes are the caller's again
+   * once it resolves. Must fail with `NAME_UNSAFE` for what `assertSnapshotName` refuses.
+   */
   put(name: string, note: Uint8Array): Promise<void>;
   /** Removes a note if there is one. */
   remove(name: string): Promise<void>;
@@ -106,24 +144,39 @@ export interface StageOptions {
   readonly leastBytes?: number;
 }
 
-/** Where snapshots lie: file system, memory, object store. All failures are `SnapshotError`s. */
+/**
+ * Where snapshots lie: file system, memory, object store.
+ *
+ * All failures must be `SnapshotError`s: `storageError` makes one of whatever the storage throws; but for a body's error and an
+ * abort's reason, which go through as they are. `splitUnit` takes a unit apart, and `assertSnapshotName` refuses, with
+ * `NAME_UNSAFE`, names that lead out of the place or are not portable. A unit is a group of blobs where it ends with `/`, else a
+ * single blob with the path "".
+ *
+ * A place that was not made yet is empty: reading, removing and sweeping must not fail there, and `stage` makes it. Operations
+ * on different names must not disturb each other, also where one name begins like the other.
+ */
 export interface Backend {
   /** Address of the place, ending with `/`; a unit's address is this plus the unit. */
   readonly uri: string;
-  /** Makes the place if it is missing; resolves to whether it had to be made. */
+  /** Makes the place if it is missing; resolves to whether it had to be made, so to `false` when there is something in it. */
   create(): Promise<boolean>;
   /**
-   * Published units in byte order, those after `after` if given; a missing place has none. What may be a unit and cannot be looked
-   * at must be listed too: it must not hide the others, and opening it tells what is wrong.
+   * Published units in byte order, those after `after` if given, which is any text and need not be a unit that is there; a
+   * missing place has none. What may be a unit and cannot be looked at must be listed too: it must not hide the others, and
+   * opening it tells what is wrong. Must fail with the signal's reason once it is aborted.
    */
   list(options?: { after?: Unit; signal?: AbortSignal }): AsyncIterable<Unit>;
-  /** All blobs of a unit, in any order, also those that should not be there. */
+  /** All blobs of a unit, the commit blob too, in any order, also those that should not be there; none where it is not there. */
   blobs(unit: Unit): AsyncIterable<BlobInfo>;
-  /** Opens a blob of a unit (no path for a single-blob unit), or `undefined` where there is none. */
+  /**
+   * Opens a blob of a unit (no path, or an empty one, for a single-blob unit), or `undefined` where there is none: no such unit in
+   * this layout, no such path, or one that is a folder or goes on behind a blob. An unsafe unit is not there, or is refused.
+   */
   open(unit: Unit, path?: string): Promise<BlobReader | undefined>;
   /**
    * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
-   * where a unit of that name is published: in any layout, or with `besideOthers` in the very same.
+   * where a unit of that name is published: in any layout, or with `besideOthers` in the very same. Of many who call it at once
+   * for one name one wins. Must fail with `NAME_UNSAFE` where `assertSnapshotName` refuses the name.
    *
    * `leastBytes` tells what the unit will take up at least: where that surely does not fit, it may be refused with
    * `STORAGE_FULL` before anything is written.
@@ -131,11 +184,14 @@ export interface Backend {
   stage(unit: Unit, options?: StageOptions): Promise<Stage>;
   /** Private room that belongs to no stage. */
   scratch(): Promise<Scratch>;
-  /** Makes a unit invisible at once and durably, then frees its bytes. Resolves to `false` where it had gone. */
+  /**
+   * Makes a unit invisible at once and durably, then frees its bytes and its name, in every layout. Resolves to `false` where it
+   * had gone; of many who remove it, one is told `true`. A later unit of the same name must show nothing of it.
+   */
   remove(unit: Unit): Promise<boolean>;
   /**
    * Removes what dead writers and unfinished removals left: stages and scratch without a sign of life for
-   * `olderThanMs`, and trash. Resolves to the units whose stages were removed.
+   * `olderThanMs`, and trash; never what is published, nor notes. Resolves to the units whose stages were removed.
    *
    * It must spare the living writers of its own program, and those of others whose event loops never stand still for so long less
    * the time between two signs of life (5 s on files). Below zero, it removes what living writers have too.

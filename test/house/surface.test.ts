@@ -54,6 +54,7 @@ describe("the public surface", () => {
         "StateStore",
         "StatesKeeper",
         "VERSION",
+        "assertSnapshotName",
         "atLeast",
         "fileBackend",
         "isSnapshotError",
@@ -74,6 +75,8 @@ describe("the public surface", () => {
         "pathState",
         "planRetention",
         "simulate",
+        "splitUnit",
+        "storageError",
       ]
     `);
     expect(types).toMatchInlineSnapshot(`
@@ -151,6 +154,7 @@ describe("the public surface", () => {
         "StreamOptions",
         "Unit",
         "UnitReader",
+        "UnitSuffix",
         "VerifyOptions",
         "VerifyReport",
         "VerifyStep",
@@ -171,6 +175,7 @@ describe("the public surface", () => {
         "faultyFileSystem",
         "forEachFault",
         "nodeFileSystem",
+        "stateConformance",
       ]
     `);
     expect(types).toMatchInlineSnapshot(`
@@ -179,6 +184,7 @@ describe("the public surface", () => {
         "ConformanceOptions",
         "FaultCall",
         "FaultPlan",
+        "StateConformanceOptions",
       ]
     `);
   });

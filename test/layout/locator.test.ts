@@ -285,6 +285,22 @@ describe("exportTo", () => {
     expect(await snapshotOf(folder)).toEqual(before);
   });
 
+  it.each(["today.tgz", "today.zip", "today.tar.bz2", "today.tar.xz", "today.7z", "today.gz", "today.TAR.GZ"])(
+    "to %s makes a folder only when told so, for it is named like an archive that we do not write",
+    async (target) => {
+      const locator = await saved("directory");
+      expect(await codeOf(locator.exportTo(path.join(folder, target)))).toEqual(
+        expect.objectContaining({
+          name: "TypeError",
+          message: expect.stringMatching(/a file that is exported ends with \.tar\.gz, \.tar\.zst or \.tar;/),
+        }),
+      );
+      expect(await readdir(folder)).toEqual(["states"]);
+      const copy = await locator.exportTo(path.join(folder, target), { layout: "directory" });
+      expect([String(copy), copy.layout]).toEqual([path.join(folder, target), "directory"]);
+    },
+  );
+
   it("refuses names that are unsafe", async () => {
     const locator = await saved("directory");
     for (const name of ["CON.tar.gz", "trailing.", ".hidden", "manifest.json"]) {

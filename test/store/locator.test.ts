@@ -1,4 +1,5 @@
 // Addresses of snapshots: the same by path, by URL and by name, and harmless where there is nothing.
+import { createReadStream } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { fileBackend, locate, memoryBackend, type SnapshotLocator, StateStore } from "snapkeep";
@@ -50,8 +51,41 @@ describe("locate", () => {
     },
   );
 
+  it.each([
+    ["http://h/a/x.tar.gz", "http://h/a/x.tar.gz"],
+    ["HTTPS://h/a/x%20y.tar.gz?token=1", "https://h/a/x%20y.tar.gz"],
+    ["file:///a/b/x.state", path.resolve("/a/b/x.state")],
+  ])("reads the text %j as the URL it is", (text, address) => {
+    expect(String(locate(text))).toBe(address);
+  });
+
+  it.each(["s3://bucket/x.tar.gz", "gs://bucket/x", new URL("ftp://h/x.tar.gz")])(
+    "refuses the URL %s, and says which it takes",
+    (from) => {
+      expect(() => locate(from)).toThrow(
+        new TypeError(
+          `Cannot locate "${from}": it is neither a path nor a URL of file:, http: or https:`,
+        ),
+      );
+    },
+  );
+
   it("refuses a backend without a name as a TypeError", () => {
-    expect(() => (locate as (where: unknown) => unknown)(memoryBackend())).toThrow(TypeError);
+    expect(() => (locate as (where: unknown) => unknown)(memoryBackend())).toThrow(
+      new TypeError("Cannot locate a snapshot on a backend without its name"),
+    );
+  });
+
+  it.each<[string, () => unknown]>([
+    ["a response", () => new Response("x")],
+    ["bytes", () => new Uint8Array(1)],
+    ["a Node stream", () => createReadStream(import.meta.filename)],
+    ["nothing", () => undefined],
+  ])("refuses %s in the place of a snapshot, and says what is wanted", async (_, make) => {
+    const store = new StateStore(memoryBackend());
+    for (const take of [store.loadState.bind(store), store.importSnapshot.bind(store)]) {
+      await expect(take(make() as never)).rejects.toThrow(/^Cannot locate a snapshot: a path, a URL, .*give its body/);
+    }
   });
 });
 

@@ -189,8 +189,9 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
 
 describe.each(filePlaces)("StateStore beside what the dead left ($layout)", ({ make }) => {
   it("sweeps at the first save, and again when what was too young then is old enough", async () => {
-    const { backend, folder = "", ...place } = await make();
-    await backend.stage("2020-01-01_00-00-00,000000.state/"); // its writer dies; this program starts a moment later
+    const { folder = "", ...place } = await make();
+    await mkdir(path.join(folder, ".2020-01-01_00-00-00,000000.state.0123456789abcdef.stage"), { recursive: true });
+    await writeFile(path.join(folder, ".2020-01-01_00-00-00,000000.state.claim"), ""); // this program starts a moment later
     const leftovers = async () => (await readdir(folder)).filter((file) => file.includes("2020")).sort();
     const before = await leftovers();
     expect(before).toHaveLength(2);
