@@ -31,18 +31,16 @@ export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const digest = z.string().regex(DIGEST) as unknown as z.ZodType<Digest>;
+// Lists are checked by hand, down to their first fault: zod tells every fault, and takes a KiB for each of many millions.
+const tags = z.custom<string[]>(isTags, "they are no list of texts");
+const metrics = z.custom<Record<string, number | null>>(isMetrics, "they are no object of numbers by name");
 const labelsSchema = z.looseObject({
-  tags: z.array(z.string()).optional(),
-  metrics: z.record(z.string(), z.number().nullable()).optional(),
+  tags: tags.optional(),
+  metrics: metrics.optional(),
   step: z.number().optional(),
   remark: z.string().optional(),
   pinned: z.boolean().optional(),
 });
-// By hand, for there may be very many: what zod needs for each would be most of the time it takes to read a manifest.
-const entry = z.custom<ManifestEntry>(
-  isEntry,
-  "it is no entry: path, sizeBytes and digest are missing or of another kind",
-);
 const schema = z.looseObject({
   format: z.literal(FORMAT_NAME),
   formatVersion: z.literal(FORMAT_VERSION),
@@ -50,18 +48,31 @@ const schema = z.looseObject({
   savedAt: z.iso.datetime({ precision: 3 }),
   library: z.looseObject({ name: z.string(), version: z.string() }),
   parent: z.string().nullable(),
-  states: z.array(z.looseObject({
-    name: z.string(),
-    version: z.number().int().positive(),
-    entries: z.array(entry),
-  })),
+  states: z.custom<unknown[]>(Array.isArray, "they are no list"),
   totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
   labels: labelsSchema,
   digest,
 });
 
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+function isTags(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((tag) => typeof tag === "string");
+}
+
+function isMetrics(value: unknown): value is Record<string, number | null> {
+  return isObject(value) && !Array.isArray(value) &&
+    Object.values(value).every((metric) => metric === null || Number.isFinite(metric));
+}
+
+function isState(value: unknown): value is ManifestState {
+  if (!isObject(value)) return false;
+  const { name, version, entries } = value as Partial<ManifestState>;
+  return typeof name === "string" && Number.isSafeInteger(version) && (version as number) > 0 && Array.isArray(entries);
+}
+
 function isEntry(value: unknown): value is ManifestEntry {
-  if (typeof value !== "object" || value === null) return false;
+  if (!isObject(value)) return false;
   const { path, sizeBytes, digest } = value as Partial<ManifestEntry>;
   return typeof path === "string" && Number.isSafeInteger(sizeBytes) && (sizeBytes as number) >= 0 &&
     typeof digest === "string" && DIGEST.test(digest);
@@ -81,7 +92,7 @@ const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
  *
  * @param labels What the caller says.
  * @returns The labels to store.
- * @throws {TypeError} If a label has the wrong type.
+ * @throws {TypeError} If a label has the wrong type, or there are more than half a million.
  */
 export function storableLabels(labels: Labels): Labels {
   if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
@@ -106,6 +117,10 @@ export function storableLabels(labels: Labels): Labels {
     throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
   }
   if (!parsed.success) throw new TypeError(`Cannot use these labels: ${z.prettifyError(parsed.error)}`);
+  const { tags: storableTags = [], metrics: storableMetrics = {} } = parsed.data;
+  if (storableTags.length + Object.keys(storableMetrics).length > MAX_LABELS) {
+    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
+  }
   return parsed.data as Labels;
 }
 
@@ -132,7 +147,7 @@ export function parseNote(bytes: Uint8Array): Labels | undefined {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     const [end, digest] = DIGEST_OF_NOTE.exec(text) ?? [];
     if (end !== undefined && digest !== digestOf(bytes.subarray(0, -end.length))) return undefined;
-    const parsed = (end === undefined ? bareNoteSchema : noteSchema).safeParse(JSON.parse(text, refuseProto));
+    const parsed = (end === undefined ? bareNoteSchema : noteSchema).safeParse(parseJson(text));
     return parsed.success && parsed.data.formatVersion <= FORMAT_VERSION ? parsed.data.labels as Labels : undefined;
   } catch {
     return undefined; // damage of a note costs labels, and whoever asks is told
@@ -327,9 +342,7 @@ function decode(bytes: Uint8Array, uri: string): string {
 function parseText(text: string, uri: string): Manifest {
   let value: unknown;
   try {
-    // The slow way only where something may hide: the key, as it is or behind an escape, or a depth that breaks what walks it.
-    const isSuspicious = /__proto__|\\u/.test(text) || isDeep(text);
-    value = isSuspicious ? JSON.parse(text, refuseProto) : JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw invalid(uri, reasonOf(cause), cause);
   }
@@ -343,7 +356,7 @@ function parseText(text: string, uri: string): Manifest {
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw invalid(uri, z.prettifyError(parsed.error), parsed.error);
   const { format: _format, digest: _digest, ...rest } = parsed.data;
-  const manifest = rest as Manifest;
+  const manifest = rest as unknown as Manifest;
   let fault;
   try {
     fault = faultOfManifest(manifest);
@@ -355,16 +368,40 @@ function parseText(text: string, uri: string): Manifest {
 }
 
 const MAX_DEPTH = 64;
+// What labels, or fields that nobody knows, may have beside the entries, which have a value in 27 bytes at the most.
+const FREE_VALUES = 2 ** 20;
+const LEAST_BYTES_OF_VALUE = 24;
+const MAX_LABELS = FREE_VALUES / 2;
 
-/** Whether brackets are nested beyond reason; those within strings count too, which only costs time. */
-function isDeep(text: string): boolean {
+/** Parses JSON, unless it has more values than a manifest of its length can need: each takes far more memory than text. */
+function parseJson(text: string): unknown {
+  const { values, depth } = measure(text);
+  if (values > FREE_VALUES + text.length / LEAST_BYTES_OF_VALUE) throw new SyntaxError("it has too many values");
+  // The slow way only where something may hide: the key, as it is or behind an escape, or a depth that breaks what walks it.
+  const isSuspicious = depth > MAX_DEPTH || /__proto__|\\u/.test(text);
+  return isSuspicious ? JSON.parse(text, refuseProto) : JSON.parse(text);
+}
+
+/** How many values JSON has, give or take the empty lists and objects, and how deep they are nested. */
+function measure(text: string): { values: number; depth: number } {
+  let values = 0;
+  let level = 0;
   let depth = 0;
   for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index) | 0x20; // brackets and braces differ in this bit
-    if (code === 0x7b && ++depth > MAX_DEPTH) return true;
-    if (code === 0x7d) depth--;
+    const code = text.charCodeAt(index);
+    if (code === 0x22) { // to the end of a string: what looks like JSON in it is none
+      for (index++; index < text.length; index++) {
+        const inner = text.charCodeAt(index);
+        if (inner === 0x22) break;
+        if (inner === 0x5c) index++;
+      }
+    } else if (code === 0x2c) values++;
+    else if ((code | 0x20) === 0x7b) { // brackets and braces differ in this bit
+      values++;
+      if (++level > depth) depth = level;
+    } else if ((code | 0x20) === 0x7d) level--;
   }
-  return false;
+  return { values, depth };
 }
 
 /** `__proto__` as a key is data in JSON text and a trap everywhere else. */
@@ -380,11 +417,15 @@ function faultOfManifest(manifest: Manifest): string | undefined {
   let entries = 0;
   let sizeBytes = 0;
   const names = new PathSet();
-  for (const state of manifest.states) {
+  for (const [index, state] of manifest.states.entries()) {
+    if (!isState(state)) return `states[${index}] is no state: name, version or entries are missing or of another kind`;
     const stateFault = faultOfStateName(state.name);
     if (stateFault !== undefined) return `its state name "${state.name}" is unsafe: ${stateFault}`;
     names.add(state.name);
-    for (const entry of state.entries) {
+    for (const [index, entry] of state.entries.entries()) {
+      if (!isEntry(entry)) {
+        return `entry ${index} of "${state.name}" is none: path, sizeBytes or digest are missing or of another kind`;
+      }
       paths.add(`${state.name}/${entry.path}`);
       sizeBytes += entry.sizeBytes;
       entries++;

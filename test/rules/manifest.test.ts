@@ -182,6 +182,8 @@ describe("sealManifest and parseManifest", () => {
       { pinned: "yes" },
       { remark: 5 },
       { metrics: { loss: "low" } },
+      { metrics: [1] },
+      { tags: Array(600_000).fill("nightly") },
       { metrics: JSON.parse('{"__proto__":1}') },
       null,
       [],
@@ -371,6 +373,42 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
     ["nested past any stack", `{"x":${"[".repeat(200_000)}${"]".repeat(200_000)}`],
   ])("refuses %s", (_, body) => {
     expect(() => parseManifest(signedText(body), URI)).toThrow(invalid);
+  });
+
+  const manyValues = 2 ** 20 + 100_000;
+
+  it.each([
+    ["numbers", `[${"0,".repeat(manyValues)}0]`],
+    ["lists", `[${"[],".repeat(manyValues / 2)}0]`],
+    ["objects", `[${"{},".repeat(manyValues / 2)}0]`],
+  ])("refuses more %s than its length can need: they would take a hundred times its size", (_, list) => {
+    const body = JSON.stringify(plain()).slice(0, -1);
+    expect(() => parseManifest(signedText(`${body},"x":${list}`), URI)).toThrow(/it has too many values/);
+    const [start = "", end = ""] = body.split('"labels":{');
+    expect(() => parseManifest(signedText(`${start}"labels":{"x":${list},${end}`), URI)).toThrow(invalid);
+  });
+
+  it("takes as many commas and brackets within texts as there may be", () => {
+    const value = plain();
+    value.labels["remark"] = '[{,"\\'.repeat(manyValues);
+    expect(parseManifest(signed(value), URI).labels.remark).toBe(value.labels["remark"]);
+  });
+
+  it.each<[string, (value: Plain) => unknown]>([
+    ["states", (value) => Object.assign(value, { states: Array(50_000).fill(0) })],
+    ["entries", (value) => Object.assign(value.states[0] ?? {}, { entries: Array(50_000).fill(0) })],
+    ["tags", (value) => (value.labels["tags"] = Array(50_000).fill(0))],
+    [
+      "metrics",
+      (
+        value,
+      ) => (value.labels["metrics"] = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`m${i}`, "low"]))),
+    ],
+  ])("tells the first fault of many %s", (_, change) => {
+    const value = plain();
+    change(value);
+    const refusal = expect.objectContaining({ message: expect.stringMatching(/^[^]{20,200}$/) });
+    expect(() => parseManifest(signed(value), URI)).toThrow(refusal);
   });
 
   it("refuses text that is not UTF-8", () => {
