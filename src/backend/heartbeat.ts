@@ -5,7 +5,7 @@ import type { FileSystem } from "./file_system.ts";
 const BEAT_MS = 5_000;
 
 /** Without a sign of life for so long, in milliseconds, a writer is taken for dead unless told otherwise. */
-export const STALE_AFTER_MS = 10 * 60 * 1000;
+export const STALE_AFTER_MS: number = 10 * 60 * 1000;
 
 /** Touches a path until stopped; never keeps the process alive. */
 export class Heartbeat {

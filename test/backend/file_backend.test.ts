@@ -758,7 +758,7 @@ describe("scratch", () => {
 
   it("is refused as the place refused it where there are no temporary files, or where the place fails otherwise", async () => {
     const refusing = (errno: string) =>
-      recorded({ at: 1, forever: true, errno, only: ({ operation }) => /^create/.test(operation) });
+      recorded({ at: 1, forever: true, errno, only: ({ operation }) => operation.startsWith("create") });
     for (const errno of ["EROFS", "EIO"]) {
       const { backend, faults } = await refusing(errno);
       expect(await backend.scratch().catch((error: unknown) => error)).toBe(faults.injected[0]);
