@@ -1,6 +1,6 @@
 // The package is published from two files, package.json (npm) and deno.json (JSR): they must say the same.
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { VERSION } from "../../src/words/version.ts";
@@ -56,6 +56,19 @@ describe("package", () => {
   it("has the files it promises to publish", () => {
     const promised = npm.files.filter((name) => !name.startsWith("dist/"));
     expect(promised.filter((name) => !existsSync(path.join(root, name)))).toEqual([]);
+  });
+
+  it("has in it what README.md links to, and in the repository what docs/ links to", async () => {
+    const links = async (file: string) =>
+      [...(await readFile(path.join(root, file), "utf8")).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
+        .map(([, link]) => path.posix.join(path.posix.dirname(file), link as string));
+    const isPacked = (name: string) => npm.files.some((file) => name === file || name.startsWith(`${file}/`));
+    const docs = (await readdir(path.join(root, "docs"))).filter((name) => name.endsWith(".md"));
+    const linked = (await Promise.all(["README.md", ...docs.map((name) => `docs/${name}`)].map(links))).flat();
+    expect(linked.filter((name) => !existsSync(path.join(root, name)))).toEqual([]);
+    const ofReadme = await links("README.md");
+    expect(ofReadme.length).toBeGreaterThan(5);
+    expect(ofReadme.filter((name) => !isPacked(name))).toEqual([]);
   });
 
   it("locks its own version", async () => {
