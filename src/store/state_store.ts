@@ -1,6 +1,7 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
 import { type Durability, fileBackend, pathOfUri } from "../backend/file_backend.ts";
+import { STALE_AFTER_MS } from "../backend/heartbeat.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { Compression } from "../rules/codec.ts";
 import { sealManifest, storableLabels } from "../rules/manifest.ts";
@@ -27,7 +28,6 @@ import { resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "./verification.ts";
 import { verifyAll } from "./verifying_all.ts";
 
-const STALE_AFTER_MS = 10 * 60 * 1000;
 
 /** Where a store keeps its snapshots: a folder's path or `file:` URL, or a backend. */
 export type StoreLocation = string | URL | Backend;
@@ -517,11 +517,11 @@ export class StateStore {
   /**
    * Removes what dead writers and unfinished removals left: stages without a sign of life, scratch files, trash.
    *
-   * Saving does it by itself, at first and every ten minutes. Safe beside living writers, as long as their event loops turn at least once in
-   * `olderThanMs`.
+   * Saving does it by itself, at first and every ten minutes. Safe beside this program's own writers, and beside others' as long as
+   * their event loops stand still for no longer than `olderThanMs` less 5 seconds.
    *
-   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given. Below zero, all that are
-   *   alive are taken for dead.
+   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given. Below zero, it
+   *   removes what living writers have, too.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    * @throws {RangeError} If `olderThanMs` is no number.
