@@ -58,9 +58,6 @@ export class LatestStatesKeeper extends RetentionKeeper {
     options: LatestStatesKeeperOptions = {},
   ) {
     const { foreign = false, ...storeOptions } = options;
-    if (!(Number.isSafeInteger(maxKeep) && maxKeep >= 0)) {
-      throw new RangeError(`Cannot keep ${maxKeep} snapshots: it must be a whole number from 0 on`);
-    }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
       throw new TypeError(`Cannot look for foreign folders in "${this.store.backend.uri}": there can be none`);

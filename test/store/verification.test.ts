@@ -39,6 +39,23 @@ describe.each(places)("SnapshotLocator.verify ($layout, $backend)", ({ make }) =
     }
   });
 
+  it("throws SNAPSHOT_GONE, and tells no damage, where it is removed once its manifest was read", async () => {
+    const place = await make();
+    const snapshot = await place.store().register("a", new Files(files)).saveState();
+    const isFolder = snapshot.layout === "directory";
+    const backend = changed(place.backend, {
+      open: async (unit, blobPath) => {
+        const blob = await place.backend.open(unit, blobPath);
+        // An archive that is open can be read to its end, whoever removes it.
+        if (isFolder) await place.backend.remove(unit);
+        return blob;
+      },
+    });
+    const verifying = locate(backend, snapshot.name + (isFolder ? "" : ".tar.gz")).verify();
+    if (isFolder) expect(await rejection(verifying)).toMatchObject({ code: "SNAPSHOT_GONE" });
+    else expect((await verifying).isWhole).toBe(true);
+  });
+
   it("throws what the storage itself fails with: that is no finding", async () => {
     const place = await make();
     const snapshot = await place.store().register("a", new Files(files)).saveState();
