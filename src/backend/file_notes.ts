@@ -74,13 +74,26 @@ export class FileNotes implements Notes {
     assertSnapshotName(name);
     const { files, root } = this.#place;
     const path = join(root, lockName(name));
+    const unlock = async () => {
+      try {
+        await unlessGone(files.removeFile(path));
+      } catch (error) {
+        loggerOf("FileBackend").warn("Cannot remove '{path}', others wait for it in vain: {error}", { path, error });
+      }
+    };
     let seen: { readonly modifiedAtMs: number; readonly sinceMs: number } | undefined;
     while (true) {
-      try {
-        await (await files.create(path)).close();
-        break;
-      } catch (error) {
+      const file = await files.create(path).catch((error) => {
         if (errnoOf(error) !== "EEXIST") throw error;
+      });
+      if (file !== undefined) {
+        try {
+          await file.close();
+          return unlock;
+        } catch (error) {
+          await unlock();
+          throw error;
+        }
       }
       const stat = await files.stat(path);
       if (stat === undefined) continue;
@@ -91,13 +104,6 @@ export class FileNotes implements Notes {
       if (ageMs > LOCK_STALE_AFTER_MS) await unlessGone(files.removeFile(path));
       else await new Promise((resolve) => setTimeout(resolve, LOCK_LOOK_AGAIN_MS));
     }
-    return async () => {
-      try {
-        await unlessGone(files.removeFile(path));
-      } catch (error) {
-        loggerOf("FileBackend").warn("Cannot remove '{path}', others wait for it in vain: {error}", { path, error });
-      }
-    };
   }
 
   async *list(): AsyncGenerator<string, void> {

@@ -28,7 +28,6 @@ import { resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "./verification.ts";
 import { verifyAll } from "./verifying_all.ts";
 
-
 /** Where a store keeps its snapshots: a folder's path or `file:` URL, or a backend. */
 export type StoreLocation = string | URL | Backend;
 

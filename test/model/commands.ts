@@ -9,6 +9,7 @@ import {
   type LayoutKind,
   locate,
   RetentionKeeper,
+  type VerifyReport,
 } from "snapkeep";
 import { fastFolder } from "../backend/temporary.ts";
 import type { Damage } from "./places.ts";
@@ -344,7 +345,14 @@ async function corrupt(world: World, { index: wanted, file: which, how, at: wher
 }
 
 async function verify(world: World, { mode }: Of<"verify">): Promise<void> {
-  const reports = await world.store.verify({ mode });
+  const all = await world.store.verify({ mode });
+  // Folders that lost their manifests are told too, where there are folders.
+  const isBare = (report: VerifyReport) =>
+    report.findings.some(({ step, problem }) => `${step} ${problem}` === "manifest missing");
+  const reports = all.filter((report) => !isBare(report));
+  for (const { uri } of all.filter(isBare)) {
+    ensure(![...world.snaps.keys()].some((name) => uri.includes(name)), `"${uri}" has a manifest`);
+  }
   ensure(reports.length === world.snaps.size, `${reports.length} reports of ${world.snaps.size} snapshots`);
   const sortedSnaps = [...world.snaps].sort(([a], [b]) => a < b ? -1 : 1);
   for (const [place, [name, { damage }]] of sortedSnaps.entries()) {

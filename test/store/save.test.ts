@@ -302,7 +302,10 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
         return out.write("x", stream);
       }, {
         code: "STATE_SAVE_FAILED",
-        cause: expect.objectContaining({ name: "TypeError", message: expect.stringContaining("somebody else reads it") }),
+        cause: expect.objectContaining({
+          name: "TypeError",
+          message: expect.stringContaining("somebody else reads it"),
+        }),
       }],
       ["a text chunk", (out) => out.write("x", streamOf("text")), {
         code: "STATE_SAVE_FAILED",
