@@ -76,9 +76,9 @@ export class FileNotes implements Notes {
     const path = join(root, lockName(name));
     const unlock = async () => {
       try {
-        await unlessGone(files.removeFile(path));
+        await removeTree(files, path);
       } catch (error) {
-        loggerOf("FileBackend").warn("Cannot remove '{path}', others wait for it in vain: {error}", { path, error });
+        loggerOf("FileBackend").warn("Cannot remove '{path}', it is left to the next sweep: {error}", { path, error });
       }
     };
     let seen: { readonly modifiedAtMs: number; readonly sinceMs: number } | undefined;
