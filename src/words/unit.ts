@@ -11,10 +11,10 @@ export const MANIFEST_PATH = "manifest.json";
 export const TABLE_PATH = "stargz.index.json";
 
 /** What a unit's name has after the snapshot's name, per way of lying in storage; `.tar` is for exports only. */
-export const UNIT_SUFFIXES = ["/", ".tar.gz", ".tar.zst", ".tar"] as const;
+export type UnitSuffix = "/" | ".tar.gz" | ".tar.zst" | ".tar";
 
-/** One of {@link UNIT_SUFFIXES}. */
-export type UnitSuffix = typeof UNIT_SUFFIXES[number];
+/** All of them, in the order in which a name that lies in several is read. */
+export const UNIT_SUFFIXES: readonly UnitSuffix[] = ["/", ".tar.gz", ".tar.zst", ".tar"];
 
 /**
  * Splits a unit into the snapshot's name and the suffix of its layout.
