@@ -11,7 +11,7 @@ import { splitUnit, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
 import { publishNoted } from "./noting.ts";
-import { copied, SnapshotReader } from "./snapshot_reader.ts";
+import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
@@ -57,7 +57,12 @@ const SMALL_BYTES = 256 * 1024;
 const READ_AHEAD = 16;
 
 /** The entries of an open snapshot, verified as they are read or, the large ones, by who writes them. */
-async function* entriesOf(reader: SnapshotReader, mayLend: boolean): AsyncGenerator<EntrySource, void> {
+async function* entriesOf(
+  reader: SnapshotReader,
+  mayLend: boolean,
+  signal?: AbortSignal,
+): AsyncGenerator<EntrySource, void> {
+  const copied = copying(reader, mayLend);
   const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
   const ahead = new Map<string, Promise<Uint8Array>>();
   let next = 0;
@@ -73,15 +78,17 @@ async function* entriesOf(reader: SnapshotReader, mayLend: boolean): AsyncGenera
   };
   for (const state of reader.manifest.states) {
     for (const { path, sizeBytes } of state.entries) {
+      signal?.throwIfAborted();
       if (sizeBytes <= SMALL_BYTES) {
         const bytes = await takeSmall(`${state.name}/${path}`);
         yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
         continue;
       }
-      const from = copied(reader, `${state.name}/${path}`, mayLend);
+      const from = copied(`${state.name}/${path}`);
       yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
     }
   }
+  signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
 }
 
 /** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
@@ -97,14 +104,26 @@ export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
   return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
 }
 
+/** What a copy is written to, and with. */
+export interface CopyOptions {
+  /** Where it is to lie. */
+  readonly backend: Backend;
+  /** Its stage, which becomes the copy's own. */
+  readonly stage: Stage;
+  /** Its labels. */
+  readonly labels: Labels;
+  /** Gives up, between one entry and the next. */
+  readonly signal?: AbortSignal;
+}
+
 /** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
 export async function writeCopy(
   reader: SnapshotReader,
   layout: Layout,
-  { backend, stage, labels }: { readonly backend: Backend; readonly stage: Stage; readonly labels: Labels },
+  { backend, stage, labels, signal }: CopyOptions,
 ): Promise<void> {
   const name = splitUnit(stage.unit)?.name ?? stage.unit;
-  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent), sealOf(reader, labels));
+  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent, signal), sealOf(reader, labels));
   try {
     await publishNoted(backend, name, labels, write);
   } catch (error) {
