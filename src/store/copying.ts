@@ -5,6 +5,7 @@ import { fileBackend, splitPath } from "../backend/file_backend.ts";
 import type { Compression } from "../rules/codec.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
+import { storageError } from "../words/errors.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
@@ -132,14 +133,49 @@ export async function writeCopy(
   }
 }
 
-/** Opens an archive that comes as a stream: its compressed bytes are spooled at the place of the store. */
-export async function openStream(backend: Backend, stream: ReadableStream<Uint8Array>): Promise<SnapshotReader> {
-  const scratch = await backend.scratch();
+const STREAM_URI = "the stream";
+
+/** What comes in; that it breaks off is told in the same way on every runtime. */
+async function* arriving(
+  pieces: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void> {
   try {
-    await scratch.write(iterate(stream));
+    yield* pieces;
+  } catch (cause) {
+    signal?.throwIfAborted(); // who gave it up may have ended its source as well
+    throw storageError("read", STREAM_URI, cause);
+  }
+  signal?.throwIfAborted(); // what was cancelled looks as if it had ended
+}
+
+/**
+ * Opens an archive that comes as a stream: its compressed bytes are spooled at the place of the store.
+ *
+ * @param backend The place of the store.
+ * @param stream The archive; it is cancelled where it is not read to its end.
+ * @param options Gives up waiting for it, with the signal's own reason.
+ * @throws {SnapshotError} `STORAGE_FAILED` where the stream fails, with its error as cause, and what opening an archive throws.
+ */
+export async function openStream(
+  backend: Backend,
+  stream: ReadableStream<Uint8Array>,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<SnapshotReader> {
+  const pieces = iterate(stream);
+  const giveUp = () => void pieces.return?.(); // which may hang as its source does
+  signal?.addEventListener("abort", giveUp);
+  let scratch: Scratch | undefined;
+  try {
+    signal?.throwIfAborted();
+    scratch = await backend.scratch();
+    await scratch.write(arriving(pieces, signal));
   } catch (error) {
-    await scratch.remove();
+    giveUp();
+    await scratch?.remove();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
   // The reader closes what it reads; a scratch closed so is to vanish.
   const spool: BlobReader = {
@@ -149,9 +185,8 @@ export async function openStream(backend: Backend, stream: ReadableStream<Uint8A
     stream: () => scratch.stream(),
     close: () => scratch.remove(),
   };
-  const uri = "the stream";
-  const unit = await openArchive(spool, uri, () => backend.scratch());
-  return new SnapshotReader(uri, unit, () => Promise.resolve(false), backend.workFolder?.bind(backend));
+  const unit = await openArchive(spool, STREAM_URI, () => backend.scratch());
+  return new SnapshotReader(STREAM_URI, unit, () => Promise.resolve(false), backend.workFolder?.bind(backend));
 }
 
 /** What copying needs to know of a snapshot; a locator knows it. */
