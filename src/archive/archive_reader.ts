@@ -7,7 +7,7 @@ import { openManifest } from "../rules/manifest.ts";
 import type { BlobReader, Scratch } from "../words/backend.ts";
 import type { ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
-import { openIndexed } from "./indexed_reader.ts";
+import { mostPackedBytes, openIndexed } from "./indexed_reader.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import { IGNORED } from "./table.ts";
 import { decodeTar, type TarFile } from "./tar_decoder.ts";
@@ -15,9 +15,6 @@ import { type ArchiveLimits, DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guar
 
 const SCRATCH_CHUNK_BYTES = 1024 * 1024;
 const MOST_OPEN = 64;
-// Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
-// are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
-const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 
 /**
  * Opens an archive, by its table where it has one.
@@ -91,7 +88,7 @@ async function* filesOf(
     let packedBytes = 0;
     for await (const chunk of blob.stream()) {
       // Of what was taken before: this is asked for once nearly all of that was decompressed.
-      if (packedBytes > FREE_PACKED_BYTES + 2 * sizeBytes) {
+      if (packedBytes > mostPackedBytes(sizeBytes)) {
         throw rejected(uri, "LIMIT_MEMBERS", packedBytes, "it has more members than its content needs");
       }
       packedBytes += chunk.length;

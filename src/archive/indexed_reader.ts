@@ -9,6 +9,7 @@ import { leaving, release } from "../words/memory.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
 import { containerOf } from "./container.ts";
+import { LatestMembers, Room } from "./member_memory.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import {
   type Chunk,
@@ -24,8 +25,10 @@ import { DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
 
 const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
+const AHEAD_BYTES = 64 * 1024 * 1024;
+// Looking for a line takes as long as the table is: who wants more entries is better off with all of it.
+const MOST_BY_LINE = 32;
 const MOST_OPEN = 192; // several members of small entries, and no more than are cached
-const CACHED_MEMBERS = 8;
 // Entries that share members and are asked for in another order than they lie in cost their members again. Archives of ours
 // have them in order; this leaves room for tools that sort, and none for tables made to be slow.
 const FREE_REPEATED_BYTES = 1024 * 1024 * 1024;
@@ -34,6 +37,13 @@ const REPEATED_RATIO = 16;
 const SLACK_BYTES = 1024 * 1024;
 // A piece is decompressed in one go. Ours have 64 MiB at the most, and no builder is known to come near this.
 const MAX_PIECE_BYTES = 256 * 1024 * 1024;
+// Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
+// are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
+const FREE_PACKED_BYTES = 4 * 1024 * 1024;
+// More is no text in every runtime, and cannot be parsed. And an entry has its header in the tar and its line in the manifest
+// as well as its row: of empty entries, packed by zstd as well as it can, a table was 50 times all of the file.
+const MAX_TABLE_BYTES = 512 * 1024 * 1024;
+const TABLE_RATIO = 256;
 
 /**
  * Opens an archive by its table, with one read of its tail.
@@ -49,11 +59,19 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   if (place === undefined) return undefined;
   if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
   const source = new TailedBlob(blob, tail, tailOffset);
+  const expandedBytes = Math.min(place.sizeBytes * DEFAULT_LIMITS.ratio, blob.sizeBytes * TABLE_RATIO);
+  const mostBytes = Math.min(MAX_TABLE_BYTES, FREE_RATIO_BYTES + expandedBytes);
+  if (place.sizeBytes > mostBytes) throw new TableFault("its table is said to be larger than it can be");
   const packed = await source.read(place.offset, place.sizeBytes);
-  const json = await container.read(codec, packed, FREE_RATIO_BYTES + packed.length * DEFAULT_LIMITS.ratio, place, uri);
+  const json = await container.read(codec, packed, mostBytes, place, uri);
   const reader = new IndexedReader(source, uri, codec, json, place.membersEndOffset);
   await reader.readManifest();
   return reader;
+}
+
+/** How many bytes honest members take, at the most, to hold so much. */
+export function mostPackedBytes(sizeBytes: number): number {
+  return FREE_PACKED_BYTES + 2 * sizeBytes;
 }
 
 /** A blob whose last bytes were read already. */
@@ -111,9 +129,12 @@ class IndexedReader implements UnitReader {
   readonly #json: Uint8Array;
   readonly #membersEndOffset: number;
   readonly #spans = new Map<Readonly<Member>, MemberSpan>();
-  readonly #cache = new Map<Readonly<Member>, Promise<Uint8Array<ArrayBuffer>>>();
+  readonly #cache = new LatestMembers<Promise<Uint8Array<ArrayBuffer>>>();
+  readonly #room = new Room();
   #table: ReadonlyMap<string, TableEntry> | undefined;
   #sealed: OpenedManifest | undefined;
+  #foundByLine = 0;
+  #isChecked = false;
 
   constructor(blob: TailedBlob, uri: string, codec: Codec, json: Uint8Array, membersEndOffset: number) {
     this.#blob = blob;
@@ -137,6 +158,7 @@ class IndexedReader implements UnitReader {
   }
 
   check(): void {
+    if (this.#isChecked) return;
     const table = this.#all();
     const difference = differenceOf(table, this.sealed.manifest);
     if (difference !== undefined) {
@@ -144,6 +166,7 @@ class IndexedReader implements UnitReader {
       throw rejected(this.#uri, "MANIFEST_MISMATCH", offset, difference);
     }
     this.#assertOrder(table);
+    this.#isChecked = true;
   }
 
   /** What reading all entries in the manifest's order decompresses must stay near what there is. */
@@ -153,14 +176,15 @@ class IndexedReader implements UnitReader {
       // No more than its bytes can hold, or a table would allow itself anything by one entry that is never reached.
       leftBytes += REPEATED_RATIO * Math.min(neededBytes, (endOffset - offset) * DEFAULT_LIMITS.ratio);
     }
-    const cached = new Map<Readonly<Member>, true>();
+    const cached = new LatestMembers<true>();
     for (const { name, entries } of this.sealed.manifest.states) {
       for (const { path } of entries) {
         for (const { member } of table.get(`${name}/${path}`)?.chunks ?? []) {
-          const { chunks, neededBytes } = this.#spans.get(member) as MemberSpan;
-          if (chunks === 1) continue;
-          if (!cached.has(member)) leftBytes -= neededBytes;
-          keep(cached, member, true);
+          const span = this.#spans.get(member) as MemberSpan;
+          if (span.chunks === 1) continue;
+          // Members that hold nothing take their time as well.
+          if (!cached.get(member)) leftBytes -= Math.max(span.neededBytes, packedBytesOf(member, span));
+          cached.keep(member, true, span.neededBytes);
           if (leftBytes >= 0) continue;
           const what = "its table has entries in an order that takes decompressing the same members over and over";
           throw rejected(this.#uri, "LIMIT_MEMBERS", member.offset, what);
@@ -174,6 +198,7 @@ class IndexedReader implements UnitReader {
     return Promise.resolve(
       entry && {
         sizeBytes: entry.sizeBytes,
+        digest: entry.digest,
         chunks: () => this.#chunksOf(entry),
         bytes: () => this.#bytes(entry),
         range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
@@ -181,10 +206,11 @@ class IndexedReader implements UnitReader {
     );
   }
 
-  /** One entry; before the whole table was needed, by its line. */
+  /** One entry; as long as it is one of few, by its line. */
   #entry(path: string): TableEntry | undefined {
     try {
-      const found = this.#table === undefined ? findInTable(this.#json, path, this.#membersEndOffset) : undefined;
+      const isByLine = this.#table === undefined && this.#foundByLine++ < MOST_BY_LINE;
+      const found = isByLine ? findInTable(this.#json, path, this.#membersEndOffset) : undefined;
       if (found === undefined) return this.#all().get(path);
       const { entry, endOffset } = found;
       for (const [index, { member, innerOffset, sizeBytes }] of entry.chunks.entries()) {
@@ -230,14 +256,19 @@ class IndexedReader implements UnitReader {
   /** An entry's pieces, in order, a few being decompressed ahead. */
   async *#chunksOf(entry: TableEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
     const ahead: Promise<Uint8Array<ArrayBuffer>>[] = [];
-    let next = 0;
-    while (next < entry.chunks.length || ahead.length > 0) {
-      while (next < entry.chunks.length && ahead.length < CHUNKS_AHEAD) {
-        const piece = this.#chunk(entry, entry.chunks[next++] as Chunk);
+    const { chunks } = entry;
+    let [next, aheadBytes] = [0, 0];
+    for (const { sizeBytes } of chunks) {
+      for (let chunk = chunks[next]; chunk !== undefined && ahead.length < CHUNKS_AHEAD; chunk = chunks[next]) {
+        if (ahead.length > 0 && aheadBytes + chunk.sizeBytes > AHEAD_BYTES) break;
+        const piece = this.#chunk(entry, chunk);
         piece.catch(() => {}); // told when it is its turn
         ahead.push(piece);
+        aheadBytes += chunk.sizeBytes;
+        next++;
       }
       yield* leaving(await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>));
+      aheadBytes -= sizeBytes;
     }
   }
 
@@ -260,11 +291,19 @@ class IndexedReader implements UnitReader {
       const piece = await this.#chunk(entry, chunk);
       if (entry.chunks.length === 1) this.#assertDigest(entry, chunk, piece);
       const from = Math.max(0, offset - chunk.chunkOffset);
-      part ??= new Uint8Array(lengthBytes); // made for bytes that are there, not for what a table promises
+      part ??= this.#roomFor(entry, lengthBytes); // for bytes that are there, not for what a table promises
       part.set(piece.subarray(from, end - chunk.chunkOffset), chunk.chunkOffset + from - offset);
       release(piece);
     }, CHUNKS_AHEAD);
     return part ?? new Uint8Array();
+  }
+
+  #roomFor({ path }: TableEntry, lengthBytes: number): Uint8Array<ArrayBuffer> {
+    try {
+      return new Uint8Array(lengthBytes);
+    } catch (cause) {
+      throw rejected(this.#uri, "LIMIT_BYTES", 0, `"${path}" is too large to be held in memory`, cause);
+    }
   }
 
   #assertDigest(entry: TableEntry, chunk: Chunk, piece: Uint8Array): void {
@@ -287,12 +326,15 @@ class IndexedReader implements UnitReader {
       );
     }
     if (entry.chunks.length > 1) this.#assertDigest(entry, chunk, piece); // an only piece is the entry, which is verified above
-    return isShared ? new Uint8Array(piece) : piece; // a copy; slice of a Buffer would be none
+    if (!isShared && bytes.length < 2 * piece.length) return piece;
+    const copy = new Uint8Array(piece); // slice of a Buffer would be none
+    if (!isShared) release(bytes); // most of it is not the piece
+    return copy;
   }
 
   #cachedMember(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = this.#cache.get(member) ?? this.#member(member, span);
-    keep(this.#cache, member, bytes);
+    this.#cache.keep(member, bytes, span.neededBytes);
     return bytes;
   }
 
@@ -304,9 +346,10 @@ class IndexedReader implements UnitReader {
     if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
     }
-    const packed = this.#blob.lend(member.offset, sizeBytes);
+    const packed = this.#blob.lend(member.offset, packedBytesOf(member, span));
+    const decode = () => this.#codec.decodeHead(packed, span.neededBytes, SLACK_BYTES);
     try {
-      return await this.#codec.decodeHead(packed, span.neededBytes, SLACK_BYTES);
+      return await this.#room.use(span.neededBytes, decode);
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
@@ -314,8 +357,7 @@ class IndexedReader implements UnitReader {
   }
 }
 
-/** Keeps the latest used of a few. */
-function keep<T>(cache: Map<Readonly<Member>, T>, member: Readonly<Member>, value: T): void {
-  if (!cache.delete(member) && cache.size >= CACHED_MEMBERS) cache.delete(cache.keys().next().value as Member);
-  cache.set(member, value);
+/** How much is read of a member, at the most, for what is needed of it: what follows may be headers of many empty entries. */
+function packedBytesOf({ offset }: Readonly<Member>, { endOffset, neededBytes }: MemberSpan): number {
+  return Math.min(endOffset - offset, mostPackedBytes(neededBytes + SLACK_BYTES));
 }

@@ -103,6 +103,11 @@ interface Row {
 
 const LINE_FEED = 0x0a;
 const COMMA = 0x2c;
+// What makes values in JSON. An honest table has 6 of them to a row of 150 bytes and more, beside those in names.
+const MARKS = [0x7b, 0x5b, COMMA];
+const FREE_MARKS = 10_000;
+const BYTES_PER_MARK = 8;
+const MAX_LINE_BYTES = 64 * 1024;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 function rowOf(value: unknown): Row {
@@ -133,8 +138,19 @@ function rowOf(value: unknown): Row {
   };
 }
 
+/** Refuses what would take up many times its size once it was parsed: very many values of a few bytes each. */
+function assertSparse(json: Uint8Array): void {
+  let left = FREE_MARKS + json.length / BYTES_PER_MARK;
+  for (const mark of MARKS) {
+    for (let at = json.indexOf(mark); at !== -1; at = json.indexOf(mark, at + 1)) {
+      if (--left < 0) throw new TableFault("its table has more in it than its rows need");
+    }
+  }
+}
+
 /** Reads a table's JSON into entries, in its order; throws {@link TableFault}. */
 export function parseTable(json: Uint8Array, membersEndOffset: number): TableEntry[] {
+  assertSparse(json);
   const { version, entries } = (parseJson(json) ?? {}) as { version?: unknown; entries?: unknown };
   if (version !== 1) throw new TableFault("its table has a version it does not know");
   if (!Array.isArray(entries)) throw new TableFault("its table has no entries");
@@ -161,9 +177,11 @@ export function findInTable(
   while (line !== -1 && endOffset === membersEndOffset) {
     const next = json.indexOf(LINE_FEED, line + 1);
     const end = next === -1 ? json.length - 2 : next;
+    if (end - line > MAX_LINE_BYTES) return undefined;
     const row = rowOf(parseJson(json.subarray(line + 1, json[end - 1] === COMMA ? end - 1 : end)));
     const last = rows.at(-1);
     if (last === undefined || (row.name === path && row.type === "chunk")) rows.push(row);
+    else if (last.size === 0) break; // an empty entry ends nowhere
     else if (row.offset > last.offset) endOffset = row.offset; // rows without a place are of empty entries
     line = next;
   }

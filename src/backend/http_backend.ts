@@ -1,11 +1,13 @@
 // One snapshot behind an HTTP address, read-only, by ranges: the way to look into an archive far away without fetching it.
 import type { Backend, BlobReader, Notes, Stage } from "../words/backend.ts";
+import { concat } from "../words/bytes.ts";
 import { SnapshotError, storageError } from "../words/errors.ts";
 import type { Unit } from "../words/unit.ts";
 
 // The first request asks for the file's end, where an archive has its footer, table and manifest.
 const TAIL_BYTES = 256 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
+const IDLE_MS = 30_000;
 
 /** How an {@link httpBackend} asks. */
 export interface HttpBackendOptions {
@@ -13,6 +15,8 @@ export interface HttpBackendOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Another `fetch`. */
   readonly fetch?: typeof fetch;
+  /** How long the server may send nothing, in milliseconds, before it is given up; 30 seconds unless given. */
+  readonly idleMs?: number;
 }
 
 /** What pins a file: later requests must find the very same. */
@@ -39,10 +43,16 @@ class HttpBlob implements BlobReader {
   }
 
   async read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.lend(offset, lengthBytes)) pieces.push(piece);
+    return concat(pieces);
+  }
+
+  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
     const end = Math.min(offset + lengthBytes, this.sizeBytes);
-    if (end <= offset) return new Uint8Array();
+    if (end <= offset) return;
     const tailOffset = this.sizeBytes - this.#tail.length;
-    if (offset >= tailOffset) return this.#tail.slice(offset - tailOffset, end - tailOffset);
+    if (offset >= tailOffset) return yield this.#tail.subarray(offset - tailOffset, end - tailOffset);
     const { etag, modified } = this.#version;
     // A strong ETag can be asked for; where the server has none, the answer is held against what was seen first.
     const condition: Record<string, string> = etag !== undefined && !etag.startsWith("W/") ? { "if-match": etag } : {};
@@ -63,9 +73,7 @@ class HttpBlob implements BlobReader {
       await answer.body?.cancel();
       throw this.#backend.changed();
     }
-    const bytes = new Uint8Array(await this.#backend.attempt(() => answer.arrayBuffer()));
-    if (bytes.length !== end - offset) throw this.#backend.refused(answer);
-    return bytes;
+    yield* this.#backend.bodyOf(answer, end - offset);
   }
 
   async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
@@ -124,19 +132,19 @@ class HttpBackend implements Backend {
       return undefined;
     }
     const range = parseContentRange(answer);
-    if (answer.status !== 206 || range === undefined) {
+    if (answer.status !== 206 || range === undefined || range.sizeBytes - range.offset > TAIL_BYTES) {
       await answer.body?.cancel();
       const hint = "the server answers no range requests; fetch it and hand its body to importSnapshot or loadState";
       throw answer.status === 200 ? storageError("read", this.#url.href, new Error(hint)) : this.refused(answer);
     }
-    const tail = new Uint8Array(await this.attempt(() => answer.arrayBuffer()));
-    if (tail.length !== range.sizeBytes - range.offset) throw this.refused(answer);
+    const tail: Uint8Array[] = [];
+    for await (const piece of this.bodyOf(answer, range.sizeBytes - range.offset)) tail.push(piece);
     const version = {
       sizeBytes: range.sizeBytes,
       etag: answer.headers.get("etag") ?? undefined,
       modified: answer.headers.get("last-modified") ?? undefined,
     };
-    return new HttpBlob(this, version, tail);
+    return new HttpBlob(this, version, concat(tail));
   }
 
   stage(): Promise<Stage> {
@@ -158,20 +166,53 @@ class HttpBackend implements Backend {
   }
 
   /** Asks for the file. Compression on the way would count other bytes than the file's. */
-  request(headers: Record<string, string>, signal?: AbortSignal): Promise<Response> {
+  async request(headers: Record<string, string>, signal?: AbortSignal): Promise<Response> {
     const { fetch: ask = globalThis.fetch, headers: own = {} } = this.#options;
+    const aborter = new AbortController();
     const init = {
       headers: { "accept-encoding": "identity", ...own, ...headers },
-      ...signal === undefined ? {} : { signal },
+      signal: signal === undefined ? aborter.signal : AbortSignal.any([aborter.signal, signal]),
     };
-    return this.attempt(() => ask(this.#url, init));
+    try {
+      return await this.#soon(ask(this.#url, init));
+    } catch (cause) {
+      aborter.abort();
+      throw storageError("fetch", this.#url.href, cause);
+    }
   }
 
-  async attempt<T>(work: () => Promise<T>): Promise<T> {
+  /** The bytes of an answer, which must be as many as told: of what is sent beyond them nothing is taken. */
+  async *bodyOf(answer: Response, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+    if (answer.body === null) throw this.refused(answer);
+    const reader = answer.body.getReader();
+    let restBytes = lengthBytes;
     try {
-      return await work();
+      for (;;) {
+        const { value } = await this.#soon(reader.read());
+        restBytes -= value?.length ?? 0;
+        if (value === undefined || restBytes < 0) break;
+        yield value;
+      }
     } catch (cause) {
       throw storageError("fetch", this.#url.href, cause);
+    } finally {
+      reader.cancel().catch(() => {}); // what is to hear of it may hang as well
+    }
+    if (restBytes !== 0) throw this.refused(answer);
+  }
+
+  /** Waits for the server, but not for ever. */
+  async #soon<T>(work: Promise<T>): Promise<T> {
+    const { idleMs = IDLE_MS } = this.#options;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const error = new DOMException(`the server sent nothing for ${idleMs} ms`, "TimeoutError");
+      timer = setTimeout(() => reject(error), idleMs);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -197,11 +238,25 @@ class HttpBackend implements Backend {
 
 function parseContentRange(answer: Response): { offset: number; sizeBytes: number } | undefined {
   const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.headers.get("content-range") ?? "");
-  return match === null ? undefined : { offset: Number(match[1]), sizeBytes: Number(match[2]) };
+  const [offset, sizeBytes] = [Number(match?.[1]), Number(match?.[2])];
+  return Number.isSafeInteger(offset) && Number.isSafeInteger(sizeBytes) ? { offset, sizeBytes } : undefined;
 }
 
-/** A backend of one archive behind an `http:` or `https:` address, and its unit. */
+/**
+ * A backend of one archive behind an `http:` or `https:` address, and its unit.
+ *
+ * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the address is no text.
+ */
 export function httpBackend(url: URL, options: HttpBackendOptions = {}): { backend: Backend; unit: Unit } {
-  const unit = decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf("/") + 1));
+  const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
+  let unit: Unit;
+  try {
+    unit = decodeURIComponent(name);
+  } catch (cause) {
+    const reason = "its escapes are no UTF-8";
+    throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name "${name}": ${reason}`, { name, reason }, {
+      cause,
+    });
+  }
   return { backend: new HttpBackend(url, unit, options), unit };
 }

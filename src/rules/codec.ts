@@ -27,7 +27,7 @@ export interface Codec {
    * meanwhile; the member comes in pieces, in order, as the compressor made them.
    */
   encode(bytes: Uint8Array, level: number): Promise<readonly Uint8Array<ArrayBuffer>[]>;
-  /** Decompresses one or more whole members, and nothing else, of at most `maxBytes`; throws {@link CompressionFault}. */
+  /** Decompresses one or more whole members, and nothing else, of at most `maxBytes`, which is below 2 GiB; throws {@link CompressionFault}. */
   decode(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * The first `sizeBytes` of what whole members hold, in a buffer of their own; fewer where they hold fewer. Up to

@@ -14,8 +14,6 @@ const HISTOGRAM_BYTES = 8 * 1024;
 const NOISY_BITS = 6.5;
 // What deflate can do at most.
 const MOST_RATIO = 1032;
-// Node 20 and Bun refuse to hear of buffers above 4 GiB, as where a table may expand to more; what is decoded at once is less.
-const MAX_BUFFER_BYTES = 2 ** 31;
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 
 /** The codec, or `undefined` where the runtime has no zlib. */
@@ -77,7 +75,7 @@ interface InflatedWithInfo {
 
 function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunkSize = Math.min(Math.max(16 * 1024, statedBytes(members)), MAX_CHUNK_BYTES, Math.max(1024, maxBytes));
-  const options = { maxOutputLength: Math.min(maxBytes, MAX_BUFFER_BYTES), chunkSize, info: true };
+  const options = { maxOutputLength: maxBytes, chunkSize, info: true };
   return new Promise((resolve, reject) => {
     zlib.gunzip(members, options, (error, result) => {
       if (error) return reject(faultOf(error, 0));

@@ -1,6 +1,7 @@
 // zstd by the runtime. Several runtimes return the first frame of many and no more, or take a cut frame for whole, without a
 // word; so frames are split here, by walking their block headers, and each is decoded alone and held against its length.
 import type { ByteSource } from "../words/backend.ts";
+import { turn } from "../words/bounded.ts";
 import { concat, plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault, Head } from "./codec.ts";
 import { zlib } from "./native_zlib.ts";
@@ -9,6 +10,9 @@ import { pump } from "./zlib_stream.ts";
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const MAX_HEADER_BYTES = 18;
+const BLOCK_HEADER_BYTES = 3;
+// Blocks may be empty, and then there are very many: walking so many takes some milliseconds.
+const TURN_BLOCKS = 2 ** 20;
 // Each frame takes a decoder of its own. Ours hold at least a header of a tar; so many more may hold less.
 const FREE_FRAMES = 10_000;
 const FRAME_CONTENT_BYTES = 256;
@@ -70,6 +74,10 @@ function readUint32(bytes: Uint8Array, offset: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset + offset, 4).getUint32(0, true);
 }
 
+function readUint24(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset] as number) | (bytes[offset + 1] as number) << 8 | (bytes[offset + 2] as number) << 16;
+}
+
 function truncated(offset: number): CompressionFault {
   return new CompressionFault("TRUNCATED", offset, "its compressed data ends early");
 }
@@ -85,6 +93,11 @@ class Lookahead {
     this.#source = (async function* () {
       yield* source;
     })();
+  }
+
+  /** Bytes that were read and not taken yet. */
+  get held(): Uint8Array {
+    return this.#held;
   }
 
   /** The next bytes, without taking them: as many as asked for, fewer only at the end. */
@@ -114,19 +127,25 @@ class Lookahead {
   }
 }
 
-/** The bytes of the frame that comes next, to its very end. */
+/** The bytes of the frame that comes next, to its very end, in pieces of as many blocks as were read. */
 async function* frameBytes(input: Lookahead, header: FrameHeader): AsyncGenerator<Uint8Array, void> {
-  yield* input.take(header.headerBytes);
-  for (let isLast = false; !isLast;) {
-    const [low, middle, high] = await input.peek(3);
-    if (low === undefined || middle === undefined || high === undefined) throw truncated(input.offset);
-    const word = low | middle << 8 | high << 16;
+  let seenBytes = header.headerBytes; // of the frame, and not taken yet
+  for (let isLast = false, blocks = 1; !isLast; blocks++) {
+    if (blocks % TURN_BLOCKS === 0) await turn();
+    if (input.held.length < seenBytes + BLOCK_HEADER_BYTES) {
+      yield* input.take(seenBytes);
+      seenBytes = 0;
+      if ((await input.peek(BLOCK_HEADER_BYTES)).length < BLOCK_HEADER_BYTES) throw truncated(input.offset);
+    }
+    const word = readUint24(input.held, seenBytes);
     isLast = (word & 1) !== 0;
     const type = word >> 1 & 3;
-    if (type === 3) throw new CompressionFault("COMPRESSION_DAMAGED", input.offset, "a zstd block has a reserved type");
-    yield* input.take(3 + (type === 1 ? 1 : word >> 3)); // a run holds one byte, whatever its length
+    if (type === 3) {
+      throw new CompressionFault("COMPRESSION_DAMAGED", input.offset + seenBytes, "a zstd block has a reserved type");
+    }
+    seenBytes += BLOCK_HEADER_BYTES + (type === 1 ? 1 : word >> 3); // a run holds one byte, whatever its length
   }
-  if (header.hasChecksum) yield* input.take(4);
+  yield* input.take(seenBytes + (header.hasChecksum ? 4 : 0));
 }
 
 async function* decodeFrameStream(source: ByteSource): AsyncGenerator<Uint8Array, void> {
@@ -163,6 +182,10 @@ function trailing(offset: number): CompressionFault {
   return new CompressionFault("TRAILING_DATA", offset, "bytes follow the end of its compressed data");
 }
 
+function tooLarge(offset: number): CompressionFault {
+  return new CompressionFault("LIMIT_BYTES", offset, "it expands to more than it may");
+}
+
 async function* decodeFrame(input: Lookahead): AsyncGenerator<Uint8Array, void> {
   const start = input.offset;
   const header = parseFrameHeader(await input.peek(MAX_HEADER_BYTES), start);
@@ -183,6 +206,8 @@ async function decodeFrames(members: Uint8Array, maxBytes: number): Promise<Uint
     if (head.length < 4 || readUint32(head, 0) !== FRAME_MAGIC) throw trailing(start);
     const header = parseFrameHeader(await input.peek(MAX_HEADER_BYTES), start);
     if (header === undefined) throw truncated(start);
+    // Before its blocks are walked: where less is wanted than it holds, it may be cut.
+    if ((header.contentBytes ?? 0) > maxBytes - sizeBytes) throw tooLarge(start);
     let frameLength = 0;
     for await (const piece of frameBytes(input, header)) frameLength += piece.length;
     const part = await decodeOne(members.subarray(start, start + frameLength), maxBytes - sizeBytes, header, start);
@@ -204,15 +229,14 @@ async function decodeFrameHead(
   try {
     head.take(await decodeFrames(packed, sizeBytes + slackBytes));
   } catch (error) {
-    if (!(error instanceof CompressionFault && error.reason === "LIMIT_BYTES")) throw error;
+    // What is wanted may still be there, before the end of what is not.
+    if (!(error instanceof CompressionFault && /^(?:LIMIT_BYTES|TRUNCATED)$/.test(error.reason))) throw error;
     for await (const chunk of decodeFrameStream([packed])) if (!head.take(chunk)) break;
   }
   return head.bytes;
 }
 
 function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, offset: number): Promise<Uint8Array> {
-  const tooLarge = () => new CompressionFault("LIMIT_BYTES", offset, "it expands to more than it may");
-  if ((header.contentBytes ?? 0) > maxBytes) return Promise.reject(tooLarge());
   const chunkSize = Math.min(Math.max(16 * 1024, header.contentBytes ?? 0), 64 * 1024 * 1024);
   return new Promise((resolve, reject) => {
     zlib.zstdDecompress(frame, { maxOutputLength: Math.max(1, maxBytes), chunkSize }, (error, bytes) => {
@@ -220,7 +244,7 @@ function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, off
         const isTooLarge = (error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE";
         reject(
           isTooLarge
-            ? tooLarge()
+            ? tooLarge(offset)
             : new CompressionFault("COMPRESSION_DAMAGED", offset, "a zstd frame is damaged", { cause: error }),
         );
       } else if (header.contentBytes !== undefined && bytes.length !== header.contentBytes) reject(truncated(offset));

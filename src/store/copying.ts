@@ -5,13 +5,14 @@ import { fileBackend, splitPath } from "../backend/file_backend.ts";
 import type { Compression } from "../rules/codec.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
+import { storageError } from "../words/errors.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { splitUnit, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
 import { publishNoted } from "./noting.ts";
-import { copied, SnapshotReader } from "./snapshot_reader.ts";
+import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
@@ -66,7 +67,12 @@ const SMALL_BYTES = 256 * 1024;
 const READ_AHEAD = 16;
 
 /** The entries of an open snapshot, verified as they are read or, the large ones, by who writes them. */
-async function* entriesOf(reader: SnapshotReader, mayLend: boolean): AsyncGenerator<EntrySource, void> {
+async function* entriesOf(
+  reader: SnapshotReader,
+  mayLend: boolean,
+  signal?: AbortSignal,
+): AsyncGenerator<EntrySource, void> {
+  const copied = copying(reader, mayLend);
   const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
   const ahead = new Map<string, Promise<Uint8Array>>();
   let next = 0;
@@ -82,15 +88,17 @@ async function* entriesOf(reader: SnapshotReader, mayLend: boolean): AsyncGenera
   };
   for (const state of reader.manifest.states) {
     for (const { path, sizeBytes } of state.entries) {
+      signal?.throwIfAborted();
       if (sizeBytes <= SMALL_BYTES) {
         const bytes = await takeSmall(`${state.name}/${path}`);
         yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
         continue;
       }
-      const from = copied(reader, `${state.name}/${path}`, mayLend);
+      const from = copied(`${state.name}/${path}`);
       yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
     }
   }
+  signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
 }
 
 /** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
@@ -106,14 +114,26 @@ export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
   return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
 }
 
+/** What a copy is written to, and with. */
+export interface CopyOptions {
+  /** Where it is to lie. */
+  readonly backend: Backend;
+  /** Its stage, which becomes the copy's own. */
+  readonly stage: Stage;
+  /** Its labels. */
+  readonly labels: Labels;
+  /** Gives up, between one entry and the next. */
+  readonly signal?: AbortSignal;
+}
+
 /** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
 export async function writeCopy(
   reader: SnapshotReader,
   layout: Layout,
-  { backend, stage, labels }: { readonly backend: Backend; readonly stage: Stage; readonly labels: Labels },
+  { backend, stage, labels, signal }: CopyOptions,
 ): Promise<void> {
   const name = splitUnit(stage.unit)?.name ?? stage.unit;
-  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent), sealOf(reader, labels));
+  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent, signal), sealOf(reader, labels));
   try {
     await publishNoted(backend, name, labels, write);
   } catch (error) {
@@ -122,14 +142,49 @@ export async function writeCopy(
   }
 }
 
-/** Opens an archive that comes as a stream: its compressed bytes are spooled at the place of the store. */
-export async function openStream(backend: Backend, stream: ReadableStream<Uint8Array>): Promise<SnapshotReader> {
-  const scratch = await backend.scratch();
+const STREAM_URI = "the stream";
+
+/** What comes in; that it breaks off is told in the same way on every runtime. */
+async function* arriving(
+  pieces: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void> {
   try {
-    await scratch.write(iterate(stream));
+    yield* pieces;
+  } catch (cause) {
+    signal?.throwIfAborted(); // who gave it up may have ended its source as well
+    throw storageError("read", STREAM_URI, cause);
+  }
+  signal?.throwIfAborted(); // what was cancelled looks as if it had ended
+}
+
+/**
+ * Opens an archive that comes as a stream: its compressed bytes are spooled at the place of the store.
+ *
+ * @param backend The place of the store.
+ * @param stream The archive; it is cancelled where it is not read to its end.
+ * @param options Gives up waiting for it, with the signal's own reason.
+ * @throws {SnapshotError} `STORAGE_FAILED` where the stream fails, with its error as cause, and what opening an archive throws.
+ */
+export async function openStream(
+  backend: Backend,
+  stream: ReadableStream<Uint8Array>,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<SnapshotReader> {
+  const pieces = iterate(stream);
+  const giveUp = () => void pieces.return?.(); // which may hang as its source does
+  signal?.addEventListener("abort", giveUp);
+  let scratch: Scratch | undefined;
+  try {
+    signal?.throwIfAborted();
+    scratch = await backend.scratch();
+    await scratch.write(arriving(pieces, signal));
   } catch (error) {
-    await scratch.remove();
+    giveUp();
+    await scratch?.remove();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
   // The reader closes what it reads; a scratch closed so is to vanish.
   const spool: BlobReader = {
@@ -139,9 +194,8 @@ export async function openStream(backend: Backend, stream: ReadableStream<Uint8A
     stream: () => scratch.stream(),
     close: () => scratch.remove(),
   };
-  const uri = "the stream";
-  const unit = await openArchive(spool, uri, () => backend.scratch());
-  return new SnapshotReader(uri, unit, () => Promise.resolve(false), backend.workFolder?.bind(backend));
+  const unit = await openArchive(spool, STREAM_URI, () => backend.scratch());
+  return new SnapshotReader(STREAM_URI, unit, () => Promise.resolve(false), backend.workFolder?.bind(backend));
 }
 
 /** What copying needs to know of a snapshot; a locator knows it. */

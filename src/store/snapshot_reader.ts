@@ -39,17 +39,18 @@ function decodeText(bytes: Uint8Array, path: string): string {
 }
 
 /** An entry's bytes, not verified yet, and what they must turn out to be. */
-export type CopiedBody = Required<Pick<EntrySource, "copyOf">> & { readonly body: AsyncIterable<Uint8Array> };
+type CopiedBody = Required<Pick<EntrySource, "copyOf">> & { readonly body: AsyncIterable<Uint8Array> };
 
 /**
- * Reads an entry for who copies it, and holds it against its digest by himself. No method, for programs must not believe it.
+ * Begins a copy: holds the unit's own index against the manifest, and then gives entries to who holds each against its digest
+ * himself. No method, for programs must not believe these bytes.
  *
  * @param reader The open snapshot.
- * @param path `<state>/<path>`.
  * @param mayLend Whether each chunk is needed no longer than until the next is asked for.
- * @returns The bytes; asking for the first fails as {@link SnapshotReader.bytes} does.
+ * @returns Reads the entry `<state>/<path>`; asking for the first of its bytes fails as {@link SnapshotReader.bytes} does.
+ * @throws {SnapshotError} `ARCHIVE_REJECTED` if they differ.
  */
-export let copied: (reader: SnapshotReader, path: string, mayLend: boolean) => CopiedBody;
+export let copying: (reader: SnapshotReader, mayLend: boolean) => (path: string) => CopiedBody;
 
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
@@ -58,7 +59,10 @@ export let copied: (reader: SnapshotReader, path: string, mayLend: boolean) => C
  */
 export class SnapshotReader {
   static {
-    copied = (reader, path, mayLend) => reader.#copied(path, mayLend);
+    copying = (reader, mayLend) => {
+      reader.#unit.check();
+      return (path) => reader.#copied(path, mayLend);
+    };
   }
 
   readonly #uri: string;
@@ -330,12 +334,13 @@ export class SnapshotReader {
   async #source(path: string, entry: ManifestEntry): Promise<EntryReader> {
     const source = await this.#unit.open(path);
     if (source !== undefined) {
-      if (source.sizeBytes === entry.sizeBytes) return source;
-      throw this.#corrupt(
-        path,
-        `${entry.sizeBytes} bytes`,
-        source.sizeBytes > entry.sizeBytes ? "more bytes" : `${source.sizeBytes} bytes`,
-      );
+      const { sizeBytes, digest = entry.digest } = source;
+      if (sizeBytes !== entry.sizeBytes) {
+        const found = sizeBytes > entry.sizeBytes ? "more bytes" : `${sizeBytes} bytes`;
+        throw this.#corrupt(path, `${entry.sizeBytes} bytes`, found);
+      }
+      if (digest !== entry.digest) throw this.#corrupt(path, entry.digest, digest);
+      return source;
     }
     if (await this.#isGone()) {
       throw new SnapshotError("SNAPSHOT_GONE", `Cannot read "${this.#uri}": it was removed meanwhile`, {

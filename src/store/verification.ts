@@ -118,20 +118,19 @@ export async function verifyUnit(
         else files.set(file.path, file);
       }
     });
-    if (findings.length > 0) return report(); // an archive that cannot be read to its end has no inventory
-    findings.push(...ofManifest, ...compareInventory(reader, files));
+    // An archive that cannot be read to its end has no inventory; what is damaged is told by its table all the same.
+    if (findings.length === 0) findings.push(...ofManifest, ...compareInventory(reader, files));
     if (!isFull) return report();
-    const bad = new Set(findings.map(({ path }) => path));
-    const good = reader.entries.filter(({ path }) => !bad.has(path));
-    entries = good.length;
-    sizeBytes = good.reduce((sum, entry) => sum + entry.sizeBytes, 0);
     // A group was read blob by blob above; an archive is also read the way a load reads it, by its table.
-    if (isGroup(unit)) return report();
-    for (const { path, digest } of reader.entries) {
+    for (const { path, digest } of isGroup(unit) ? [] : reader.entries) {
       await attempt("content", path, digest, async () => {
         for await (const _chunk of iterate(reader.stream(path))) options.signal?.throwIfAborted();
       });
     }
+    const bad = new Set(findings.map(({ path }) => path));
+    const good = reader.entries.filter(({ path }) => !bad.has(path));
+    entries = good.length;
+    sizeBytes = good.reduce((sum, entry) => sum + entry.sizeBytes, 0);
     return report();
   } finally {
     await reader.close();

@@ -113,6 +113,8 @@ export interface OpenedManifest extends SealedManifest {
 export interface EntryReader {
   /** How many there are, as far as the unit says. */
   readonly sizeBytes: number;
+  /** What they are, where the unit says it beside the manifest. */
+  readonly digest?: Digest;
   /** The bytes, in order, in bounded memory; instead of `bytes`, once or not at all. */
   chunks(): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** The same in pieces that are valid only until the next is asked for; present where that is cheaper. */

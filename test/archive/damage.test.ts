@@ -1,5 +1,6 @@
 // Every way to cut a small archive, and every bit of it turned over: refused, or the very content. Never another content,
 // never a hang, never an error that is not one of ours.
+import { Buffer } from "node:buffer";
 import process from "node:process";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { isSnapshotError, locate, StateStore } from "snapkeep";
@@ -124,6 +125,26 @@ describe("an archive in a store", () => {
       expect([...backend.unreturned]).toEqual([]);
     }
     expect(wholes).toBeLessThan(bytes.length / 20);
+  });
+
+  it("is told by verify to have each entry whose bytes are damaged, and how many are not", async () => {
+    const tree = Object.fromEntries(
+      ["one", "two", "three", "four"].map((name, seed) => [name, noise(200_000, seed + 1)]),
+    );
+    const { bytes } = await archiveOf({ a: tree }, { archive: { level: 0, groupBytes: 0 } });
+    for (const name of ["two", "four"]) {
+      const at = Buffer.from(bytes.buffer).indexOf(tree[name]?.subarray(0, 1000) as Uint8Array);
+      bytes[at + 10_000] = (bytes[at + 10_000] as number) ^ 1;
+    }
+    const backend = watchedBackend();
+    await place(backend, "x.state.tar.gz", bytes);
+    const report = await locate(backend, "x.state.tar.gz").verify();
+    expect(report).toMatchObject({ isWhole: false, entries: 2, sizeBytes: 400_000 });
+    expect(report.findings.map(({ step, problem, path }) => `${step} ${problem} ${path}`)).toEqual([
+      "inventory damaged ",
+      "content damaged a/two",
+      "content damaged a/four",
+    ]);
   });
 
   it("is not taken for another by a name that says another compression", async () => {

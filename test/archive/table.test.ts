@@ -2,12 +2,18 @@
 // manifest, and where they point must be what they say.
 import { Buffer } from "node:buffer";
 import * as zlib from "node:zlib";
-import { isSnapshotError, locate, StateStore } from "snapkeep";
+import { type Backend, type BlobReader, isSnapshotError, locate, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
+import { openIndexed } from "../../src/archive/indexed_reader.ts";
+import type { Codec } from "../../src/rules/codec.ts";
+import { codecOf } from "../../src/rules/compression.ts";
+import type { UnitReader } from "../../src/words/snapshot.ts";
 import { hasZstd, skippable } from "../fuzz/members.ts";
+import { oneFile } from "../fuzz/memory_blob.ts";
+import { rejection } from "../store/states.ts";
 import { footer } from "./footer.ts";
 import { assembled, tableMember, tableOf, withFooter, withTable, withTableMember } from "./rewrite.ts";
-import { archiveOf, digests, noise, place, sha256, streamOf, TreeState, within } from "./samples.ts";
+import { archiveOf, bytesOf, digests, noise, place, sha256, streamOf, TreeState, within } from "./samples.ts";
 import { binary, concatenated, END, extended, file, header, manifestOf, record, sealed } from "./tar_maker.ts";
 import { watchedBackend } from "./watched_backend.ts";
 
@@ -32,6 +38,12 @@ const entries = (change: (rows: Row[]) => unknown[]) => (json: string) => {
   return JSON.stringify({ version: 1, entries: change((JSON.parse(json) as { entries: Row[] }).entries) });
 };
 const digestOf = (text: string) => `sha256:${sha256(text)}`;
+
+/** Members of no content, behind each other, about as long as told. */
+function emptyMembers(sizeBytes: number): Uint8Array {
+  const empty = zlib.gzipSync(new Uint8Array());
+  return Buffer.alloc(sizeBytes - sizeBytes % empty.length, empty);
+}
 
 async function verdictOf(bytes: Uint8Array): Promise<string> {
   const backend = watchedBackend();
@@ -59,6 +71,12 @@ async function verdictOf(bytes: Uint8Array): Promise<string> {
     return false;
   });
   expect(isImported).toBe(verdict === "accepted");
+  const copied = bytesOf(locate(backend, unit).stream({ compression: "none" }));
+  const isCopied = await within(20, "Copying it", copied).then(() => true, (error) => {
+    if (!isSnapshotError(error)) throw error;
+    return false;
+  });
+  expect(isCopied).toBe(verdict === "accepted");
   expect([...backend.unreturned]).toEqual([]);
   return verdict;
 }
@@ -193,11 +211,61 @@ describe("a table is refused that", () => {
     expect(await verdictOf(withTableMember(SOUND, member))).not.toBe("accepted");
   });
 
+  it("has very many values in a field that nobody knows, which would take up many times their size", async () => {
+    const many = `"x":[${"{},".repeat(100_000)}{}],"entries"`;
+    expect(await verdictOf(withTable(SOUND, (json) => json.replace('"entries"', many)))).toBe("TABLE_INVALID");
+    const row = `{"name":"a/small.txt","type":"reg","x":[${"{},".repeat(100_000)}{}],`;
+    const change = (json: string) => json.replace('{"name":"a/small.txt","type":"reg",', row);
+    expect(await verdictOf(withTable(SOUND, change))).toBe("TABLE_INVALID");
+  });
+
   it("is a bomb", async () => {
     const started = performance.now();
     expect(await verdictOf(withTableMember(SOUND, zlib.gzipSync(new Uint8Array(48 * 2 ** 20))))).not.toBe("accepted");
     expect(performance.now() - started).toBeLessThan(60_000);
   });
+});
+
+/** A file that is all zeros but for some parts, and that counts what is read of it. */
+function sparse(sizeBytes: number, parts: readonly [offset: number, bytes: Uint8Array][]) {
+  const inner = watchedBackend();
+  const counted = { readBytes: 0 };
+  const read = (offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> => {
+    const bytes = new Uint8Array(Math.min(lengthBytes, sizeBytes - offset));
+    counted.readBytes += bytes.length;
+    for (const [at, part] of parts) {
+      const from = Math.max(at, offset);
+      const to = Math.min(at + part.length, offset + bytes.length);
+      if (to > from) bytes.set(part.subarray(from - at, to - at), from - offset);
+    }
+    return Promise.resolve(bytes);
+  };
+  const blob: BlobReader = { sizeBytes, read, async *stream() {}, close: () => Promise.resolve() };
+  const backend: Backend = { ...inner, open: () => Promise.resolve(blob) };
+  return { counted, locator: locate(backend, "x.state.tar.gz") };
+}
+
+describe("a file of a TiB, of which nearly nothing is there, is refused and not read", () => {
+  const SIZE = 2 ** 40;
+  const begin: [number, Uint8Array] = [0, Uint8Array.of(0x1f, 0x8b)];
+
+  it("where the table is said to be nearly all of it", async () => {
+    const { locator, counted } = sparse(SIZE, [begin, [SIZE - 51, footer(20)]]);
+    expect(await rejection(locator.open())).toMatchObject({ details: { reason: "TABLE_INVALID" } });
+    expect(counted.readBytes).toBeLessThan(2 ** 20);
+  });
+
+  it.each([["nothing", begin], ["members that hold nothing", [0, emptyMembers(8 * 2 ** 20)] as [number, Uint8Array]]])(
+    "where the manifest is said to lie in it, behind %s",
+    async (_, first) => {
+      const row = { name: "manifest.json", type: "reg", size: 1000, digest: digestOf(""), offset: 0 };
+      const table = tableMember(JSON.stringify({ version: 1, entries: [{ ...row, chunkDigest: digestOf("") }] }));
+      const offset = SIZE - 51 - table.length;
+      const { locator, counted } = sparse(SIZE, [first, [offset, concatenated(table, footer(offset))]]);
+      expect(await rejection(locator.open())).toMatchObject({ code: "ARCHIVE_REJECTED" });
+      expect(counted.readBytes).toBeLessThan(8 * 2 ** 20);
+    },
+  );
 });
 
 describe("a table is read that", () => {
@@ -219,6 +287,50 @@ describe("a piece is refused that", () => {
     );
     const bytes = assembled([{ path: "x", content, toldBytes: sizeBytes }], sealed(body));
     expect(await verdictOf(bytes)).toBe("LIMIT_BYTES");
+  });
+
+  it("is one of an entry that no memory could hold, however small the pieces before it are", async () => {
+    const sizeBytes = 2 ** 50;
+    const pieces = ["x", "x", "x", "x"].map((text) => zlib.gzipSync(text));
+    const manifest = new TextDecoder().decode(manifestOf({ x: "x" }));
+    const body = manifest.slice(0, manifest.lastIndexOf('\n  "digest"'));
+    const told = sealed(body.replaceAll('"sizeBytes":1', `"sizeBytes":${sizeBytes}`));
+    const rows: Row[] = [];
+    let offset = 0;
+    for (const [index, piece] of pieces.entries()) {
+      const head = index === 0 ? { type: "reg", size: sizeBytes, digest: digestOf("x") } : { type: "chunk" };
+      const chunkSize = index < 3 ? { chunkSize: 1 } : {};
+      rows.push({ name: "a/x", ...head, offset, chunkOffset: index, ...chunkSize, chunkDigest: digestOf("x") });
+      offset += piece.length;
+    }
+    const digest = `sha256:${sha256(told)}`;
+    rows.push({ name: "manifest.json", type: "reg", size: told.length, digest, offset, chunkDigest: digest });
+    const last = zlib.gzipSync(told);
+    const table = tableMember(JSON.stringify({ version: 1, entries: rows }));
+    const backend = watchedBackend();
+    await place(
+      backend,
+      "x.state.tar.gz",
+      concatenated(...pieces, last, table, footer(offset + last.length)),
+    );
+    await using reader = await locate(backend, "x.state.tar.gz").open();
+    expect(await rejection(reader.bytes("a/x"))).toMatchObject({ code: "ARCHIVE_REJECTED" });
+  });
+
+  it("is another entry's, whichever part is asked for, before all of the table was looked at", async () => {
+    const { bytes } = await archiveOf({ a: { honest: "amount=0010", forged: "amount=9999" } });
+    const swapped = (json: string) => {
+      const { entries } = JSON.parse(json) as { entries: Row[] };
+      const [one, other] = ["a/honest", "a/forged"].map((name) => entries.find((found) => found["name"] === name));
+      return JSON.stringify({
+        version: 1,
+        entries: [{ ...other, name: "a/honest" }, { ...one, name: "a/forged" }, ...entries.slice(2)],
+      });
+    };
+    const backend = watchedBackend();
+    await place(backend, "x.state.tar.gz", withTable(bytes, swapped));
+    await using reader = await locate(backend, "x.state.tar.gz").open();
+    expect(await rejection(reader.range("a/honest", 0, 11))).toMatchObject({ code: "SNAPSHOT_CORRUPT" });
   });
 
   it("has bytes behind its member that a NUL hides", async () => {
@@ -270,6 +382,67 @@ describe("entries that share members, each small beside all that its member hold
     expect(await verdictOf(withTable(bytes, scattered(60)))).toBe("LIMIT_MEMBERS");
     const boasting = (json: string) => set("a/11/59", 0, { innerOffset: 2 ** 45 })(scattered(59)(json));
     expect(await verdictOf(withTable(bytes, boasting))).toBe("LIMIT_MEMBERS");
+  });
+});
+
+describe("entries of members that are mostly members of no content", () => {
+  it("are not read one member after the other, over and over", async () => {
+    const MEMBERS = 9; // one more than are kept
+    const ENTRIES = 3000;
+    const member = concatenated(emptyMembers(400_000), zlib.gzipSync("x".repeat(16)));
+    const names = Array.from({ length: ENTRIES }, (_, index) => String(index));
+    const manifest = manifestOf(Object.fromEntries(names.map((name) => [name, "x"])));
+    const told = (name: string, bytes: Uint8Array | string, place: object) => {
+      const digest = `sha256:${sha256(bytes)}`;
+      return { name, type: "reg", size: bytes.length, digest, ...place, chunkDigest: digest };
+    };
+    const rows = names.map((name, index) => {
+      return told(`a/${name}`, "x", { offset: member.length * (index % MEMBERS), innerOffset: 1 + index % 15 });
+    });
+    const offset = member.length * MEMBERS;
+    rows.push(told("manifest.json", manifest, { offset }));
+    const last = zlib.gzipSync(manifest);
+    const table = tableMember(JSON.stringify({ version: 1, entries: rows }));
+    const members = Array.from({ length: MEMBERS }, () => member);
+    const bytes = concatenated(...members, last, table, footer(offset + last.length));
+    expect(await verdictOf(bytes)).toBe("LIMIT_MEMBERS");
+  });
+});
+
+describe("members that are large for what is wanted of them", () => {
+  it("are decompressed one after the other as soon as several at once would take up much memory", async () => {
+    const NEEDED = 64 * 2 ** 20;
+    const member = zlib.gzipSync(new Uint8Array(NEEDED));
+    const names = Array.from({ length: 8 }, (_, index) => String(index));
+    const manifest = manifestOf(Object.fromEntries(names.map((name) => [name, "\0"])));
+    const told = (name: string, bytes: Uint8Array | string, place: object) => {
+      const digest = `sha256:${sha256(bytes)}`;
+      return { name, type: "reg", size: bytes.length, digest, ...place, chunkDigest: digest };
+    };
+    const rows = names.map((name, index) => {
+      return told(`a/${name}`, "\0", { offset: index * member.length, innerOffset: NEEDED - 1 });
+    });
+    const offset = names.length * member.length;
+    rows.push(told("manifest.json", manifest, { offset }));
+    const last = zlib.gzipSync(manifest);
+    const table = tableMember(JSON.stringify({ version: 1, entries: rows }));
+    const bytes = concatenated(...names.map(() => member), last, table, footer(offset + last.length));
+    const gzip = codecOf("gzip");
+    let [nowBytes, mostBytes] = [0, 0];
+    const codec: Codec = {
+      ...gzip,
+      async decodeHead(source, sizeBytes, slackBytes) {
+        mostBytes = Math.max(mostBytes, nowBytes += sizeBytes);
+        const head = await gzip.decodeHead(source, sizeBytes, slackBytes);
+        nowBytes -= sizeBytes;
+        return head;
+      },
+    };
+    const blob = await oneFile(bytes).backend.open("x.state.tar.gz") as BlobReader;
+    const unit = await openIndexed(blob, "memory", codec) as UnitReader;
+    const found = await Promise.all(names.map(async (name) => await (await unit.open(`a/${name}`))?.bytes()));
+    expect(found).toEqual(names.map(() => new Uint8Array(1)));
+    expect(mostBytes).toBeLessThanOrEqual(2 * NEEDED);
   });
 });
 
@@ -344,6 +517,9 @@ describe.skipIf(!hasZstd)("the footer of a zstd archive", async () => {
     };
     expect(await verdictOf(spread(1000))).toBe("accepted");
     expect(await verdictOf(spread(64 * 2 ** 20))).toBe("TABLE_INVALID");
+    const packed = concatenated(zlib.zstdCompressSync(json), new Uint8Array(5_000_000));
+    const large = concatenated(bytes.subarray(0, offset - 8), skippable(packed), bytes.subarray(-FRAME_BYTES));
+    expect(await verdictOf(withNumbers(large, [offset, packed.length, 5e9]))).toBe("TABLE_INVALID");
   });
 });
 
@@ -451,5 +627,6 @@ describe("an archive whose members are not ours", () => {
     const state = new TreeState({});
     await new StateStore(store.backend).register("a", state).loadState(locator);
     expect(Object.keys(state.loaded)).toHaveLength(5002);
+    await within(15, "Copying it", bytesOf(locator.stream({ compression: "none" })));
   });
 });

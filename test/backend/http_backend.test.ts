@@ -19,7 +19,7 @@ async function archive(): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await new Response(store.streamState().body).arrayBuffer());
 }
 
-type Answer = (range: { from: number; to: number }) => Response | undefined;
+type Answer = (range: { from: number; to: number }) => Response | Promise<Response> | undefined;
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
@@ -28,7 +28,7 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 /** A server in memory that does as asked, but where `answer` says otherwise. */
-function served(bytes: Uint8Array<ArrayBuffer>, answer: Answer = () => undefined) {
+function served(bytes: Uint8Array<ArrayBuffer>, answer: Answer = () => undefined, idleMs = 30_000) {
   const requests: Headers[] = [];
   const ask = async (_url: unknown, init: RequestInit = {}) => {
     const headers = new Headers(init.headers);
@@ -38,7 +38,8 @@ function served(bytes: Uint8Array<ArrayBuffer>, answer: Answer = () => undefined
     const to = first === "" || last === "" ? bytes.length : Number(last) + 1;
     return answer({ from, to }) ?? partOf(bytes, from, to);
   };
-  const { backend, unit } = httpBackend(URL_OF_IT, { fetch: ask as typeof fetch, headers: { authorization: "me" } });
+  const options = { fetch: ask as typeof fetch, headers: { authorization: "me" }, idleMs };
+  const { backend, unit } = httpBackend(URL_OF_IT, options);
   return { backend, unit, requests, locator: new SnapshotLocator(backend, [unit]) };
 }
 
@@ -47,6 +48,25 @@ function partOf(bytes: Uint8Array<ArrayBuffer>, from: number, to: number, header
     status: 206,
     headers: { "content-range": `bytes ${from}-${to - 1}/${bytes.length}`, etag: '"1"', ...headers },
   });
+}
+
+/** A body that begins with some bytes and then goes on without end, or never again sends anything; it counts what was taken. */
+function endless(first: Uint8Array<ArrayBuffer>, isStalled: boolean) {
+  const seen = { sentBytes: first.length, isCancelled: false };
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start: (controller) => controller.enqueue(first),
+    pull(controller) {
+      if (isStalled) return new Promise<void>(() => {});
+      const piece = new Uint8Array(64 * 1024);
+      seen.sentBytes += piece.length;
+      controller.enqueue(piece);
+      return undefined;
+    },
+    cancel() {
+      seen.isCancelled = true;
+    },
+  }, { highWaterMark: 0 });
+  return { body, seen };
 }
 
 describe("an archive behind an address", () => {
@@ -130,6 +150,65 @@ describe("an archive behind an address", () => {
     isOpen = true;
     const error = await rejection(reader.bytes("files/first.bin"));
     expect(isSnapshotError(error) && error.code, String(error)).toBe(code);
+  });
+
+  it("is STORAGE_FAILED where the server sends more than was asked for, and that is not taken", async () => {
+    const bytes = await archive();
+    for (const isFirst of [true, false]) {
+      const { body, seen } = endless(new Uint8Array(10), false);
+      let isOpen = false;
+      const { backend, unit } = served(bytes, ({ from, to }) => {
+        const { headers } = partOf(bytes, from, to);
+        return isOpen === isFirst ? undefined : new Response(body, { status: 206, headers });
+      });
+      const reading = async () => {
+        const blob = await backend.open(unit);
+        isOpen = true;
+        await blob?.read(0, 1000);
+      };
+      expect(await rejection(reading())).toMatchObject({ code: "STORAGE_FAILED" });
+      expect(seen.isCancelled).toBe(true);
+      expect(seen.sentBytes).toBeLessThan(2 ** 20);
+    }
+  });
+
+  it("is STORAGE_FAILED where the server's file ends with more than the end that was asked for", async () => {
+    const { body, seen } = endless(new Uint8Array(10), false);
+    const headers = { "content-range": `bytes 0-${2 ** 50 - 1}/${2 ** 50}` };
+    const { locator } = served(await archive(), () => new Response(body, { status: 206, headers }));
+    expect(await rejection(locator.open())).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(seen.sentBytes).toBeLessThan(2 ** 20);
+  });
+
+  it.each([
+    ["does not answer", () => new Promise<Response>(() => {})],
+    [
+      "answers and sends no more than the beginning",
+      (bytes: Uint8Array<ArrayBuffer>, from: number, to: number) => {
+        const { body } = endless(bytes.slice(from, from + 10), true);
+        return new Response(body, { status: 206, headers: partOf(bytes, from, to).headers });
+      },
+    ],
+  ])("is given up as STORAGE_FAILED where the server %s", async (_, stalled) => {
+    const bytes = await archive();
+    for (const isFirst of [true, false]) {
+      let isOpen = false;
+      const answer: Answer = ({ from, to }) => isOpen === isFirst ? undefined : stalled(bytes, from, to);
+      const { locator } = served(bytes, answer, 50);
+      const reading = async () => {
+        await using reader = await locator.open();
+        isOpen = true;
+        await reader.bytes("files/first.bin");
+      };
+      const error = await rejection(reading());
+      expect(error).toMatchObject({ code: "STORAGE_FAILED", details: { errno: "TimeoutError" } });
+      expect(String(error)).toMatch(/sent nothing for 50 ms/);
+    }
+  });
+
+  it("cannot be located by an address whose end is no text", () => {
+    const attempt = () => locate(new URL("https://example.org/%ff.tar.gz"));
+    expect(attempt).toThrow(expect.objectContaining({ code: "NAME_UNSAFE" }));
   });
 
   it("is read-only", async () => {

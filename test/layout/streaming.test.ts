@@ -10,6 +10,9 @@ import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
 import { fileBackend, isSnapshotError, locate, memoryBackend, type PersistentState, StateStore } from "snapkeep";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { directoryLayout } from "../../src/layout/directory_layout.ts";
+import { openStream, writeCopy } from "../../src/store/copying.ts";
+import type { Stage } from "../../src/words/backend.ts";
 import { checkEstargz } from "../archive/estargz_checker.ts";
 import {
   archiveOf,
@@ -416,7 +419,7 @@ describe("a stream that comes in", () => {
     expect(await left()).toEqual([]);
   });
 
-  it("that breaks off fails with its own error, changes no state, and leaves nothing", async () => {
+  it("that breaks off is STORAGE_FAILED with its own error beneath, changes no state, and leaves nothing", async () => {
     const { bytes } = await archiveOf({ a: TREE });
     const state = new TreeState({});
     const store = fileStore().register("a", state);
@@ -425,15 +428,61 @@ describe("a stream that comes in", () => {
       return new ReadableStream<Uint8Array>({
         pull(controller) {
           if (chunks++ < 3) controller.enqueue(bytes.slice(0, 100_000));
-          else controller.error(new Error("connection reset"));
+          else controller.error(reset);
         },
       });
     };
-    const told = (error: unknown) => String((error as Error).message).includes("connection reset");
+    const reset = new TypeError("connection reset");
+    const told = (error: unknown) => isSnapshotError(error, "STORAGE_FAILED") && error.cause === reset;
     await expect(store.loadState(broken())).rejects.toSatisfy(told);
     await expect(store.importSnapshot(broken())).rejects.toSatisfy(told);
     expect(state.loads).toBe(0);
     expect(await left()).toEqual([]);
+  });
+
+  it("that breaks off on the way over HTTP is STORAGE_FAILED as well", async () => {
+    const { bytes } = await archiveOf({ a: TREE });
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { "content-length": bytes.length });
+      response.write(bytes.subarray(0, 100_000), () => response.destroy());
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    try {
+      const { body } = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+      const store = fileStore().register("a", new TreeState({}));
+      await expect(store.loadState(body as ReadableStream<Uint8Array>)).rejects.toSatisfy((error) => {
+        return isSnapshotError(error, "STORAGE_FAILED");
+      });
+      expect(await left()).toEqual([]);
+    } finally {
+      server.close();
+    }
+  });
+
+  it("that stalls is given up by a signal with its own reason, is cancelled, and leaves nothing", async () => {
+    const { backend } = fileStore();
+    const reason = new Error("enough");
+    const { stream, seen } = source(1, { hangs: true });
+    const aborter = new AbortController();
+    const opening = openStream(backend, stream, { signal: aborter.signal });
+    opening.catch(() => {}); // told below
+    await until(async () => seen.given === 1 && (await left()).length > 0, "the first piece was taken");
+    aborter.abort(reason);
+    await expect(within(5, "Giving it up", opening)).rejects.toBe(reason);
+    expect(seen.isCancelled).toBe(true);
+    expect(await left()).toEqual([]);
+    const late = source(1, { hangs: true });
+    await expect(openStream(backend, late.stream, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(late.seen).toEqual({ given: 0, isCancelled: true });
+    expect(await left()).toEqual([]);
+  });
+
+  it("is cancelled where there is no room to keep it", async () => {
+    const failure = new Error("no room");
+    const { stream, seen } = source(3);
+    const backend = { ...memoryBackend(), scratch: () => Promise.reject(failure) };
+    await expect(openStream(backend, stream)).rejects.toBe(failure);
+    expect(seen.isCancelled).toBe(true);
   });
 
   it("is refused for what it lacks before anything is changed", async () => {
@@ -444,6 +493,33 @@ describe("a stream that comes in", () => {
     expect(isSnapshotError(error, "STATE_MISSING") && error.details.states).toEqual(["b"]);
     expect(state.loads).toBe(0);
     expect(await left()).toEqual([]);
+  });
+});
+
+describe("writeCopy", () => {
+  it("is given up between two entries by a signal with its own reason, and leaves nothing", async () => {
+    const { locator } = await archiveOf({ a: TREE });
+    const reason = new Error("enough");
+    for (const entries of [1, 3]) {
+      const target = fileStore().backend;
+      const stage = await target.stage(`${locator.name}/`);
+      const aborter = new AbortController();
+      let written = 0;
+      const watched: Stage = {
+        unit: stage.unit,
+        publish: (...args) => stage.publish(...args),
+        scratch: () => stage.scratch(),
+        abandon: () => stage.abandon(),
+        write: async (...args) => {
+          if (++written === entries) aborter.abort(reason);
+          return await stage.write(...args);
+        },
+      };
+      await using reader = await locator.open();
+      const options = { backend: target, stage: watched, labels: {}, signal: aborter.signal };
+      await expect(writeCopy(reader, directoryLayout, options)).rejects.toBe(reason);
+      expect(await left()).toEqual([]);
+    }
   });
 });
 

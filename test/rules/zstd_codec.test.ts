@@ -15,6 +15,41 @@ const fault = (...parts: Uint8Array[]) =>
     ({ reason, offset }: CompressionFault) => `${reason} at ${offset}`,
   );
 
+describe.skipIf(!hasZstd)("a frame of a million blocks that hold nothing", () => {
+  const frameOfNothing = concat([
+    Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0x58),
+    new Uint8Array(3e6),
+    Uint8Array.of(1, 0, 0),
+  ]);
+
+  it("is decoded in little time, as a stream and at once", async () => {
+    const since = performance.now();
+    let sizeBytes = 0;
+    for await (const chunk of zstd.decodeStream([frameOfNothing, frame("one")])) sizeBytes += chunk.length;
+    expect(sizeBytes).toBe(3);
+    expect(await decoded(frameOfNothing, frame("one"))).toBe("one");
+    expect(performance.now() - since).toBeLessThan(3000);
+  });
+
+  it("does not keep others from what they do", async () => {
+    const manyTimes = concat(Array.from({ length: 4 }, () => frameOfNothing.subarray(6, -3)));
+    const source = [concat([frameOfNothing.subarray(0, 6), manyTimes])];
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    expect(await zstd.decodeHead(source, 1000, 1000).then(() => "given", ({ reason }: CompressionFault) => reason))
+      .toBe("TRUNCATED");
+    clearInterval(timer);
+    expect(turns).toBeGreaterThan(1);
+  });
+});
+
+describe.skipIf(!hasZstd)("the head of frames", () => {
+  it("is there though what follows it was cut", async () => {
+    const packed = concat([frame("head"), frame("x".repeat(500_000)).subarray(0, 450_000)]);
+    expect(new TextDecoder().decode(await zstd.decodeHead([packed], 4, 1000))).toBe("head");
+  });
+});
+
 describe.skipIf(!hasZstd)("frames that are decoded at once", () => {
   it("are one after the other what each of them is", async () => {
     expect(await decoded(frame("one"), frame(""), frame("two"))).toBe("onetwo");
