@@ -284,8 +284,9 @@ export function parseManifest(bytes: Uint8Array, uri: string): Manifest {
 }
 
 const STATES = '\n  "states": [';
+// Longer than any name that is allowed is spelt, strings are not looked at: where they had no end, the stack would have one.
 const CANONICAL_LINE =
-  /\n(?: {6}\{"path":"(?:[^"\\]|\\.)*","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.)*","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
+  /\n(?: {6}\{"path":"(?:[^"\\]|\\.){0,8192}","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.){0,8192}","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
 
 /**
  * Whether every line of the states is just what our writer writes. Else a line that looks like an entry may lie within a field
@@ -308,9 +309,11 @@ function isCanonical(text: string): boolean {
 /** Finds one entry by its line. */
 function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
   const slash = entryPath.indexOf("/");
+  if (slash < 1) return undefined;
   const state = text.indexOf(`\n    {"name":${JSON.stringify(entryPath.slice(0, slash))},"version":`);
-  const line = `\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`;
-  const start = state === -1 ? -1 : text.indexOf(line, state);
+  // A state without entries ends on its line: what follows is another's.
+  if (state === -1 || text[text.indexOf("\n", state + 1) - 1] !== "[") return undefined;
+  const start = text.indexOf(`\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`, state);
   if (start === -1 || start > text.indexOf("\n    ]}", state)) return undefined;
   const row = text.slice(start, text.indexOf("\n", start + 1)).replace(/,$/, "");
   const value: unknown = JSON.parse(row, refuseProto);

@@ -104,6 +104,24 @@ describe("an entry that is found without reading all others", () => {
     expect(opened.find("model/none")).toBeUndefined();
   });
 
+  it("is none of another state, also where its own has none", () => {
+    const states = ["none", "model", "foo", "last"].map((name) => ({ name, version: 1 }));
+    const entries = [{ state: "model", path: "x", sizeBytes: 4, digest: DIGEST }, { ...written[0]!, state: "foo" }];
+    const opened = openManifest(sealManifest({ ...facts, states }, entries).bytes, URI);
+    expect(opened.find("model/x")?.path).toBe("x");
+    for (const path of ["none/x", "foo/x", "last/x", "x", "/x", "modelx", ""]) {
+      expect(opened.find(path), path).toBeUndefined();
+    }
+  });
+
+  it("is looked for by its line only where no name is longer than any may be", () => {
+    const long = "a".repeat(20_000_000);
+    const forged = body.replace('"weights/0.bin"', JSON.stringify(long));
+    const opened = openManifest(signedText(forged), URI);
+    expect(opened.find("model/config.json")).toBeUndefined();
+    expect(() => opened.manifest).toThrow(invalid);
+  });
+
   // Each holds lines that look like the entry, where they are none; the real one is spelt so that no line looks like it.
   const states = body.slice(body.indexOf("\n    {"), body.lastIndexOf("\n  ]"));
   const forged = states.replaceAll("abab", "0000");
