@@ -124,7 +124,7 @@ async function openUnindexed(
       await scratch.write(body);
     }
     const place = places.get(MANIFEST_PATH);
-    if (place === undefined) throw manifestMissing(uri);
+    if (place === undefined) throw manifestMissing(uri, places.keys());
     const bytes = await scratch.read(place.offset, place.sizeBytes);
     const sealed = openManifest(bytes, uri);
     const { manifest } = sealed;

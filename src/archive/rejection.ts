@@ -40,11 +40,17 @@ export function assertManifestSize(sizeBytes: number, uri: string): void {
   throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${uri}": ${reason}`, { uri, reason });
 }
 
-/** The error for a sound archive that is no snapshot. */
-export function manifestMissing(uri: string): SnapshotError {
-  return new SnapshotError(
-    "MANIFEST_MISSING",
-    `Cannot open "${uri}": it is an archive without ${MANIFEST_PATH} and no snapshot`,
-    { uri },
-  );
+/**
+ * The error for a sound archive that is no snapshot. People tar a folder from outside, where the manifest is not at the top.
+ *
+ * @param uri Address of the archive.
+ * @param paths Its files, where they are known.
+ */
+export function manifestMissing(uri: string, paths: Iterable<string> = []): SnapshotError {
+  const nested = [...paths].find((path) => path.split("/").indexOf(MANIFEST_PATH) === 1);
+  const top = nested?.split("/")[0];
+  const reason = top === undefined
+    ? `it is an archive without ${MANIFEST_PATH} and no snapshot`
+    : `its ${MANIFEST_PATH} lies under "${top}/"; pack from within the folder: tar -czf "${top}.tar.gz" -C "${top}" .`;
+  return new SnapshotError("MANIFEST_MISSING", `Cannot open "${uri}": ${reason}`, { uri });
 }

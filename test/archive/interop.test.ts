@@ -258,8 +258,14 @@ describe("a directory snapshot packed by others", () => {
   it.skipIf(!tools["GNU tar"])("together with its folder is no snapshot, which is told so", async () => {
     const archive = path.join(root, "with its folder.tar.gz");
     await exec("tar", ["czf", archive, "-C", root, path.basename(String(directory))], { env });
-    const error = await new StateStore(memoryBackend()).importSnapshot(archive).catch((error: unknown) => error);
-    expect(isSnapshotError(error, "MANIFEST_MISSING")).toBe(true);
+    const store = new StateStore(memoryBackend());
+    const { findings } = await locate(archive).verify();
+    for (
+      const told of [await store.importSnapshot(archive).catch((error: Error) => error.message), findings[0]?.actual]
+    ) {
+      expect(told).toContain(`manifest.json lies under "${path.basename(String(directory))}/"; pack from within`);
+    }
+    await expect(store.importSnapshot(archive)).rejects.toMatchObject({ code: "MANIFEST_MISSING" });
   });
 
   it.skipIf(!tools["GNU tar"])("as v7, which has no magic, is refused for its format", async () => {
