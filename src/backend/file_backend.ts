@@ -290,7 +290,7 @@ class FileBackend implements Backend {
  * @param folder Path or `file:` URL of the folder.
  * @param options Durability.
  * @returns The backend.
- * @throws {TypeError} If the URL is no `file:` URL, or the path is empty.
+ * @throws {TypeError} If it is a URL, or a text with `://`, of another scheme than `file:`, or the path is empty.
  * @example Leave out the syncs where speed counts and a power loss does not
  * ```ts
  * import { fileBackend, StateStore } from "snapkeep";
@@ -301,7 +301,20 @@ class FileBackend implements Backend {
  */
 export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
   if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
-  return new FileBackend(resolve(folder instanceof URL ? fileURLToPath(folder) : folder), options);
+  return new FileBackend(pathOf(folder), options);
+}
+
+/** A text with `://` as the URL it is; anything else as it is. */
+export function urlOrPath(where: string | URL): string | URL {
+  return typeof where === "string" && /^[a-z][a-z0-9+.-]+:\/\//i.test(where) ? new URL(where) : where; // C:// is a drive
+}
+
+/** The absolute path that a path or a `file:` URL stands for. */
+function pathOf(where: string | URL): string {
+  const place = urlOrPath(where);
+  if (typeof place === "string") return resolve(place);
+  if (place.protocol === "file:") return resolve(fileURLToPath(place));
+  throw new TypeError(`Cannot use "${place}" as a place: it is neither a path nor a file: URL`);
 }
 
 /** What there is at a path; `unknown` where even that cannot be told. */
@@ -325,7 +338,7 @@ export function pathOfUri(uri: string): string {
 
 /** Splits the path of a snapshot into its folder and its file name. */
 export function splitPath(path: string | URL): { folder: string; fileName: string } {
-  const full = resolve(path instanceof URL ? fileURLToPath(path) : path);
+  const full = pathOf(path);
   return { folder: dirname(full), fileName: basename(full) };
 }
 

@@ -1,5 +1,5 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
-import { fileBackend, pathOfUri, splitPath } from "../backend/file_backend.ts";
+import { fileBackend, pathOfUri, splitPath, urlOrPath } from "../backend/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
 import { parseNote, renderNote, storableLabels } from "../rules/manifest.ts";
 import type { RetentionSnapshot } from "../rules/retention_rule.ts";
@@ -43,9 +43,6 @@ export interface SnapshotStat {
   /** What it takes up in storage, in bytes. */
   readonly storedBytes: number;
 }
-
-// A text that is a URL. Two letters at least: one is a drive of Windows.
-const URL_TEXT = /^[a-z][a-z0-9+.-]+:\/\//i;
 
 /** What retention and resuming look at. */
 export type SnapshotFacts = Omit<RetentionSnapshot, "name">;
@@ -371,7 +368,7 @@ export function locate(path: string | URL): SnapshotLocator;
  */
 export function locate(backend: Backend, name: string): SnapshotLocator;
 export function locate(where: string | URL | Backend, name?: string): SnapshotLocator {
-  const place = typeof where === "string" && URL_TEXT.test(where) ? new URL(where) : where;
+  const place = typeof where === "string" ? urlOrPath(where) : where;
   if (place instanceof URL && /^https?:$/.test(place.protocol)) {
     const { backend, unit } = httpBackend(place);
     return new SnapshotLocator(backend, [unitOfFileName(unit)]);

@@ -208,10 +208,16 @@ describe("exportTo", () => {
     },
   );
 
-  it("takes a URL", async () => {
-    const copy = await (await saved("directory")).exportTo(pathToFileURL(path.join(folder, "x #1.tar.gz")));
-    expect(String(copy)).toBe(path.join(folder, "x #1.tar.gz"));
-    expect((await copy.verify()).isWhole).toBe(true);
+  it("takes a URL, written as text too, and refuses one that leads to no folder", async () => {
+    const locator = await saved("directory");
+    for (const [name, url] of [["x #1.tar.gz", (at: URL) => at], ["y #1.tar.gz", (at: URL) => at.href]] as const) {
+      const copy = await locator.exportTo(url(pathToFileURL(path.join(folder, name))));
+      expect(String(copy)).toBe(path.join(folder, name));
+      expect((await copy.verify()).isWhole).toBe(true);
+    }
+    for (const url of ["s3://bucket/x.tar.gz", "https://h/into/"]) {
+      await expect(locator.exportTo(url)).rejects.toThrow(`"${url}" as a place: it is neither a path nor a file: URL`);
+    }
   });
 
   it("makes a plain tar of an archive, and an archive of that, which is the same again", async () => {

@@ -91,9 +91,12 @@ describe("StateStore.unregister", () => {
 });
 
 describe("new StateStore", () => {
-  it.each([["", TypeError], [new URL("https://example.org/states"), TypeError]])("refuses %j", (where, kind) => {
-    expect(() => new StateStore(where)).toThrow(kind);
-  });
+  it.each([["", TypeError], [new URL("https://example.org/states"), TypeError], ["s3://states", TypeError]])(
+    "refuses %j",
+    (where, kind) => {
+      expect(() => new StateStore(where)).toThrow(kind);
+    },
+  );
 
   it("refuses an unknown layout, before anything is saved", () => {
     expect(() => new StateStore(memoryBackend(), { layout: "zip" as "archive" })).toThrow(TypeError);
@@ -231,7 +234,15 @@ describe.each(filePlaces)("StateStore on disk ($layout)", ({ layout }) => {
     const store = new StateStore(pathToFileURL(folder), { layout }).register("a", new Cell(7));
     const snapshot = await store.saveState();
     expect(path.dirname(String(snapshot))).toBe(folder);
-    for (const where of [folder, pathToFileURL(folder), pathToFileURL(`${folder}/`), fileBackend(folder)]) {
+    for (
+      const where of [
+        folder,
+        pathToFileURL(folder),
+        pathToFileURL(folder).href,
+        pathToFileURL(`${folder}/`),
+        fileBackend(folder),
+      ]
+    ) {
       const cell = new Cell(0);
       const other = new StateStore(where).register("a", cell);
       expect((await other.list()).map(String)).toEqual([String(snapshot)]);
