@@ -16,7 +16,7 @@ import { mapBounded } from "../words/bounded.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
+import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch } from "./file_blob.ts";
 import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
@@ -274,9 +274,8 @@ class FileBackend implements Backend {
 
   /** A unit's path; what is no safe name directly in the root is refused before any I/O. */
   #pathOf(unit: Unit): string {
-    const split = splitUnit(unit);
-    if (split === undefined) throw storageError("address", unit, new Error("it is no unit"));
-    assertSnapshotName(split.name);
+    if (suffixOf(unit) === undefined) throw storageError("address", unit, new Error("it is no unit"));
+    assertSnapshotName(splitUnit(unit)?.name ?? unit);
     return pathOfUnit(this.#place, unit);
   }
 }

@@ -8,7 +8,7 @@ import { iterate } from "../words/bytes.ts";
 import { storageError } from "../words/errors.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
-import { splitUnit, type Unit } from "../words/unit.ts";
+import { splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
 import { publishNoted } from "./noting.ts";
@@ -25,7 +25,7 @@ export interface ExportOptions {
 }
 
 // A folder of such a name would be taken for what it is not.
-const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|tgz|txz|tzst|xz|zip|zst)$/i;
+const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
 
 /** Where an export goes. */
 export function targetOf(
@@ -45,7 +45,7 @@ export function targetOf(
       layout: layoutOfKind(wanted, compression, options.archive),
     };
   }
-  const isFile = splitUnit(fileName) !== undefined;
+  const isFile = suffixOf(fileName) !== undefined;
   if (!isFile && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(

@@ -4,13 +4,13 @@ import { directoryLayout } from "../layout/directory_layout.ts";
 import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
 import type { Layout, LayoutKind } from "../words/snapshot.ts";
-import { splitUnit, type Unit, type UnitSuffix } from "../words/unit.ts";
+import { suffixOf, type Unit, type UnitSuffix } from "../words/unit.ts";
 
 const COMPRESSIONS: readonly Compression[] = ["gzip", "zstd", "none"];
 
 /** The layout of a unit. */
 export function layoutOfUnit(unit: Unit, options: ArchiveOptions = {}): Layout {
-  const suffix = splitUnit(unit)?.suffix;
+  const suffix = suffixOf(unit);
   if (suffix === directoryLayout.suffix) return directoryLayout;
   const compression = COMPRESSIONS.find((candidate) => archiveLayout(candidate).suffix === suffix);
   if (compression === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);

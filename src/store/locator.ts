@@ -9,7 +9,7 @@ import { assertSnapshotName } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
-import { MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
+import { MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
 import { changeNote, removeNoted } from "./noting.ts";
@@ -343,7 +343,7 @@ export function isLocator(value: unknown): value is SnapshotLocator {
 /**
  * Address of a snapshot that lies at a path; nothing is read yet.
  *
- * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` an archive. An `http:` or
+ * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` or `X.tgz` an archive. An `http:` or
  *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
  * @returns The locator.
  * @throws {TypeError} If it is a URL of another scheme, or anything else.
@@ -391,5 +391,5 @@ export function locate(where: string | URL | Backend, name?: string): SnapshotLo
 }
 
 function unitOfFileName(fileName: string): Unit {
-  return splitUnit(fileName) === undefined ? `${fileName}/` : fileName;
+  return suffixOf(fileName) === undefined ? `${fileName}/` : fileName;
 }

@@ -29,6 +29,19 @@ export function splitUnit(unit: Unit): { name: string; suffix: UnitSuffix } | un
   return undefined;
 }
 
+// What other tools call such archives. Who names one gets it; no store makes or lists it.
+const OTHER_ENDINGS: Readonly<Record<string, UnitSuffix>> = { ".tgz": ".tar.gz", ".tzst": ".tar.zst" };
+
+/**
+ * Tells how a unit lies in storage, also one that has another tool's ending.
+ *
+ * @param unit A unit, or any file or folder name.
+ * @returns The suffix that its layout has with us, or `undefined` where it is neither a unit nor named like an archive of ours.
+ */
+export function suffixOf(unit: Unit): UnitSuffix | undefined {
+  return splitUnit(unit)?.suffix ?? Object.entries(OTHER_ENDINGS).find(([ending]) => unit.endsWith(ending))?.[1];
+}
+
 /**
  * Tells whether a unit is a group of blobs rather than one blob.
  *

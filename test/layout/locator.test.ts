@@ -189,6 +189,7 @@ describe("exportTo", () => {
     ["copy.state", "directory"],
     ["copy.tar.gz", "archive"],
     ["copy.tar", "archive"],
+    ["copy.tgz", "archive"],
     ["deep/er/copy.tar.gz", "archive"],
     ["deep/er/copy", "directory"],
   ];
@@ -218,6 +219,19 @@ describe("exportTo", () => {
     for (const url of ["s3://bucket/x.tar.gz", "https://h/into/"]) {
       await expect(locator.exportTo(url)).rejects.toThrow(`"${url}" as a place: it is neither a path nor a file: URL`);
     }
+  });
+
+  it("makes of what ends with .tgz what ends with .tar.gz, which loads, imports and streams; no store lists it", async () => {
+    const locator = await saved("archive");
+    const copy = await locator.exportTo(path.join(folder, "states", `${NAME}.tgz`));
+    expect(sha256(await readFile(String(copy)))).toBe(sha256(await readFile(String(locator))));
+    expect(sha256(await bytesOf(locate(String(copy)).stream()))).toBe(sha256(await readFile(String(locator))));
+    const store = new StateStore(memoryBackend());
+    expect(await contentsOf(await store.importSnapshot(String(copy)))).toEqual(digests(TREE));
+    await locator.remove();
+    expect(await new StateStore(path.join(folder, "states")).list()).toEqual([]);
+    expect(await contentsOf(locate(String(copy)))).toEqual(digests(TREE));
+    expect([await copy.remove(), await readdir(path.join(folder, "states"))]).toEqual([true, []]);
   });
 
   it("makes a plain tar of an archive, and an archive of that, which is the same again", async () => {
@@ -272,6 +286,8 @@ describe("exportTo", () => {
   const contradictions: readonly [string, object][] = [
     ["copy.tar.gz", { layout: "directory" }],
     ["copy.tar", { layout: "directory" }],
+    ["copy.tgz", { layout: "directory" }],
+    ["copy.tgz", { compression: "zstd" }],
     ["copy", { layout: "archive" }],
     ["copy", { compression: "gzip" }],
     ["copy.tar.gz", { compression: "none" }],
@@ -291,7 +307,7 @@ describe("exportTo", () => {
     expect(await snapshotOf(folder)).toEqual(before);
   });
 
-  it.each(["today.tgz", "today.zip", "today.tar.bz2", "today.tar.xz", "today.7z", "today.gz", "today.TAR.GZ"])(
+  it.each(["today.zip", "today.tar.bz2", "today.tar.xz", "today.7z", "today.gz", "today.TAR.GZ"])(
     "to %s makes a folder only when told so, for it is named like an archive that we do not write",
     async (target) => {
       const locator = await saved("directory");
@@ -372,7 +388,7 @@ describe("locate", () => {
     const layouts = ["x.state", "x.state.tar.gz", "x.state.tar.zst", "x.state.tar", "x.tgz", "x.state/"].map((name) => {
       return locate(path.join(folder, name)).layout;
     });
-    expect(layouts).toEqual(["directory", "archive", "archive", "archive", "directory", "directory"]);
+    expect(layouts).toEqual(["directory", "archive", "archive", "archive", "archive", "directory"]);
   });
 
   it("reads and makes nothing", async () => {
