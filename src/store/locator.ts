@@ -271,12 +271,12 @@ export class SnapshotLocator {
    *
    * Everything is verified on the way. What it becomes is visible whole or not at all, and nothing is overwritten.
    *
-   * @param target Path or `file:` URL. Ending with `.tar.gz`, `.tar.zst` or `.tar` it becomes an archive file, ending with `/`
+   * @param target Path or `file:` URL. Ending with `.tar.gz`, `.tgz`, `.tar.zst`, `.tzst` or `.tar` it becomes an archive file, ending with `/`
    *   it goes into that folder under its own name, else it becomes a directory.
    * @param options Layout and compression, where the target does not say them; they must not contradict it.
    * @returns Address of the copy.
    * @throws {SnapshotError} `SNAPSHOT_EXISTS` if there is something, `SNAPSHOT_CORRUPT` and other damage of the source.
-   * @throws {TypeError} If target and options contradict each other.
+   * @throws {TypeError} If target and options contradict each other, or it ends like an archive that is not written.
    * @example One file out of a directory
    * ```ts
    * import { memoryBackend, StateStore } from "snapkeep";
