@@ -40,9 +40,10 @@ const MAX_PIECE_BYTES = 256 * 1024 * 1024;
 // Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
 // are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
 const FREE_PACKED_BYTES = 4 * 1024 * 1024;
-// More is no text in every runtime, and cannot be parsed. And an entry has its header in the tar and its line in the manifest
-// as well as its row: of empty entries, packed by zstd as well as it can, a table was 50 times all of the file.
-const MAX_TABLE_BYTES = 512 * 1024 * 1024;
+// A manifest is 256 MiB at the most, and a table with as many entries less than four times as long. And an entry has its header
+// in the tar and its line in the manifest as well as its row: of empty entries, packed by zstd as well as it can, a table was 50
+// times all of the file.
+const MAX_TABLE_BYTES = 1024 * 1024 * 1024;
 const TABLE_RATIO = 256;
 
 /**
