@@ -22,6 +22,8 @@ export interface ExportOptions {
   readonly compression?: Compression;
   /** How an archive is made. */
   readonly archive?: ArchiveOptions;
+  /** Gives up, between one entry and the next; nothing becomes visible. */
+  readonly signal?: AbortSignal;
 }
 
 // A folder of such a name would be taken for what it is not.
@@ -123,7 +125,7 @@ export interface CopyOptions {
   /** Its labels. */
   readonly labels: Labels;
   /** Gives up, between one entry and the next. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */

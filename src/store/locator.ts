@@ -288,11 +288,12 @@ export class SnapshotLocator {
    */
   async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
     const { backend, unit, layout } = targetOf(target, this.name, options);
+    options.signal?.throwIfAborted();
     const reader = await this.open();
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
       const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
-      await writeCopy(reader, layout, { backend, stage, labels });
+      await writeCopy(reader, layout, { backend, stage, labels, signal: options.signal });
     } finally {
       await reader.close();
     }

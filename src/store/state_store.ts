@@ -325,7 +325,7 @@ export class StateStore {
     options.signal?.throwIfAborted();
     const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
     const reader = source === undefined
-      ? await openStream(this.backend, from as ReadableStream<Uint8Array>)
+      ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
       : await source.open();
     try {
       await reader.verifyAll(options);
@@ -333,7 +333,7 @@ export class StateStore {
       const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
         leastBytes: leastBytesOf(reader, layout),
       });
-      await writeCopy(reader, layout, { backend: this.backend, stage, labels });
+      await writeCopy(reader, layout, { backend: this.backend, stage, labels, signal: options.signal });
       return new SnapshotLocator(this.backend, [stage.unit]);
     } finally {
       await reader.close();
@@ -363,7 +363,7 @@ export class StateStore {
       const snapshot = isLocator(from) ? from : locate(from);
       return { snapshot, ...await this.#load(await snapshot.open(), options, snapshot) };
     }
-    return await this.#load(await openStream(this.backend, from), options);
+    return await this.#load(await openStream(this.backend, from, options), options);
   }
 
   async #load(

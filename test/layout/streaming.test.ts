@@ -477,6 +477,21 @@ describe("a stream that comes in", () => {
     expect(await left()).toEqual([]);
   });
 
+  it.each(["loadState", "importSnapshot"] as const)(
+    "that stalls does not hold %s up beyond its signal",
+    async (method) => {
+      const store = fileStore().register("a", new TreeState({}));
+      const { stream, seen } = source(1, { hangs: true });
+      const aborter = new AbortController();
+      const working: Promise<unknown> = store[method](stream, { signal: aborter.signal });
+      working.catch(() => {}); // told below
+      await until(async () => seen.given === 1 && (await left()).length > 0, "the first piece was taken");
+      aborter.abort(new Error("enough"));
+      await expect(within(5, "Giving it up", working)).rejects.toThrow("enough");
+      expect(await left()).toEqual([]);
+    },
+  );
+
   it("is cancelled where there is no room to keep it", async () => {
     const failure = new Error("no room");
     const { stream, seen } = source(3);
