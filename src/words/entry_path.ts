@@ -127,11 +127,21 @@ export function assertSnapshotName(name: string): void {
   throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name "${name}": ${reason}`, { name, reason });
 }
 
-/** A growing set of paths that can all lie in one tree on every file system. */
+/** What lies below a folder, by the key of the first part of its path; a path ends with a slash where it is a folder's. */
+type Below = Map<string, string | Branch>;
+
+/** A folder in which ways part, and the way to it from the last such folder. */
+interface Branch {
+  readonly way: string;
+  readonly below: Below;
+}
+
+/**
+ * A growing set of paths that can all lie in one tree on every file system. It takes memory as its paths are long, however
+ * deep: hostile ones consist of folders.
+ */
 export class PathSet {
-  readonly #files = new Map<string, string>();
-  readonly #folders = new Map<string, string>();
-  readonly #knownFolders = new Set<string>();
+  readonly #root: Below = new Map();
 
   /**
    * Adds a file path.
@@ -141,10 +151,7 @@ export class PathSet {
    */
   add(path: string): void {
     this.#assertSafe(path);
-    const key = collisionKey(path);
-    this.#refuse(path, this.#files.get(key) ?? this.#folders.get(key));
-    this.#addFolders(path, path.lastIndexOf("/"));
-    this.#files.set(key, path);
+    this.#enter(path, path);
   }
 
   /**
@@ -155,21 +162,50 @@ export class PathSet {
    */
   addFolder(path: string): void {
     this.#assertSafe(path);
-    this.#addFolders(path, path.length);
+    this.#enter(path, `${path}/`);
   }
 
-  /** Adds all folders on the way to a path, up to `end`. */
-  #addFolders(path: string, end: number): void {
-    for (let cut = path.indexOf("/"); end > 0; cut = path.indexOf("/", cut + 1)) {
-      const folder = cut === -1 || cut > end ? path.slice(0, end) : path.slice(0, cut);
-      if (!this.#knownFolders.has(folder)) {
-        const key = collisionKey(folder);
-        this.#refuse(path, this.#folders.get(key) ?? this.#files.get(key));
-        this.#folders.set(key, folder);
-        this.#knownFolders.add(folder);
+  #enter(path: string, place: string): void {
+    let below = this.#root;
+    for (let start = 0; start < place.length;) {
+      const key = collisionKey(partAt(place, start));
+      const there = below.get(key);
+      if (there === undefined) return void below.set(key, place.slice(start));
+      const way = typeof there === "string" ? there : there.way;
+      let branch = there;
+      if (typeof branch === "string" || !place.startsWith(way, start)) {
+        const shared = this.#sharedFolders(path, place, start, way);
+        if (start + shared === place.length) return; // a folder on the way to what is there
+        branch = { way: way.slice(0, shared), below: new Map() };
+        const rest = way.slice(shared);
+        if (rest !== "") {
+          branch.below.set(
+            collisionKey(partAt(rest, 0)),
+            typeof there === "string" ? rest : { way: rest, below: there.below },
+          );
+        }
+        below.set(key, branch);
       }
-      if (folder.length === end) return;
+      below = branch.below;
+      start += branch.way.length;
     }
+  }
+
+  /** How much of a way is the same for a place, in whole folders; refuses where both cannot be. */
+  #sharedFolders(path: string, place: string, start: number, way: string): number {
+    let shared = 0;
+    while (shared < way.length && start + shared < place.length) {
+      const mine = partAt(place, start + shared);
+      const theirs = partAt(way, shared);
+      const next = shared + mine.length + 1;
+      const areFolders = next <= way.length && start + next <= place.length;
+      if (mine !== theirs || !areFolders) {
+        if (collisionKey(mine) !== collisionKey(theirs)) break;
+        this.#refuse(path, path.slice(0, start + shared) + theirs);
+      }
+      shared = next;
+    }
+    return shared;
   }
 
   #assertSafe(path: string): void {
@@ -178,9 +214,13 @@ export class PathSet {
     throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path "${path}": ${reason}`, { path, reason });
   }
 
-  #refuse(path: string, existing: string | undefined): void {
-    if (existing === undefined) return;
+  #refuse(path: string, existing: string): never {
     const reason = existing === path ? "it is there already" : `it collides with "${existing}"`;
     throw new SnapshotError("ENTRY_EXISTS", `Cannot add the entry "${path}": ${reason}`, { path, existing });
   }
+}
+
+function partAt(path: string, start: number): string {
+  const slash = path.indexOf("/", start);
+  return path.slice(start, slash === -1 ? path.length : slash);
 }

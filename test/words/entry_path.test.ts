@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   assertSnapshotName,
   assertStateName,
@@ -256,7 +256,7 @@ describe("collisionKey", () => {
 function verdict(names: readonly string[]): boolean {
   const paths = new PathSet();
   try {
-    for (const name of names) paths.add(name);
+    for (const name of names) name.endsWith("/") ? paths.addFolder(name.slice(0, -1)) : paths.add(name);
     return true;
   } catch (error) {
     if (isSnapshotError(error, "ENTRY_EXISTS")) return false;
@@ -266,10 +266,11 @@ function verdict(names: readonly string[]): boolean {
 
 describe("PathSet", () => {
   const small = fc.constantFrom("a", "A", "b", "ß", "ss", "ẞ", "é", "É", "a.b", "ﬁ", "fi");
-  const paths = fc.array(fc.array(small, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/")), {
-    minLength: 2,
-    maxLength: 4,
-  });
+  const paths = fc.array(
+    fc.tuple(fc.array(small, { minLength: 1, maxLength: 4 }), fc.constantFrom("", "", "/"))
+      .map(([parts, end]) => parts.join("/") + end),
+    { minLength: 2, maxLength: 6 },
+  );
 
   it("comes to the same verdict in whatever order the paths come", () => {
     fc.assert(
@@ -286,24 +287,42 @@ describe("PathSet", () => {
   it("refuses exactly what cannot lie side by side on a file system that folds case", () => {
     fc.assert(
       fc.property(paths, (names) => {
-        // A model that knows nothing of maps: every two paths, and every two folders, are compared part by part.
-        const parts = names.map((name) => name.split("/"));
-        const foldersOf = (path: string[]) => path.slice(0, -1).map((_, end) => path.slice(0, end + 1).join("/"));
-        const clashes = parts.some((one, index) =>
-          parts.some((other, otherIndex) => {
-            if (index === otherIndex) return false;
-            const key = collisionKey(one.join("/"));
-            if (key === collisionKey(other.join("/"))) return true;
-            if (foldersOf(other).some((folder) => collisionKey(folder) === key)) return true;
-            return foldersOf(one).some((mine) =>
-              foldersOf(other).some((theirs) => mine !== theirs && collisionKey(mine) === collisionKey(theirs))
-            );
-          })
+        // A model that knows nothing of maps: every two paths, and every two folders, are compared as a whole.
+        const items = names.map((name) => {
+          const parts = name.split("/").filter((part) => part !== "");
+          const onTheWay = parts.map((_, end) => parts.slice(0, end + 1).join("/"));
+          const file = name.endsWith("/") ? undefined : onTheWay.pop();
+          return { file, folders: onTheWay };
+        });
+        const isOne = (one?: string, other?: string) =>
+          one !== undefined && other !== undefined && collisionKey(one) === collisionKey(other);
+        const clashes = items.some(({ file, folders }, index) =>
+          items.some((other, otherIndex) =>
+            index !== otherIndex &&
+            (isOne(file, other.file) || other.folders.some((folder) =>
+              isOne(file, folder) || folders.some((mine) => mine !== folder && isOne(mine, folder))
+            ))
+          )
         );
         expect(verdict(names)).toBe(!clashes);
       }),
       { numRuns: 2000 },
     );
+  });
+
+  it("takes room for paths, not for each folder on their ways: hostile ones are nothing but folders", () => {
+    const grown = vi.spyOn(Map.prototype, "set");
+    const paths = new PathSet();
+    const deep = `${"b/".repeat(61)}f`;
+    for (let index = 0; index < 1000; index++) {
+      paths.add(`${index}/${deep}`);
+      paths.add(`${index}/${deep.replace("f", "g")}`);
+    }
+    const { length } = grown.mock.calls;
+    grown.mockRestore();
+    expect(length).toBeLessThan(2000 * 4);
+    expect(() => paths.add(`7/${deep.toUpperCase()}`)).toThrow(expect.objectContaining({ code: "ENTRY_EXISTS" }));
+    expect(() => paths.add("999/b/b")).toThrow(expect.objectContaining({ code: "ENTRY_EXISTS" }));
   });
 
   it("lets lie together on disk what it accepted", async () => {
