@@ -2,7 +2,7 @@
 // its bytes match their digest, its names are safe, its sums add up.
 import { z } from "zod";
 import { textOf } from "../words/bytes.ts";
-import { faultOfSnapshotName, faultOfStateName, PathSet } from "../words/entry_path.ts";
+import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../words/entry_path.ts";
 import { reasonOf, SnapshotError } from "../words/errors.ts";
 import type {
   Digest,
@@ -415,7 +415,7 @@ function refuseProto(key: string, value: unknown): unknown {
 
 function faultOfManifest(manifest: Manifest): string | undefined {
   const fault = faultOfSnapshotName(manifest.name);
-  if (fault !== undefined) return `its name "${manifest.name}" is unsafe: ${fault}`;
+  if (fault !== undefined) return `its name ${quoted(manifest.name)} is unsafe: ${fault}`;
   const paths = new PathSet();
   let entries = 0;
   let sizeBytes = 0;
@@ -423,11 +423,13 @@ function faultOfManifest(manifest: Manifest): string | undefined {
   for (const [index, state] of manifest.states.entries()) {
     if (!isState(state)) return `states[${index}] is no state: name, version or entries are missing or of another kind`;
     const stateFault = faultOfStateName(state.name);
-    if (stateFault !== undefined) return `its state name "${state.name}" is unsafe: ${stateFault}`;
+    if (stateFault !== undefined) return `its state name ${quoted(state.name)} is unsafe: ${stateFault}`;
     names.add(state.name);
     for (const [index, entry] of state.entries.entries()) {
       if (!isEntry(entry)) {
-        return `entry ${index} of "${state.name}" is none: path, sizeBytes or digest are missing or of another kind`;
+        return `entry ${index} of ${
+          quoted(state.name)
+        } is none: path, sizeBytes or digest are missing or of another kind`;
       }
       paths.add(`${state.name}/${entry.path}`);
       sizeBytes += entry.sizeBytes;

@@ -1,7 +1,7 @@
 // Which names are safe and portable: on every file system, in every archive tool, on every runtime. The writer refuses
 // the rest when it is handed over, and the reader refuses it again, because archives are hostile input.
 import { SnapshotError } from "./errors.ts";
-import { MANIFEST_PATH, TABLE_PATH } from "./unit.ts";
+import { MANIFEST_PATH, TABLE_PATH, UNIT_SUFFIXES } from "./unit.ts";
 
 const MAX_PATH_BYTES = 1024;
 const MAX_PART_BYTES = 255;
@@ -15,10 +15,18 @@ const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|cono
 // The common case decided without the slow checks: plain ASCII words that no rule below can object to.
 const PLAIN_PART = /^[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?$/;
 
+// What file systems that fold case pass over; most of it is refused as Cf, but variation selectors belong to emoji.
+const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu;
+
 // deno-lint-ignore no-control-regex
 const ASCII = /^[\x00-\x7f]*$/;
 
 const encoder = new TextEncoder();
+
+/** A name as messages quote it: none that is allowed is cut, and hostile ones may be of any length. */
+export function quoted(name: string): string {
+  return name.length <= MAX_PATH_BYTES ? `"${name}"` : `"${name.slice(0, 100)}…"`;
+}
 
 /** Why one path segment is unsafe, or `undefined`. */
 function faultOfPart(part: string): string | undefined {
@@ -66,13 +74,14 @@ export function faultOfEntryPath(path: string): string | undefined {
  * What paths are compared by: two paths with equal keys may be one file on some file system.
  *
  * @param path A safe path.
- * @returns Its key: NFKC and full case folding.
+ * @returns Its key: NFKC, without what is drawn as nothing, and full case folding.
  */
 export function collisionKey(path: string): string {
   if (ASCII.test(path)) return path.toLowerCase(); // the same, for what nearly every path is
   // Upper before lower folds what lower alone does not: sharp s, final sigma, long s. Lower before that folds the capital
   // sharp s, which is its own upper case.
-  return path.normalize("NFKC").toLowerCase().toUpperCase().toLowerCase().normalize("NFKC");
+  const seen = path.normalize("NFKC").replace(IGNORABLE, "");
+  return seen.toLowerCase().toUpperCase().toLowerCase().normalize("NFKC");
 }
 
 const RESERVED_KEYS = new Set([MANIFEST_PATH, TABLE_PATH].map(collisionKey));
@@ -92,7 +101,8 @@ export function faultOfStateName(name: string): string | undefined {
 }
 
 /**
- * Says why a snapshot name is not safe: as for states, and short enough for what backends put around it.
+ * Says why a snapshot name is not safe: as for states, without an end that tells a layout, and short enough for what backends
+ * put around it.
  *
  * @param name Name of a snapshot.
  * @returns The reason, or `undefined` for a good name.
@@ -100,6 +110,9 @@ export function faultOfStateName(name: string): string | undefined {
 export function faultOfSnapshotName(name: string): string | undefined {
   const fault = faultOfStateName(name);
   if (fault !== undefined) return fault;
+  const key = collisionKey(name);
+  const suffix = UNIT_SUFFIXES.find((end) => key.endsWith(end));
+  if (suffix !== undefined) return `it ends with "${suffix}", which tells the layout`;
   return encoder.encode(name).length > MAX_NAME_BYTES ? `it is longer than ${MAX_NAME_BYTES} bytes` : undefined;
 }
 
@@ -112,7 +125,7 @@ export function faultOfSnapshotName(name: string): string | undefined {
 export function assertStateName(name: string): void {
   const reason = faultOfStateName(name);
   if (reason === undefined) return;
-  throw new SnapshotError("NAME_UNSAFE", `Cannot use the state name "${name}": ${reason}`, { name, reason });
+  throw new SnapshotError("NAME_UNSAFE", `Cannot use the state name ${quoted(name)}: ${reason}`, { name, reason });
 }
 
 /**
@@ -124,7 +137,7 @@ export function assertStateName(name: string): void {
 export function assertSnapshotName(name: string): void {
   const reason = faultOfSnapshotName(name);
   if (reason === undefined) return;
-  throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name "${name}": ${reason}`, { name, reason });
+  throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name ${quoted(name)}: ${reason}`, { name, reason });
 }
 
 /** What lies below a folder, by the key of the first part of its path; a path ends with a slash where it is a folder's. */
@@ -211,7 +224,10 @@ export class PathSet {
   #assertSafe(path: string): void {
     const reason = faultOfEntryPath(path);
     if (reason === undefined) return;
-    throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path "${path}": ${reason}`, { path, reason });
+    throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path ${quoted(path)}: ${reason}`, {
+      path,
+      reason,
+    });
   }
 
   #refuse(path: string, existing: string): never {

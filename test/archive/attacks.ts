@@ -195,6 +195,7 @@ const COLLISIONS: Readonly<Record<string, readonly [string, string]>> = {
   "the long s": ["a/ſtate", "a/state"],
   "final sigma": ["a/ΟΔΟΣ", "a/οδος"],
   "fullwidth": ["a/ｅxtra", "a/extra"],
+  "a variation selector": ["a/e\ufe0fxtra", "a/extra"],
   "a file and then a file in it": ["a/extra", "a/extra/inner"],
   "a file in what is a file then": ["a/extra/inner", "a/extra"],
   "another manifest": ["a/extra", "MANIFEST.JSON"],

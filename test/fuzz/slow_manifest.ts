@@ -67,6 +67,7 @@ function faultOfShape(value: Values): string | undefined {
   if (value["formatVersion"] !== 1) return "formatVersion";
   const { name } = value;
   if (!isText(name) || !isSafeStateName(name) || new TextEncoder().encode(name).length > 200) return "name";
+  if (/\.tar(?:\.gz|\.zst)?$/.test(keyOf(name))) return "the end of the name";
   if (!isInstant(value["savedAt"])) return "savedAt";
   if (!isObject(library) || !isText(library["name"]) || !isText(library["version"])) return "library";
   if (value["parent"] !== null && !isText(value["parent"])) return "parent";

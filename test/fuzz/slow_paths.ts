@@ -44,7 +44,8 @@ export function isSafeStateName(name: string): boolean {
 
 /** What paths are compared by, as the document says. */
 export function keyOf(path: string): string {
-  return path.normalize("NFKC").toLowerCase().toUpperCase().toLowerCase().normalize("NFKC");
+  const seen = [...path.normalize("NFKC")].filter((letter) => !/^\p{Default_Ignorable_Code_Point}$/u.test(letter));
+  return seen.join("").toLowerCase().toUpperCase().toLowerCase().normalize("NFKC");
 }
 
 /** Names that file systems of some kind take for one another: each folds in a way of its own. */

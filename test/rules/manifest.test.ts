@@ -319,6 +319,7 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
     ["a name that leads elsewhere", (value) => (value["name"] = "../x.state")],
     ["an empty name", (value) => (value["name"] = "")],
     ["a hidden name", (value) => (value["name"] = ".x.state")],
+    ["a name that ends as archives do", (value) => (value["name"] = "x.state.Tar.gz")],
     ["a name too long", (value) => (value["name"] = "x".repeat(300))],
     ["no time", (value) => delete value["savedAt"]],
     ["a time that is none", (value) => (value["savedAt"] = "yesterday")],

@@ -69,6 +69,7 @@ describe("faultOfEntryPath", () => {
     ["a path of 1,024 bytes", ["a", "b", "c", "d"].map((part) => part.repeat(255)).join("/") + "/"],
     ["64 folders deep", Array.from({ length: 64 }, () => "d").join("/")],
     ["other scripts", "моде́ль/重み/الحالة/🧠.bin"],
+    ["emoji with a variation selector", "❤️/☀️.bin"],
     ["inner dots and spaces", "a..b/c d/e.f.g/.hidden"],
     ["names that only begin like reserved ones", "console/communication/COM10/nullable.txt"],
     ["names of JavaScript's own", "__proto__/constructor/toString"],
@@ -211,6 +212,10 @@ describe("collisionKey", () => {
     ["long s", "\u017ftate", "state"],
     ["title-case digraphs", "\u01c5", "\u01c6"],
     ["superscripts", "x\u00b2", "x2"],
+    ["a variation selector", "a\ufe0f.txt", "a.txt"],
+    ["a variation selector of ideographs", "a\u{e0100}.txt", "a.txt"],
+    ["a grapheme joiner", "e\u034f\u0301", "\u00e9"],
+    ["a filler", "a\u3164b\uffa0", "ab"],
   ])("is equal where file systems may confuse: %s", (_, a, b) => {
     expect(collisionKey(a)).toBe(collisionKey(b));
   });
@@ -355,6 +360,7 @@ describe("PathSet", () => {
     ["a ligature", "\ufb01x", "fix"],
     ["the Kelvin sign", "\u212a", "k"],
     ["fullwidth letters", "\uff41", "a"],
+    ["a variation selector", "☀️/b", "☀/c"],
     ["a file where a folder is", "a/b", "a"],
     ["a folder where a file is", "a", "a/b"],
     ["a folder where a file of another case is", "A", "a/b"],
@@ -416,6 +422,21 @@ describe("names of states and snapshots", () => {
       expect(() => assert(name)).toThrow(
         expect.objectContaining({ code: "NAME_UNSAFE", details: expect.objectContaining({ name }) }),
       );
+    }
+  });
+
+  it.each(["x.state.tar.gz", "x.tar", "x.TAR.Zst", "x.tar.g\uff5a"])(
+    "refuses %j for a snapshot: in storage it would be another, and in another layout",
+    (name) => {
+      expect(faultOfSnapshotName(name)).toContain("layout");
+      expect(faultOfStateName(name)).toBeUndefined();
+    },
+  );
+
+  it("are cut where messages quote them and they are longer than any may be", () => {
+    const huge = "x".repeat(1_000_000);
+    for (const assert of [assertStateName, assertSnapshotName, (name: string) => new PathSet().add(name)]) {
+      expect(() => assert(huge)).toThrow(expect.objectContaining({ message: expect.stringMatching(/^[^]{100,300}$/) }));
     }
   });
 
