@@ -45,6 +45,10 @@ const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
 // Keys that change nothing but what we ignore anyway: owners, times, extended attributes of the tools that write them.
 const HARMLESS_KEY =
   /^(?:[amc]time|uid|gid|uname|gname|comment|LIBARCHIVE\.(?:xattr|creationtime)\b.*|SCHILY\.(?:dev|ino|nlink|xattr|fflags|acl)\b.*)$/;
+
+/** Where the owners and device numbers of a header lie, which some tools leave blank. */
+const MAY_BE_BLANK: ReadonlySet<number> = new Set([108, 116, 329, 337]);
+
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Where the payload of a file lies in a tar. */
@@ -185,7 +189,7 @@ export class TarGuard {
       this.#refuse("HEADER_FORMAT", "a GNU header has more than a name", start);
     }
     const sizeBytes = this.#number(124, 12, start);
-    for (const [offset, length] of [[100, 8], [108, 8], [116, 8], [136, 12]] as const) {
+    for (const [offset, length] of [[100, 8], [108, 8], [116, 8], [136, 12], [329, 8], [337, 8]] as const) {
       const isBefore1970 = offset === 136 && block[offset] === 0xff; // honest, in base 256, and ignored like all times
       if (!isBefore1970) this.#number(offset, length, start);
     }
@@ -339,7 +343,7 @@ export class TarGuard {
       return value;
     }
     const text = ascii(this.#block, offset, length);
-    if (!/^ {0,11}[0-7]*[ \0]{1,12}$/.test(text) || /^[ \0]*$/.test(text) && offset !== 108 && offset !== 116) {
+    if (!/^ {0,11}[0-7]*[ \0]{1,12}$/.test(text) || /^[ \0]*$/.test(text) && !MAY_BE_BLANK.has(offset)) {
       this.#refuse("HEADER_NUMBER", "a number of a header is no octal number", start);
     }
     return Number.parseInt(text.trim().replaceAll("\0", "") || "0", 8);

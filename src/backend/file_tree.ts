@@ -5,6 +5,9 @@ import { mapBounded } from "../words/bounded.ts";
 import { errnoOf } from "../words/errors.ts";
 import type { FileSystem } from "./file_system.ts";
 
+/** What a runtime puts for bytes of a name that are not UTF-8; under such a name it finds nothing again. */
+const REPLACED = "\u{FFFD}";
+
 /** All that lies below a folder and is no folder itself, with paths relative to it. */
 export async function* walkTree(files: FileSystem, root: string, below = ""): AsyncGenerator<BlobInfo> {
   const names = (await files.readFolder(join(root, below))).sort();
@@ -14,6 +17,7 @@ export async function* walkTree(files: FileSystem, root: string, below = ""): As
     const path = below === "" ? name : `${below}/${name}`;
     if (stat?.kind === "folder") yield* walkTree(files, root, path);
     else if (stat !== undefined) yield { path, sizeBytes: stat.sizeBytes, isRegular: stat.kind === "file" };
+    else if (name.includes(REPLACED)) yield { path, sizeBytes: 0, isRegular: false };
   }
 }
 

@@ -49,6 +49,11 @@ export class NameClaimer {
     }
   }
 
+  /** Fails with `NAMES_EXHAUSTED` if a snapshot of this name would be the last one that can be saved here. */
+  assertCanFollow(name: string): void {
+    if (this.#format.parse(name) !== undefined) this.#format.next(0n, name);
+  }
+
   async #learnLatest(): Promise<void> {
     const after = this.#latest;
     for await (const unit of this.#backend.list(after === undefined ? {} : { after })) {

@@ -314,8 +314,8 @@ export class StateStore {
    * @param from Path, `file:` URL, locator or stream.
    * @param options Layout and compression it is to have here; the store's own unless given.
    * @returns Its address in this store.
-   * @throws {SnapshotError} `SNAPSHOT_EXISTS` if the name is taken, `ARCHIVE_REJECTED`, `MANIFEST_MISSING` and other damage;
-   *   nothing became visible.
+   * @throws {SnapshotError} `SNAPSHOT_EXISTS` if the name is taken, `ARCHIVE_REJECTED`, `MANIFEST_MISSING` and other damage,
+   *   `NAMES_EXHAUSTED` if no name of this store could follow it; nothing became visible.
    */
   async importSnapshot(
     from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
@@ -329,6 +329,7 @@ export class StateStore {
       : await source.open();
     try {
       await reader.verifyAll(options);
+      this.#names.assertCanFollow(reader.manifest.name);
       const labels = await source?.labels() ?? reader.manifest.labels;
       const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
         leastBytes: leastBytesOf(reader, layout),

@@ -316,6 +316,15 @@ function numbers(): Attack[] {
     between("a mode that is no number", "HEADER_NUMBER", other({ mode: "rw-r--r-" })),
     between("an owner that is no number", "HEADER_NUMBER", other({ uid: "root\0\0\0\0" })),
     between("a time that is no number", "HEADER_NUMBER", other({ mtime: "yesterday\0\0\0" })),
+    // Python's tarfile takes such a header for the end.
+    ...(["devmajor", "devminor"] as const).map((field) =>
+      between(
+        `a ${field} that is no number`,
+        "HEADER_NUMBER",
+        other({ [field]: "nonsense" }),
+        other({ [field]: "       \0" }),
+      )
+    ),
     between(
       "a folder with a size",
       "HEADER_NUMBER",
@@ -420,6 +429,13 @@ function pax(): Attack[] {
       return with_(concatenated("7 ", Uint8Array.from([0xff]), "=aa\n"))();
     }, plain),
     between("PAX of no bytes", "PAX_INVALID", with_(""), plain),
+    between(
+      "PAX of no bytes before a file that reads like PAX",
+      "PAX_INVALID",
+      () => [extended(""), file("a/extra", record("mtime", "1")), file("a/more", "more")],
+      () => concatenated(file("a/extra", record("mtime", "1")), file("a/more", "more")),
+      { extra: record("mtime", "1"), more: "more" },
+    ),
     between("two PAX headers in a row", "PAX_INVALID", () => [extended(record("mtime", "1")), plain()], plain),
     between(
       "two long names in a row",

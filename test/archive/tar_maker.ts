@@ -17,6 +17,8 @@ export interface Header {
   readonly link?: string;
   readonly magic?: string;
   readonly owner?: string;
+  readonly devmajor?: string;
+  readonly devminor?: string;
   readonly prefix?: string | Uint8Array;
   /** Instead of the right one. */
   readonly checksum?: string;
@@ -33,6 +35,8 @@ const FIELDS = {
   link: [157, 100],
   magic: [257, 8],
   owner: [265, 32],
+  devmajor: [329, 8],
+  devminor: [337, 8],
   prefix: [345, 167],
 } as const;
 

@@ -307,7 +307,7 @@ describe("exportTo", () => {
     expect(await snapshotOf(folder)).toEqual(before);
   });
 
-  it.each(["today.zip", "today.tar.bz2", "today.tar.xz", "today.7z", "today.gz", "today.TAR.GZ"])(
+  it.each(["today.zip", "today.tar.bz2", "today.tar.xz", "today.7z", "today.gz"])(
     "to %s makes a folder only when told so, for it is named like an archive that we do not write",
     async (target) => {
       const locator = await saved("directory");
@@ -322,6 +322,14 @@ describe("exportTo", () => {
       expect([String(copy), copy.layout]).toEqual([path.join(folder, target), "directory"]);
     },
   );
+
+  it("to an archive's suffix in capitals makes nothing, not even a folder", async () => {
+    const locator = await saved("directory");
+    const target = path.join(folder, "today.TAR.GZ");
+    expect(await codeOf(locator.exportTo(target))).toBeInstanceOf(TypeError);
+    expect(await codeOf(locator.exportTo(target, { layout: "directory" }))).toBe("NAME_UNSAFE");
+    expect(await readdir(folder)).toEqual(["states"]);
+  });
 
   it("refuses names that are unsafe", async () => {
     const locator = await saved("directory");

@@ -1,7 +1,7 @@
 // Names never repeat and always grow, whatever the clock does and however many stores there are.
 import { readdir, rename } from "node:fs/promises";
 import path from "node:path";
-import { fileBackend, StateStore } from "snapkeep";
+import { fileBackend, memoryBackend, StateStore } from "snapkeep";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { collectLogs } from "./logs.ts";
@@ -128,6 +128,21 @@ describe.each(places)("names of snapshots ($layout, $backend)", ({ make, layout 
     expect([last?.name, others]).toEqual([latest, []]);
     await last?.remove();
     expect((await store.saveState()).name).toBe("2026-11-23_07-04-34.state"); // the same store goes on
+  });
+
+  it("end with the year 9999: a snapshot that nothing could follow is not imported", async () => {
+    const stateNameFormat = "%Y-%m-%d_%H-%M-%S.state";
+    const saved = (now: string) => new StateStore(memoryBackend(), { stateNameFormat, now: () => Date.parse(now) });
+    const place = await make();
+    const store = place.store({ stateNameFormat });
+    const before = await place.files();
+    const last = await saved("9999-12-31T23:59:59Z").saveState();
+    expect(await rejection(store.importSnapshot(last))).toMatchObject({ code: "NAMES_EXHAUSTED" });
+    expect(await place.files()).toEqual(before);
+    const lastButOne = await saved("9999-12-31T23:59:58Z").saveState();
+    expect((await store.importSnapshot(lastButOne)).name).toBe("9999-12-31_23-59-58.state");
+    const others = place.store(); // of another format it is a keepsake, which leads no names on
+    expect((await others.importSnapshot(last)).name).toBe("9999-12-31_23-59-59.state");
   });
 
   it("of years the clock cannot mean are a RangeError: the clock is the caller's", async () => {

@@ -261,7 +261,10 @@ describe("collisionKey", () => {
 function verdict(names: readonly string[]): boolean {
   const paths = new PathSet();
   try {
-    for (const name of names) name.endsWith("/") ? paths.addFolder(name.slice(0, -1)) : paths.add(name);
+    for (const name of names) {
+      if (name.endsWith("/")) paths.addFolder(name.slice(0, -1));
+      else paths.add(name);
+    }
     return true;
   } catch (error) {
     if (isSnapshotError(error, "ENTRY_EXISTS")) return false;
