@@ -537,6 +537,7 @@ describe("a system that fails altogether", () => {
       () => all(backend.list()),
       () => backend.notes.get("x.state"),
       () => backend.notes.put("x.state", encode("note")),
+      async () => await backend.notes.lock?.("x.state"),
     ];
     for (const look of looks) {
       const before = faults.injected.length;

@@ -50,16 +50,19 @@ function partOf(bytes: Uint8Array<ArrayBuffer>, from: number, to: number, header
   });
 }
 
-/** A body that begins with some bytes and then goes on without end, or never again sends anything; it counts what was taken. */
+/**
+ * A body that begins with some bytes and then goes on for longer than anybody may listen, or never again sends anything; it
+ * counts what was taken.
+ */
 function endless(first: Uint8Array<ArrayBuffer>, isStalled: boolean) {
   const seen = { sentBytes: first.length, isCancelled: false };
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
     start: (controller) => controller.enqueue(first),
     pull(controller) {
       if (isStalled) return new Promise<void>(() => {});
-      const piece = new Uint8Array(64 * 1024);
-      seen.sentBytes += piece.length;
-      controller.enqueue(piece);
+      if (seen.sentBytes > 2 ** 24) controller.close();
+      else controller.enqueue(new Uint8Array(64 * 1024));
+      seen.sentBytes += 64 * 1024;
       return undefined;
     },
     cancel() {
@@ -102,6 +105,10 @@ describe("an archive behind an address", () => {
     ["answers no ranges", /answers no range requests/, (bytes) => new Response(bytes)],
     ["is in trouble", /503/, () => new Response("", { status: 503 })],
     ["does not say which range it is", /206/, (bytes) => new Response(bytes.slice(-100), { status: 206 })],
+    ["sends nothing", /206/, (bytes) => {
+      const headers = { "content-range": `bytes ${bytes.length - 10}-${bytes.length - 1}/${bytes.length}` };
+      return new Response(null, { status: 206, headers });
+    }],
     ["sends less than it says", /206/, (bytes) => {
       const start = bytes.length - 1000;
       return new Response(bytes.slice(-10), {
