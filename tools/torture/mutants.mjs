@@ -123,7 +123,7 @@ const CRASHES = "test/torture/crash_loop.test.ts";
 
 /** @param {string} folder @param {string[]} names @returns {string[]} */
 const suitesIn = (folder, ...names) => names.map((name) => `test/${folder}/${name}.test.ts`);
-const ATTACKS = suitesIn("archive", "attacks", "table", "tar_header", "limits");
+const ATTACKS = suitesIn("archive", "attacks", "table", "tar_header", "limits", "member_memory");
 const BYTES = suitesIn("archive", "verdicts", "estargz", "zstd_attacks");
 const DAMAGE = [...suitesIn("archive", "damage", "every_bit"), "test/fuzz"];
 
