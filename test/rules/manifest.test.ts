@@ -207,7 +207,9 @@ describe("sealManifest and parseManifest", () => {
       [],
     ];
     for (const wrong of hostile) {
-      expect(() => sealManifest({ ...facts, labels: wrong as unknown as Labels }, written)).toThrow(TypeError);
+      const seal = () => sealManifest({ ...facts, labels: wrong as unknown as Labels }, written);
+      expect(seal).toThrow(TypeError);
+      expect(seal).toThrow(/^Cannot use these labels: ./);
     }
   });
 
