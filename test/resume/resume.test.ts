@@ -273,6 +273,28 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
     expect(saved).toHaveLength(2);
   });
 
+  it.each<[string, "list" | "open", ResumeOptions]>([
+    ["snapshots are listed", "list", {}],
+    ["labels are looked at", "open", { tag: "a" }],
+  ])("leaves what is no failure of storage as it is: a mistake of a backend where %s", async (_, method, options) => {
+    const { place, program } = await history(make, 2, [{ tags: ["a"] }, { tags: ["a"] }]);
+    const mistake = new ReferenceError("a mistake");
+    const backend = new Proxy(place.backend, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key, target);
+        if (key === method) {
+          return () => {
+            throw mistake;
+          };
+        }
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const { store, state } = program(backend);
+    expect(await rejection(store.resume(options))).toBe(mistake);
+    expect(state.loads).toBe(0);
+  });
+
   it("is refused, and not an older one, where only one call fails", async () => {
     const { place, program } = await history(make, 2, [{ tags: ["a"] }, { tags: ["a"] }]);
     for (const options of [{}, { tag: "a" }]) {
