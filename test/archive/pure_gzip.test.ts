@@ -2,6 +2,8 @@
 import { Buffer } from "node:buffer";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { nativeGzip } from "../../src/rules/gzip_codec.ts";
+import { pureGzip } from "../../src/rules/pure_gzip_codec.ts";
 import { checkEstargz } from "./estargz_checker.ts";
 import { noise, pattern, sha256, type Tree } from "./samples.ts";
 
@@ -114,6 +116,14 @@ describe("gzip without zlib", () => {
         if (typeof found === "object") expect(found).toEqual(DIGESTS);
         expect(await loaded(pure, bytes.subarray(0, at))).toBe("ARCHIVE_REJECTED");
       }
+    }
+  });
+
+  it("expands members to no more than was said, as zlib does", async () => {
+    const members = Buffer.concat([gzipSync(new Uint8Array(200_000)), gzipSync("end")]);
+    for (const codec of [pureGzip, nativeGzip ?? pureGzip]) {
+      expect((await codec.decode(members, 200_003)).length).toBe(200_003);
+      await expect(codec.decode(members, 200_002)).rejects.toMatchObject({ reason: "LIMIT_BYTES" });
     }
   });
 });
