@@ -119,6 +119,20 @@ describe("gzip without zlib", () => {
     }
   });
 
+  it("holds each member against its CRC and its length, bit by bit", async () => {
+    const [one, two] = [gzipSync(noise(3000)), gzipSync("end")];
+    const members = Buffer.concat([one, two]);
+    expect((await pureGzip.decode(members, 4000)).length).toBe(3003);
+    for (const endOffset of [one.length, members.length]) {
+      for (let bit = 0; bit < 64; bit++) {
+        const damaged = Buffer.from(members);
+        const at = endOffset - 8 + (bit >> 3);
+        damaged[at] = (damaged[at] as number) ^ 1 << bit % 8;
+        await expect(pureGzip.decode(damaged, 4000)).rejects.toMatchObject({ reason: "COMPRESSION_DAMAGED" });
+      }
+    }
+  });
+
   it("expands members to no more than was said, as zlib does", async () => {
     const members = Buffer.concat([gzipSync(new Uint8Array(200_000)), gzipSync("end")]);
     for (const codec of [pureGzip, nativeGzip ?? pureGzip]) {

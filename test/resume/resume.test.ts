@@ -698,6 +698,17 @@ describe.each(filePlaces)("StateStore.resume where a name lies in both layouts (
     }
   });
 
+  it("is refused where the storage fails for one of them, whose labels are asked for: that is no damage", async () => {
+    const { place, newest, unit, program } = await both();
+    const first = unit[(await place.store().latest())?.layout ?? "directory"];
+    const only = ({ operation, path: called }: FaultCall) => operation === "open" && called.startsWith(first);
+    const faults = new Faults({ at: 1, only });
+    const { store, state } = program(faultyBackend(place.backend, faults));
+    expect(await rejection(store.resume({ tag: "a" }))).toMatchObject({ code: "RESUME_REFUSED" });
+    expect([faults.injected.length, state.loads]).toEqual([1, 0]);
+    expect(name((await store.resume({ tag: "a" })).snapshot)).toBe(newest.name);
+  });
+
   it("goes back to an older one when both are damaged, and tells both", async () => {
     const { place, saved, newest, program } = await both();
     const garbage = () => new TextEncoder().encode("garbage");

@@ -150,7 +150,9 @@ describe.each(places)("RetentionKeeper ($layout, $backend)", ({ make }) => {
 
   it("refuses a time that is none", async () => {
     const { keeper } = await world(make);
-    expect(await rejection(keeper([keepLatest(1)]).plan(Date.now() as unknown as Date))).toBeInstanceOf(TypeError);
+    const mistaken = await rejection(keeper([keepLatest(1)]).plan(Date.now() as unknown as Date));
+    expect(mistaken).toBeInstanceOf(TypeError);
+    expect(String(mistaken)).toMatch(/now must be a Date/);
     expect(await rejection(keeper([keepLatest(1)]).plan(new Date(NaN)))).toBeInstanceOf(RangeError);
   });
 
