@@ -2,7 +2,10 @@
 import { Buffer } from "node:buffer";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { SnapshotLocator } from "snapkeep";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { noise } from "../archive/samples.ts";
+import { forge, type Forgery } from "../resume/altered.ts";
 import { filePlaces, type Place, places } from "./places.ts";
 import { Files, rejection, saving, settle } from "./states.ts";
 
@@ -81,6 +84,25 @@ describe.each(places)("SnapshotReader ($layout, $backend)", ({ make }) => {
     };
     await store.register("s", state).loadState(await store.saveState());
     expect(seen).toEqual([Uint8Array.of(1, 2, 3, 4), Uint8Array.of(1, 2, 3, 4)]);
+  });
+
+  it("yields any part of an entry, and refuses a part that is none before anything is read", async () => {
+    const content = noise(70_000);
+    const { reader } = await opened(await make(), { "x": content });
+    for (
+      const [offset, length] of [[0, 70_000], [0, 0], [1, 2], [69_999, 1], [69_990, 100], [70_000, 5], [2 ** 40, 1]]
+    ) {
+      const part = await reader.range("a/x", offset as number, length as number);
+      expect([offset, length, part]).toEqual([
+        offset,
+        length,
+        content.slice(offset, (offset as number) + (length as number)),
+      ]);
+    }
+    for (const wrong of [-1, 0.5, NaN, Infinity, "1" as unknown as number]) {
+      expect([wrong, await rejection(reader.range("a/x", wrong, 1))]).toEqual([wrong, expect.any(RangeError)]);
+      expect([wrong, await rejection(reader.range("a/x", 1, wrong))]).toEqual([wrong, expect.any(RangeError)]);
+    }
   });
 
   it("yields text as it was written, a byte order mark included", async () => {
@@ -214,4 +236,69 @@ describe.runIf(filePlaces.length > 0)("SnapshotReader of damaged files", () => {
       await settle();
     },
   );
+
+  it.each([2, 9])(
+    "fails as SNAPSHOT_CORRUPT where the manifest tells %i bytes of 5, though the digest is right",
+    async (told) => {
+      const { backend } = await make();
+      const unit = await forge(backend, "directory", "2030-01-01_00-00-00,000000.state", telling(told), {
+        "x": "three",
+      });
+      const reader = await new SnapshotLocator(backend, [unit]).open();
+      onTestFinished(() => reader.close());
+      const corrupt = expect.objectContaining({
+        code: "SNAPSHOT_CORRUPT",
+        details: expect.objectContaining({
+          path: "model/x",
+          expected: `${told} bytes`,
+          actual: told < 5 ? expect.stringMatching(/^(?:5|more) bytes$/) : "5 bytes",
+        }),
+      });
+      expect(await rejection(reader.bytes("model/x"))).toEqual(corrupt);
+      expect(await rejection(new Response(reader.stream("model/x")).text())).toEqual(corrupt);
+      expect(await rejection(reader.range("model/x", 0, 1))).toEqual(corrupt);
+    },
+  );
+
+  it.each([2, 9])("fails as SNAPSHOT_CORRUPT where a backend says %i bytes and gives 5", async (told) => {
+    const { backend } = await make();
+    const unit = await forge(backend, "directory", "2030-01-01_00-00-00,000000.state", telling(told), { "x": "three" });
+    const lies = new Proxy(backend, {
+      get(target, key) {
+        if (key !== "open") return memberOf(target, key);
+        return async (asked: string, path?: string) => {
+          const blob = await target.open(asked, path);
+          if (blob === undefined || path === "manifest.json") return blob;
+          return new Proxy(blob, { get: (real, name) => name === "sizeBytes" ? told : memberOf(real, name) });
+        };
+      },
+    });
+    const reader = await new SnapshotLocator(lies, [unit]).open();
+    onTestFinished(() => reader.close());
+    const corrupt = (actual: string | undefined) => {
+      const details = { path: "model/x", ...actual === undefined ? {} : { expected: `${told} bytes`, actual } };
+      return expect.objectContaining({ code: "SNAPSHOT_CORRUPT", details: expect.objectContaining(details) });
+    };
+    expect(await rejection(reader.bytes("model/x"))).toEqual(corrupt(told < 5 ? undefined : "5 bytes"));
+    const streamed = await rejection(new Response(reader.stream("model/x")).text());
+    expect(streamed).toEqual(corrupt(told < 5 ? "more bytes" : "5 bytes"));
+  });
 });
+
+/** A manifest that tells so many bytes of its only entry. */
+function telling(sizeBytes: number): Forgery {
+  return (manifest) => ({
+    ...manifest,
+    states: manifest.states.map((state) => ({
+      ...state,
+      entries: state.entries.map((entry) => ({ ...entry, sizeBytes })),
+    })),
+    totals: { ...manifest.totals, sizeBytes },
+  });
+}
+
+/** A member of an object that stands behind a proxy. */
+function memberOf<T extends object>(target: T, key: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, key, target);
+  return typeof value === "function" ? value.bind(target) : value;
+}

@@ -143,6 +143,11 @@ const suites = [
   [/rules\/zstd/, [["test/rules/zstd_codec.test.ts", ...BYTES], ["test/layout/both_layouts.test.ts"], DAMAGE]],
   [/rules\//, [["test/rules", ...ATTACKS], BYTES, DAMAGE]],
   [/words\/|layout\//, [["test/words", "test/layout"], [...ATTACKS, "test/store"], ["test/backend"]]],
+  [/store\/snapshot_reader/, [
+    suitesIn("store", "snapshot_reader", "load"),
+    ["test/archive/table.test.ts"],
+    ["test/store", "test/layout", "test/resume"],
+  ]],
   [/store\/(resum|loading)/, [["test/resume"], ["test/store", "test/layout"]]],
   [/store\/.*keeper/, [suitesIn("store", "states_keeper", "latest_states_keeper"), ["test/retention"]]],
   [/store\//, [["test/store"], ["test/layout", "test/resume"], ["test/model"], [CRASHES]]],
