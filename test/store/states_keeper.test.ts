@@ -156,6 +156,23 @@ describe.each(places)("StatesKeeper ($layout, $backend)", ({ make, layout }) => 
     expect(logs.of("error").filter((text) => text.startsWith("Keeper: Cannot remove"))).toHaveLength(2);
   });
 
+  it("fails as CLEANUP_FAILED where one cannot be looked at for its pin, and removes the others", async () => {
+    const place = await make();
+    const saved = await saveMany(place.store(), 3);
+    const backend = changed(place.backend, {
+      open: (unit, blobPath) =>
+        unit.startsWith(saved[0]?.name ?? "")
+          ? Promise.reject(new Error("out of reach"))
+          : place.backend.open(unit, blobPath),
+    });
+    expect(await rejection(new Keeper(placeOn(backend, layout).store()).cleanup())).toMatchObject({
+      code: "CLEANUP_FAILED",
+      message: expect.stringMatching(/out of reach/),
+      details: { removed: [String(saved[1])], failed: [String(saved[0])] },
+    });
+    expect(names(await place.store().list())).toEqual([saved[0]?.name, saved[2]?.name]);
+  });
+
   it("finishes the next time what failed before", async () => {
     const place = await make();
     const saved = await saveMany(place.store(), 3);
