@@ -148,6 +148,7 @@ const suites = [
     ["test/archive/table.test.ts"],
     ["test/store", "test/layout", "test/resume"],
   ]],
+  [/store\/verif/, [suitesIn("store", "verification", "verify_all"), ["test/archive/damage.test.ts"], ["test/store"]]],
   [/store\/(resum|loading)/, [["test/resume"], ["test/store", "test/layout"]]],
   [/store\/.*keeper/, [suitesIn("store", "states_keeper", "latest_states_keeper"), ["test/retention"]]],
   [/store\//, [["test/store"], ["test/layout", "test/resume"], ["test/model"], [CRASHES]]],
