@@ -85,6 +85,14 @@ describe.each(places)("StateStore.verify ($layout, $backend)", ({ make }) => {
     }]);
   });
 
+  it("throws a backend's own mistake as it is: that tells nothing of a snapshot", async () => {
+    const place = await make();
+    await storeAt(place).saveState();
+    const mistake = new ReferenceError("a mistake");
+    const backend = changed(place.backend, { open: () => Promise.reject(mistake) });
+    expect(await rejection(new StateStore(backend).verify())).toBe(mistake);
+  });
+
   it("leaves out what vanishes meanwhile", async () => {
     const place = await make();
     const store = storeAt(place);
