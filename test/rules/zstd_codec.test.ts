@@ -48,6 +48,11 @@ describe.skipIf(!hasZstd)("the head of frames", () => {
     const packed = concat([frame("head"), frame("x".repeat(500_000)).subarray(0, 450_000)]);
     expect(new TextDecoder().decode(await zstd.decodeHead([packed], 4, 1000))).toBe("head");
   });
+
+  it("is not given where what follows it is no frame", async () => {
+    const packed = concat([frame("head"), bytesOf("junk and more")]);
+    await expect(zstd.decodeHead([packed], 4, 0)).rejects.toMatchObject({ reason: "TRAILING_DATA" });
+  });
 });
 
 describe.skipIf(!hasZstd)("frames that are decoded at once", () => {
