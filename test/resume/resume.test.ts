@@ -279,17 +279,10 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
   ])("leaves what is no failure of storage as it is: a mistake of a backend where %s", async (_, method, options) => {
     const { place, program } = await history(make, 2, [{ tags: ["a"] }, { tags: ["a"] }]);
     const mistake = new ReferenceError("a mistake");
-    const backend = new Proxy(place.backend, {
-      get(target, key) {
-        const value: unknown = Reflect.get(target, key, target);
-        if (key === method) {
-          return () => {
-            throw mistake;
-          };
-        }
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
+    const fail = () => {
+      throw mistake;
+    };
+    const backend = changed(place.backend, { [method]: fail });
     const { store, state } = program(backend);
     expect(await rejection(store.resume(options))).toBe(mistake);
     expect(state.loads).toBe(0);

@@ -6,7 +6,7 @@ import { SnapshotLocator } from "snapkeep";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { noise } from "../archive/samples.ts";
 import { forge, type Forgery } from "../resume/altered.ts";
-import { filePlaces, type Place, places } from "./places.ts";
+import { changed, filePlaces, type Place, places } from "./places.ts";
 import { Files, rejection, saving, settle } from "./states.ts";
 
 const MIB = 1024 * 1024;
@@ -263,13 +263,16 @@ describe.runIf(filePlaces.length > 0)("SnapshotReader of damaged files", () => {
   it.each([2, 9])("fails as SNAPSHOT_CORRUPT where a backend says %i bytes and gives 5", async (told) => {
     const { backend } = await make();
     const unit = await forge(backend, "directory", "2030-01-01_00-00-00,000000.state", telling(told), { "x": "three" });
-    const lies = new Proxy(backend, {
-      get(target, key) {
-        if (key !== "open") return memberOf(target, key);
-        return async (asked: string, path?: string) => {
-          const blob = await target.open(asked, path);
-          if (blob === undefined || path === "manifest.json") return blob;
-          return new Proxy(blob, { get: (real, name) => name === "sizeBytes" ? told : memberOf(real, name) });
+    const lies = changed(backend, {
+      open: async (asked, blobPath) => {
+        const blob = await backend.open(asked, blobPath);
+        if (blob === undefined || blobPath === "manifest.json") return blob;
+        const { read, stream, close } = blob;
+        return {
+          sizeBytes: told,
+          read: (offset, lengthBytes) => read.call(blob, offset, lengthBytes),
+          stream: () => stream.call(blob),
+          close: () => close.call(blob),
         };
       },
     });
@@ -295,10 +298,4 @@ function telling(sizeBytes: number): Forgery {
     })),
     totals: { ...manifest.totals, sizeBytes },
   });
-}
-
-/** A member of an object that stands behind a proxy. */
-function memberOf<T extends object>(target: T, key: string | symbol): unknown {
-  const value: unknown = Reflect.get(target, key, target);
-  return typeof value === "function" ? value.bind(target) : value;
 }
