@@ -1,11 +1,9 @@
-// The manifest: its text, its digest line, its rules. The only file that knows zod. A manifest that parses here is whole:
-// its bytes match their digest, its names are safe, its sums add up.
-import { z } from "zod";
+// The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
+// names are safe, its sums add up.
 import { textOf } from "../words/bytes.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../words/entry_path.ts";
 import { reasonOf, SnapshotError } from "../words/errors.ts";
 import type {
-  Digest,
   Labels,
   Manifest,
   ManifestEntry,
@@ -14,145 +12,17 @@ import type {
   SealedManifest,
   WrittenEntry,
 } from "../words/snapshot.ts";
-import { VERSION } from "../words/version.ts";
+import { FORMAT_VERSION, VERSION } from "../words/version.ts";
 import { digestOf } from "./digest.ts";
+import { parseGuarded, refuseProto } from "./guarded_json.ts";
+import { storableLabels } from "./labels.ts";
+import { FORMAT_NAME, isEntry, isState, manifestOf } from "./shapes.ts";
 
-/** Version of the snapshot format this library writes, and the only one there is; those before it were drafts. */
-export const FORMAT_VERSION = 1;
-
-const FORMAT_NAME = "snapkeep";
-const NOTE_FORMAT_NAME = "snapkeep-note";
 const DIGEST_LINE = /\n {2}"digest": "(sha256:[0-9a-f]{64})"\n\}\n$/;
 const DIGEST_LINE_BYTES = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length;
 
 /** No manifest may be larger; 256 MiB is about two million entries. */
 export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
-
-const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
-const digest = z.string().regex(DIGEST) as unknown as z.ZodType<Digest>;
-// Lists are checked by hand, down to their first fault: zod tells every fault, and takes a KiB for each of many millions.
-const tags = z.custom<string[]>(isTags, "they are no list of texts");
-const metrics = z.custom<Record<string, number | null>>(isMetrics, "they are no object of numbers by name");
-const labelsSchema = z.looseObject({
-  tags: tags.optional(),
-  metrics: metrics.optional(),
-  step: z.number().optional(),
-  remark: z.string().optional(),
-  pinned: z.boolean().optional(),
-});
-const schema = z.looseObject({
-  format: z.literal(FORMAT_NAME),
-  formatVersion: z.literal(FORMAT_VERSION),
-  name: z.string(),
-  savedAt: z.iso.datetime({ precision: 3 }),
-  library: z.looseObject({ name: z.string(), version: z.string() }),
-  parent: z.string().nullable(),
-  states: z.custom<unknown[]>(Array.isArray, "they are no list"),
-  totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
-  labels: labelsSchema,
-  digest,
-});
-
-const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
-
-function isTags(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((tag) => typeof tag === "string");
-}
-
-function isMetrics(value: unknown): value is Record<string, number | null> {
-  return isObject(value) && !Array.isArray(value) &&
-    Object.values(value).every((metric) => metric === null || Number.isFinite(metric));
-}
-
-function isState(value: unknown): value is ManifestState {
-  if (!isObject(value)) return false;
-  const { name, version, entries } = value as Partial<ManifestState>;
-  return typeof name === "string" && Number.isSafeInteger(version) && (version as number) > 0 && Array.isArray(entries);
-}
-
-function isEntry(value: unknown): value is ManifestEntry {
-  if (!isObject(value)) return false;
-  const { path, sizeBytes, digest } = value as Partial<ManifestEntry>;
-  return typeof path === "string" && Number.isSafeInteger(sizeBytes) && (sizeBytes as number) >= 0 &&
-    typeof digest === "string" && DIGEST.test(digest);
-}
-
-const noteSchema = z.looseObject({
-  format: z.literal(NOTE_FORMAT_NAME),
-  formatVersion: z.number().int().nonnegative(),
-  labels: labelsSchema,
-});
-// The first notes had no digest, and nothing that we do not know.
-const bareNoteSchema = noteSchema.extend({ labels: labelsSchema.strict() }).strict();
-const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
-
-/**
- * Labels as they are stored: only what is known, and metrics that are NaN or infinite as `null`, which JSON can carry.
- *
- * @param labels What the caller says.
- * @returns The labels to store.
- * @throws {TypeError} If a label has the wrong type, or there are more than half a million.
- */
-export function storableLabels(labels: Labels): Labels {
-  if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
-    throw new TypeError("Cannot use these labels: they are no object");
-  }
-  const { metrics: given } = labels;
-  if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
-    throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
-  }
-  const metrics = given && Object.fromEntries(
-    Object.entries(given).map((
-      [name, value],
-    ) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
-  );
-  const known = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
-    value !== undefined
-  );
-  let parsed;
-  try {
-    parsed = labelsSchema.strict().safeParse(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
-  } catch (cause) {
-    throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
-  }
-  if (!parsed.success) throw new TypeError(`Cannot use these labels: ${z.prettifyError(parsed.error)}`);
-  const { tags: storableTags = [], metrics: storableMetrics = {} } = parsed.data;
-  if (storableTags.length + Object.keys(storableMetrics).length > MAX_LABELS) {
-    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
-  }
-  return parsed.data as Labels;
-}
-
-/**
- * The text of a note.
- *
- * @param labels Storable labels.
- * @returns `<name>.json`.
- */
-export function renderNote(labels: Labels): Uint8Array {
-  const encoder = new TextEncoder();
-  const text = JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels }).slice(0, -1);
-  return encoder.encode(`${text},"digest":"${digestOf(encoder.encode(text))}"}\n`);
-}
-
-/**
- * Reads a note.
- *
- * @param bytes `<name>.json`.
- * @returns The labels, or `undefined` where it is damaged or of a newer format.
- */
-export function parseNote(bytes: Uint8Array): Labels | undefined {
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    const [end, digest] = DIGEST_OF_NOTE.exec(text) ?? [];
-    if (end !== undefined && digest !== digestOf(bytes.subarray(0, -end.length))) return undefined;
-    const parsed = (end === undefined ? bareNoteSchema : noteSchema).safeParse(parseJson(text));
-    return parsed.success && parsed.data.formatVersion <= FORMAT_VERSION ? parsed.data.labels as Labels : undefined;
-  } catch {
-    return undefined; // damage of a note costs labels, and whoever asks is told
-  }
-}
 
 /**
  * The manifest of a copy whose labels are others than those its original was saved with.
@@ -345,7 +215,7 @@ function decode(bytes: Uint8Array, uri: string): string {
 function parseText(text: string, uri: string): Manifest {
   let value: unknown;
   try {
-    value = parseJson(text);
+    value = parseGuarded(text);
   } catch (cause) {
     throw invalid(uri, reasonOf(cause), cause);
   }
@@ -356,61 +226,16 @@ function parseText(text: string, uri: string): Manifest {
     const what = `it has format ${version}, this snapkeep reads ${details.supported}; ${remedy}`;
     throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${uri}": ${what}`, details);
   }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw invalid(uri, z.prettifyError(parsed.error), parsed.error);
-  const { format: _format, digest: _digest, ...rest } = parsed.data;
-  const manifest = rest as unknown as Manifest;
+  let manifest;
   let fault;
   try {
+    manifest = manifestOf(value);
     fault = faultOfManifest(manifest);
   } catch (cause) {
     throw invalid(uri, reasonOf(cause), cause);
   }
   if (fault !== undefined) throw invalid(uri, fault);
   return manifest;
-}
-
-const MAX_DEPTH = 64;
-// What labels, or fields that nobody knows, may have beside the entries, which have a value in 27 bytes at the most.
-const FREE_VALUES = 2 ** 20;
-const LEAST_BYTES_OF_VALUE = 24;
-const MAX_LABELS = FREE_VALUES / 2;
-
-/** Parses JSON, unless it has more values than a manifest of its length can need: each takes far more memory than text. */
-function parseJson(text: string): unknown {
-  const { values, depth } = measure(text);
-  if (values > FREE_VALUES + text.length / LEAST_BYTES_OF_VALUE) throw new SyntaxError("it has too many values");
-  // The slow way only where something may hide: the key, as it is or behind an escape, or a depth that breaks what walks it.
-  const isSuspicious = depth > MAX_DEPTH || /__proto__|\\u/.test(text);
-  return isSuspicious ? JSON.parse(text, refuseProto) : JSON.parse(text);
-}
-
-/** How many values JSON has, give or take the empty lists and objects, and how deep they are nested. */
-function measure(text: string): { values: number; depth: number } {
-  let values = 0;
-  let level = 0;
-  let depth = 0;
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code === 0x22) { // to the end of a string: what looks like JSON in it is none
-      for (index++; index < text.length; index++) {
-        const inner = text.charCodeAt(index);
-        if (inner === 0x22) break;
-        if (inner === 0x5c) index++;
-      }
-    } else if (code === 0x2c) values++;
-    else if ((code | 0x20) === 0x7b) { // brackets and braces differ in this bit
-      values++;
-      if (++level > depth) depth = level;
-    } else if ((code | 0x20) === 0x7d) level--;
-  }
-  return { values, depth };
-}
-
-/** `__proto__` as a key is data in JSON text and a trap everywhere else. */
-function refuseProto(key: string, value: unknown): unknown {
-  if (key === "__proto__") throw new SyntaxError('"__proto__" is no key of a manifest');
-  return value;
 }
 
 function faultOfManifest(manifest: Manifest): string | undefined {

@@ -1,7 +1,7 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
 import { fileBackend, pathOfUri, splitPath, urlOrPath } from "../backend/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
-import { parseNote, renderNote, storableLabels } from "../rules/manifest.ts";
+import { parseNote, renderNote, storableLabels } from "../rules/labels.ts";
 import type { RetentionSnapshot } from "../rules/retention_rule.ts";
 import type { Backend } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";

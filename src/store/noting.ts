@@ -1,6 +1,6 @@
 // The notes beside snapshots, which retention and resuming believe without opening snapshots. A pin must be noted before there is
 // anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
-import { renderNote } from "../rules/manifest.ts";
+import { renderNote } from "../rules/labels.ts";
 import type { Backend } from "../words/backend.ts";
 import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";

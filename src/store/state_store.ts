@@ -4,7 +4,8 @@ import { type Durability, fileBackend, pathOfUri } from "../backend/file_backend
 import { STALE_AFTER_MS } from "../backend/heartbeat.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { Compression } from "../rules/codec.ts";
-import { sealManifest, storableLabels } from "../rules/manifest.ts";
+import { storableLabels } from "../rules/labels.ts";
+import { sealManifest } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../words/errors.ts";

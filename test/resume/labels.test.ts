@@ -3,7 +3,7 @@ import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises
 import path from "node:path";
 import { type Backend, type Labels, locate, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
-import { parseNote } from "../../src/rules/manifest.ts";
+import { parseNote } from "../../src/rules/labels.ts";
 import { collectLogs } from "../store/logs.ts";
 import { changed, filePlaces, type Place, places, temporaryFolder } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";

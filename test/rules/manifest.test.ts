@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { digestOf } from "../../src/rules/digest.ts";
 import {
-  FORMAT_VERSION,
   type ManifestFacts,
   MAX_MANIFEST_BYTES,
   openManifest,
@@ -12,6 +11,7 @@ import {
 } from "../../src/rules/manifest.ts";
 import { collisionKey } from "../../src/words/entry_path.ts";
 import type { Digest, Labels, WrittenEntry } from "../../src/words/snapshot.ts";
+import { FORMAT_VERSION } from "../../src/words/version.ts";
 
 const URI = "file:///states/x.state";
 const DIGEST = `sha256:${"ab".repeat(32)}` as const;

@@ -1,0 +1,75 @@
+// Labels: what of them can be stored, and the note that carries those that came after the save.
+import { reasonOf } from "../words/errors.ts";
+import type { Labels } from "../words/snapshot.ts";
+import { FORMAT_VERSION } from "../words/version.ts";
+import { digestOf } from "./digest.ts";
+import { FREE_VALUES, parseGuarded, refuseProto } from "./guarded_json.ts";
+import { labelsOf, NOTE_FORMAT_NAME, noteOf } from "./shapes.ts";
+
+const MAX_LABELS = FREE_VALUES / 2;
+const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
+
+/**
+ * Labels as they are stored: only what is known, and metrics that are NaN or infinite as `null`, which JSON can carry.
+ *
+ * @param labels What the caller says.
+ * @returns The labels to store.
+ * @throws {TypeError} If a label has the wrong type, or there are more than half a million.
+ */
+export function storableLabels(labels: Labels): Labels {
+  if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
+    throw new TypeError("Cannot use these labels: they are no object");
+  }
+  const { metrics: given } = labels;
+  if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
+    throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
+  }
+  const metrics = given && Object.fromEntries(
+    Object.entries(given).map((
+      [name, value],
+    ) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
+  );
+  const known = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
+    value !== undefined
+  );
+  let storable;
+  try {
+    storable = labelsOf(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
+  } catch (cause) {
+    throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
+  }
+  if ((storable.tags?.length ?? 0) + Object.keys(storable.metrics ?? {}).length > MAX_LABELS) {
+    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
+  }
+  return storable;
+}
+
+/**
+ * The text of a note.
+ *
+ * @param labels Storable labels.
+ * @returns `<name>.json`.
+ */
+export function renderNote(labels: Labels): Uint8Array {
+  const encoder = new TextEncoder();
+  const text = JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels }).slice(0, -1);
+  return encoder.encode(`${text},"digest":"${digestOf(encoder.encode(text))}"}\n`);
+}
+
+/**
+ * Reads a note.
+ *
+ * @param bytes `<name>.json`.
+ * @returns The labels, or `undefined` where it is damaged or of a newer format.
+ */
+export function parseNote(bytes: Uint8Array): Labels | undefined {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const [end, digest] = DIGEST_OF_NOTE.exec(text) ?? [];
+    if (end !== undefined && digest !== digestOf(bytes.subarray(0, -end.length))) return undefined;
+    const note = noteOf(parseGuarded(text), end !== undefined);
+    return note.formatVersion <= FORMAT_VERSION ? note.labels : undefined;
+  } catch {
+    return undefined; // damage of a note costs labels, and whoever asks is told
+  }
+}
