@@ -499,8 +499,9 @@ describe("what is no rule", () => {
   );
 
   it("rules that are no array are a TypeError", () => {
-    expect(() => planOf([], keepLatest(1) as unknown as Rules)).toThrow(TypeError);
-    expect(() => planOf([], undefined as unknown as Rules)).toThrow(TypeError);
+    const fault = new TypeError("Cannot plan retention: the rules must be an array");
+    expect(() => planOf([], keepLatest(1) as unknown as Rules)).toThrow(fault);
+    expect(() => planOf([], undefined as unknown as Rules)).toThrow(fault);
   });
 
   it.each([-1, 1.5, NaN, Infinity, 2 ** 53, "3"])("a count of %j is a RangeError", (given) => {

@@ -241,6 +241,11 @@ describe("parseManifest, of damaged bytes", () => {
     }
   });
 
+  it("tells a cut from a change", () => {
+    expect(() => parseManifest(bytes.subarray(0, -1), URI)).toThrow("it does not end with its digest line");
+    expect(() => parseManifest(bytes.with(20, 0), URI)).toThrow(/its digest is sha256:\w+, not sha256:/);
+  });
+
   it("refuses every insertion, removal and replacement of a stretch", () => {
     fc.assert(
       fc.property(fc.nat(bytes.length), fc.nat(40), fc.uint8Array({ maxLength: 40 }), (at, removed, inserted) => {
