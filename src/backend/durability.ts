@@ -16,6 +16,9 @@ export class Syncer {
   #warned = false;
 
   constructor(files: FileSystem, durability: Durability) {
+    if (durability !== "full" && durability !== "none") {
+      throw new TypeError(`Cannot use the durability "${String(durability)}": it is none of "full", "none"`);
+    }
     this.#files = files;
     this.#isOn = durability === "full";
   }

@@ -91,8 +91,9 @@ class FileBackend implements Backend {
     const { files } = this.#place;
     const stat = await files.stat(path, true);
     if (stat === undefined) return;
-    if (isGroup(unit)) yield* walkTree(files, path);
-    else yield { path: "", sizeBytes: stat.sizeBytes, isRegular: stat.kind === "file" };
+    if (isGroup(unit)) {
+      if (stat.kind === "folder") yield* walkTree(files, path);
+    } else yield { path: "", sizeBytes: stat.sizeBytes, isRegular: stat.kind === "file" };
   }
 
   async open(unit: Unit, path = ""): Promise<BlobReader | undefined> {
@@ -177,14 +178,15 @@ class FileBackend implements Backend {
   }
 
   /** Makes missing folders from the top down, and remembers the parents in which they are to be made durable. */
-  async #createFolder(path: string): Promise<boolean> {
+  async #createFolder(path: string, hasParent = false): Promise<boolean> {
     const { files } = this.#place;
     try {
       await files.makeFolder(path);
     } catch (error) {
-      if (errnoOf(error) === "ENOENT" && dirname(path) !== path) {
+      // Once: some folders, those of /proc for instance, say so of whatever is to be made in them.
+      if (errnoOf(error) === "ENOENT" && dirname(path) !== path && !hasParent) {
         await this.#createFolder(dirname(path));
-        return await this.#createFolder(path);
+        return await this.#createFolder(path, true);
       }
       const stat = await files.stat(path).catch((second) => {
         throw errnoOf(error) === "EEXIST" ? second : error;

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import type { Notes } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
-import { errnoOf } from "../words/errors.ts";
+import { errnoOf, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
 import type { FilePlace } from "./file_place.ts";
 import { removeTree, unlessGone } from "./file_tree.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { lockName, NOTES_FOLDER, tokenName } from "./hidden_name.ts";
 
 const SUFFIX = ".json";
@@ -49,6 +50,7 @@ export class FileNotes implements Notes {
     if (!this.#isFolderDurable) await sync.folder(root);
     this.#isFolderDurable = true;
     const temporary = join(root, tokenName("scratch"));
+    const heartbeat = new Heartbeat(files, temporary);
     try {
       const { file } = await writeFile(files, temporary, [concat([note])], () => true);
       try {
@@ -60,6 +62,8 @@ export class FileNotes implements Notes {
     } catch (error) {
       await removeTree(files, temporary).catch(() => {}); // what stays is swept; the first error is the one to tell
       throw error;
+    } finally {
+      heartbeat.stop();
     }
     await sync.folder(this.#folder);
   }
@@ -74,7 +78,9 @@ export class FileNotes implements Notes {
     assertSnapshotName(name);
     const { files, root } = this.#place;
     const path = join(root, lockName(name));
+    let heartbeat: Heartbeat | undefined;
     const unlock = async () => {
+      heartbeat?.stop();
       try {
         await removeTree(files, path);
       } catch (error) {
@@ -87,6 +93,7 @@ export class FileNotes implements Notes {
         if (errnoOf(error) !== "EEXIST") throw error;
       });
       if (file !== undefined) {
+        heartbeat = new Heartbeat(files, path);
         try {
           await file.close();
           return unlock;
@@ -97,6 +104,9 @@ export class FileNotes implements Notes {
       }
       const stat = await files.stat(path);
       if (stat === undefined) continue;
+      if (stat.kind !== "file" || stat.sizeBytes > 0) {
+        throw storageError("lock", path, new Error("what lies there is another program's"));
+      }
       const { modifiedAtMs } = stat;
       if (seen?.modifiedAtMs !== modifiedAtMs) seen = { modifiedAtMs, sinceMs: performance.now() };
       // Clocks may jump, so a lock that was watched for as long is stale too, whatever its time says.

@@ -5,10 +5,10 @@ import { errnoOf } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import type { Syncer } from "./durability.ts";
-import type { FileSystem } from "./file_system.ts";
+import type { FileStat, FileSystem } from "./file_system.ts";
 import { removeTree, unlessGone } from "./file_tree.ts";
 import { Heartbeat, STALE_AFTER_MS } from "./heartbeat.ts";
-import { claimName, type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
+import { claimName, type HiddenKind, type HiddenName, parseHiddenName, tokenName } from "./hidden_name.ts";
 
 /** A folder of units, the file system it is on, and how it is made durable. */
 export interface FilePlace {
@@ -59,7 +59,7 @@ async function orLater(path: string, deletion: () => Promise<void>): Promise<voi
 
 /** Removes what a dead writer left of a snapshot's name, so that it can be claimed again. */
 export async function sweepName(place: FilePlace, name: string): Promise<void> {
-  if (!await showsNoLife(place, claimName(name), STALE_AFTER_MS)) return;
+  if (!await isStale(place, { fileName: claimName(name), kind: "claim" }, STALE_AFTER_MS)) return;
   const fileNames = await place.files.readFolder(place.root);
   await sweepPlace(place, fileNames.filter((fileName) => parseHiddenName(fileName)?.name === name), STALE_AFTER_MS);
 }
@@ -70,12 +70,36 @@ async function emptyTrash(place: FilePlace, path: string): Promise<void> {
   await removeTree(place.files, path);
 }
 
-/** Whether nobody touched something for so long; what this program touches lives, unless the limit is below zero. */
-async function showsNoLife({ files, root }: FilePlace, fileName: string, olderThanMs: number): Promise<boolean> {
+/** Whether something is as we make it; else somebody else gave it a name that looks like one of ours. */
+function isOurs(kind: HiddenKind, stat: FileStat): boolean {
+  switch (kind) {
+    case "claim":
+    case "lock":
+      return stat.kind === "file" && stat.sizeBytes === 0;
+    case "scratch":
+      return stat.kind === "file";
+    case "stage":
+    case "work":
+      return stat.kind === "folder";
+    case "trash":
+      return true; // whatever was removed
+  }
+}
+
+/**
+ * Whether something is ours and nobody touched it for so long; what this program touches lives, unless the limit is below zero.
+ * A time that far in the future was written before the clock was set back, and is no sign of life either.
+ */
+async function isStale(
+  { files, root }: FilePlace,
+  { fileName, kind }: Pick<HiddenName, "fileName" | "kind">,
+  olderThanMs: number,
+): Promise<boolean> {
   const path = join(root, fileName);
   if (olderThanMs >= 0 && Heartbeat.isBeating(path)) return false;
   const stat = await files.stat(path);
-  return stat !== undefined && Date.now() - stat.modifiedAtMs > olderThanMs;
+  if (stat === undefined || !isOurs(kind, stat)) return false;
+  return olderThanMs < 0 || Math.abs(Date.now() - stat.modifiedAtMs) > olderThanMs;
 }
 
 /** Removes what dead writers and unfinished removals left among these names of the place; see `Backend.sweep`. */
@@ -86,25 +110,36 @@ export async function sweepPlace(
 ): Promise<Unit[]> {
   const { files, root } = place;
   const hidden = fileNames.map(parseHiddenName).filter((name): name is HiddenName => name !== undefined);
-  const isStale = (fileName: string) => showsNoLife(place, fileName, olderThanMs);
+  const isDead = (each: HiddenName) => isStale(place, each, olderThanMs);
   const claims = hidden.filter(({ kind }) => kind === "claim");
   const living = new Set<string>();
-  await mapBounded(hidden, async ({ fileName, kind, name }) => {
-    if ((kind === "claim" || kind === "stage") && !await isStale(fileName)) living.add(name);
+  await mapBounded(hidden, async (each) => {
+    if ((each.kind === "claim" || each.kind === "stage") && !await isDead(each)) living.add(each.name);
   });
   // Whoever removed it may have died before this; deleting what a power loss brings back would leave a part of it.
   if (hidden.some(({ kind }) => kind === "trash")) await place.sync.folder(root);
   const swept: Unit[] = [];
-  for (const { fileName, kind, name, unit } of hidden) {
+  let failure: { readonly error: unknown } | undefined;
+  for (const each of hidden) {
+    const { fileName, kind, name, unit } = each;
     const path = join(root, fileName);
     if (kind === "trash") await orLater(path, () => emptyTrash(place, path));
-    else if (kind === "claim" || living.has(name) || !await isStale(fileName)) continue;
-    else if (await removeToTrash(place, path) && kind === "stage") swept.push(unit);
+    else if (kind === "claim" || living.has(name) || !await isDead(each)) continue;
+    else {
+      try {
+        if (await removeToTrash(place, path) && kind === "stage") swept.push(unit);
+      } catch (error) {
+        failure ??= { error };
+        living.add(name); // its claim stands as long as its stage does
+      }
+    }
   }
   // Claims last: while a claim stands, nobody else can take the name of a stage that is being removed. Looked at again, for
   // another sweep may have removed it meanwhile, and this one be that of a writer who lives.
-  for (const { fileName, name } of claims) {
-    if (!living.has(name) && await isStale(fileName)) await unlessGone(files.removeFile(join(root, fileName)));
+  for (const each of claims) {
+    if (living.has(each.name) || !await isDead(each)) continue;
+    await unlessGone(files.removeFile(join(root, each.fileName))).catch((error) => failure ??= { error });
   }
+  if (failure !== undefined) throw failure.error;
   return swept.sort();
 }

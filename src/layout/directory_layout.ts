@@ -5,7 +5,7 @@ import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Backend, BlobInfo, BlobReader } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { EntrySource, Layout, ScannedFile, UnitReader, WrittenEntry } from "../words/snapshot.ts";
+import type { EntrySource, Layout, ScannedFile, SealedManifest, UnitReader, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 
 // The manifest is read apart; the table is what an untarred archive brings along.
@@ -92,9 +92,13 @@ export const directoryLayout: Layout = {
     }
     await Promise.all(writing);
     throwIfFailed();
-    const { manifest, bytes } = seal.seal(written);
-    await stage.publish(MANIFEST_PATH, [bytes]);
-    return manifest;
+    let sealed: SealedManifest | undefined;
+    // Sealed only when all else is durable: until then a save can be given up.
+    const sealing = function* () {
+      yield (sealed = seal.seal(written)).bytes;
+    };
+    await stage.publish(MANIFEST_PATH, sealing());
+    return (sealed ?? seal.seal(written)).manifest;
   },
 
   async open(backend: Backend, unit: Unit): Promise<UnitReader> {
@@ -148,12 +152,19 @@ export const directoryLayout: Layout = {
       return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
     };
     const blobs: BlobInfo[] = [];
-    for await (const blob of backend.blobs(unit)) if (!OWN_FILES.has(blob.path)) blobs.push(blob);
+    for await (const blob of backend.blobs(unit)) if (!OWN_FILES.has(blob.path) || !blob.isRegular) blobs.push(blob);
     for (let start = 0; start < blobs.length; start += SCANNED_AT_ONCE) {
       yield* await mapBounded(blobs.slice(start, start + SCANNED_AT_ONCE), scan);
     }
   },
 };
+
+/** Whether what was to be a folder is a file; `false` where that cannot be told. */
+async function isBlob(backend: Backend, unit: Unit): Promise<boolean> {
+  const blob = await backend.open(unit).catch(() => undefined);
+  await blob?.close();
+  return blob !== undefined;
+}
 
 /** Why a unit cannot be opened: it has blobs but no manifest, or nothing is there. */
 async function absence(backend: Backend, unit: Unit): Promise<SnapshotError> {
@@ -165,5 +176,9 @@ async function absence(backend: Backend, unit: Unit): Promise<SnapshotError> {
       { uri },
     );
   }
-  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${uri}": there is no such snapshot`, { uri });
+  const isFile = await isBlob(backend, unit.slice(0, -1));
+  const reason = isFile
+    ? "it is a file; those of snapshots end with .tar.gz, .tar.zst or .tar"
+    : "there is no such snapshot";
+  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${uri}": ${reason}`, { uri });
 }

@@ -10,7 +10,8 @@ const EMPTIED = [ArrayBuffer, Map, Set, WeakMap, WeakSet, RegExp, Promise, Error
 /**
  * Stringifies a value that JSON carries unchanged.
  *
- * As usual, properties that are undefined are left out, objects with `toJSON` speak for themselves, and -0 becomes 0.
+ * As usual, properties that are undefined and symbols as keys are left out, objects with `toJSON` speak for themselves (a Date as
+ * text), objects of a class become plain ones, and -0 becomes 0.
  *
  * @param value The value.
  * @returns Its JSON text.
@@ -23,7 +24,8 @@ export function stringifyStrictly(value: unknown): string {
   return text ?? refuse("a toJSON that says nothing", []);
 }
 
-function assertJson(value: unknown, place: (string | number)[], depth: number): void {
+// `hasSpoken`: the value is what a toJSON gave, whose own toJSON JSON does not ask.
+function assertJson(value: unknown, place: (string | number)[], depth: number, hasSpoken = false): void {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -38,7 +40,11 @@ function assertJson(value: unknown, place: (string | number)[], depth: number): 
   if (value === null) return;
   // Before toJSON: Node's Buffer has one, and would come back as an object.
   if (ArrayBuffer.isView(value) || BOXES.some((box) => value instanceof box)) return refuse(nameOf(value), place);
-  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return;
+  const { toJSON } = value as { toJSON?: unknown };
+  if (typeof toJSON === "function" && !hasSpoken) {
+    if (value instanceof Date && Number.isNaN(value.getTime())) return refuse("an invalid Date", place);
+    return assertJson(toJSON.call(value, String(place[depth - 1] ?? "")), place, depth, true);
+  }
   if (depth === MAX_DEPTH) return refuse("a value nested too deeply, or holding itself", place.slice(0, 8));
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
@@ -49,13 +55,20 @@ function assertJson(value: unknown, place: (string | number)[], depth: number): 
     return;
   }
   if (EMPTIED.some((emptied) => value instanceof emptied)) return refuse(nameOf(value), place);
-  for (const key of Object.keys(value)) {
+  const keys = Object.keys(value);
+  if (keys.length === 0 && !isPlain(value)) return refuse(nameOf(value), place); // what it holds is hidden from JSON
+  for (const key of keys) {
     const member = (value as Record<string, unknown>)[key];
     if (member === undefined) continue;
     place[depth] = key;
     assertJson(member, place, depth + 1);
   }
   place.length = depth;
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function nameOf(value: object): string {

@@ -1,9 +1,9 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
 import { turn } from "../words/bounded.ts";
-import { discard, isAsyncIterable, iterate, viewOf } from "../words/bytes.ts";
+import { discard, hold, isAsyncIterable, iterate, viewOf } from "../words/bytes.ts";
 import { PathSet } from "../words/entry_path.ts";
-import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
+import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { EntrySource } from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
@@ -57,6 +57,8 @@ export interface CaptureOptions {
 
 /** The data of all states, taken at the moment it is made. */
 export class Capture {
+  /** The states, in order of registration. */
+  readonly states: readonly Registration[];
   readonly #states: StateCapture[];
   readonly #memory: CaptureMemory;
   readonly #options: CaptureOptions;
@@ -68,6 +70,7 @@ export class Capture {
 
   /** Calls every `saveState`, one right after the other, until one fails. */
   constructor(registrations: readonly Registration[], memory: CaptureMemory, options: CaptureOptions = {}) {
+    this.states = registrations;
     this.#memory = memory;
     this.#options = options;
     this.#onAbort = () => void this.fail(options.signal?.reason);
@@ -84,9 +87,9 @@ export class Capture {
   async *entries(): AsyncGenerator<EntrySource, void> {
     for (const state of this.#states) {
       while (true) {
-        this.#throwIfFailed();
+        this.throwIfFailed();
         const entry = await state.next();
-        this.#throwIfFailed();
+        this.throwIfFailed();
         if (entry === undefined) break;
         const { path, body, sizeBytes } = entry;
         yield {
@@ -120,14 +123,15 @@ export class Capture {
     return error;
   }
 
+  /** Fails if a state has failed, or the save was given up. */
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
   /** Ends the capture, after success or failure. */
   close(): void {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#memory.endSave();
-  }
-
-  #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   #progress(state: string, chunk: Uint8Array): void {
@@ -146,13 +150,16 @@ export class Capture {
 
   /** A stream that a failure or an abort elsewhere ends at once, even while it waits for its source. */
   async *#interruptible(state: StateCapture, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-    const iterator = source[Symbol.asyncIterator]();
-    const next = async () => await iterator.next();
+    let iterator: AsyncIterator<Uint8Array> | undefined;
+    const next = async () => {
+      const { done = false, value } = await (iterator ??= source[Symbol.asyncIterator]()).next();
+      return { done, value };
+    };
     let isDone = false;
     try {
       while (true) {
-        this.#throwIfFailed();
-        const result = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        this.throwIfFailed();
+        const result = await new Promise<{ done: boolean; value: Uint8Array }>((resolve, reject) => {
           this.#interrupt = reject;
           next().then(resolve, (error) => reject(state.wrap(error)));
         });
@@ -209,6 +216,17 @@ interface PendingEntry extends EntrySource {
 }
 
 type CapturedBody = Pick<EntrySource, "body" | "sizeBytes" | "release">;
+
+// What a state's failure may be told as. Any other is of something else it did, another store's save for instance, and would be
+// a lie about this one.
+const OF_A_STATE: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
+  "STATE_SAVE_FAILED",
+  "ENTRY_PATH_UNSAFE",
+  "ENTRY_EXISTS",
+  "ENTRY_SIZE_MISMATCH",
+  "STORAGE_FULL",
+  "STORAGE_FAILED",
+]);
 
 /** What one state hands over. */
 class StateCapture implements StateWriter {
@@ -291,6 +309,7 @@ class StateCapture implements StateWriter {
   }
 
   write(path: string, body: Body, options: WriteOptions = {}): Promise<void> {
+    if (isAsyncIterable(body)) hold(body);
     return this.#attempt(path, () => this.#capture(path, body, options), () => {
       // Handed over is handed over: a stream is read or cancelled, also where its write is refused.
       if (body instanceof ReadableStream) void (body.locked || discard(iterate(body)));
@@ -305,6 +324,7 @@ class StateCapture implements StateWriter {
   #attempt(path: string, capture: () => CapturedBody, refuse = () => {}): Promise<void> {
     let written: Promise<void>;
     try {
+      if (typeof path !== "string") throw new TypeError("a path comes first, and is a text");
       if (this.#cancelled !== undefined) throw this.#cancelled.error;
       if (this.#isClosed) {
         const late = new TypeError(`Cannot write to the state "${this.name}": its save has ended`);
@@ -370,7 +390,7 @@ class StateCapture implements StateWriter {
 
   /** An error of the state's own, as an error of the save. */
   wrap(error: unknown): unknown {
-    if (isSnapshotError(error)) return error;
+    if (isSnapshotError(error) && OF_A_STATE.has(error.code)) return error;
     const message = `Cannot save the state "${this.name}": ${reasonOf(error)}`;
     return new SnapshotError("STATE_SAVE_FAILED", message, { state: this.name }, { cause: error });
   }

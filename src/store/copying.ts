@@ -22,7 +22,7 @@ export interface ExportOptions {
   readonly compression?: Compression;
   /** How an archive is made. */
   readonly archive?: ArchiveOptions;
-  /** Gives up, between one entry and the next; nothing becomes visible. */
+  /** Gives up, between one entry and the next; nothing becomes visible. Once the commit has begun it comes too late. */
   readonly signal?: AbortSignal;
 }
 
@@ -100,15 +100,18 @@ async function* entriesOf(
       yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
     }
   }
-  signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
 }
 
 /** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
-function sealOf(reader: SnapshotReader, labels: Labels): Seal {
+function sealOf(reader: SnapshotReader, labels: Labels, signal?: AbortSignal): Seal {
   const { manifest, manifestBytes } = reader;
   const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
   const sealed = isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
-  return { savedAt: new Date(manifest.savedAt), seal: () => sealed };
+  const seal = () => {
+    signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
+    return sealed;
+  };
+  return { savedAt: new Date(manifest.savedAt), seal };
 }
 
 /** What a copy takes up at least, in bytes. */
@@ -135,7 +138,7 @@ export async function writeCopy(
   { backend, stage, labels, signal }: CopyOptions,
 ): Promise<void> {
   const name = splitUnit(stage.unit)?.name ?? stage.unit;
-  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent, signal), sealOf(reader, labels));
+  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent, signal), sealOf(reader, labels, signal));
   try {
     await publishNoted(backend, name, labels, write);
   } catch (error) {

@@ -1,6 +1,7 @@
 // The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
 import picomatch from "picomatch";
 import { keepLatest, type RetentionRule } from "../rules/retention_rule.ts";
+import { faultOfSnapshotName } from "../words/entry_path.ts";
 import { loggerOf } from "../words/logging.ts";
 import { locate, type SnapshotLocator } from "./locator.ts";
 import { listSnapshots } from "./listing.ts";
@@ -37,6 +38,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
   readonly #maxKeep: number;
   readonly #pattern: string;
   readonly #matches: (name: string) => boolean;
+  readonly #matchesOwn: (name: string) => boolean;
   readonly #withForeign: boolean;
   readonly #foreign = new WeakSet<SnapshotLocator>();
   #hasLooked = false;
@@ -46,7 +48,8 @@ export class LatestStatesKeeper extends RetentionKeeper {
    *
    * @param where A store, or what a store takes.
    * @param maxKeep How many to keep; 0 keeps none.
-   * @param pattern Glob that the names of snapshots must match, without the suffix of archives.
+   * @param pattern Glob that the names of snapshots must match, without the suffix of archives; all of the store unless given, and
+   *   of foreign folders `*.state`.
    * @param options Foreign folders, and as of a store where no store is given.
    * @throws {RangeError} If `maxKeep` is no whole number from 0 on.
    * @throws {TypeError} If foreign folders are asked for where there can be none.
@@ -54,7 +57,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
   constructor(
     where: StateStore | StoreLocation,
     maxKeep: number,
-    pattern = "*.state",
+    pattern?: string,
     options: LatestStatesKeeperOptions = {},
   ) {
     const { foreign = false, ...storeOptions } = options;
@@ -63,8 +66,9 @@ export class LatestStatesKeeper extends RetentionKeeper {
       throw new TypeError(`Cannot look for foreign folders in "${this.store.backend.uri}": there can be none`);
     }
     this.#maxKeep = maxKeep;
-    this.#pattern = pattern;
-    this.#matches = picomatch(pattern, { dot: false });
+    this.#pattern = pattern ?? "*.state";
+    this.#matches = picomatch(this.#pattern, { dot: false });
+    this.#matchesOwn = pattern === undefined ? () => true : this.#matches;
     this.#withForeign = foreign;
   }
 
@@ -77,7 +81,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
   /** Those whose names match the pattern; makes a missing folder, with a warning, as the seed does. */
   protected override async snapshots(): Promise<SnapshotLocator[]> {
     if (!this.#hasLooked) await this.#look();
-    return (await super.snapshots()).filter(({ name }) => this.#matches(name));
+    return (await super.snapshots()).filter(({ name }) => this.#matchesOwn(name));
   }
 
   /** Whether any is kept at all. */
@@ -103,6 +107,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
     this.#hasLooked = true;
     if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: backend.uri });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
+    if (listed.size > 0 && ![...listed].some(this.#matchesOwn)) {
+      const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";
+      log.warn(message, { count: listed.size, pattern: this.#pattern });
+    }
     const others = (await listSnapshots(backend)).filter(({ name }) => this.#matches(name) && !listed.has(name));
     if (others.length === 0) return;
     log.warn(
@@ -118,7 +126,12 @@ export class LatestStatesKeeper extends RetentionKeeper {
   async #foreignRemovals(): Promise<SnapshotLocator[]> {
     const { backend } = this.store;
     const found: { name: string; modifiedAtMs: number }[] = [];
-    for await (const folder of backend.foreign?.list() ?? []) if (this.#matches(folder.name)) found.push(folder);
+    for await (const folder of backend.foreign?.list() ?? []) {
+      if (!this.#matches(folder.name)) continue;
+      const fault = faultOfSnapshotName(folder.name);
+      if (fault === undefined) found.push(folder);
+      else loggerOf("LatestStatesKeeper").warn("'{name}' is kept: {fault}", { name: folder.name, fault });
+    }
     // One order for all: names beside times would contradict each other, and a wrong order here removes the wrong ones.
     const isTimed = found.every(({ name }) => this.store.isTimedName(name));
     found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));

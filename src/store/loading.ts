@@ -51,7 +51,9 @@ export async function loadStates(
     const { matches, missing } = matchStates(uri, reader, wanted);
     if (missing.length > 0 && !options.allowMissing) {
       const list = missing.map((name) => `"${name}"`).join(", ");
-      const message = `Cannot load "${uri}": it lacks the registered state ${list}`;
+      const remedy =
+        "one that is new may be missing with allowMissing, one that was renamed is registered with formerly";
+      const message = `Cannot load "${uri}": it lacks the registered state ${list}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
     await reader.verifyAll(options);
@@ -75,6 +77,7 @@ function selectOnly(
   only: readonly string[] | undefined,
 ): readonly Registration[] {
   if (only === undefined) return registrations;
+  if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only is no list of names");
   const unknown = only.filter((name) => !registrations.some((registration) => registration.name === name));
   if (unknown.length > 0) {
     throw new TypeError(`Cannot load only ${unknown.map((name) => `"${name}"`).join(", ")}: it is not registered`);

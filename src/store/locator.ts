@@ -1,6 +1,7 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
 import { fileBackend, pathOfUri, splitPath, urlOrPath } from "../backend/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
+import { digestOf } from "../rules/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../rules/labels.ts";
 import type { RetentionSnapshot } from "../rules/retention_rule.ts";
 import type { Backend } from "../words/backend.ts";
@@ -9,7 +10,7 @@ import { assertSnapshotName } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
-import { MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
+import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
 import { changeNote, removeNoted } from "./noting.ts";
@@ -22,6 +23,12 @@ import {
   verifyUnit,
   withFindings,
 } from "./verification.ts";
+
+// In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
+const ENDING_BYTES = 4096;
+
+// What the commit ended with that facts were read of.
+const endings = new WeakMap<SnapshotFacts, string>();
 
 // Marks locators across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotLocator");
@@ -144,13 +151,14 @@ export class SnapshotLocator {
   }
 
   /**
-   * What retention and resuming look at: out of the manifest, which never changes and is read once.
+   * What retention and resuming look at: out of the manifest, which is read once.
    *
+   * @param known What any locator said before; given back where the commit that it was said of is still there.
    * @returns When it was saved, what it takes up, and the labels it was saved with.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async facts(): Promise<SnapshotFacts> {
-    this.#facts ??= await this.#readFacts();
+  async facts(known?: SnapshotFacts): Promise<SnapshotFacts> {
+    this.#facts ??= await this.#readFacts(known);
     return this.#facts;
   }
 
@@ -172,7 +180,8 @@ export class SnapshotLocator {
    * Changes labels, in a note beside the snapshot; its own bytes stay as they are. Changes made side by side, also by other
    * programs, come one after the other, and none undoes another.
    *
-   * @param changes What to set; the other labels stay. `undefined` takes a label away.
+   * @param changes What to set, each label as a whole: `metrics` replaces all metrics. The other labels stay, `undefined` takes one
+   *   away.
    * @returns The labels now.
    * @throws {TypeError} If a label has the wrong type.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, or where the storage fails.
@@ -189,7 +198,9 @@ export class SnapshotLocator {
     const set = storableLabels(changes as Labels);
     const changed = new Set(Object.keys(changes));
     return await changeNote(this.backend, this.name, async () => {
-      const kept = Object.entries(await this.labels()).filter(([label]) => !changed.has(label));
+      const isDamaged = await this.note() === "damaged"; // it may have been a pin
+      const before = isDamaged ? { ...await this.labels(), pinned: true } : await this.labels();
+      const kept = Object.entries(before).filter(([label]) => !changed.has(label));
       const labels: Labels = { ...Object.fromEntries(kept), ...set };
       await this.backend.notes.put(this.name, renderNote(labels));
       return labels;
@@ -304,10 +315,11 @@ export class SnapshotLocator {
    * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
    * labels go with it, unless the name lies in another layout as well.
    *
-   * @returns `false` where it had gone.
+   * @param options Whether to leave it where it is if it was pinned after it was saved, also just now, or its note cannot be read.
+   * @returns `false` where it had gone, or is left.
    */
-  remove(): Promise<boolean> {
-    return removeNoted(this.backend, this.name, this.#units);
+  remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
+    return removeNoted(this.backend, this.name, this.#units, options);
   }
 
   async #findingsOfNote(): Promise<Finding[]> {
@@ -320,7 +332,9 @@ export class SnapshotLocator {
     return true;
   }
 
-  async #readFacts(): Promise<SnapshotFacts> {
+  async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
+    const ending = await this.#ending();
+    if (known !== undefined && ending !== undefined && endings.get(known) === ending) return known;
     const { savedAt, totals, labels: { tags, metrics, step, pinned } } = await this.manifest();
     let sizeBytes = totals.sizeBytes;
     if (this.layout === "archive") {
@@ -328,7 +342,21 @@ export class SnapshotLocator {
         sizeBytes = blob.sizeBytes;
       }
     }
-    return { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned };
+    const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned };
+    if (ending !== undefined) endings.set(facts, ending);
+    return facts;
+  }
+
+  /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
+  async #ending(): Promise<string | undefined> {
+    const blob = await this.backend.open(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
+    if (blob === undefined) return undefined;
+    try {
+      const { sizeBytes } = blob;
+      return `${sizeBytes} ${digestOf(await blob.read(Math.max(0, sizeBytes - ENDING_BYTES), ENDING_BYTES))}`;
+    } finally {
+      await blob.close();
+    }
   }
 
   get #unit(): Unit {

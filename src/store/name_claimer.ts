@@ -24,6 +24,7 @@ export class NameClaimer {
 
   /** A name for what is saved now, later than all that were seen here; it is not claimed. */
   propose(nowMs: number): string {
+    if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot name a snapshot: the clock says ${nowMs}`);
     try {
       return this.#format.next(microseconds(nowMs), this.#latest);
     } catch (error) {

@@ -1,6 +1,6 @@
 // The notes beside snapshots, which retention and resuming believe without opening snapshots. A pin must be noted before there is
 // anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
-import { renderNote } from "../rules/labels.ts";
+import { parseNote, renderNote } from "../rules/labels.ts";
 import type { Backend } from "../words/backend.ts";
 import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
@@ -29,19 +29,25 @@ const changing = new Map<string, Promise<unknown>>();
 
 /** Changes the note of a snapshot that is there: nobody else changes it while `change` reads and puts it. */
 export async function changeNote<T>(backend: Backend, name: string, change: () => Promise<T>): Promise<T> {
+  return await inTurn(backend, name, async () => {
+    const unlock = await backend.notes.lock?.(name);
+    try {
+      if (await isThere(backend, name)) return await change();
+      const uri = backend.uri + name;
+      throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot label "${uri}": there is no snapshot`, { uri });
+    } finally {
+      await unlock?.();
+    }
+  });
+}
+
+/** Within this program, what is done to one note waits for what was asked for before. */
+async function inTurn<T>(backend: Backend, name: string, work: () => Promise<T>): Promise<T> {
   const address = backend.uri + name;
   const before = changing.get(address);
   const mine = (async () => {
     await before?.catch(() => {}); // its own caller is told
-    const unlock = await backend.notes.lock?.(name);
-    try {
-      if (await isThere(backend, name)) return await change();
-      throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot label "${address}": there is no snapshot`, {
-        uri: address,
-      });
-    } finally {
-      await unlock?.();
-    }
+    return await work();
   })();
   changing.set(address, mine);
   try {
@@ -52,10 +58,44 @@ export async function changeNote<T>(backend: Backend, name: string, change: () =
 }
 
 /**
- * Removes what lies under a name, and its note unless the name lies in another layout as well. The note goes first: once the
- * snapshot cannot be seen, somebody else may bring one of that name, with a note of its own.
+ * Removes what lies under a name, and its note unless the name lies in another layout as well. Nobody labels it meanwhile; where a
+ * note that pins it came before, or one that cannot be read, it stays if it is to be spared.
  */
-export async function removeNoted(backend: Backend, name: string, units: readonly Unit[]): Promise<boolean> {
+export async function removeNoted(
+  backend: Backend,
+  name: string,
+  units: readonly Unit[],
+  { sparesPinned = false }: { readonly sparesPinned?: boolean } = {},
+): Promise<boolean> {
+  return await inTurn(backend, name, async () => {
+    const unlock = await lockToRemove(backend, name);
+    try {
+      return !(sparesPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
+    } finally {
+      await unlock?.();
+    }
+  });
+}
+
+/** The lock of a note, unless there is no room for it: removing makes room. */
+async function lockToRemove(backend: Backend, name: string): Promise<(() => Promise<void>) | undefined> {
+  try {
+    return await backend.notes.lock?.(name);
+  } catch (error) {
+    if (!isSnapshotError(error, "STORAGE_FULL")) throw error;
+    return undefined;
+  }
+}
+
+async function mayBePinned(backend: Backend, name: string): Promise<boolean> {
+  const note = await backend.notes.get(name);
+  if (note === undefined) return false;
+  const labels = parseNote(note);
+  return labels === undefined || labels.pinned === true;
+}
+
+/** The note goes first: once the snapshot cannot be seen, somebody else may bring one of that name, with a note of its own. */
+async function removeUnits(backend: Backend, name: string, units: readonly Unit[]): Promise<boolean> {
   const note = await isThere(backend, name, units) ? undefined : await backend.notes.get(name);
   if (note !== undefined) await backend.notes.remove(name);
   let removed = false;

@@ -79,7 +79,10 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       tried: told,
     }, { cause });
   };
+  const wasTried = (snapshot: SnapshotLocator) =>
+    tried.some((refusal) => String(refusal.snapshot) === String(snapshot));
   const note = (snapshot: SnapshotLocator, error: unknown): void => {
+    if (wasTried(snapshot)) return;
     tried.push({ snapshot, reason: reasonOf(error), error });
     loggerOf("StateStore").warn("Not resumed from '{snapshot}': {reason}", {
       snapshot: String(snapshot),
@@ -94,29 +97,37 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       return refuse(`its snapshots cannot be listed: ${reasonOf(error)}`, error);
     }
   };
-  const listed = await reachable(() => source.list());
-  const unlisted = await reachable(() => source.unlisted());
-  // What lacks its manifest was perhaps whole once: it is tried in its turn, and told with what else is damaged.
-  const all = listed.length === 0 ? [] : [...listed, ...unlisted.bare].sort((a, b) => a.name < b.name ? -1 : 1);
-  let candidates: SnapshotLocator[];
-  try {
-    candidates = await candidatesOf(source, all, options, note);
-  } catch (error) {
-    if (!isSnapshotError(error)) throw error;
-    return refuse(`which one is asked for cannot be told: ${reasonOf(error)}`, error);
-  }
-  for (const snapshot of candidates.flatMap((candidate) => candidate.alternatives())) {
+  while (true) {
+    const triedBefore = tried.length;
+    // Whoever removed one may have saved newer ones since they were listed.
+    const hasVanished = () => tried.slice(triedBefore).some(({ error }) => isAbsence(error));
+    const listed = await reachable(() => source.list());
+    const unlisted = await reachable(() => source.unlisted());
+    // What lacks its manifest was perhaps whole once: it is tried in its turn, and told with what else is damaged.
+    const all = listed.length === 0 ? [] : [...listed, ...unlisted.bare].sort((a, b) => a.name < b.name ? -1 : 1);
+    let candidates: SnapshotLocator[];
     try {
-      const states = await source.load(snapshot);
-      return { outcome: "resumed", snapshot, states, tried };
+      candidates = await candidatesOf(source, all, options, note);
     } catch (error) {
-      // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
-      if (!isSnapshotError(error) || error.code === "STATE_LOAD_FAILED") throw error;
-      note(snapshot, error);
-      if (!mayPass(error)) return refuse(reasonOf(error), error);
+      if (!isSnapshotError(error)) throw error;
+      return refuse(`which one is asked for cannot be told: ${reasonOf(error)}`, error);
     }
-  }
-  if (all.length === 0 && options.name === undefined) {
+    if (hasVanished()) continue;
+    for (const snapshot of candidates.flatMap((candidate) => candidate.alternatives())) {
+      if (wasTried(snapshot)) continue;
+      try {
+        const states = await source.load(snapshot);
+        return { outcome: "resumed", snapshot, states, tried };
+      } catch (error) {
+        // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
+        if (!isSnapshotError(error) || error.code === "STATE_LOAD_FAILED") throw error;
+        note(snapshot, error);
+        if (!mayPass(error)) return refuse(reasonOf(error), error);
+        if (isAbsence(error)) break;
+      }
+    }
+    if (hasVanished()) continue;
+    if (all.length > 0 || options.name !== undefined || tried.length > 0) break;
     if (unlisted.keepsakes.length + unlisted.bare.length === 0) return { outcome: "fresh", tried };
     return refuse(whatIsThere(unlisted));
   }
@@ -128,8 +139,11 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
 
 /** Whether an error is damage, or absence; a format of the future is neither, though verification reports it as a finding. */
 function mayPass(error: unknown): boolean {
-  return isDamage(error) ||
-    isSnapshotError(error, "SNAPSHOT_GONE") || isSnapshotError(error, "SNAPSHOT_NOT_FOUND");
+  return isDamage(error) || isAbsence(error);
+}
+
+function isAbsence(error: unknown): boolean {
+  return isSnapshotError(error, "SNAPSHOT_GONE") || isSnapshotError(error, "SNAPSHOT_NOT_FOUND");
 }
 
 /** What was asked for, in words. */

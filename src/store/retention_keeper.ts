@@ -101,9 +101,12 @@ export class RetentionKeeper extends StatesKeeper {
   /** Selects what the plan removes, once all that it would keep was seen to be there. */
   protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
     const nowMs = this.#now();
-    const { guards, ...found } = await this.#gather();
-    let { snapshots } = found;
+    let { snapshots, guards } = await this.#gather();
     let plan = this.#planOver({ snapshots, guards }, nowMs);
+    if (this.#needsFacts && plan.removed.length > 0) {
+      ({ snapshots, guards } = await this.#gather(true));
+      plan = this.#planOver({ snapshots, guards }, nowMs);
+    }
     const seen = new Set<string>();
     while (!this.#needsFacts && plan.removed.length > 0) {
       const unseen = plan.kept.filter(({ name }) => !seen.has(name));
@@ -122,7 +125,7 @@ export class RetentionKeeper extends StatesKeeper {
   }
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */
-  async #gather(): Promise<Found> {
+  async #gather(isCertain = false): Promise<Found> {
     const guards = new Map<string, string>();
     if (this.store.resumedFrom !== undefined) guards.set(this.store.resumedFrom, "resumed from");
     const locators = await this.snapshots();
@@ -136,7 +139,7 @@ export class RetentionKeeper extends StatesKeeper {
       if (note === "damaged") guards.set(name, "its note cannot be read");
       const labels: Partial<SnapshotFacts> = note === "damaged" || note === undefined ? {} : { ...NO_LABELS, ...note };
       if (this.#needsFacts) {
-        const facts = await this.#factsOf(locator);
+        const facts = await this.#factsOf(locator, isCertain);
         return facts && { locator, name, ...facts, ...labels };
       }
       // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
@@ -151,10 +154,14 @@ export class RetentionKeeper extends StatesKeeper {
     return facts && { ...snapshot, pinned: snapshot.pinned ?? facts.pinned };
   }
 
-  /** What the manifest says, read once: a committed one never changes. `undefined` where it cannot be read. */
-  async #factsOf(locator: SnapshotLocator): Promise<SnapshotFacts | undefined> {
+  /**
+   * What the manifest says, read once. `undefined` where it cannot be read. Where it must be certain, it is seen whether the
+   * snapshot is still the one that was read: another may have been imported in its place, with other labels.
+   */
+  async #factsOf(locator: SnapshotLocator, isCertain = false): Promise<SnapshotFacts | undefined> {
     try {
-      const facts = this.#facts.get(locator.uri) ?? await locator.facts();
+      const known = this.#facts.get(locator.uri);
+      const facts = known === undefined || isCertain ? await locator.facts(known) : known;
       this.#facts.set(locator.uri, facts);
       return facts;
     } catch (error) {

@@ -7,15 +7,16 @@ import type { Compression } from "../rules/codec.ts";
 import { storableLabels } from "../rules/labels.ts";
 import { sealManifest } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
+import { unlessAborted } from "../words/bounded.ts";
+import { toReadableStream } from "../words/bytes.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import { toReadableStream } from "../words/bytes.ts";
-import type { Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
+import type { Labels, Layout, LayoutKind, Seal, WrittenEntry } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
 import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
-import { Capture, type Registration, type SaveProgress, type StateMigration } from "./capture.ts";
+import { Capture, type CaptureOptions, type Registration, type SaveProgress, type StateMigration } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { leastBytesOf, openStream, writeCopy } from "./copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "./layouts.ts";
@@ -69,7 +70,10 @@ export interface SaveOptions {
   readonly compression?: Compression;
   /** What to say about it. */
   readonly labels?: Labels;
-  /** Gives the save up; nothing becomes visible, and its reason is thrown. */
+  /**
+   * Gives the save up, also while it waits for another; nothing becomes visible, and its reason is thrown. Once the commit has
+   * begun it comes too late: the save resolves.
+   */
   readonly signal?: AbortSignal;
   /** Told after every piece of data, and after every entry. */
   readonly onProgress?: (progress: SaveProgress) => void;
@@ -143,8 +147,9 @@ export class StateStore {
   readonly #states = new Map<string, Registration>();
   readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
-  #saving: Promise<unknown> = Promise.resolve();
-  #isSaving = false;
+  /** The saves that are under way, or wait. */
+  #saving: Promise<unknown> | undefined;
+  #isCapturing = false;
   #sweptAtMs = -Infinity;
   #parent: string | null = null;
   #resumedFrom: string | undefined;
@@ -161,6 +166,10 @@ export class StateStore {
     const { durability } = options;
     if (typeof where === "string" || where instanceof URL) {
       this.backend = fileBackend(where, durability === undefined ? {} : { durability });
+    } else if (typeof where?.stage !== "function") {
+      throw new TypeError(
+        `Cannot make a store of ${String(where)}: a folder's path, a file: URL or a backend is wanted`,
+      );
     } else if (durability === undefined) this.backend = where;
     else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
@@ -192,6 +201,7 @@ export class StateStore {
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
     assertStateName(name);
     const { version = 1, migrate = {}, formerly = [] } = options;
+    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
     if (!(Number.isSafeInteger(version) && version >= 1)) {
       throw new RangeError(`Cannot register "${name}": the version ${version} is no whole number from 1 on`);
     }
@@ -246,16 +256,18 @@ export class StateStore {
    */
   async saveState(options: SaveOptions = {}): Promise<SnapshotLocator> {
     const layout = this.#layoutFor(options);
-    const isFree = !this.#isSaving;
-    this.#isSaving = true;
+    if (this.#isCapturing) throw new TypeError("Cannot save while a state is saved: it would wait for itself");
+    const before = this.#saving;
     // When free, the states are called before anything is awaited: what they hand over belongs to the instant of the call.
-    const save = isFree ? this.#save(layout, options) : this.#saving.then(() => this.#save(layout, options));
-    const settled = save.then(() => {}, () => {});
+    const save = before === undefined
+      ? this.#save(layout, options)
+      : unlessAborted(before, options.signal).then(() => this.#save(layout, options));
+    const settled = Promise.allSettled([before, save]);
     this.#saving = settled;
     try {
       return await save;
     } finally {
-      if (this.#saving === settled) this.#isSaving = false;
+      if (this.#saving === settled) this.#saving = undefined;
     }
   }
 
@@ -285,11 +297,9 @@ export class StateStore {
     const nowMs = this.now();
     const name = this.#names.propose(nowMs);
     const states = [...this.#states.values()];
-    const capture = new Capture(states, new CaptureMemory(), {
-      ...options,
-      workFolder: this.backend.workFolder?.bind(this.backend),
-    });
-    const encoder = layout.encoder(this.#sealFor(name, nowMs, states, labels), () => this.backend.scratch());
+    const capture = this.#capture(states, new CaptureMemory(), options);
+    const seal = this.#sealFor(name, nowMs, capture, labels);
+    const encoder = layout.encoder(seal, () => this.backend.scratch());
     const cancel = () => {
       capture.fail(new DOMException("The stream was cancelled", "AbortError"));
       capture.close();
@@ -543,16 +553,13 @@ export class StateStore {
     const nowMs = this.now();
     const labels = storableLabels(options.labels ?? {});
     const states = [...this.#states.values()];
-    const capture = new Capture(states, this.#memory, {
-      ...options,
-      workFolder: this.backend.workFolder?.bind(this.backend),
-    });
+    const capture = this.#capture(states, this.#memory, options);
     let stage: Stage | undefined;
     try {
       await this.#sweepNowAndThen();
       const claimed = await this.#names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes));
       stage = claimed.stage;
-      const seal = this.#sealFor(claimed.name, nowMs, states, labels);
+      const seal = this.#sealFor(claimed.name, nowMs, capture, labels);
       const write = () => layout.write(claimed.stage, capture.entries(), seal);
       const manifest = await publishNoted(this.backend, claimed.name, labels, write);
       this.#resumedFrom = undefined; // from here on there is a newer one
@@ -581,9 +588,23 @@ export class StateStore {
     return layoutOfKind(options.layout ?? this.#layout, compression, this.#archive);
   }
 
-  #sealFor(name: string, nowMs: number, states: readonly Registration[], labels: Labels): Seal {
+  #capture(states: readonly Registration[], memory: CaptureMemory, options: CaptureOptions): Capture {
+    this.#isCapturing = true;
+    try {
+      return new Capture(states, memory, { ...options, workFolder: this.backend.workFolder?.bind(this.backend) });
+    } finally {
+      this.#isCapturing = false;
+    }
+  }
+
+  #sealFor(name: string, nowMs: number, capture: Capture, labels: Labels): Seal {
+    const { states } = capture;
     const facts = { name, savedAt: new Date(nowMs), states, parent: this.#parent, labels };
-    return { savedAt: facts.savedAt, seal: (written) => sealManifest(facts, written) };
+    const seal = (written: readonly WrittenEntry[]) => {
+      capture.throwIfFailed(); // the last moment at which nothing can be seen of it yet
+      return sealManifest(facts, written);
+    };
+    return { savedAt: facts.savedAt, seal };
   }
 
   /** What {@link StateStore.list} passes over and yet might be this program's: keepsakes, and folders named like a snapshot. */

@@ -118,9 +118,9 @@ export abstract class StatesKeeper {
     return false;
   }
 
-  /** Removes one snapshot; resolves to `false` where it had gone. */
+  /** Removes one snapshot; resolves to `false` where it had gone, or was pinned meanwhile. */
   protected remove(locator: SnapshotLocator): Promise<boolean> {
-    return locator.remove();
+    return locator.remove({ sparesPinned: true });
   }
 
   /** The newest by time that can be read; a keepsake, whose name tells no time, only where there is nothing else. */

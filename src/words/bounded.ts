@@ -37,3 +37,24 @@ export async function mapBounded<T, R>(
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+/**
+ * Waits for something, or until a signal says not to.
+ *
+ * @param awaited What to wait for.
+ * @param signal Gives up waiting.
+ * @returns What it resolves to.
+ * @throws The signal's reason.
+ */
+export async function unlessAborted<T>(awaited: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await awaited;
+  let giveUp = () => {};
+  const aborted = new Promise<never>((_, reject) => giveUp = () => reject(signal.reason));
+  signal.addEventListener("abort", giveUp);
+  try {
+    if (signal.aborted) giveUp();
+    return await Promise.race([aborted, awaited]);
+  } finally {
+    signal.removeEventListener("abort", giveUp);
+  }
+}

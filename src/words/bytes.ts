@@ -52,7 +52,8 @@ export function iterate(stream: ReadableStream<Uint8Array>): AsyncIterableIterat
       return done ? { done: true, value: undefined } : { done: false, value };
     },
     async return() {
-      await reader.cancel().catch(() => {}); // the loop was left: the reason is the leaver's to tell
+      // Not awaited: a source may never be done with it. The loop was left, and the reason is the leaver's to tell.
+      reader.cancel().catch(() => {});
       return { done: true, value: undefined };
     },
     [Symbol.asyncIterator]: () => iterator,
@@ -83,19 +84,24 @@ export function toReadableStream(source: AsyncIterable<Uint8Array>, onCancel?: (
 }
 
 /**
- * Ends a source that nobody will read any more. Nothing is awaited: a source that hangs must not hold up its reader, and
- * what it complains of now comes too late to matter.
+ * Ends a source that nobody will read any more. Nothing is awaited, nor thrown: a source that hangs must not hold up its reader,
+ * and what it complains of now comes too late to matter.
  */
-export function discard(
-  source: AsyncIterable<Uint8Array>,
-  iterator: AsyncIterator<Uint8Array> = source[Symbol.asyncIterator](),
-): void {
+export function discard(source: AsyncIterable<Uint8Array>, begun?: AsyncIterator<Uint8Array>): void {
   const end = async () => {
     // Node's own streams iterate by a generator, and one that has not begun, or that hangs, cannot end its stream.
     if ("destroy" in source && typeof source.destroy === "function") source.destroy();
-    await iterator.return?.();
+    await (begun ?? source[Symbol.asyncIterator]()).return?.();
   };
   end().catch(() => {});
+}
+
+/**
+ * Keeps the failure of a source for whoever reads it: of Node's own streams one that nobody listens to ends the program, also
+ * while it waits for its turn to be read.
+ */
+export function hold(source: AsyncIterable<Uint8Array>): void {
+  if ("on" in source && typeof source.on === "function") source.on("error", () => {});
 }
 
 /** Whether a value can be read with `for await` and is no plain data. */

@@ -143,8 +143,12 @@ export function isSnapshotError<Code extends SnapshotErrorCode = SnapshotErrorCo
   error: unknown,
   code?: Code,
 ): error is SnapshotError<Code> {
-  if (typeof error !== "object" || error === null || !(BRAND in error)) return false;
-  return code === undefined || (error as { code?: unknown }).code === code;
+  try {
+    if (typeof error !== "object" || error === null || !(BRAND in error)) return false;
+    return code === undefined || (error as { code?: unknown }).code === code;
+  } catch {
+    return false; // it lets nobody look at it, a revoked Proxy for instance
+  }
 }
 
 const FULL = new Set(["ENOSPC", "EDQUOT"]);
@@ -160,7 +164,7 @@ const FULL = new Set(["ENOSPC", "EDQUOT"]);
 export function storageError(operation: string, path: string, cause: unknown): SnapshotError {
   if (isSnapshotError(cause)) return cause;
   const errno = errnoOf(cause);
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = reasonOf(cause);
   const code = FULL.has(errno) ? "STORAGE_FULL" : "STORAGE_FAILED";
   return new SnapshotError(code, `Cannot ${operation} "${path}": ${reason}`, { operation, path, errno }, { cause });
 }
@@ -173,19 +177,27 @@ export function storageError(operation: string, path: string, cause: unknown): S
  */
 export function errnoOf(error: unknown): string {
   if (isSnapshotError(error, "STORAGE_FAILED") || isSnapshotError(error, "STORAGE_FULL")) return error.details.errno;
-  if (!(error instanceof Error)) return "UNKNOWN";
-  const code = (error as { code?: unknown }).code;
-  return typeof code === "string" ? code : error.name;
+  try {
+    if (!(error instanceof Error)) return "UNKNOWN";
+    const code = (error as { code?: unknown }).code;
+    return typeof code === "string" ? code : String(error.name);
+  } catch {
+    return "UNKNOWN";
+  }
 }
 
 /**
- * A readable reason out of anything that was thrown.
+ * A readable reason out of anything that was thrown; never throws itself, or a failure would get lost.
  *
  * @param error Anything.
  * @returns Its message, or its text.
  */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "something was thrown that has no text";
+  }
 }
 
 /** An entry is not what the manifest says. */

@@ -2,6 +2,7 @@
 // keepLatest need not open anything; a store makes each new name later than all names there, whatever the clock does.
 import { faultOfSnapshotName } from "./entry_path.ts";
 import { SnapshotError } from "./errors.ts";
+import { suffixOf } from "./unit.ts";
 
 /** The seed's format: `2026-11-23_07-04-34,123456.state`. */
 export const DEFAULT_NAME_FORMAT = "%Y-%m-%d_%H-%M-%S,%f.state";
@@ -74,6 +75,7 @@ export class SnapshotNameFormat {
     this.#stepUs = FIELDS[finest as Field].stepUs;
     const fault = faultOfSnapshotName(this.format(0n));
     if (fault !== undefined) refuse(fault);
+    if (suffixOf(this.format(0n)) !== undefined) refuse("its names would be taken for archives");
   }
 
   /**

@@ -52,7 +52,8 @@ export interface StateWriter {
    *
    * @param path As in {@link StateWriter.write}.
    * @param value What JSON carries unchanged. What JSON would silently change (NaN, infinities, functions, Map, Set,
-   *   typed arrays, undefined in arrays) is a TypeError that names the place.
+   *   typed arrays, undefined in arrays, objects whose fields are private) is a TypeError that names the place. As everywhere,
+   *   properties that are undefined are left out, a Date becomes the text its `toJSON` gives, and -0 becomes 0.
    * @returns Settles once the text was taken.
    */
   json(path: string, value: unknown): Promise<void>;

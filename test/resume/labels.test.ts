@@ -269,17 +269,24 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     ["of a newer format", '{"format":"snapkeep-note","formatVersion":999,"labels":{}}'],
     ["with labels of the wrong type", '{"format":"snapkeep-note","formatVersion":0,"labels":{"tags":5}}'],
     ["with a trap for prototypes", '{"format":"snapkeep-note","formatVersion":0,"labels":{"__proto__":{}}}'],
-  ])("whose note is damaged (%s) fall back to those of the manifest, with a warning", async (_, note) => {
-    const logs = await collectLogs();
-    const { place, store, snapshot } = await saved(make, { step: 1 });
-    await place.backend.notes.put(snapshot.name, new TextEncoder().encode(note));
-    expect(await snapshot.note()).toBe("damaged");
-    expect(await snapshot.labels()).toEqual({ step: 1 });
-    expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of '${String(snapshot)}' is damaged`]);
-    expect((await store.resume()).outcome).toBe("resumed");
-    await snapshot.label({ remark: "mended" });
-    expect(await snapshot.labels()).toEqual({ step: 1, remark: "mended" });
-  });
+  ])(
+    "whose note is damaged (%s) fall back to those of the manifest, with a warning, and a change pins",
+    async (_, note) => {
+      const logs = await collectLogs();
+      const { place, store, snapshot } = await saved(make, { step: 1 });
+      await place.backend.notes.put(snapshot.name, new TextEncoder().encode(note));
+      expect(await snapshot.note()).toBe("damaged");
+      expect(await snapshot.labels()).toEqual({ step: 1 });
+      expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of '${String(snapshot)}' is damaged`]);
+      expect((await store.resume()).outcome).toBe("resumed");
+      await snapshot.label({ remark: "mended" });
+      // The note may have been a pin: retention spared the snapshot, and must go on until somebody says otherwise.
+      expect(await snapshot.labels()).toEqual({ step: 1, remark: "mended", pinned: true });
+      await place.backend.notes.put(snapshot.name, new TextEncoder().encode(note));
+      await snapshot.unpin();
+      expect(await snapshot.labels()).toEqual({ step: 1 });
+    },
+  );
 
   describe("are carried as they are now", () => {
     const now = { tags: ["now"], step: 7, metrics: { loss: null } };

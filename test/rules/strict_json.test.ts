@@ -14,6 +14,14 @@ function asDocumented(value: unknown): unknown {
   return Object.is(value, -0) ? 0 : value;
 }
 
+class Hidden {
+  readonly #weights = [1, 2];
+
+  sum(): number {
+    return this.#weights.reduce((sum, weight) => sum + weight, 0);
+  }
+}
+
 describe("stringifyStrictly", () => {
   it("writes every JSON value as JSON.stringify does, and it comes back", () => {
     fc.assert(
@@ -65,6 +73,17 @@ describe("stringifyStrictly", () => {
     expect(stringifyStrictly({ a: undefined, b: new Date(0), c: -0 })).toBe('{"b":"1970-01-01T00:00:00.000Z","c":0}');
   });
 
+  it("lets a toJSON give its own object, or one with another toJSON, which JSON does not ask", () => {
+    class Own {
+      a = 1;
+
+      toJSON(): unknown {
+        return this;
+      }
+    }
+    expect(stringifyStrictly([new Own(), { toJSON: () => new Own() }])).toBe('[{"a":1},{"a":1}]');
+  });
+
   const cyclic: Record<string, unknown> = { name: "root" };
   cyclic["self"] = cyclic;
   const cyclicArray: unknown[] = [];
@@ -96,6 +115,12 @@ describe("stringifyStrictly", () => {
     ["a RegExp", { r: /x/ }, "a RegExp", "$.r"],
     ["a Promise", [Promise.resolve()], "a Promise", "$[0]"],
     ["an Error", { e: new RangeError("x") }, "a RangeError", "$.e"],
+    ["an invalid Date, which would become null", { d: [new Date(NaN)] }, "an invalid Date", "$.d[0]"],
+    ["a Map that a toJSON gives", { m: { toJSON: () => ({ x: new Map() }) } }, "a Map", "$.m.x"],
+    ["a NaN that a toJSON gives", [{ toJSON: () => NaN }], "NaN", "$[0]"],
+    ["an object of which JSON sees nothing", { s: new Hidden() }, "a Hidden", "$.s"],
+    ["parameters of a URL", new URLSearchParams("a=b"), "a URLSearchParams", "$"],
+    ["shared memory", [new SharedArrayBuffer(1)], "a SharedArrayBuffer", "$[0]"],
     ["a boxed number, which may hide a NaN", { n: Object(NaN) }, "a Number", "$.n"],
   ])("refuses %s and names the place", (_, value, what, place) => {
     let thrown: unknown;
