@@ -8,6 +8,8 @@ import { SnapshotError } from "../words/errors.ts";
 import type { EntrySource, Layout, ScannedFile, SealedManifest, UnitReader, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 
+// What reads like the name of a file, and no store of ours makes.
+const LIKE_FILE = /\.(?!state\/)[a-z0-9]{1,8}\/$/i;
 // The manifest is read apart; the table is what an untarred archive brings along.
 const OWN_FILES = new Set([MANIFEST_PATH, TABLE_PATH]);
 const SCANNED_AT_ONCE = 64;
@@ -159,13 +161,6 @@ export const directoryLayout: Layout = {
   },
 };
 
-/** Whether what was to be a folder is a file; `false` where that cannot be told. */
-async function isBlob(backend: Backend, unit: Unit): Promise<boolean> {
-  const blob = await backend.open(unit).catch(() => undefined);
-  await blob?.close();
-  return blob !== undefined;
-}
-
 /** Why a unit cannot be opened: it has blobs but no manifest, or nothing is there. */
 async function absence(backend: Backend, unit: Unit): Promise<SnapshotError> {
   const uri = backend.uri + unit;
@@ -176,9 +171,7 @@ async function absence(backend: Backend, unit: Unit): Promise<SnapshotError> {
       { uri },
     );
   }
-  const isFile = await isBlob(backend, unit.slice(0, -1));
-  const reason = isFile
-    ? "it is a file; those of snapshots end with .tar.gz, .tar.zst or .tar"
-    : "there is no such snapshot";
+  const hint = LIKE_FILE.test(unit) ? "; a file of one ends with .tar.gz, .tar.zst or .tar" : "";
+  const reason = `there is no such snapshot${hint}`;
   return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${uri}": ${reason}`, { uri });
 }

@@ -32,6 +32,7 @@ export function archiveLayoutOf(compression: Compression, options: ArchiveOption
 
 /** The layout that users call `kind`, to write with. */
 export function layoutOfKind(kind: LayoutKind, compression: Compression, options: ArchiveOptions = {}): Layout {
+  if (!COMPRESSIONS.includes(compression)) throw unknownCompression(compression);
   if (kind === "directory") return directoryLayout;
   if (kind === "archive") return archiveLayoutOf(compression, options);
   throw new TypeError(`Cannot use the layout "${String(kind)}": it is none of ${list(["directory", "archive"])}`);

@@ -8,7 +8,10 @@ import { splitUnit, type UnitSuffix } from "../words/unit.ts";
 const CLOCK_BEHIND_US = 60_000_000n;
 
 /** Microseconds out of milliseconds, both since 1970. */
-export const microseconds = (timeMs: number): bigint => BigInt(Math.floor(timeMs * 1000));
+export function microseconds(timeMs: number): bigint {
+  if (!Number.isFinite(timeMs)) throw new RangeError(`Cannot name a snapshot: the clock says ${timeMs}`);
+  return BigInt(Math.floor(timeMs * 1000));
+}
 
 /** Makes and claims names at one place. */
 export class NameClaimer {
@@ -24,7 +27,6 @@ export class NameClaimer {
 
   /** A name for what is saved now, later than all that were seen here; it is not claimed. */
   propose(nowMs: number): string {
-    if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot name a snapshot: the clock says ${nowMs}`);
     try {
       return this.#format.next(microseconds(nowMs), this.#latest);
     } catch (error) {

@@ -25,6 +25,7 @@ const encoder = new TextEncoder();
 
 /** A name as messages quote it: none that is allowed is cut, and hostile ones may be of any length. */
 export function quoted(name: string): string {
+  if (typeof name !== "string") return String(name);
   return name.length <= MAX_PATH_BYTES ? `"${name}"` : `"${name.slice(0, 100)}…"`;
 }
 

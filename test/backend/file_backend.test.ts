@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { fileBackend, type FileSystem, isSnapshotError, type Scratch, type Stage } from "snapkeep";
+import { fileBackend, type FileSystem, isSnapshotError, type Scratch, type Stage, storageError } from "snapkeep";
 import { nodeFileSystem } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { recorded } from "./recorded.ts";
@@ -726,6 +726,72 @@ describe("sweeping", () => {
     for (const name of names) await writeFile(path.join(folder, name), "");
     await fileBackend(folder).sweep(-1);
     expect((await readdir(folder)).sort()).toEqual([...names].sort());
+  });
+
+  it("leaves alone what has a name like ours and is not as we make it", async () => {
+    const folder = await temporaryFolder();
+    const backend = fileBackend(folder);
+    const files = [".poetry.lock", ".insurance.claim", ".notes.state.0123456789abcdef.stage", ".0123456789abcdef.work"];
+    const folders = [".cargo.lock", ".home.claim", ".0123456789abcdef.scratch"];
+    for (const name of files) await writeFile(path.join(folder, name), "somebody's");
+    for (const name of folders) await mkdir(path.join(folder, name, "somebody's"), { recursive: true });
+    for (const name of [...files, ...folders]) await age(folder, name);
+    for (const olderThanMs of [60_000, -1]) expect(await backend.sweep(olderThanMs)).toEqual([]);
+    expect((await readdir(folder)).sort()).toEqual([...files, ...folders].sort());
+    await expect(backend.notes.lock?.("poetry")).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    expect(await readdir(folder)).toContain(".poetry.lock");
+  });
+
+  it("takes what was written before the clock was set back, so that no name is taken for ever", async () => {
+    const folder = await temporaryFolder();
+    const backend = fileBackend(folder);
+    const nextYear = new Date(Date.now() + 365 * 86_400_000);
+    for (const olderThanMs of [60_000, 0, -1]) {
+      await dead(folder);
+      for (const name of await readdir(folder)) await utimes(path.join(folder, name), nextYear, nextYear);
+      expect(await backend.sweep(olderThanMs)).toEqual(["x.state/"]);
+      expect(await readdir(folder)).toEqual([]);
+    }
+    await dead(folder);
+    await utimes(path.join(folder, ".x.state.claim"), nextYear, nextYear);
+    await (await backend.stage("x.state/")).abandon();
+  });
+
+  it("goes on where a stage cannot be removed, leaves its claim, and fails at the end", async () => {
+    const folder = await temporaryFolder();
+    await dead(folder);
+    await writeFile(path.join(folder, ".y.state.claim"), "");
+    await mkdir(path.join(folder, ".y.state.0123456789abcdef.stage"));
+    for (const name of await readdir(folder)) await age(folder, name);
+    const backend = fileBackend(folder, {
+      fileSystem: {
+        ...nodeFileSystem,
+        rename: (from, to) =>
+          from.endsWith(STAGE)
+            ? Promise.reject(storageError("rename", from, Object.assign(new Error("no"), { code: "EPERM" })))
+            : nodeFileSystem.rename(from, to),
+      },
+    });
+    await expect(backend.sweep(60_000)).rejects.toMatchObject({ code: "STORAGE_FAILED", details: { errno: "EPERM" } });
+    expect((await readdir(folder)).sort()).toEqual([STAGE, ".x.state.claim"].sort());
+  });
+
+  it("spares the notes that this program writes", async () => {
+    const folder = await temporaryFolder();
+    const backend = fileBackend(folder);
+    for (let round = 0; round < 20; round++) {
+      await Promise.all([
+        (async () => {
+          const unlock = await backend.notes.lock?.("x.state");
+          await backend.notes.put("x.state", encode(String(round)));
+          await unlock?.();
+        })(),
+        backend.sweep(0),
+        backend.sweep(0),
+      ]);
+    }
+    expect(new TextDecoder().decode(await backend.notes.get("x.state"))).toBe("19");
+    expect(await readdir(folder)).toEqual([".notes"]);
   });
 
   it("of many at once removes everything once", async () => {

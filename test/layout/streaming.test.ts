@@ -500,6 +500,28 @@ describe("a stream that comes in", () => {
     expect(seen.isCancelled).toBe(true);
   });
 
+  it("does not hang where there is no room to keep it, and its source is never done with being cancelled", async () => {
+    const failure = new Error("no room");
+    const place = memoryBackend();
+    const backend = {
+      ...place,
+      async scratch() {
+        const scratch = await place.scratch();
+        return Object.assign(scratch, {
+          async write(body: AsyncIterable<Uint8Array>) {
+            for await (const _chunk of body) throw failure;
+          },
+        });
+      },
+    };
+    const stream = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(10)),
+      cancel: () => new Promise<void>(() => {}),
+    });
+    const opening = openStream(backend, stream).catch((error: unknown) => error);
+    expect(await within(5, "the refusal", opening)).toBe(failure);
+  });
+
   it("is refused for what it lacks before anything is changed", async () => {
     const { bytes } = await archiveOf({ a: TREE });
     const state = new TreeState({});

@@ -1,7 +1,7 @@
 // Labels: saved with the snapshot, changed beside it, carried by copies; and never at the cost of a byte that was committed.
 import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { type Backend, type Labels, locate, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
+import { type Backend, type Labels, locate, memoryBackend, SnapshotLocator, StateStore, storageError } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { parseNote } from "../../src/rules/labels.ts";
 import { collectLogs } from "../store/logs.ts";
@@ -172,6 +172,51 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     await snapshot.remove();
     expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
     for await (const name of place.backend.notes.list()) expect(name).toBe("none");
+  });
+
+  it("changed while their snapshot is removed leave no note behind", async () => {
+    for (let round = 0; round < 10; round++) {
+      const { place, snapshot } = await saved(make);
+      const [removed, labelled] = await Promise.allSettled(
+        round % 2 ? [snapshot.remove(), snapshot.label({ step: 1 })] : await Promise.resolve().then(() => {
+          const label = snapshot.label({ step: 1 });
+          return [snapshot.remove(), label];
+        }),
+      );
+      expect(removed).toMatchObject({ status: "fulfilled", value: true });
+      if (labelled.status === "rejected") expect(labelled.reason).toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
+      expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
+    }
+  });
+
+  it("that pin it spare a snapshot that is to be removed unless it is pinned, and no other", async () => {
+    const { place, snapshot } = await saved(make, { pinned: true });
+    await snapshot.label({ step: 1 });
+    expect(await snapshot.remove({ sparesPinned: true })).toBe(false);
+    await place.backend.notes.put(snapshot.name, new TextEncoder().encode("damaged"));
+    expect(await snapshot.remove({ sparesPinned: true })).toBe(false);
+    expect(await snapshot.exists()).toBe(true);
+    await snapshot.unpin();
+    expect(await snapshot.remove({ sparesPinned: true })).toBe(true);
+  });
+
+  it("do not keep a snapshot from being removed where there is no room for a lock", async () => {
+    const { place, snapshot } = await saved(make, { step: 1 });
+    const full = (errno: string) => {
+      const failure = storageError("create", "lock", Object.assign(new Error(errno), { code: errno }));
+      const { notes: own } = place.backend;
+      const notes = {
+        get: own.get.bind(own),
+        put: own.put.bind(own),
+        remove: own.remove.bind(own),
+        list: own.list.bind(own),
+        lock: () => Promise.reject(failure),
+      };
+      return new SnapshotLocator(changed(place.backend, { notes }), [unitOf(snapshot)]);
+    };
+    expect(await rejection(full("EIO").remove())).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(await full("ENOSPC").remove()).toBe(true);
+    expect(await snapshot.exists()).toBe(false);
   });
 
   it("changed side by side are all there", async () => {

@@ -340,6 +340,31 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
     expect(content()).toBe(0);
   });
 
+  it.each<[string, ResumeOptions]>([["the newest", {}], ["the newest of a tag", { tag: "good" }]])(
+    "goes on to a newer one, for %s, where another program saved on and cleaned up meanwhile",
+    async (_, options) => {
+      const { place, clock, now, saved, program } = await history(make, 2, [{ tags: ["good"] }, { tags: ["good"] }]);
+      let isDone = false;
+      const overtaken = changed(place.backend, {
+        open: async (unit, blobPath) => {
+          if (!isDone && unit.startsWith(at(saved, 1).name)) {
+            isDone = true;
+            const other = place.store({ now }).register("model", new Files({ "weights.bin": noise(2 + first) }));
+            for (let save = 0; save < 2; save++) {
+              clock.nowMs += 3_600_000;
+              await other.saveState({ labels: { tags: ["good"] } });
+            }
+            await at(saved, 1).remove();
+          }
+          return await place.backend.open(unit, blobPath);
+        },
+      });
+      const report = await program(overtaken).store.resume(options);
+      expect(name(report.snapshot)).toBe(name(await place.store().latest()));
+      expect(report.tried).toMatchObject([{ error: { code: "SNAPSHOT_NOT_FOUND" } }]);
+    },
+  );
+
   it("is refused, and not fresh, where the only one vanishes meanwhile", async () => {
     const { place, saved, program } = await history(make, 1);
     const vanishing = changed(place.backend, {

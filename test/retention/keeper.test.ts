@@ -10,6 +10,7 @@ import {
   keepUnder,
   keepWithin,
   type KeptSnapshot,
+  type Labels,
   LatestStatesKeeper,
   memoryBackend,
   RetentionKeeper,
@@ -536,6 +537,44 @@ describe.each(places)("What retention opens ($layout, $backend)", ({ make }) => 
 });
 
 describe.each(places)("Copies and retention ($layout, $backend)", ({ make }) => {
+  it.each<[string, Rules, number]>([
+    ["which its labels keep now", [keepLatest(1), keepTagged("good")], 1],
+    ["which is the best no more", [keepLatest(1), keepBest("loss", "min", 1)], 0],
+  ])("one imported in the place of one that was looked at, %s, goes by its own labels", async (_, rules, removed) => {
+    const { saveMany, now, store } = await world(make);
+    const [first, second] = await saveMany(3, HOUR_MS) as [SnapshotLocator, SnapshotLocator];
+    await first.label({ metrics: { loss: 1 }, tags: ["poor"] });
+    await second.label({ metrics: { loss: 3 } });
+    /** The same snapshot with labels of its own, and without a note. */
+    const replace = async (labels: Labels) => {
+      await first.label(labels);
+      const elsewhere = new StateStore(memoryBackend(), { now });
+      const copy = await elsewhere.importSnapshot(first);
+      await first.remove();
+      return await store.importSnapshot(copy);
+    };
+    await replace({ tags: ["poor"] });
+    const keeper = new RetentionKeeper(store, rules, { now });
+    await keeper.plan();
+    const replaced = await replace({ metrics: { loss: 5 }, tags: ["good"] });
+    expect(names(await keeper.cleanup())).toEqual(names([[replaced, second][removed] as SnapshotLocator]));
+  });
+
+  it("one that is pinned while the others are removed stays", async () => {
+    const { store, saveMany, now } = await world(make);
+    const saved = await saveMany(4, HOUR_MS);
+    const target = saved[2] as SnapshotLocator;
+    class Pinning extends RetentionKeeper {
+      protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
+        const isProtected = await super.isProtected(locator);
+        if (locator.name === target.name) await target.pin(); // just after it was looked at for its pin
+        return isProtected;
+      }
+    }
+    expect(names(await new Pinning(store, [keepLatest(1)], { now }).cleanup())).toEqual(names(saved.slice(0, 2)));
+    expect(await target.labels()).toEqual({ pinned: true });
+  });
+
   it("an imported snapshot that is pinned takes no place of keepLatest", async () => {
     const { place, saveMany, now, clock } = await world(make);
     const saved = await saveMany(2, HOUR_MS);

@@ -109,6 +109,17 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     expect(names(await new LatestStatesKeeper(stores.b, 1, "b-????-*").cleanup())).toEqual(saved.b.slice(0, 2));
   });
 
+  it("counts all of its store without a pattern, and warns where its pattern matches none", async () => {
+    const logs = await collectLogs();
+    const store = (await make()).store({ stateNameFormat: "%Y-%m-%d_%H-%M-%S,%f" });
+    const saved = await saveMany(store, 3);
+    expect(await new LatestStatesKeeper(store, 1, "*.state").cleanup()).toEqual([]);
+    expect(logs.of("warning")).toEqual([
+      "LatestStatesKeeper: None of 3 snapshots matches '*.state'; they are kept for ever",
+    ]);
+    expect(names(await new LatestStatesKeeper(store, 1).cleanup())).toEqual(saved.slice(0, 2));
+  });
+
   it("matches names without the suffix of archives, so that one pattern finds both layouts", async () => {
     const place = await make();
     const store = place.store();
@@ -261,6 +272,14 @@ describe.each(filePlaces)("LatestStatesKeeper on disk ($layout)", ({ layout }) =
       const { folder, store } = await withForeign(folderNames, [3000, 1000, 2000]);
       await new LatestStatesKeeper(store, 1, "*.state", { foreign: true }).cleanup();
       expect(await readdir(folder)).toEqual([foreignNames[0]]);
+    });
+
+    it("keeps one whose name is not portable, with a warning, and goes on", async () => {
+      const logs = await collectLogs();
+      const { folder, store } = await withForeign([...foreignNames, "a:b.state"]);
+      await new LatestStatesKeeper(store, 0, "*.state", { foreign: true }).cleanup();
+      expect(await readdir(folder)).toEqual(["a:b.state"]);
+      expect(logs.of("warning").join()).toMatch(/'a:b\.state' is kept: /);
     });
 
     it("touches of them only folders that match the pattern", async () => {

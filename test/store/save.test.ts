@@ -240,6 +240,15 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
         "hands over a web stream that errors",
         (out) => out.write("x", new ReadableStream({ pull: (controller) => controller.error(new Error("mine")) })),
       ],
+      ["hands over what cannot be iterated after all", (out) =>
+        out.write("x", {
+          [Symbol.asyncIterator]: () => {
+            throw new Error("mine");
+          },
+        })],
+      ["fails as another store's save did", () => {
+        throw new SnapshotError("COMMIT_UNCERTAIN", "mine", { uri: "elsewhere" });
+      }],
     ])(
       "because a state %s: STATE_SAVE_FAILED with the state's error as cause, and nothing is left",
       async (_, save) => {
@@ -250,13 +259,99 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
           new Cell(2),
         );
         const error = await rejection(store.saveState());
-        expect(error).toMatchObject({ code: "STATE_SAVE_FAILED", details: { state: "bad" }, cause: new Error("mine") });
+        expect(error).toMatchObject({
+          code: "STATE_SAVE_FAILED",
+          details: { state: "bad" },
+          cause: { message: "mine" },
+        });
         expect((error as Error).message).toBe('Cannot save the state "bad": mine');
         await settle();
         expect(seen).toEqual([]);
         await expectNothingLeft(place, store);
       },
     );
+
+    it.each<[string, () => unknown]>([
+      ["an object without a prototype", () => Object.create(null)],
+      ["a Proxy that was revoked", () => {
+        const { proxy, revoke } = Proxy.revocable({}, {});
+        revoke();
+        return proxy;
+      }],
+      ["an Error that has no message to give", () => {
+        const error = new Error();
+        Object.defineProperty(error, "message", {
+          get: () => {
+            throw new Error("no message");
+          },
+        });
+        return error;
+      }],
+    ])("because a state throws %s: fails all the same, thrown or in a stream", async (_, thrown) => {
+      for (
+        const save of [
+          async (out: StateWriter) => {
+            await out.write("x", "in part");
+            throw thrown();
+          },
+          (out: StateWriter) =>
+            out.write(
+              "x",
+              (async function* () {
+                yield new Uint8Array(10);
+                throw thrown();
+              })(),
+            ),
+        ]
+      ) {
+        const place = await make();
+        const seen = unhandledRejections();
+        const store = place.store().register("bad", saving(save));
+        expect(await rejection(store.saveState())).toMatchObject({
+          code: "STATE_SAVE_FAILED",
+          message: 'Cannot save the state "bad": something was thrown that has no text',
+        });
+        await settle();
+        expect(seen).toEqual([]);
+        await expectNothingLeft(place, store);
+      }
+    });
+
+    it("because of an iterable that can be iterated once only, aborted or failed by another state, does not hang", async () => {
+      for (const isAborted of [true, false]) {
+        const place = await make();
+        const seen = unhandledRejections();
+        const controller = new AbortController();
+        const waitedFor = deferred();
+        let isIterated = false;
+        const once = {
+          [Symbol.asyncIterator]() {
+            if (isIterated) throw new Error("already iterated");
+            isIterated = true;
+            return {
+              next() {
+                waitedFor.resolve();
+                return new Promise<IteratorResult<Uint8Array>>(() => {});
+              },
+            };
+          },
+        };
+        const store = place.store().register("once", saving((out) => void out.write("x", once))).register(
+          "other",
+          saving(async () => {
+            await waitedFor.promise;
+            if (!isAborted) throw new Error("mine");
+          }),
+        );
+        const error = rejection(store.saveState({ signal: controller.signal }));
+        await waitedFor.promise;
+        if (isAborted) controller.abort(new Error("mine"));
+        expect(String(await error)).toMatch(/mine$/);
+        await settle();
+        expect(seen).toEqual([]);
+        await expectNothingLeft(place, store);
+      }
+    });
 
     it("leaves older snapshots as they were", async () => {
       const place = await make();
@@ -585,15 +680,51 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
       );
       const first = store.saveState();
       const second = rejection(store.saveState({ signal: controller.signal }));
+      const third = store.saveState();
       controller.abort(reason);
+      expect(await second).toBe(reason); // at once, though the first is not done
+      expect(await store.list()).toEqual([]);
       gate.resolve();
       expect((await (await first).verify()).isWhole).toBe(true);
-      expect(await second).toBe(reason);
-      expect(await store.list()).toHaveLength(1);
+      expect((await (await third).verify()).isWhole).toBe(true);
+      expect(await store.list()).toHaveLength(2);
+    });
+
+    it("that is aborted when all states are done, before it is committed: nothing becomes visible", async () => {
+      const place = await make();
+      const controller = new AbortController();
+      const reason = new Error("in time");
+      const backend = changed(place.backend, {
+        stage: async (unit, options) => {
+          const stage = await place.backend.stage(unit, options);
+          const publish = stage.publish.bind(stage);
+          stage.publish = (blobPath, body) => {
+            if (layout === "directory") controller.abort(reason);
+            return publish(blobPath, body);
+          };
+          return stage;
+        },
+      });
+      const store = new StateStore(backend, { layout }).register("cell", new Cell(1));
+      if (layout === "archive") {
+        store.register("last", saving(() => Promise.resolve().then(() => controller.abort(reason))));
+      }
+      expect(await rejection(store.saveState({ signal: controller.signal }))).toBe(reason);
+      await expectNothingLeft(place, place.store());
     });
   });
 
   describe("called while another save runs", () => {
+    it("refuses to be called by a state as it is saved, which would wait for itself", async () => {
+      const place = await make();
+      const store: StateStore = place.store();
+      store.register("bad", saving(async () => void await store.saveState()));
+      const error = await rejection(store.saveState());
+      expect(error).toMatchObject({ code: "STATE_SAVE_FAILED", cause: expect.any(TypeError) });
+      expect(String(error)).toContain("it would wait for itself");
+      await expectNothingLeft(place, store);
+    });
+
     it("waits for it, and yields a snapshot of its own that is later", async () => {
       let inFlight = 0;
       let most = 0;
@@ -711,5 +842,24 @@ describe.each(filePlaces)("StateStore.saveState on disk ($layout)", ({ make }) =
     await rejection(store.saveState());
     await settle();
     expect(unread.destroyed).toBe(true);
+  });
+
+  it("fails as every stream does where a file of Node cannot be read, also while it waits for its turn", async () => {
+    const missing = path.join(await temporaryFolder(), "missing");
+    const place = await make();
+    const uncaught: unknown[] = [];
+    const listener = (error: unknown) => void uncaught.push(error);
+    process.on("uncaughtException", listener);
+    onTestFinished(() => void process.off("uncaughtException", listener));
+    const slow = deferred();
+    const store = place.store()
+      .register("slow", saving(() => slow.promise))
+      .register("bad", saving((out) => void out.write("x", createReadStream(missing))));
+    const error = rejection(store.saveState());
+    setTimeout(slow.resolve, 50);
+    expect(await error).toMatchObject({ code: "STATE_SAVE_FAILED", details: { state: "bad" } });
+    expect(String(await error)).toContain("ENOENT");
+    expect(uncaught).toEqual([]);
+    await expectNothingLeft(place, store);
   });
 });

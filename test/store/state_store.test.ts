@@ -1,4 +1,5 @@
 // Registration, and where a store keeps its snapshots.
+import { existsSync } from "node:fs";
 import { mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -72,6 +73,13 @@ describe("StateStore.register", () => {
     expect(() => newStore().register("a", new Cell(1), { version })).toThrow(RangeError);
   });
 
+  it("refuses what is no name, or no list of names", () => {
+    const store = new StateStore(memoryBackend());
+    expect(() => store.register(undefined as unknown as string, new Cell(1))).toThrow(/it is no text/);
+    const options = { formerly: "old" as unknown as string[] };
+    expect(() => store.register("a", new Cell(1), options)).toThrow(/formerly is no list of names/);
+  });
+
   it("does not touch the state", () => {
     const cell = new Cell(1);
     newStore().register("a", cell);
@@ -102,8 +110,31 @@ describe("new StateStore", () => {
     expect(() => new StateStore(memoryBackend(), { layout: "zip" as "archive" })).toThrow(TypeError);
   });
 
+  it("refuses an unknown compression or durability: a word mistyped must not cost a sync", async () => {
+    const folder = await temporaryFolder();
+    expect(() => new StateStore(folder, { compression: "gz" as "gzip" })).toThrow(/compression "gz".*none of "gzip"/);
+    for (const durability of ["Full", "", true]) {
+      const options = { durability: durability as "full" };
+      expect(() => new StateStore(folder, options)).toThrow(/Cannot use the durability .*none of "full", "none"/);
+      expect(() => fileBackend(folder, options)).toThrow(TypeError);
+    }
+  });
+
+  it.each([undefined, null, 5, {}])("refuses to keep snapshots in %j, and says what is wanted", (where) => {
+    expect(() => new StateStore(where as unknown as string)).toThrow(/Cannot make a store of .*a folder's path/);
+  });
+
   it("refuses a durability beside a backend, which has its own", () => {
     expect(() => new StateStore(memoryBackend(), { durability: "none" })).toThrow(TypeError);
+  });
+
+  it.each(["%Y-%m-%d.tgz", "%Y-%m-%d.tzst", "%Y-%m-%d.tar.gz"])("refuses names that are archives': %s", (format) => {
+    expect(() => new StateStore(memoryBackend(), { stateNameFormat: format })).toThrow(RangeError);
+  });
+
+  it("tells a clock that tells no time", async () => {
+    const store = new StateStore(memoryBackend(), { now: () => NaN });
+    expect(await rejection(store.saveState())).toEqual(new RangeError("Cannot name a snapshot: the clock says NaN"));
   });
 
   it("refuses a name format whose names would not sort by time", () => {
@@ -259,6 +290,22 @@ describe.each(filePlaces)("StateStore on disk ($layout)", ({ layout }) => {
     const snapshot = await new StateStore(folder, { layout, now }).register("a", new Cell(1)).saveState();
     expect(snapshot.name).toBe("2026-01-01_00-00-00,000001.state");
     expect(await readdir(path.join(folder, "2026-01-01_00-00-00,000000.state"))).toEqual(["theirs"]);
+  });
+
+  it.skipIf(!existsSync("/proc/self"))("fails where no folder can be made, and does not try for ever", async () => {
+    const error = await rejection(new StateStore("/proc/states/deep", { layout }).saveState());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+  });
+
+  it.each(["x.gz", "package.json"])("tells that the file %s is no snapshot", async (name) => {
+    const file = path.join(await temporaryFolder(), name);
+    await writeFile(file, "{}");
+    const store = new StateStore(await temporaryFolder(), { layout });
+    for (const use of [() => store.loadState(file), () => store.importSnapshot(file)]) {
+      const error = await rejection(use());
+      expect(error).toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
+      expect(String(error)).toContain("a file of one ends with .tar.gz, .tar.zst or .tar");
+    }
   });
 
   it("fails with a typed error where its folder is a file", async () => {

@@ -151,6 +151,9 @@ describe.each(directories)("SnapshotLocator.verify of a damaged folder ($layout)
     const { snapshot, at } = await saved();
     await writeFile(at("stargz.index.json"), "{}");
     expect((await snapshot.verify()).findings).toEqual([]);
+    await rm(at("stargz.index.json"));
+    await symlink("manifest.json", at("stargz.index.json"));
+    expect((await snapshot.verify()).findings).toMatchObject([{ problem: "extra", path: "stargz.index.json" }]);
   });
 
   it("finds a whole state whose folder is gone, or is a link", async () => {
