@@ -168,7 +168,7 @@ export class StateStore {
       this.backend = fileBackend(where, durability === undefined ? {} : { durability });
     } else if (typeof where?.stage !== "function") {
       throw new TypeError(
-        `Cannot make a store of ${String(where)}: a folder's path, a file: URL or a backend is wanted`,
+        `Cannot make a store of ${JSON.stringify(where)}: a folder's path, a file: URL or a backend is wanted`,
       );
     } else if (durability === undefined) this.backend = where;
     else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
