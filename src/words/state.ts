@@ -106,7 +106,10 @@ export interface StateReader {
  * ```
  */
 export interface PersistentState {
-  /** Writes the state; called once per save. What it hands over before its first await belongs to one instant. */
+  /**
+   * Writes the state; called once per save. What it hands over before its first await belongs to one instant. It must not wait for a
+   * save of its own store, which would wait for it.
+   */
   saveState(out: StateWriter): void | Promise<void>;
   /** Replaces the state by what was saved; called once per load, after the whole snapshot was verified. */
   loadState(from: StateReader): void | Promise<void>;
