@@ -1,8 +1,9 @@
 // The notes beside snapshots, which retention and resuming believe without opening snapshots. A pin must be noted before there is
 // anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
+import { hasNoRoom } from "../backend/file_system.ts";
 import { parseNote, renderNote } from "../rules/labels.ts";
 import type { Backend } from "../words/backend.ts";
-import { isSnapshotError, SnapshotError } from "../words/errors.ts";
+import { errnoOf, isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
@@ -77,12 +78,12 @@ export async function removeNoted(
   });
 }
 
-/** The lock of a note, unless there is no room for it: removing makes room. */
+/** The lock of a note, unless there is no place or no room for it: removing makes room, and tells what else is wrong. */
 async function lockToRemove(backend: Backend, name: string): Promise<(() => Promise<void>) | undefined> {
   try {
     return await backend.notes.lock?.(name);
   } catch (error) {
-    if (!isSnapshotError(error, "STORAGE_FULL")) throw error;
+    if (!hasNoRoom(error) && errnoOf(error) !== "ENOENT") throw error;
     return undefined;
   }
 }

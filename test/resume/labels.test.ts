@@ -200,7 +200,7 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     expect(await snapshot.remove({ sparesPinned: true })).toBe(true);
   });
 
-  it("do not keep a snapshot from being removed where there is no room for a lock", async () => {
+  it("do not keep a snapshot from being removed where there is no room for a lock, nor make a place for one", async () => {
     const { place, snapshot } = await saved(make, { step: 1 });
     const full = (errno: string) => {
       const failure = storageError("create", "lock", Object.assign(new Error(errno), { code: errno }));
@@ -217,6 +217,10 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     expect(await rejection(full("EIO").remove())).toMatchObject({ code: "STORAGE_FAILED" });
     expect(await full("ENOSPC").remove()).toBe(true);
     expect(await snapshot.exists()).toBe(false);
+    expect(await full("EROFS").remove()).toBe(false);
+    const missing = path.join(await temporaryFolder(), "missing");
+    expect(await locate(path.join(missing, "x.state")).remove()).toBe(false);
+    await expect(stat(missing)).rejects.toMatchObject({ code: "ENOENT" });
   });
 
   it("changed side by side are all there", async () => {
