@@ -147,8 +147,9 @@ export class StateStore {
   readonly #states = new Map<string, Registration>();
   readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
-  /** The saves that are under way, or wait. */
-  #saving: Promise<unknown> | undefined;
+  /** Resolves when all saves have ended that were called so far. */
+  #saving: Promise<void> = Promise.resolve();
+  #unfinished = 0;
   #isCapturing = false;
   #sweptAtMs = -Infinity;
   #parent: string | null = null;
@@ -259,15 +260,14 @@ export class StateStore {
     if (this.#isCapturing) throw new TypeError("Cannot save while a state is saved: it would wait for itself");
     const before = this.#saving;
     // When free, the states are called before anything is awaited: what they hand over belongs to the instant of the call.
-    const save = before === undefined
+    const save = this.#unfinished++ === 0
       ? this.#save(layout, options)
       : unlessAborted(before, options.signal).then(() => this.#save(layout, options));
-    const settled = Promise.allSettled([before, save]);
-    this.#saving = settled;
+    this.#saving = Promise.allSettled([before, save]).then(() => {});
     try {
       return await save;
     } finally {
-      if (this.#saving === settled) this.#saving = undefined;
+      this.#unfinished--;
     }
   }
 

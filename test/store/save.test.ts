@@ -666,29 +666,37 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
       expect((await snapshot.verify()).isWhole).toBe(true);
     });
 
-    it("of a save that waits for another: only its own is given up", async () => {
-      const place = await make();
-      const gate = deferred();
-      const controller = new AbortController();
-      const reason = new Error("second only");
-      const store = place.store().register(
-        "a",
-        saving(async (out) => {
-          await gate.promise;
-          await out.write("x", "1");
-        }),
-      );
-      const first = store.saveState();
-      const second = rejection(store.saveState({ signal: controller.signal }));
-      const third = store.saveState();
-      controller.abort(reason);
-      expect(await second).toBe(reason); // at once, though the first is not done
-      expect(await store.list()).toEqual([]);
-      gate.resolve();
-      expect((await (await first).verify()).isWhole).toBe(true);
-      expect((await (await third).verify()).isWhole).toBe(true);
-      expect(await store.list()).toHaveLength(2);
-    });
+    it.each([true, false])(
+      "of a save that waits for another, last or not: only its own is given up",
+      async (isLast) => {
+        const place = await make();
+        const gate = deferred();
+        let called = 0;
+        const controller = new AbortController();
+        const reason = new Error("second only");
+        const store = place.store().register(
+          "a",
+          saving(async (out) => {
+            called++;
+            await gate.promise;
+            await out.write("x", "1");
+          }),
+        );
+        const first = store.saveState();
+        const second = rejection(store.saveState({ signal: controller.signal }));
+        const third = isLast ? undefined : store.saveState();
+        controller.abort(reason);
+        expect(await second).toBe(reason); // at once, though the first is not done
+        expect([await store.list(), called]).toEqual([[], 1]);
+        const fourth = store.saveState();
+        await settle();
+        expect(called).toBe(1); // the first still runs
+        gate.resolve();
+        const saved = await Promise.all([first, third, fourth]);
+        for (const snapshot of saved) expect((await snapshot?.verify())?.isWhole ?? true).toBe(true);
+        expect([(await store.list()).length, called]).toEqual(isLast ? [2, 2] : [3, 3]);
+      },
+    );
 
     it("that is aborted when all states are done, before it is committed: nothing becomes visible", async () => {
       const place = await make();
