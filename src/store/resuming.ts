@@ -70,6 +70,9 @@ export interface Unlisted {
 
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
+  if (typeof options !== "object") {
+    throw new TypeError("Cannot resume: give what to resume from as { name: ... }, or nothing");
+  }
   assertChoice(options);
   const tried: Refusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {

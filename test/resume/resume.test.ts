@@ -555,6 +555,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       [{ best: { metric: "loss", mode: "least" as "min" } }, TypeError],
       [{ best: "loss" as unknown as typeof best }, TypeError],
       [{ best: { mode: "min" } as typeof best }, TypeError],
+      ["latest" as unknown as ResumeOptions, TypeError],
       [{ step: "5" as unknown as number }, TypeError],
       [{ at: "2026-01-01" as unknown as Date }, TypeError],
       [{ step: NaN }, RangeError],
