@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { describe, expect, it } from "vitest";
 import type { EntrySource } from "../../src/words/snapshot.ts";
-import type { PersistentState } from "../../src/words/state.ts";
+import type { PersistentState, StateWriter } from "../../src/words/state.ts";
 import { Capture } from "../../src/store/capture.ts";
 import { CaptureMemory } from "../../src/store/capture_memory.ts";
 import { deferred, hangingStream, iterableOf, rejection, saving, settle, streamOf } from "./states.ts";
@@ -54,6 +54,15 @@ describe("Capture", () => {
     const capture = captureOf({ a: saving((out) => void out.json("x", value)) });
     value.step = 2;
     expect(await readAll(capture)).toEqual(['a/x={"step":1}']);
+  });
+
+  it("refuses a path that was forgotten, and says so", async () => {
+    const forgotten = { step: 1 } as unknown as string;
+    const writes = [(out: StateWriter) => out.json(forgotten, 1), (out: StateWriter) => out.write(forgotten, "x")];
+    for (const write of writes) {
+      const error = await rejection(readAll(captureOf({ a: saving(write) })));
+      expect(String(error)).toContain('Cannot save the state "a": a path comes first, and is a text');
+    }
   });
 
   it("does not copy a buffer that is owned", async () => {
