@@ -290,6 +290,15 @@ describe("modes", () => {
   });
 });
 
+it.each(["Full", "", true])(
+  "the durability %j is refused: a word mistyped must not cost a sync",
+  async (durability) => {
+    const options = { durability: durability as "full" };
+    const folder = await temporaryFolder();
+    expect(() => fileBackend(folder, options)).toThrow(/Cannot use the durability .*none of "full", "none"/);
+  },
+);
+
 describe("a sync that is refused", () => {
   for (const errno of ["ENOTSUP", "EOPNOTSUPP", "EINVAL", "ENOTTY", "ENOSYS"]) {
     it(`with ${errno}, because the file system knows none, costs one warning and no save`, async () => {
