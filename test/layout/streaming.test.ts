@@ -109,6 +109,13 @@ describe("streamState", () => {
     expect(digests(await loaded(body))).toEqual(digests(TREE));
   });
 
+  it("refuses a compression that is none, by name", () => {
+    const compression = "gz" as "gzip";
+    expect(() => fileStore().streamState({ compression })).toThrow(
+      /compression "gz": it is none of "gzip", "zstd", "none"/,
+    );
+  });
+
   it("goes through a pipe", async () => {
     const { body, fileName } = storeOf({ a: TREE }).streamState();
     const { createWriteStream } = await import("node:fs");

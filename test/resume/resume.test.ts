@@ -555,13 +555,14 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       [{ best: { metric: "loss", mode: "least" as "min" } }, TypeError],
       [{ best: "loss" as unknown as typeof best }, TypeError],
       [{ best: { mode: "min" } as typeof best }, TypeError],
-      ["latest" as unknown as ResumeOptions, TypeError],
       [{ step: "5" as unknown as number }, TypeError],
       [{ at: "2026-01-01" as unknown as Date }, TypeError],
       [{ step: NaN }, RangeError],
       [{ at: new Date(NaN) }, RangeError],
     ];
     for (const [options, type] of wrong) expect(await rejection(store.resume(options))).toBeInstanceOf(type);
+    const mistaken = store.resume("latest" as unknown as ResumeOptions);
+    expect(String(await rejection(mistaken))).toContain("give what to resume from as { name: ... }, or nothing");
     expect(faults.calls).toEqual([]);
   });
 
@@ -658,6 +659,13 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
         code: "STATE_MISSING",
         details: { states: ["added"] },
       });
+    });
+
+    it("refuses what is no list of names as a TypeError", async () => {
+      const { saved, program } = await history(make, 1);
+      const only = "model" as unknown as string[];
+      const error = new TypeError("Cannot load only some states: only is no list of names");
+      expect(await rejection(program().store.loadState(at(saved, 0), { only }))).toEqual(error);
     });
 
     it("refuses a name that is not registered as a TypeError", async () => {
