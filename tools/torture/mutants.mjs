@@ -137,7 +137,11 @@ const suites = [
     ["test/faults/backend_calls.test.ts", "test/model"],
   ]],
   [/archive\//, [ATTACKS, BYTES, ["test/layout/both_layouts.test.ts"], suitesIn("resume", "resume"), DAMAGE]],
-  [/rules\/(manifest|labels|shapes|guarded|measured|strict|digest|periodic)/, [["test/rules"], ["test/store", "test/layout", "test/resume"]]],
+  [/rules\/(manifest|labels|shapes|guarded|measured|strict|digest|periodic)/, [["test/rules"], [
+    "test/store",
+    "test/layout",
+    "test/resume",
+  ]]],
   [/rules\/(retention|calendar|duration)/, [["test/retention"]]],
   [/rules\/pure_gzip/, [suitesIn("archive", "pure_gzip"), DAMAGE]],
   [/rules\/zstd/, [["test/rules/zstd_codec.test.ts", ...BYTES], ["test/layout/both_layouts.test.ts"], DAMAGE]],
