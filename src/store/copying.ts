@@ -177,7 +177,7 @@ export async function openStream(
   { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<SnapshotReader> {
   const pieces = iterate(stream);
-  const giveUp = () => void pieces.return?.(); // which may hang as its source does
+  const giveUp = () => void pieces.return?.();
   signal?.addEventListener("abort", giveUp);
   let scratch: Scratch | undefined;
   try {

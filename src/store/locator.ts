@@ -198,8 +198,8 @@ export class SnapshotLocator {
     const set = storableLabels(changes as Labels);
     const changed = new Set(Object.keys(changes));
     return await changeNote(this.backend, this.name, async () => {
-      const isDamaged = await this.note() === "damaged"; // it may have been a pin
-      const before = isDamaged ? { ...await this.labels(), pinned: true } : await this.labels();
+      const mayBePin = await this.note() === "damaged" ? { pinned: true } : {};
+      const before = { ...await this.labels(), ...mayBePin };
       const kept = Object.entries(before).filter(([label]) => !changed.has(label));
       const labels: Labels = { ...Object.fromEntries(kept), ...set };
       await this.backend.notes.put(this.name, renderNote(labels));
