@@ -67,6 +67,18 @@ export interface SnapshotErrorDetails {
   STATE_INCOMPATIBLE: { uri: string; state: string; found: number; supported: number };
   /** There are snapshots, but none may be resumed from; `tried` says which were looked at and why each was refused. */
   RESUME_REFUSED: { uri: string; tried: readonly { readonly snapshot: string; readonly reason: string }[] };
+  /** The snapshot was saved by another program than the store's. */
+  PROGRAM_MISMATCH: { uri: string; expected: readonly string[]; found: string };
+  /** The place holds snapshots, and the program has neither resumed from nor loaded one, nor called `startFresh()`. */
+  RESUME_FIRST: { uri: string; snapshots: number; newest: string };
+  /** A load or rollback failed after it had called states; they may hold a mixture until they are loaded whole. */
+  STATES_TORN: { uri: string; states: readonly string[] };
+  /** States that were registered after a load, and that the loaded snapshot holds, were never loaded. */
+  STATE_NOT_LOADED: { uri: string; snapshot: string; states: readonly string[] };
+  /** With `exclusive`, another run has saved a snapshot at the place since this store looked last. */
+  STORE_SHARED: { uri: string; snapshot: string; run: string; otherRun: string };
+  /** As many saves as may wait are waiting. */
+  SAVE_BACKLOG: { uri: string; waiting: number };
   /** A state's `saveState` failed; nothing became visible. */
   STATE_SAVE_FAILED: { state: string };
   /** A state's `loadState` failed, after those in `loaded` were loaded. */
