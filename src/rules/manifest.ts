@@ -48,6 +48,10 @@ export interface ManifestFacts {
   readonly parent: string | null;
   /** Labels as saved. */
   readonly labels: Labels;
+  /** Name of the program. */
+  readonly program?: string | undefined;
+  /** Id of the run. */
+  readonly run?: string | undefined;
 }
 
 /**
@@ -72,6 +76,8 @@ export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntr
     name: facts.name,
     savedAt: facts.savedAt.toISOString(),
     library: { name: "snapkeep", version: VERSION },
+    ...facts.program === undefined ? {} : { program: facts.program },
+    ...facts.run === undefined ? {} : { run: facts.run },
     parent: facts.parent,
     states: [...states.values()],
     totals: { states: states.size, entries: written.length, sizeBytes },

@@ -38,6 +38,8 @@ const manifestSchema = z.looseObject({
   name: z.string(),
   savedAt: z.iso.datetime({ precision: 3 }),
   library: z.looseObject({ name: z.string(), version: z.string() }),
+  program: z.string().optional(),
+  run: z.string().optional(),
   parent: z.string().nullable(),
   states: z.custom<unknown[]>(Array.isArray, "they are no list"),
   totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),

@@ -17,6 +17,7 @@ import {
 } from "../words/state.ts";
 import { stringifyStrictly } from "../rules/strict_json.ts";
 import type { CaptureMemory } from "./capture_memory.ts";
+import { callState } from "./inside.ts";
 
 /** A state as registered. */
 export interface Registration {
@@ -53,6 +54,10 @@ export interface CaptureOptions {
   readonly onProgress?: (progress: SaveProgress) => void;
   /** Gives states that need one a real folder. */
   readonly workFolder?: (() => WorkFolder) | undefined;
+  /** The store whose states are called, and must not call it meanwhile. */
+  readonly store?: object;
+  /** Called once, when every state has handed over all it saves. */
+  readonly onCaptured?: () => void;
 }
 
 /** The data of all states, taken at the moment it is made. */
@@ -76,7 +81,7 @@ export class Capture {
     this.#onAbort = () => void this.fail(options.signal?.reason);
     options.signal?.addEventListener("abort", this.#onAbort);
     this.#states = registrations.map((registration) =>
-      new StateCapture(registration, memory, options.workFolder, (error) => void this.fail(error))
+      new StateCapture(registration, memory, options, (error) => void this.fail(error))
     );
     for (const state of this.#states) {
       if (this.#failure === undefined) state.start();
@@ -107,6 +112,7 @@ export class Capture {
         };
       }
     }
+    this.#options.onCaptured?.();
   }
 
   /** Sizes of the entries that wait to be written, as far as they are known. */
@@ -152,7 +158,7 @@ export class Capture {
   async *#interruptible(state: StateCapture, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
     let iterator: AsyncIterator<Uint8Array> | undefined;
     const next = async () => {
-      const { done = false, value } = await (iterator ??= source[Symbol.asyncIterator]()).next();
+      const { done = false, value } = await state.call(() => (iterator ??= source[Symbol.asyncIterator]()).next());
       return { done, value };
     };
     let isDone = false;
@@ -233,6 +239,7 @@ class StateCapture implements StateWriter {
   readonly name: string;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
+  readonly #store: object | undefined;
   readonly #fail: (error: unknown) => void;
   readonly #paths = new PathSet();
   readonly #queue = new Queue<PendingEntry>();
@@ -246,10 +253,11 @@ class StateCapture implements StateWriter {
   constructor(
     registration: Registration,
     memory: CaptureMemory,
-    workFolder: CaptureOptions["workFolder"],
+    { workFolder, store }: CaptureOptions,
     fail: (error: unknown) => void,
   ) {
     Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.#store = store;
     this.name = registration.name;
     this.#registration = registration;
     this.#memory = memory;
@@ -264,13 +272,18 @@ class StateCapture implements StateWriter {
   /** Calls `saveState`; its failure fails the save. */
   start(): void {
     const run = async () => {
-      await this.#registration.state.saveState(this);
+      await this.call(() => this.#registration.state.saveState(this));
       this.#isChained = this.#queue.size + this.#taken.size > 0;
     };
     run().catch((error) => this.#fail(this.wrap(error))).finally(() => {
       this.#hasReturned = true;
       this.#wake?.();
     });
+  }
+
+  /** Runs code of the state. */
+  async call<T>(run: () => T | PromiseLike<T>): Promise<T> {
+    return this.#store === undefined ? await run() : await callState(this.#store, run);
   }
 
   /** The next entry, or `undefined` once the state has finished. */

@@ -7,6 +7,7 @@ import { loggerOf } from "../words/logging.ts";
 import type { StateReader } from "../words/state.ts";
 import { Capture, type Registration } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
+import { callState } from "./inside.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is loaded. */
@@ -39,12 +40,21 @@ interface Match {
   readonly from: StateReader;
 }
 
+/** The store that loads. */
+export interface LoadingStore {
+  /** The store itself, whose states must not call it. */
+  readonly store: object;
+  /** Called with the names of states that a failed load or rollback may have left half-changed. */
+  onTorn(names: readonly string[]): void;
+}
+
 /** Loads an open snapshot, and closes it. */
 export async function loadStates(
   uri: string,
   reader: SnapshotReader,
   registrations: readonly Registration[],
   options: LoadOptions,
+  caller: LoadingStore,
 ): Promise<LoadedStates> {
   try {
     const wanted = selectOnly(registrations, options.only);
@@ -58,9 +68,9 @@ export async function loadStates(
     }
     await reader.verifyAll(options);
     const ready: Match[] = [];
-    for (const match of matches) ready.push({ ...match, from: await migrated(uri, match) });
+    for (const match of matches) ready.push({ ...match, from: await migrated(uri, match, caller.store) });
     options.signal?.throwIfAborted();
-    const loaded = await applyAll(uri, ready, options.rollback ?? false);
+    const loaded = await applyAll(uri, ready, options.rollback ?? false, caller);
     const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
     const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
@@ -124,7 +134,7 @@ function incompatible(uri: string, state: string, found: number, supported: numb
 }
 
 /** The state as the program's version wants it: each migration reads what the one before wrote. */
-async function migrated(uri: string, { registration, from }: Match): Promise<StateReader> {
+async function migrated(uri: string, { registration, from }: Match, store: object): Promise<StateReader> {
   const { name, version, migrate } = registration;
   let current = from;
   for (let step = from.version; step < version; step++) {
@@ -135,7 +145,7 @@ async function migrated(uri: string, { registration, from }: Match): Promise<Sta
       state: { saveState: (out) => migrate.get(step)?.(source, out), loadState() {} },
     };
     try {
-      current = (await inMemory([migration])).state(name) as StateReader;
+      current = (await inMemory([migration], store)).state(name) as StateReader;
     } catch (cause) {
       const message = `Cannot migrate the state "${name}" of "${uri}" from version ${step}: ${reasonOf(cause)}`;
       throw new SnapshotError("STATE_INCOMPATIBLE", message, {
@@ -150,10 +160,10 @@ async function migrated(uri: string, { registration, from }: Match): Promise<Sta
 }
 
 /** Saves states into memory, and opens what was saved. */
-async function inMemory(registrations: readonly Registration[]): Promise<SnapshotReader> {
+async function inMemory(registrations: readonly Registration[], store: object): Promise<SnapshotReader> {
   const backend = memoryBackend();
   const unit = "memory.state/";
-  const capture = new Capture(registrations, new CaptureMemory());
+  const capture = new Capture(registrations, new CaptureMemory(), { store });
   try {
     const savedAt = new Date();
     const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };
@@ -167,22 +177,30 @@ async function inMemory(registrations: readonly Registration[]): Promise<Snapsho
   return new SnapshotReader("memory", await directoryLayout.open(backend, unit), () => Promise.resolve(false));
 }
 
-async function applyAll(uri: string, matches: readonly Match[], isReversible: boolean): Promise<string[]> {
-  const before = isReversible ? await inMemory(matches.map(({ registration }) => registration)) : undefined;
+async function applyAll(
+  uri: string,
+  matches: readonly Match[],
+  isReversible: boolean,
+  { store, onTorn }: LoadingStore,
+): Promise<string[]> {
+  const before = isReversible ? await inMemory(matches.map(({ registration }) => registration), store) : undefined;
   const loaded: string[] = [];
   for (const { registration: { name, state }, from } of matches) {
     try {
-      await state.loadState(from);
+      await callState(store, () => state.loadState(from));
     } catch (cause) {
       const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
       if (before === undefined) {
+        onTorn([...loaded, name]);
         throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
       }
-      const failures = await putBack(before, matches.slice(0, loaded.length + 1));
+      const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
+      onTorn(failures.map(({ name }) => name));
       const kept = failures.length === 0 ? [] : loaded;
-      const reason = failures.length === 0
-        ? cause
-        : new AggregateError([cause, ...failures], "it failed, and so did putting states back");
+      const reason = failures.length === 0 ? cause : new AggregateError(
+        [cause, ...failures.map(({ error }) => error)],
+        "it failed, and so did putting states back",
+      );
       const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
       throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: kept }, {
         cause: reason,
@@ -194,13 +212,17 @@ async function applyAll(uri: string, matches: readonly Match[], isReversible: bo
 }
 
 /** Loads states as they were before; tries all. */
-async function putBack(before: SnapshotReader, matches: readonly Match[]): Promise<unknown[]> {
-  const failures: unknown[] = [];
+async function putBack(
+  before: SnapshotReader,
+  matches: readonly Match[],
+  store: object,
+): Promise<{ readonly name: string; readonly error: unknown }[]> {
+  const failures: { readonly name: string; readonly error: unknown }[] = [];
   for (const { registration: { name, state } } of matches) {
     try {
-      await state.loadState(before.state(name) as StateReader);
+      await callState(store, () => state.loadState(before.state(name) as StateReader));
     } catch (error) {
-      failures.push(error);
+      failures.push({ name, error });
     }
   }
   return failures;

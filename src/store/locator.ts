@@ -52,7 +52,10 @@ export interface SnapshotStat {
 }
 
 /** What retention and resuming look at. */
-export type SnapshotFacts = Omit<RetentionSnapshot, "name">;
+export type SnapshotFacts = Omit<RetentionSnapshot, "name"> & {
+  /** Name of the program that saved it. */
+  readonly program?: string | undefined;
+};
 
 /**
  * Address of one snapshot, whatever its layout and backend.
@@ -335,14 +338,14 @@ export class SnapshotLocator {
   async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
     const ending = await this.#ending();
     if (known !== undefined && ending !== undefined && endings.get(known) === ending) return known;
-    const { savedAt, totals, labels: { tags, metrics, step, pinned } } = await this.manifest();
+    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = await this.manifest();
     let sizeBytes = totals.sizeBytes;
     if (this.layout === "archive") {
       for await (const blob of this.backend.blobs(this.#unit)) {
         sizeBytes = blob.sizeBytes;
       }
     }
-    const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned };
+    const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
     if (ending !== undefined) endings.set(facts, ending);
     return facts;
   }

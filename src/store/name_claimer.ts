@@ -3,7 +3,7 @@ import type { Backend, Stage } from "../words/backend.ts";
 import { isSnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { SnapshotNameFormat } from "../words/snapshot_name.ts";
-import { splitUnit, type UnitSuffix } from "../words/unit.ts";
+import { splitUnit, type Unit, type UnitSuffix } from "../words/unit.ts";
 
 const CLOCK_BEHIND_US = 60_000_000n;
 
@@ -11,6 +11,14 @@ const CLOCK_BEHIND_US = 60_000_000n;
 export function microseconds(timeMs: number): bigint {
   if (!Number.isFinite(timeMs)) throw new RangeError(`Cannot name a snapshot: the clock says ${timeMs}`);
   return BigInt(Math.floor(timeMs * 1000));
+}
+
+/** A snapshot that was listed. */
+export interface ListedUnit {
+  /** Its name. */
+  readonly name: string;
+  /** How it lies. */
+  readonly unit: Unit;
 }
 
 /** Makes and claims names at one place. */
@@ -35,9 +43,23 @@ export class NameClaimer {
     }
   }
 
-  /** Claims the earliest name that is free, not before now, and later than all names there, for at least so many bytes. */
+  /** The snapshots whose names have the format, and come after `after`; learns the latest. */
+  async list(after: string | undefined): Promise<ListedUnit[]> {
+    const listed: ListedUnit[] = [];
+    for await (const unit of this.#backend.list(after === undefined ? {} : { after })) {
+      const name = splitUnit(unit)?.name;
+      if (name === undefined || this.#format.parse(name) === undefined) continue;
+      listed.push({ name, unit });
+      if (this.#latest === undefined || name > this.#latest) this.#latest = name;
+    }
+    return listed;
+  }
+
+  /**
+   * Claims the earliest name that is free, not before now, and later than all names that were listed, for at least so many
+   * bytes.
+   */
   async claim(nowMs: number, suffix: UnitSuffix, leastBytes: number): Promise<{ stage: Stage; name: string }> {
-    await this.#learnLatest();
     this.#warnOfClock(microseconds(nowMs));
     while (true) {
       const name = this.propose(nowMs);
@@ -55,15 +77,6 @@ export class NameClaimer {
   /** Fails with `NAMES_EXHAUSTED` if a snapshot of this name would be the last one that can be saved here. */
   assertCanFollow(name: string): void {
     if (this.#format.parse(name) !== undefined) this.#format.next(0n, name);
-  }
-
-  async #learnLatest(): Promise<void> {
-    const after = this.#latest;
-    for await (const unit of this.#backend.list(after === undefined ? {} : { after })) {
-      const name = splitUnit(unit)?.name;
-      if (name === undefined || this.#format.parse(name) === undefined) continue;
-      if (this.#latest === undefined || name > this.#latest) this.#latest = name;
-    }
   }
 
   #warnOfClock(nowUs: bigint): void {

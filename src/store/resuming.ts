@@ -44,6 +44,11 @@ export interface ResumeReport {
   readonly states?: LoadedStates;
   /** Those that were refused before, and why. */
   readonly tried: readonly Refusal[];
+  /**
+   * How many snapshots are newer than the one that was loaded; absent where none was. Where it is not 0, save at once: until
+   * then the next start resumes from the newest again.
+   */
+  readonly newer?: number;
 }
 
 /** What resuming needs of a store. */
@@ -68,12 +73,16 @@ export interface Unlisted {
   readonly bare: readonly SnapshotLocator[];
 }
 
-/** Loads the first candidate that is whole. */
-export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
+/** Throws a TypeError or RangeError for options that no resume can mean. */
+export function assertResumeOptions(options: ResumeOptions): void {
   if (typeof options !== "object") {
     throw new TypeError("Cannot resume: give what to resume from as { name: ... }, or nothing");
   }
   assertChoice(options);
+}
+
+/** Loads the first candidate that is whole. */
+export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
   const tried: Refusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
@@ -120,10 +129,12 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       if (wasTried(snapshot)) continue;
       try {
         const states = await source.load(snapshot);
-        return { outcome: "resumed", snapshot, states, tried };
+        const newer = listed.filter(({ name }) => name > snapshot.name).length;
+        return { outcome: "resumed", snapshot, states, tried, newer };
       } catch (error) {
         // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
-        if (!isSnapshotError(error) || error.code === "STATE_LOAD_FAILED") throw error;
+        if (!isSnapshotError(error) || isSnapshotError(error, "STATE_LOAD_FAILED")) throw error;
+        if (isSnapshotError(error, "PROGRAM_MISMATCH")) throw error; // the wrong folder, most likely
         note(snapshot, error);
         if (!mayPass(error)) return refuse(reasonOf(error), error);
         if (isAbsence(error)) break;

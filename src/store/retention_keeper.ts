@@ -126,8 +126,7 @@ export class RetentionKeeper extends StatesKeeper {
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */
   async #gather(isCertain = false): Promise<Found> {
-    const guards = new Map<string, string>();
-    if (this.store.resumedFrom !== undefined) guards.set(this.store.resumedFrom, "resumed from");
+    const guards = new Map(this.store.guards);
     const locators = await this.snapshots();
     const noted = new Set<string>();
     for await (const name of this.store.backend.notes.list()) noted.add(name);
@@ -162,6 +161,7 @@ export class RetentionKeeper extends StatesKeeper {
     try {
       const known = this.#facts.get(locator.uri);
       const facts = known === undefined || isCertain ? await locator.facts(known) : known;
+      this.assertProgram(locator, facts.program);
       this.#facts.set(locator.uri, facts);
       return facts;
     } catch (error) {

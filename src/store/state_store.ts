@@ -5,19 +5,15 @@ import { STALE_AFTER_MS } from "../backend/heartbeat.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import type { Compression } from "../rules/codec.ts";
 import { storableLabels } from "../rules/labels.ts";
-import { sealManifest } from "../rules/manifest.ts";
-import type { Backend, Stage } from "../words/backend.ts";
-import { unlessAborted } from "../words/bounded.ts";
-import { toReadableStream } from "../words/bytes.ts";
+import type { Backend } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
-import { isSnapshotError, SnapshotError } from "../words/errors.ts";
+import { SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import type { Labels, Layout, LayoutKind, Seal, WrittenEntry } from "../words/snapshot.ts";
+import type { Labels, Layout, LayoutKind } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
 import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
-import { Capture, type CaptureOptions, type Registration, type SaveProgress, type StateMigration } from "./capture.ts";
-import { CaptureMemory } from "./capture_memory.ts";
+import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
 import { leastBytesOf, openStream, writeCopy } from "./copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "./layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "./locator.ts";
@@ -25,8 +21,11 @@ import type { SnapshotReader } from "./snapshot_reader.ts";
 import { listSnapshots } from "./listing.ts";
 import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
-import { publishNoted } from "./noting.ts";
-import { resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
+import { assertProgram, programsOf, runOf } from "./identity.ts";
+import { assertNotInside } from "./inside.ts";
+import { Lineage } from "./lineage.ts";
+import { assertResumeOptions, resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
+import { Saver } from "./saving.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "./verification.ts";
 import { verifyAll } from "./verifying_all.ts";
 
@@ -47,6 +46,22 @@ export interface StateStoreOptions {
   readonly durability?: Durability;
   /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
   readonly now?: () => number;
+  /**
+   * Name of the program, recorded in each snapshot; of several names the first is recorded, and snapshots of all are accepted.
+   * `resume()` and keepers refuse snapshots of other programs with `PROGRAM_MISMATCH`. Default: none, which accepts all.
+   */
+  readonly program?: string | readonly string[];
+  /** Id of this run of the program, recorded in each snapshot. Default: random. */
+  readonly run?: string;
+  /**
+   * Whether a save is refused with `STORE_SHARED` if another run has saved to the place since this store looked last. Default
+   * false: the store warns once.
+   */
+  readonly exclusive?: boolean;
+  /** Calls {@link StateStore.startFresh} when the store is made. Default false. */
+  readonly startFresh?: boolean;
+  /** How many saves may wait for others to end; one more is refused with `SAVE_BACKLOG`. Default 100. */
+  readonly maxWaiting?: number;
 }
 
 /** How a state is registered. */
@@ -77,10 +92,20 @@ export interface SaveOptions {
   readonly signal?: AbortSignal;
   /** Told after every piece of data, and after every entry. */
   readonly onProgress?: (progress: SaveProgress) => void;
+  /**
+   * What to do while a save or load of this store runs or waits. `wait` (the default) saves after it. `join` shares the outcome
+   * of a save that waits already with equal layout and labels, if there is one. `skip` resolves to `undefined`.
+   */
+  readonly ifBusy?: "wait" | "join" | "skip";
+  /**
+   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those of the last
+   * snapshot that this store saved, and that one is still the newest. The states are captured and written all the same.
+   */
+  readonly ifUnchanged?: "skip";
 }
 
 /** How a snapshot is streamed. */
-export type StreamOptions = Omit<SaveOptions, "layout">;
+export type StreamOptions = Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged">;
 
 /** A snapshot going out as one archive. */
 export interface StateStream {
@@ -144,16 +169,14 @@ export class StateStore {
   readonly #archive: ArchiveOptions;
   /** The clock, in milliseconds since 1970; keepers plan by it too. */
   readonly now: () => number;
+  /** Names of the programs whose snapshots this store takes for its own; it records the first. */
+  readonly programs: readonly string[];
+  /** Id of this run, as recorded in each snapshot. */
+  readonly run: string;
   readonly #states = new Map<string, Registration>();
-  readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
-  /** Resolves when all saves have ended that were called so far. */
-  #saving: Promise<void> = Promise.resolve();
-  #unfinished = 0;
-  #isCapturing = false;
-  #sweptAtMs = -Infinity;
-  #parent: string | null = null;
-  #resumedFrom: string | undefined;
+  readonly #lineage: Lineage;
+  readonly #saver: Saver;
 
   /**
    * Makes a store; nothing is read or made yet, and a missing folder is made by the first save.
@@ -180,6 +203,22 @@ export class StateStore {
     this.#archive = options.archive ?? {};
     this.#layoutFor(options); // refuses unknown words before anything is saved
     this.now = options.now ?? Date.now;
+    this.programs = programsOf(options.program);
+    this.run = runOf(options.run);
+    this.#lineage = new Lineage(pathOfUri(this.backend.uri), this.run, options.exclusive ?? false);
+    this.#saver = new Saver({
+      store: this,
+      backend: this.backend,
+      names: this.#names,
+      lineage: this.#lineage,
+      program: this.programs[0],
+      run: this.run,
+      maxWaiting: countOf(options.maxWaiting ?? 100),
+      now: this.now,
+      states: () => [...this.#states.values()],
+      sweep: () => this.sweep(),
+    });
+    if (options.startFresh) this.startFresh();
   }
 
   /** Names of the registered states, in order of registration. */
@@ -229,6 +268,7 @@ export class StateStore {
     }
     formerly.forEach(assertStateName);
     this.#states.set(name, { name, state, version, migrate: migrations, formerly });
+    this.#lineage.registered({ name, formerly });
     return this;
   }
 
@@ -239,7 +279,18 @@ export class StateStore {
    * @returns Whether there was one.
    */
   unregister(name: string): boolean {
+    this.#lineage.unregistered(name);
     return this.#states.delete(name);
+  }
+
+  /**
+   * Says that the program goes on from what its states hold now, whatever lies at the place: it ends `RESUME_FIRST`,
+   * `STATES_TORN`, `STATE_NOT_LOADED` and `STORE_SHARED`, until a later load fails or another run saves.
+   *
+   * The next save takes all snapshots at the place for known. Nothing is read or removed.
+   */
+  startFresh(): void {
+    this.#lineage.startFresh();
   }
 
   /**
@@ -255,20 +306,22 @@ export class StateStore {
    * @throws {SnapshotError} `STATE_SAVE_FAILED` with the state's error as cause, `ENTRY_PATH_UNSAFE`, `ENTRY_EXISTS`,
    *   `ENTRY_SIZE_MISMATCH`, `STORAGE_FULL`, `STORAGE_FAILED`, `STAGE_LOST`, `COMMIT_UNCERTAIN`, `NAMES_EXHAUSTED`.
    */
-  async saveState(options: SaveOptions = {}): Promise<SnapshotLocator> {
+  saveState(options?: SaveOptions & { readonly ifBusy?: "wait" | "join"; readonly ifUnchanged?: never }): Promise<
+    SnapshotLocator
+  >;
+  /**
+   * Saves all registered states, unless the save is skipped.
+   *
+   * @param options As above.
+   * @returns Address of the new snapshot; `undefined` if `ifBusy` or `ifUnchanged` left it out.
+   */
+  saveState(options: SaveOptions): Promise<SnapshotLocator | undefined>;
+  async saveState(options: SaveOptions = {}): Promise<SnapshotLocator | undefined> {
     const layout = this.#layoutFor(options);
-    if (this.#isCapturing) throw new TypeError("Cannot save while a state is saved: it would wait for itself");
-    const before = this.#saving;
-    // When free, the states are called before anything is awaited: what they hand over belongs to the instant of the call.
-    const save = this.#unfinished++ === 0
-      ? this.#save(layout, options)
-      : unlessAborted(before, options.signal).then(() => this.#save(layout, options));
-    this.#saving = Promise.allSettled([before, save]).then(() => {});
-    try {
-      return await save;
-    } finally {
-      this.#unfinished--;
-    }
+    assertNotInside(this, "save");
+    assertWord("ifBusy", options.ifBusy, ["wait", "join", "skip"]);
+    assertWord("ifUnchanged", options.ifUnchanged, ["skip"]);
+    return await this.#saver.save({ layout, labels: storableLabels(options.labels ?? {}), options });
   }
 
   /**
@@ -292,28 +345,10 @@ export class StateStore {
    */
   streamState(options: StreamOptions = {}): StateStream {
     const layout = archiveLayoutOf(options.compression ?? this.#compression, this.#archive);
+    assertNotInside(this, "stream");
     const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
-    const nowMs = this.now();
-    const name = this.#names.propose(nowMs);
-    const states = [...this.#states.values()];
-    const capture = this.#capture(states, new CaptureMemory(), options);
-    const seal = this.#sealFor(name, nowMs, capture, labels);
-    const encoder = layout.encoder(seal, () => this.backend.scratch());
-    const cancel = () => {
-      capture.fail(new DOMException("The stream was cancelled", "AbortError"));
-      capture.close();
-    };
-    const encode = async function* () {
-      try {
-        yield* encoder.encode(capture.entries());
-      } catch (error) {
-        throw capture.fail(error);
-      } finally {
-        capture.close();
-      }
-    };
-    const body = toReadableStream(encode(), cancel);
+    const { name, body } = this.#saver.stream(layout, labels, options);
     return { name, fileName: name + layout.suffix, mediaType: layout.mediaType, body };
   }
 
@@ -346,6 +381,7 @@ export class StateStore {
         leastBytes: leastBytesOf(reader, layout),
       });
       await writeCopy(reader, layout, { backend: this.backend, stage, labels, signal: options.signal });
+      this.#lineage.imported(reader.manifest.name);
       return new SnapshotLocator(this.backend, [stage.unit]);
     } finally {
       await reader.close();
@@ -371,30 +407,86 @@ export class StateStore {
     options: LoadOptions = {},
   ): Promise<LoadReport> {
     options.signal?.throwIfAborted();
-    if (!(from instanceof ReadableStream)) {
-      const snapshot = isLocator(from) ? from : locate(from);
-      return { snapshot, ...await this.#load(await snapshot.open(), options, snapshot) };
+    assertNotInside(this, "load");
+    const snapshot = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
+    // A stream is taken in before the turn: it may be one of this store, which must end before a load begins.
+    const spooled = from instanceof ReadableStream ? await openStream(this.backend, from, options) : undefined;
+    return await this.#exclusively(options, spooled, async () => {
+      const newest = await this.#newestName();
+      if (snapshot === undefined) return await this.#load(spooled as SnapshotReader, options, newest);
+      return { snapshot, ...await this.#open(snapshot, options, newest) };
+    }, snapshot?.name);
+  }
+
+  /** Keeps saves, streams and other loads away, and the snapshot from retention. */
+  async #exclusively<T>(
+    { signal }: { readonly signal?: AbortSignal },
+    spooled: SnapshotReader | undefined,
+    load: () => Promise<T>,
+    name?: string,
+  ): Promise<T> {
+    const endGuard = name === undefined ? undefined : this.#lineage.beginLoad(name);
+    try {
+      const turn = await this.#saver.access.enter("load", { signal });
+      try {
+        return await load();
+      } finally {
+        turn.end();
+      }
+    } finally {
+      endGuard?.();
+      await spooled?.close();
     }
-    return await this.#load(await openStream(this.backend, from, options), options);
+  }
+
+  async #newestName(): Promise<string | undefined> {
+    return (await this.list()).at(-1)?.name;
+  }
+
+  async #open(
+    snapshot: SnapshotLocator,
+    options: LoadOptions,
+    newest: string | undefined,
+    isResume = false,
+  ): Promise<LoadedStates & { readonly name: string }> {
+    const endGuard = this.#lineage.beginLoad(snapshot.name);
+    try {
+      return await this.#load(await snapshot.open(), options, newest, snapshot, isResume);
+    } finally {
+      endGuard();
+    }
   }
 
   async #load(
     reader: SnapshotReader,
     options: LoadOptions,
+    newest: string | undefined,
     snapshot?: SnapshotLocator,
+    isResume = false,
   ): Promise<LoadedStates & { readonly name: string }> {
-    let name;
+    let manifest;
     try {
-      ({ name } = reader.manifest); // which may break its own rules, as is found only now
+      ({ manifest } = reader); // which may break its own rules, as is found only now
+      if (isResume) assertProgram("resume from", String(snapshot), this.programs, manifest.program);
     } catch (error) {
       await reader.close();
       throw error;
     }
-    const states = await loadStates(String(snapshot ?? name), reader, [...this.#states.values()], options);
-    if (options.only === undefined) {
-      this.#parent = name; // lineage outlives the place, and copies under other names
-      this.#resumedFrom = snapshot?.name ?? name; // keepers go by the name at the place
-    }
+    const { name } = manifest;
+    const registrations = [...this.#states.values()];
+    const states = await loadStates(String(snapshot ?? name), reader, registrations, options, {
+      store: this,
+      onTorn: (torn) => this.#lineage.tore(torn),
+    });
+    this.#lineage.finishedLoad({
+      savedAs: name, // lineage outlives the place, and copies under other names
+      name: snapshot?.name ?? name, // keepers go by the name at the place
+      states: manifest.states.map((state) => state.name),
+      loaded: states.loaded,
+      isFull: options.only === undefined,
+      registered: new Set(registrations.map((registration) => registration.name)),
+      newest,
+    }, [...this.#states.values()]);
     return { name, ...states };
   }
 
@@ -418,23 +510,42 @@ export class StateStore {
    * console.log(outcome, String(snapshot ?? ""), tried.map(({ reason }) => reason));
    * ```
    */
-  resume(options: ResumeOptions = {}): Promise<ResumeReport> {
-    const source = {
-      uri: pathOfUri(this.backend.uri),
-      list: () => this.list(),
-      snapshot: (name: string) => this.snapshot(name),
-      load: async (snapshot: SnapshotLocator) => await this.#load(await snapshot.open(), options, snapshot),
-      unlisted: () => this.#unlisted(),
-    };
-    return resumeFrom(source, options);
+  async resume(options: ResumeOptions = {}): Promise<ResumeReport> {
+    assertResumeOptions(options);
+    options.signal?.throwIfAborted();
+    assertNotInside(this, "resume");
+    return await this.#exclusively(options, undefined, async () => {
+      let newest: string | undefined;
+      const report = await resumeFrom({
+        uri: pathOfUri(this.backend.uri),
+        list: async () => {
+          const listed = await this.list();
+          newest = listed.at(-1)?.name;
+          return listed;
+        },
+        snapshot: (name: string) => this.snapshot(name),
+        load: (snapshot: SnapshotLocator) => this.#open(snapshot, options, newest, true),
+        unlisted: () => this.#unlisted(),
+      }, options);
+      if (report.outcome === "fresh") this.#lineage.resumedFresh();
+      return report;
+    }, options.name);
   }
 
   /**
-   * Name, at the place it lies, of the snapshot that this store loaded last, until it has saved a newer one; retention spares it.
+   * Name, at the place it lies, of the snapshot that this store loaded last without `only`, until it has saved a newer one.
    * The manifests of later snapshots have as `parent` the name it was saved with.
    */
   get resumedFrom(): string | undefined {
-    return this.#resumedFrom;
+    return this.#lineage.resumedFrom;
+  }
+
+  /**
+   * Names of the snapshots that retention must keep for this program, each with its reason: those being loaded, and those
+   * loaded since the last save.
+   */
+  get guards(): ReadonlyMap<string, string> {
+    return this.#lineage.guards;
   }
 
   /**
@@ -548,36 +659,6 @@ export class StateStore {
     return names;
   }
 
-  async #save(layout: Layout, options: SaveOptions): Promise<SnapshotLocator> {
-    options.signal?.throwIfAborted();
-    const nowMs = this.now();
-    const labels = storableLabels(options.labels ?? {});
-    const states = [...this.#states.values()];
-    const capture = this.#capture(states, this.#memory, options);
-    let stage: Stage | undefined;
-    try {
-      await this.#sweepNowAndThen();
-      const claimed = await this.#names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes));
-      stage = claimed.stage;
-      const seal = this.#sealFor(claimed.name, nowMs, capture, labels);
-      const write = () => layout.write(claimed.stage, capture.entries(), seal);
-      const manifest = await publishNoted(this.backend, claimed.name, labels, write);
-      this.#resumedFrom = undefined; // from here on there is a newer one
-      const locator = new SnapshotLocator(this.backend, [stage.unit]);
-      this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
-        snapshot: String(locator),
-        sizeBytes: manifest.totals.sizeBytes,
-      });
-      return locator;
-    } catch (error) {
-      const first = capture.fail(error);
-      await stage?.abandon();
-      throw isSnapshotError(error, "COMMIT_UNCERTAIN") ? error : first; // whatever failed beside, it can be seen
-    } finally {
-      capture.close();
-    }
-  }
-
   #layoutFor(options: { readonly layout?: LayoutKind; readonly compression?: Compression }): Layout {
     const compression = options.compression ?? this.#compression;
     if (compression === "none") {
@@ -586,25 +667,6 @@ export class StateStore {
       );
     }
     return layoutOfKind(options.layout ?? this.#layout, compression, this.#archive);
-  }
-
-  #capture(states: readonly Registration[], memory: CaptureMemory, options: CaptureOptions): Capture {
-    this.#isCapturing = true;
-    try {
-      return new Capture(states, memory, { ...options, workFolder: this.backend.workFolder?.bind(this.backend) });
-    } finally {
-      this.#isCapturing = false;
-    }
-  }
-
-  #sealFor(name: string, nowMs: number, capture: Capture, labels: Labels): Seal {
-    const { states } = capture;
-    const facts = { name, savedAt: new Date(nowMs), states, parent: this.#parent, labels };
-    const seal = (written: readonly WrittenEntry[]) => {
-      capture.throwIfFailed(); // the last moment at which nothing can be seen of it yet
-      return sealManifest(facts, written);
-    };
-    return { savedAt: facts.savedAt, seal };
   }
 
   /** What {@link StateStore.list} passes over and yet might be this program's: keepsakes, and folders named like a snapshot. */
@@ -621,15 +683,17 @@ export class StateStore {
     }
     return found;
   }
+}
 
-  /** Sweeps at the first save and again when what had signs of life then may have none by now. */
-  async #sweepNowAndThen(): Promise<void> {
-    if (performance.now() - this.#sweptAtMs < STALE_AFTER_MS) return;
-    this.#sweptAtMs = performance.now();
-    try {
-      await this.sweep();
-    } catch (error) {
-      this.#log.warn("Cannot sweep: {error}", { error }); // leftovers cost room; they must not cost a save
-    }
-  }
+function countOf(maxWaiting: number): number {
+  if (Number.isSafeInteger(maxWaiting) && maxWaiting >= 0 || maxWaiting === Infinity) return maxWaiting;
+  throw new RangeError(
+    `Cannot make a store: maxWaiting must be a whole number from 0 on, but is ${String(maxWaiting)}`,
+  );
+}
+
+function assertWord(option: string, value: string | undefined, words: readonly string[]): void {
+  if (value === undefined || words.includes(value)) return;
+  const known = words.map((word) => `"${word}"`).join(", ");
+  throw new TypeError(`Cannot save: ${option} must be one of ${known}, but is ${JSON.stringify(value)}`);
 }

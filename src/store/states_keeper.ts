@@ -1,6 +1,7 @@
 // Carrying out retention: a keeper says what may go, and cleanup removes it, behind guards that no keeper can forget.
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
+import { assertProgram } from "./identity.ts";
 import type { SnapshotLocator } from "./locator.ts";
 import { isUnreadable } from "./verification.ts";
 import { StateStore, type StateStoreOptions, type StoreLocation } from "./state_store.ts";
@@ -59,19 +60,20 @@ export abstract class StatesKeeper {
 
   /**
    * Removes what {@link StatesKeeper.selectRemovalStates} selects, oldest first, but never the newest snapshot whose manifest can
-   * be read, a pinned one, the one its store resumed from until a newer one is saved, or one whose manifest is damaged.
+   * be read, a pinned one, one that its store is loading or has loaded since its last save, or one whose manifest is damaged.
    *
    * What has gone meanwhile is skipped. A removal that fails does not hold up the others. Never call it before a save has
    * resolved; snapshots being saved are not seen.
    *
    * @returns What was removed.
-   * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried, with an AggregateError as cause.
+   * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried, with an AggregateError as cause. `PROGRAM_MISMATCH` if the
+   *   store has a program and one of the manifests that were read is of another: nothing was removed.
    */
   async cleanup(): Promise<SnapshotLocator[]> {
     const selected = [...await this.selectRemovalStates()].sort((a, b) => a.name < b.name ? -1 : 1);
     if (selected.length === 0) return [];
-    const spared = new Set([this.store.resumedFrom, this.guardsNewest() ? await this.#newest() : undefined]);
-    return await this.#removeAll(selected.filter(({ name }) => !spared.has(name)));
+    const newest = this.guardsNewest() ? await this.#newest() : undefined;
+    return await this.#removeAll(selected.filter(({ name }) => name !== newest));
   }
 
   /** Selects the snapshots to remove, out of {@link StatesKeeper.snapshots}, in any order. */
@@ -103,7 +105,8 @@ export abstract class StatesKeeper {
     const note = await locator.note();
     for (const snapshot of locator.alternatives()) {
       try {
-        const { labels } = await snapshot.manifest();
+        const { labels, program } = await snapshot.manifest();
+        this.assertProgram(snapshot, program);
         // A note replaces the labels of the manifest; a damaged one may have been a pin.
         if (note !== "damaged" && !(note ?? labels).pinned) continue;
         log.debug("Spared: '{snapshot}' is pinned", { snapshot: String(snapshot) });
@@ -118,6 +121,11 @@ export abstract class StatesKeeper {
     return false;
   }
 
+  /** Throws `PROGRAM_MISMATCH` if a snapshot is of another program than the store's. */
+  protected assertProgram(locator: SnapshotLocator, program: string | undefined): void {
+    assertProgram("clean up beside", String(locator), this.store.programs, program);
+  }
+
   /** Removes one snapshot; resolves to `false` where it had gone, or was pinned meanwhile. */
   protected remove(locator: SnapshotLocator): Promise<boolean> {
     return locator.remove({ sparesPinned: true });
@@ -129,7 +137,7 @@ export abstract class StatesKeeper {
     const rank = ({ name }: SnapshotLocator) => this.store.isTimedName(name) ? 0 : 1;
     for (const locator of newestFirst.sort((a, b) => rank(a) - rank(b))) {
       try {
-        await locator.manifest();
+        this.assertProgram(locator, (await locator.manifest()).program);
         return locator.name;
       } catch (error) {
         if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
@@ -141,20 +149,30 @@ export abstract class StatesKeeper {
   async #removeAll(locators: readonly SnapshotLocator[]): Promise<SnapshotLocator[]> {
     const log = loggerOf(this.constructor.name);
     const removed: SnapshotLocator[] = [];
-    const errors: unknown[] = [];
-    const failed: string[] = [];
-    for (const locator of locators) {
-      try {
-        if (await this.isProtected(locator) || !await this.remove(locator)) continue;
-        removed.push(locator);
-        log.info("Removed: '{snapshot}'", { snapshot: String(locator) });
-      } catch (error) {
-        errors.push(error);
-        failed.push(String(locator));
-        log.error("Cannot remove '{snapshot}': {error}", { snapshot: String(locator), error });
+    const failures = new Map<string, unknown>();
+    /** Does it for each, as long as it does not fail. */
+    const each = async (locators: readonly SnapshotLocator[], work: (locator: SnapshotLocator) => Promise<void>) => {
+      for (const locator of locators) {
+        try {
+          await work(locator);
+        } catch (error) {
+          if (isSnapshotError(error, "PROGRAM_MISMATCH")) throw error;
+          failures.set(String(locator), error);
+          log.error("Cannot remove '{snapshot}': {error}", { snapshot: String(locator), error });
+        }
       }
-    }
-    if (errors.length === 0) return removed;
+    };
+    // All manifests are read before the first removal: one of another program means that this is the wrong place.
+    const removable: SnapshotLocator[] = [];
+    await each(locators, async (locator) => void (await this.isProtected(locator) || removable.push(locator)));
+    await each(removable, async (locator) => {
+      if (this.store.guards.has(locator.name) || !await this.remove(locator)) return;
+      removed.push(locator);
+      log.info("Removed: '{snapshot}'", { snapshot: String(locator) });
+    });
+    if (failures.size === 0) return removed;
+    const errors = [...failures.values()];
+    const failed = [...failures.keys()];
     const cause = new AggregateError(errors, errors.map(reasonOf).join("; "));
     const message = `Cannot remove ${failed.map((uri) => `"${uri}"`).join(", ")}: ${cause.message}`;
     throw new SnapshotError("CLEANUP_FAILED", message, { removed: removed.map(String), failed }, { cause });

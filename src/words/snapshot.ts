@@ -55,6 +55,10 @@ export interface Manifest {
   readonly savedAt: string;
   /** Which library wrote it. */
   readonly library: { readonly name: string; readonly version: string };
+  /** Name of the program that saved it, if its store was given one. */
+  readonly program?: string;
+  /** Id of the run that saved it; older snapshots have none. */
+  readonly run?: string;
   /** Name, as it was saved, of the snapshot that the run had resumed from, or `null`. */
   readonly parent: string | null;
   /** The states, in order of registration. */

@@ -18,7 +18,7 @@ const model = {
   loadState(): void {},
 };
 
-const store = new StateStore(folder).register("model", model);
+const store = new StateStore(folder, { startFresh: true }).register("model", model);
 const keeper = new LatestStatesKeeper(store, 6);
 
 /** Resolves once the line is in the pipe: what was told survives the kill. */

@@ -233,7 +233,8 @@ export const operations: Record<string, Operation> = {
   "cleaning up": {
     changes: "removes",
     async prepare(world) {
-      await new StateStore(world.plain, { now: world.store.now }).register("model", world.model).saveState();
+      await new StateStore(world.plain, { now: world.store.now, startFresh: true }).register("model", world.model)
+        .saveState();
       await (await locators(world))[0]?.label({ remark: "goes with its snapshot" });
     },
     run: ({ store }) => new LatestStatesKeeper(store, 1).cleanup(),

@@ -70,7 +70,7 @@ async function strike(makeWorld: MakeWorld, operation: Operation, faults: Faults
   const isDone = "value" in outcome || isUncertain;
   expect(added.size, `units added after ${where}`).toBe(operation.changes === "adds" && isDone ? 1 : 0);
   if (operation.changes !== "removes") expect(removed.size, `units removed after ${where}`).toBe(0);
-  const plainStore = new StateStore(world.plain);
+  const plainStore = new StateStore(world.plain, { startFresh: true });
   const name = "value" in outcome && outcome.value instanceof SnapshotLocator ? outcome.value.name : undefined;
   for (const locator of await plainStore.list()) {
     if (!added.has(`${locator.name}/`) && !added.has(`${locator.name}.tar.gz`)) continue;

@@ -58,7 +58,10 @@ export type MakeWorld = (faults: Faults) => Promise<World>;
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 function storeOn(backend: Backend, model: Model): StateStore {
-  return new StateStore(backend, { now: () => START_MS + model.step * 1000 }).register("model", model);
+  return new StateStore(backend, { startFresh: true, now: () => START_MS + model.step * 1000 }).register(
+    "model",
+    model,
+  );
 }
 
 /** Saves the older snapshots, one in each layout, as steps 1 and 2. */

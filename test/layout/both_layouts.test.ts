@@ -109,7 +109,8 @@ describe.each(Object.entries(backends))("both layouts in %s", (_, makeBackend) =
 
   it("share one order of names: a save in one layout is later than all of the other", async () => {
     const backend = makeBackend();
-    const store = () => new StateStore(backend, { now: () => INSTANT_MS }).register("a", new TreeState(TREE));
+    const store = () =>
+      new StateStore(backend, { now: () => INSTANT_MS, startFresh: true }).register("a", new TreeState(TREE));
     const names: string[] = [];
     for (const layout of ["archive", "directory", "archive", "archive", "directory"] as const) {
       names.push((await store().saveState({ layout })).name);
@@ -124,7 +125,7 @@ describe.each(Object.entries(backends))("both layouts in %s", (_, makeBackend) =
     const stores = LAYOUTS.flatMap((layout) =>
       [1, 2, 3].map(() => ({
         layout,
-        store: new StateStore(backend, { now: () => INSTANT_MS }).register("a", new TreeState(TREE)),
+        store: new StateStore(backend, { now: () => INSTANT_MS, startFresh: true }).register("a", new TreeState(TREE)),
       }))
     );
     const saved = await Promise.all(stores.map(({ store, layout }) => store.saveState({ layout })));

@@ -124,8 +124,9 @@ describe("streamState", () => {
   });
 
   it("is the very file that saving makes", async () => {
-    const streamed = await bytesOf(storeOf({ a: TREE }).streamState().body);
-    expect(digests({ file: streamed })).toEqual(digests({ file: (await archiveOf({ a: TREE })).bytes }));
+    const run = "one";
+    const streamed = await bytesOf(storeOf({ a: TREE }, { run }).streamState().body);
+    expect(digests({ file: streamed })).toEqual(digests({ file: (await archiveOf({ a: TREE }, { run })).bytes }));
   });
 
   it("captures at the call, whatever is changed right after it", async () => {

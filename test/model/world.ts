@@ -104,7 +104,10 @@ export class World {
   }
 
   storeOn(backend: ReturnType<ModelPlace["open"]>): StateStore {
-    return new StateStore(backend, { now: () => this.nowMs }).register("alpha", this.alpha).register("beta", this.beta);
+    return new StateStore(backend, { now: () => this.nowMs, startFresh: true }).register("alpha", this.alpha).register(
+      "beta",
+      this.beta,
+    );
   }
 
   /** As a program that begins now. */

@@ -15,6 +15,7 @@ import {
   memoryBackend,
   RetentionKeeper,
   type RetentionPlan,
+  type SaveOptions,
   type SnapshotLocator,
   StateStore,
   type StateStoreOptions,
@@ -37,7 +38,7 @@ async function world(make: () => Promise<Place>) {
   const now = () => clock.nowMs;
   const store = place.store({ now }).register("cell", new Cell(1));
   /** Saves some snapshots, some time apart; the clock stands at the last one. */
-  const saveMany = async (count: number, apartMs: number, options: Parameters<StateStore["saveState"]>[0] = {}) => {
+  const saveMany = async (count: number, apartMs: number, options: Pick<SaveOptions, "labels" | "layout"> = {}) => {
     const saved: SnapshotLocator[] = [];
     for (let index = 0; index < count; index++) {
       if (saved.length > 0) clock.nowMs += apartMs;

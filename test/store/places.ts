@@ -20,7 +20,7 @@ export interface Place {
   readonly backend: Backend;
   /** Where it lies on disk; absent for memory. */
   readonly folder?: string;
-  /** A store on this place, in this layout. */
+  /** A store on this place, in this layout; it may save beside what lies there, unless told otherwise. */
   store(options?: StateStoreOptions): StateStore;
   /** Everything on disk directly in the place, hidden things too, but for notes; sorted, and empty for memory. */
   files(): Promise<string[]>;
@@ -39,7 +39,7 @@ export function placeOn(backend: Backend, layout: LayoutKind = "directory", fold
     layout,
     backend,
     ...folder === undefined ? {} : { folder },
-    store: (options = {}) => new StateStore(backend, { layout, ...options }),
+    store: (options = {}) => new StateStore(backend, { layout, startFresh: true, ...options }),
     async files() {
       if (folder === undefined) return [];
       return (await readdir(folder).catch(() => [])).filter((name) => name !== ".notes").sort();

@@ -149,7 +149,7 @@ export class World {
     this.files = files;
     this.backend = fileBackend(ROOT, { fileSystem: files });
     this.model = new Model(parts);
-    this.store = new StateStore(this.backend, { now: () => START_MS + this.instant * 1000 })
+    this.store = new StateStore(this.backend, { startFresh: true, now: () => START_MS + this.instant * 1000 })
       .register("model", this.model);
     this.whole = whole;
     const seen = visibleIn(files.tree(), ROOT);
@@ -384,7 +384,7 @@ async function lookAt({ tree, knowledge }: Crash, whole: ReadonlySet<string>): P
   assert(added <= 1, `${added} units can be seen that nobody acknowledged`);
   for (const [unit, content] of visibleIn(tree, COPIES)) assert(whole.has(content), `the copy "${unit}" is not whole`);
 
-  const store = new StateStore(fileBackend(ROOT, { fileSystem: CrashFileSystem.of(tree) }));
+  const store = new StateStore(fileBackend(ROOT, { fileSystem: CrashFileSystem.of(tree) }), { startFresh: true });
   const listed = await store.list();
   const names = new Set([...seen.keys()].map((unit) => unit.replace(/\/$|\.tar\.gz$/, "")));
   assert(

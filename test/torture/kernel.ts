@@ -146,7 +146,7 @@ export async function traced(
 export async function furnishedPlace(): Promise<string> {
   const folder = path.join(await makeRoom(), "states");
   let step = 0;
-  const store = new StateStore(folder, { durability: "none" }).register("model", {
+  const store = new StateStore(folder, { durability: "none", startFresh: true }).register("model", {
     async saveState(out: StateWriter) {
       await out.json("step.json", step);
       for (const part of ["a", "b/c", "b/d"]) await out.write(`parts/${part}.bin`, new Uint8Array(5_000).fill(step));

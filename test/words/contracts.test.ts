@@ -61,7 +61,16 @@ describe("StateReader", () => {
 describe("StateStore", () => {
   it("takes a path, a URL or a backend, and chains registrations", () => {
     expectTypeOf<ConstructorParameters<typeof StateStore>[0]>().toEqualTypeOf<string | URL | Backend>();
-    expectTypeOf<StateStore["saveState"]>().returns.resolves.toEqualTypeOf<SnapshotLocator>();
+    const store = new StateStore("unused");
+    expectTypeOf(() => store.saveState()).returns.resolves.toEqualTypeOf<SnapshotLocator>();
+    expectTypeOf(() => store.saveState({ ifBusy: "join", labels: {} })).returns.resolves.toEqualTypeOf<
+      SnapshotLocator
+    >();
+    expectTypeOf(() => store.saveState({ ifBusy: "skip" })).returns.resolves.toEqualTypeOf<
+      SnapshotLocator | undefined
+    >();
+    expectTypeOf(() => store.saveState({ ifUnchanged: "skip" })).returns.resolves
+      .toEqualTypeOf<SnapshotLocator | undefined>();
     expectTypeOf<StateStore["loadState"]>().parameter(0).toExtend<SnapshotLocator | string | URL | ReadableStream>();
     expectTypeOf<StateStore["loadState"]>().returns.resolves.toExtend<LoadReport>();
     expectTypeOf<StateStore["latest"]>().returns.resolves.toEqualTypeOf<SnapshotLocator | undefined>();
