@@ -1,5 +1,6 @@
 // Tables out of results: docs/benchmarks.md.
 import { absent } from "./contenders.mjs";
+import { amount, median, time } from "./figures.mjs";
 import { targetsOf } from "./targets.mjs";
 
 const GUARD =
@@ -9,31 +10,9 @@ const GUARD =
   "times the bytes of the peer's, unless the case has a limit of its own there. The guard also reads back the output of both and " +
   "compares it with the input. It measures a slow case again, once, before it fails.";
 
-/** @param {readonly number[]} values */
-export function median(values) {
-  const sorted = values.filter((value) => Number.isFinite(value)).sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  if (sorted.length === 0) return undefined;
-  return sorted.length % 2 === 1 ? sorted[middle] : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-}
-
 /** @param {any} row @param {string} field @returns {number | undefined} */
 export function medianOf(row, field) {
   return median(row.runs.map((run) => run[field]));
-}
-
-/** @param {number | undefined} seconds */
-export function time(seconds) {
-  if (seconds === undefined) return "";
-  if (seconds < 0.001) return `${(seconds * 1e6).toFixed(0)} µs`;
-  return seconds < 1 ? `${(seconds * 1000).toFixed(seconds < 0.1 ? 1 : 0)} ms` : `${seconds.toFixed(2)} s`;
-}
-
-/** @param {number | undefined} bytes */
-export function amount(bytes) {
-  if (bytes === undefined) return "";
-  if (bytes < 10_000) return `${bytes} B`;
-  return bytes < 10_000_000 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 /** @param {number | undefined} bytes */

@@ -1,5 +1,5 @@
 // How the guard takes its samples and judges them. It knows no contender, so a test shows each way to lose.
-import { amount, median, time } from "./report.mjs";
+import { amount, median, time } from "./figures.mjs";
 
 /** Fewer samples of either side are no measurement. */
 export const LEAST_SAMPLES = 3;
@@ -25,8 +25,12 @@ function checked(name, limit) {
   throw new RangeError(`Cannot judge "${name}": its limits are not above zero; add them to tools/bench/guard.json`);
 }
 
+/** @param {readonly Sample[]} samples @param {"seconds" | "bytes"} field @returns {number[]} */
+const above0 = (samples, field) =>
+  samples.map((sample) => sample[field] ?? 0).filter((value) => value > 0 && Number.isFinite(value));
+
 /** @param {readonly Sample[]} samples @param {"seconds" | "bytes"} field */
-const medianIn = (samples, field) => median(samples.flatMap((sample) => sample[field] ?? [])) ?? Number.NaN;
+const medianIn = (samples, field) => median(above0(samples, field)) ?? Number.NaN;
 
 /**
  * Judges a case by the medians of its samples.
@@ -45,7 +49,10 @@ export function verdictOf(name, limit, samples) {
   const lost = [];
   for (const side of /** @type {const} */ (["ours", "peer"])) {
     const { length } = samples[side];
-    if (length < LEAST_SAMPLES) lost.push(`${side} has ${length} samples: at least ${LEAST_SAMPLES} are needed`);
+    const timed = above0(samples[side], "seconds").length;
+    if (timed < LEAST_SAMPLES) {
+      lost.push(`${side} has ${timed} samples with a time: at least ${LEAST_SAMPLES} are needed`);
+    }
     const others = samples[side].filter(({ digest, wanted }) => digest === undefined || digest !== wanted).length;
     if (others > 0) lost.push(`${side} differs from the input when it is read back, in ${others} of ${length} samples`);
   }
@@ -54,7 +61,7 @@ export function verdictOf(name, limit, samples) {
       `ratio ${ratio.toFixed(2)} is ${(100 * (1 - ratio / least)).toFixed(0)} % below the least, ${least} ` +
         `(ours ${time(oursSeconds)}, peer ${time(peerSeconds)})`,
     );
-  } else if (!Number.isFinite(ratio)) lost.push(`ratio is ${ratio}: no time was measured`);
+  }
   /** @type {Verdict} */
   const verdict = { name, limit: { least, mostSize }, oursSeconds, peerSeconds, ratio, isSlow, lost };
   if ([...samples.ours, ...samples.peer].every(({ bytes }) => bytes === undefined)) return verdict;
