@@ -2,7 +2,8 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
-import { namesOf, noise, sizes, STATE } from "./inputs.mjs";
+import { digestOf } from "./contents.mjs";
+import { namesOf, noise, Program, sizes, STATE } from "./inputs.mjs";
 import { bytesOf, systemReadBytes, watchPeak, watchReads, watchStalls } from "./probes.mjs";
 
 const job = JSON.parse(process.argv[2] ?? "{}");
@@ -24,6 +25,13 @@ async function entriesOf(folder) {
     };
   }));
 }
+
+/** @param {readonly (readonly [string, any])[]} contents Bytes or values. */
+const plain = (contents) =>
+  contents.map(([name, content]) => [
+    name,
+    content instanceof Uint8Array ? content : new TextEncoder().encode(JSON.stringify(content)),
+  ]);
 
 const operations = {
   async save() {
@@ -53,7 +61,9 @@ const operations = {
         `loaded ${loadedBytes} bytes instead of ${job.expectBytes}`,
       );
     }
-    return { seconds, peakBytes: peakSince(), bytes: await bytesOf(job.from) };
+    const peakBytes = peakSince();
+    const digest = job.isDigested ? await digestOf(loaded.map((bytes) => ["", bytes])) : undefined;
+    return { seconds, peakBytes, bytes: await bytesOf(job.from), digest };
   },
 
   /** First as the first thing a process does, then again and again, then from a reader that stays open. */
@@ -68,6 +78,7 @@ const operations = {
     if (!expected.equals(bytes)) {
       throw new Error(`read other bytes than "${name}" has`);
     }
+    if (job.isDigested) return { seconds, bytes: await bytesOf(from), digest: await digestOf([["", bytes]]) };
     const again = [];
     for (
       let spent = seconds;
@@ -109,6 +120,29 @@ const operations = {
       read,
       systemReadBytes: systemRead,
       bytes: await bytesOf(from),
+    };
+  },
+
+  /** The same small state again and again, changed a little each time, in a program that runs on. */
+  async saves() {
+    const { times, warmUp = 0 } = job;
+    const program = new Program();
+    const { save, contents } = await contender.saves({ ...job, program });
+    const spent = [];
+    let last;
+    for (let step = 1; step <= times; step++) {
+      program.step(step);
+      const since = performance.now();
+      last = await save();
+      spent.push(secondsSince(since));
+    }
+    const wanted = [...Object.entries(program.values), ["weights", program.weightBytes]];
+    return {
+      seconds: median(spent.slice(warmUp)),
+      firstSeconds: spent[0],
+      bytes: await bytesOf(last),
+      digest: await digestOf(plain(await contents(last))),
+      wanted: await digestOf(plain(wanted)),
     };
   },
 

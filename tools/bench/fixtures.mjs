@@ -4,12 +4,13 @@ import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 
-/** Who makes a fixture, and how. @type {Record<string, { id: string, job?: object, source?: "folder" }>} */
+/** What makes a fixture, and how. @type {Record<string, { id: string, job?: object, source?: "folder" }>} */
 const makers = {
   "ours.tar.gz": { id: "ours" },
   "ours.tar.zst": { id: "oursZstd" },
   ours: { id: "oursDirectory" },
   "plain.tar.gz": { id: "gnuGzip", source: "folder" },
+  oursOlder: { id: "oursDirectoryUnsynced", job: { operation: "saves", times: 60 } },
   "plain.zip": { id: "archiverZip", job: { level: 6 } },
 };
 

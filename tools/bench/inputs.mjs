@@ -89,8 +89,8 @@ function lines(random, bytes) {
   return new TextEncoder().encode(text.slice(0, bytes));
 }
 
-/** One JSON object, padded to size with spaces after it. @param {() => number} random @param {number} bytes */
-function record(random, bytes) {
+/** A value whose JSON is a little smaller than `bytes`. @param {() => number} random @param {number} bytes */
+function valueOf(random, bytes) {
   const history = [];
   const value = {
     id: Math.floor(random() * 1e9),
@@ -101,7 +101,12 @@ function record(random, bytes) {
   for (let step = 0; JSON.stringify(value).length < bytes - 160; step++) {
     history.push(event(random, step));
   }
-  return new TextEncoder().encode(JSON.stringify(value).padEnd(bytes));
+  return value;
+}
+
+/** One JSON object, padded to size with spaces after it. @param {() => number} random @param {number} bytes */
+function record(random, bytes) {
+  return new TextEncoder().encode(JSON.stringify(valueOf(random, bytes)).padEnd(bytes));
 }
 
 const GENERATORS = { floats, lines, record };
@@ -137,6 +142,26 @@ export async function makeInput(folder, size, name) {
   }
   await rename(making, target);
   return target;
+}
+
+/** What a usual program saves: five JSON values of 10 KB and 256 KiB of floats. */
+export class Program {
+  weights = new Float32Array(floats(randomOf(43), 256 * 1024).buffer);
+  /** @type {Record<string, any>} */
+  values = Object.fromEntries(
+    Array.from({ length: 5 }, (_, index) => [`value-${index}`, valueOf(randomOf(44 + index), 10_000)]),
+  );
+
+  /** Changes something of everything. @param {number} step */
+  step(step) {
+    this.weights[step] = step;
+    for (const value of Object.values(this.values)) value.step = step;
+  }
+
+  /** The memory of the weights, not a copy. @returns {Uint8Array} */
+  get weightBytes() {
+    return new Uint8Array(this.weights.buffer);
+  }
 }
 
 /** Noise to stream from, again and again. @param {number} bytes */

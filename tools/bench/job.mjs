@@ -7,6 +7,9 @@
  * @typedef {{ from: string, options?: any }} LoadJob
  * @typedef {() => Promise<void | (() => Promise<void>)>} Save What is measured; resolves to what is left to do unmeasured.
  * @typedef {() => Promise<readonly Uint8Array[]>} Load Everything, in memory.
+ * @typedef {{ program: import("./inputs.mjs").Program, out: string, options?: any }} SavesJob
+ * @typedef {{ save: () => Promise<string>, contents: (saved: string) => Promise<[string, unknown][]> }} Saves `save` resolves to
+ *   what it wrote, a file or a folder; `contents` reads that back: values, and the bytes of the weights.
  */
 
 /** @param {Uint8Array} bytes @returns {Buffer} The same memory. */

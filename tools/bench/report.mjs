@@ -1,32 +1,18 @@
 // Tables out of results: docs/benchmarks.md.
 import { absent } from "./contenders.mjs";
+import { amount, median, time } from "./figures.mjs";
 import { targetsOf } from "./targets.mjs";
 
-/** @param {readonly number[]} values */
-export function median(values) {
-  const sorted = values.filter((value) => Number.isFinite(value)).sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  if (sorted.length === 0) return undefined;
-  return sorted.length % 2 === 1 ? sorted[middle] : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-}
+const GUARD =
+  "`npm run bench -- --guard` runs six of these comparisons in under three minutes, and CI fails if one is lost. It measures ours and a " +
+  "peer in turns, each sample in a process of its own, and divides the median of the peer's times by the median of ours. " +
+  "`tools/bench/guard.json` has the least ratio of each case, a little below the ratio of a quiet machine. Our output may have 1.05 " +
+  "times the bytes of the peer's, unless the case has a limit of its own there. The guard also reads back the output of both and " +
+  "compares it with the input. It measures a slow case again, once, before it fails.";
 
 /** @param {any} row @param {string} field @returns {number | undefined} */
 export function medianOf(row, field) {
   return median(row.runs.map((run) => run[field]));
-}
-
-/** @param {number | undefined} seconds */
-export function time(seconds) {
-  if (seconds === undefined) return "";
-  if (seconds < 0.001) return `${(seconds * 1e6).toFixed(0)} µs`;
-  return seconds < 1 ? `${(seconds * 1000).toFixed(seconds < 0.1 ? 1 : 0)} ms` : `${seconds.toFixed(2)} s`;
-}
-
-/** @param {number | undefined} bytes */
-export function amount(bytes) {
-  if (bytes === undefined) return "";
-  if (bytes < 10_000) return `${bytes} B`;
-  return bytes < 10_000_000 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 /** @param {number | undefined} bytes */
@@ -207,7 +193,8 @@ export function renderReport({ facts, results, costs, size, repeat, minutes }) {
       "input in memory; commands run in processes of their own and are not counted.",
       `- Not measured: ${absent.join(" ")}`,
     ].join("\n"),
-    "```sh\nnpm ci\nnpm run bench                       # installs the peers into tools/bench; about an hour\nnpm run bench -- --quick            # small inputs, to see that it works\nnpm run bench -- --only read-small  # some of it; prints instead of writing\n```",
+    "```sh\nnpm ci\nnpm run bench                       # installs the peers into tools/bench; about an hour\nnpm run bench -- --quick            # small inputs, to see that it works\nnpm run bench -- --only read-small  # some of it; prints instead of writing\nnpm run bench -- --guard            # six ratios, each compared with its least\n```",
+    GUARD,
     "pigz, zstd and bsdtar come from the system (`apt-get install pigz zstd libarchive-tools`); what is missing is skipped and named.",
   ];
   if (targets.length > 0) {

@@ -1,8 +1,10 @@
 // What many programs do: one JSON file, written atomically by write-file-atomic, which syncs it. Text goes in as text, other
 // bytes in base64.
-import { readFile } from "node:fs/promises";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import path from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { bufferOf } from "../job.mjs";
+import { syncFile } from "../probes.mjs";
 
 /** @param {string} name */
 const encodingOf = (name) => name.endsWith(".f32") ? "base64" : "utf8";
@@ -16,6 +18,33 @@ export function saveMemory({ entries, out }) {
       state[name] = bufferOf(bytes).toString(encodingOf(name));
     }
     await writeFileAtomic(out, JSON.stringify(state));
+  };
+}
+
+/**
+ * As careful as it can be: written, synced, renamed, and the folder synced, which write-file-atomic leaves out.
+ *
+ * @param {import("../job.mjs").SavesJob} job
+ * @returns {Promise<import("../job.mjs").Saves>}
+ */
+export async function saves({ program, out }) {
+  await mkdir(out, { recursive: true });
+  const file = path.join(out, "state.json");
+  return {
+    async save() {
+      const weights = bufferOf(program.weightBytes).toString("base64");
+      const handle = await open(`${file}.new`, "w");
+      await handle.writeFile(JSON.stringify({ ...program.values, weights }));
+      await handle.sync();
+      await handle.close();
+      await rename(`${file}.new`, file);
+      await syncFile(out);
+      return file;
+    },
+    async contents(saved) {
+      const { weights, ...values } = JSON.parse(await readFile(saved, "utf8"));
+      return [...Object.entries(values), ["weights", Buffer.from(weights, "base64")]];
+    },
   };
 }
 

@@ -38,6 +38,33 @@ async function save(state, job) {
 
 const loadState = () => {};
 
+/**
+ * Each value is a state of its own, as are the weights, which are copied at the call.
+ *
+ * @param {import("../job.mjs").SavesJob} job
+ * @returns {Promise<import("../job.mjs").Saves>}
+ */
+export async function saves({ program, out, options }) {
+  const store = new StateStore(out, optionsOf({ options }));
+  for (const name of Object.keys(program.values)) {
+    store.register(name, { loadState, saveState: (out) => out.json("value.json", program.values[name]) });
+  }
+  store.register("weights", { loadState, saveState: (out) => out.write("weights.f32", program.weights) });
+  return {
+    save: async () => String(await store.saveState()),
+    async contents(saved) {
+      const reader = await locate(saved).open();
+      const names = [...Object.keys(program.values), "weights"];
+      const contents = await Promise.all(names.map(async (name) => [
+        name,
+        name === "weights" ? await reader.bytes("weights/weights.f32") : await reader.json(`${name}/value.json`),
+      ]));
+      await reader.close();
+      return contents;
+    },
+  };
+}
+
 /** @param {import("../job.mjs").SaveJob} job */
 export async function saveMemory(job) {
   const { owned = true } = job.options ?? {};
