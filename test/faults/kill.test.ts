@@ -5,9 +5,10 @@ import { createInterface } from "node:readline";
 import { StateStore } from "snapkeep";
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../backend/temporary.ts";
+import { amount, limitMs } from "../torture/budget.ts";
 import { startChild } from "./child.ts";
 
-const KILLS = 15;
+const KILLS = amount("kill", "kills");
 const GREATEST_AGE = 4;
 
 interface Life {
@@ -94,4 +95,4 @@ it("a store survives kill -9 at any moment", async () => {
   expect((await readdir(folder)).filter((name) => name.startsWith("."))).toEqual([]);
   expect((await store.list()).map(({ name }) => name)).toEqual([...expected.keys()].sort());
   console.log(`${KILLS} kills over ${lastStep} saves left ${hidden} hidden names, all swept`);
-}, 240_000);
+}, limitMs("kill", "kills", 4));
