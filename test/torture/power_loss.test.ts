@@ -107,8 +107,10 @@ async function copiesWhile(
   const moments: Moment[] = [];
   let said = 0;
   for (let copy = 0; copy < count; copy++) {
-    // Somewhere in what it does after it has said something new.
-    while (lines.length <= said && complaints === "") await new Promise((resolve) => setTimeout(resolve, 1));
+    // Somewhere in what it does after it has said something new; the last copy is made after an acknowledged save.
+    const isEarly = () =>
+      lines.length <= said || copy === count - 1 && !lines.some((line) => line.startsWith("saved "));
+    while (isEarly() && complaints === "") await new Promise((resolve) => setTimeout(resolve, 1));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
     await stop(child);
     // What it had said lies in the pipe: it is read before the copy is made.
