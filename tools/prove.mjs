@@ -7,12 +7,15 @@
 //   npm run prove -- fuzz --seed random --seconds 3600     from a seed that is drawn and printed
 //   npm run prove -- fuzz --seed 17 --cases 1 -t "reader table$"   other arguments go to vitest
 import process from "node:process";
-import { groups, proofs, variableOf } from "./proofs.mjs";
+import { ANY, groups, proofs, variableOf } from "./proofs.mjs";
 import { table } from "./run.mjs";
 import { runSuites, takeRuntimes } from "./suites.mjs";
 
 /** @param {import("./proofs.mjs").Amount} amount */
-const inWords = (amount) => typeof amount === "number" ? String(amount) : `${amount[0]} (Node), ${amount[1]}`;
+function inWords(amount) {
+  if (typeof amount !== "number") return `${amount[0]} (Node), ${amount[1]}`;
+  return amount === ANY ? "any" : String(amount);
+}
 
 function list() {
   const rows = Object.entries(proofs).flatMap(([name, { group, about, measures }]) => [

@@ -11,6 +11,7 @@ await runSuites("tests", {
   wanted,
   args: rest,
   closing: [
+    ...rest.length > 0 ? [`Not the whole suite: ${rest.join(" ")}`] : [],
     "Not run in full: these proofs, of which this was at most a taste. `npm run prove` runs them all in full.",
     ...[...groups()].map(([group, names]) => `  npm run prove -- ${group}`.padEnd(30) + names.join(", ")),
   ],
