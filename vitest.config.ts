@@ -1,4 +1,5 @@
 // One suite for three runtimes: tools/test.mjs starts vitest in each of them with this configuration.
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
@@ -6,23 +7,14 @@ import { isLong } from "./tools/proofs.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 
-// These have a process each: they change its folder, listen to its warnings and errors, replace modules or functions of the
-// runtime, mount disks, or measure memory and time. All others share two processes, which spares starting one for each file.
-const alone = [
-  "test/archive/{canary,damage,member_memory,memory,pure_gzip}.test.ts",
-  "test/backend/{commit_sequence,heartbeat}.test.ts",
-  "test/examples/*.test.ts",
-  "test/faults/*.test.ts",
-  "test/fuzz/*.test.ts",
-  "test/house/*.test.ts",
-  "test/layout/streaming.test.ts",
-  "test/model/*.test.ts",
-  "test/retention/speed.test.ts",
-  "test/rules/periodic_save_condition.test.ts",
-  "test/store/{capture_memory,save}.test.ts",
-  "test/torture/*.test.ts",
-  "test/words/{entry_path,memory}.test.ts",
-];
+// These have a process each: they start programs, mount disks, measure memory, or do to their process what the pattern below finds.
+// All others share two processes, which spares starting one for each file.
+const named = /^test\/(?:examples|faults|fuzz|house|model|torture)\/|memory/;
+const ofProcess = /process\.(?:chdir|on|once)\(|vi\.(?:mock|doMock|resetModules|spyOn)\(|cpuUsage\(/;
+const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
+  .map((name) => `test/${name.split(path.sep).join("/")}`)
+  .filter((file) => file.endsWith(".test.ts"))
+  .filter((file) => named.test(file) || ofProcess.test(readFileSync(path.join(root, file), "utf8")));
 
 export default defineConfig({
   resolve: {
