@@ -30,7 +30,7 @@ describe("the demo", () => {
     const digests = [...output.matchAll(/^ {2}weights, .* (sha256:[0-9a-f]{64})$/gm)].map(([, digest]) => digest);
     expect(digests).toHaveLength(2);
     expect(new Set(digests).size).toBe(1);
-  });
+  }, 300_000);
 
   it("clears away what it left before, and nothing else", async () => {
     const folder = path.join(cwd, "demo-states");
