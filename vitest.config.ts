@@ -1,9 +1,20 @@
 // One suite for three runtimes: tools/test.mjs starts vitest in each of them with this configuration.
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { isLong } from "./tools/proofs.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
+
+// These have a process each: they start programs, mount disks, measure memory, or do to their process what the pattern below finds.
+// All others share two processes, which spares starting one for each file.
+const named = /^test\/(?:examples|faults|fuzz|house|model|torture)\/|memory/;
+const ofProcess = /process\.(?:chdir|on|once)\(|vi\.(?:mock|doMock|resetModules|spyOn)\(|cpuUsage\(/;
+const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
+  .map((name) => `test/${name.split(path.sep).join("/")}`)
+  .filter((file) => file.endsWith(".test.ts"))
+  .filter((file) => named.test(file) || ofProcess.test(readFileSync(path.join(root, file), "utf8")));
 
 export default defineConfig({
   resolve: {
@@ -13,14 +24,18 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["test/**/*.test.ts"],
+    projects: [
+      { extends: true, test: { name: "shared", include: ["test/**/*.test.ts"], exclude: alone, isolate: false } },
+      { extends: true, test: { name: "alone", include: alone, sequence: { groupOrder: 1 } } },
+    ],
+    setupFiles: ["test/setup.ts"],
     // Signals and process.chdir work in child processes only, not in worker threads.
     pool: "forks",
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).
     deps: { interopDefault: false },
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: isLong ? 3_600_000 : 120_000,
+    hookTimeout: isLong ? 3_600_000 : 120_000,
     // Examples and children may print; only a failing test's output is of interest.
     silent: "passed-only",
   },

@@ -11,6 +11,7 @@ import * as zlib from "node:zlib";
 import { type ArchiveOptions, fileBackend } from "snapkeep";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
+import { amount } from "../torture/budget.ts";
 import { filesOf, noise, pattern, sha256, type States, storeOf } from "./samples.ts";
 
 const exec = promisify(execFile);
@@ -61,6 +62,8 @@ const archives: readonly { how: string; hasGroups: boolean; compression: "gzip" 
     { how: "with zstd, without groups", hasGroups: false, compression: "zstd", archive: { groupBytes: 0 } },
   ];
 
+const OPTIONS_TRIED = amount("readers", "options");
+
 type Row = readonly [path: string, sizeBytes: number, sha256: string];
 
 let folder: string;
@@ -99,8 +102,8 @@ describe.skipIf(!hasGo)("containerd's library reads and verifies archives", () =
     await exec("go", ["build", "-o", reader, source], { env });
   }, 600_000);
 
-  for (const { how, hasGroups, compression, archive } of archives) {
-    it.skipIf(compression === "zstd" && !hasZstd)(how, async (context) => {
+  for (const [index, { how, hasGroups, compression, archive }] of archives.entries()) {
+    it.skipIf(index >= OPTIONS_TRIED || compression === "zstd" && !hasZstd)(how, async (context) => {
       const name = await made(states, { compression, archive });
       const found = await read(reader, name, ...hasGroups ? ["groups"] : []).catch(
         (error: Error & { code?: number }) => {
@@ -123,8 +126,9 @@ describe.skipIf(!hasGo)("containerd's library reads and verifies archives", () =
 });
 
 describe.skipIf(!hasPython)("a reader made from docs/format.md alone reads", () => {
-  for (const { how, compression, archive } of archives.filter((it) => it.compression === "gzip")) {
-    it(`archives ${how}, by their table and in sequence`, async () => {
+  for (const [index, { how, compression, archive }] of archives.entries()) {
+    if (compression !== "gzip") continue;
+    it.skipIf(index >= OPTIONS_TRIED)(`archives ${how}, by their table and in sequence`, async () => {
       const name = await made(states, { compression, archive });
       expect(await python("--by", "table", name)).toEqual(files);
       expect(await python("--by", "sequence", name)).toEqual(files);

@@ -4,6 +4,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { nativeGzip } from "../../src/rules/gzip_codec.ts";
 import { pureGzip } from "../../src/rules/pure_gzip_codec.ts";
+import { amount } from "../torture/budget.ts";
 import { checkEstargz } from "./estargz_checker.ts";
 import { noise, pattern, sha256, type Tree } from "./samples.ts";
 
@@ -18,6 +19,9 @@ const TREE: Tree = {
   ...Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`small/${index}.json`, `{"index":${index}}`])),
 };
 const DIGESTS = Object.fromEntries(Object.entries(TREE).map(([path, content]) => [path, sha256(content)]));
+
+const OPTIONS_TRIED = amount("readers", "options");
+const DAMAGES = Math.min(40, amount("readers", "damages"));
 
 let native: Library;
 let pure: Library;
@@ -81,18 +85,22 @@ describe("gzip without zlib", () => {
     expect(sha256(await saved(pure))).not.toBe(sha256(await saved(native)));
   });
 
-  it.each(OPTIONS)("with %o writes and reads what the native path reads and writes", async (options) => {
-    const [ours, theirs] = [await saved(pure, options), await saved(native, options)];
-    for (const bytes of [ours, theirs]) {
-      expect(await loaded(native, bytes)).toEqual(DIGESTS);
-      expect(await loaded(pure, bytes)).toEqual(DIGESTS);
-    }
-    const [tar, other] = [checkEstargz(ours), checkEstargz(theirs)];
-    expect(tar.members.length).toBe(other.members.length);
-    const payload = ({ tar, members }: typeof other) => sha256(tar.subarray(0, members.at(-2)?.tarOffset));
-    expect(payload(tar)).toBe(payload(other));
-    expect(gunzipSync(ours).length).toBe(tar.tar.length);
-  });
+  it.for(OPTIONS.map((options, index) => ({ options, index })))(
+    "with $options writes and reads what the native path reads and writes",
+    async ({ options, index }, { skip }) => {
+      skip(index >= OPTIONS_TRIED, "left to the long form");
+      const [ours, theirs] = [await saved(pure, options), await saved(native, options)];
+      for (const bytes of [ours, theirs]) {
+        expect(await loaded(native, bytes)).toEqual(DIGESTS);
+        expect(await loaded(pure, bytes)).toEqual(DIGESTS);
+      }
+      const [tar, other] = [checkEstargz(ours), checkEstargz(theirs)];
+      expect(tar.members.length).toBe(other.members.length);
+      const payload = ({ tar, members }: typeof other) => sha256(tar.subarray(0, members.at(-2)?.tarOffset));
+      expect(payload(tar)).toBe(payload(other));
+      expect(gunzipSync(ours).length).toBe(tar.tar.length);
+    },
+  );
 
   it("reads a gzip of other tools, in members of any length", async () => {
     const { tar } = checkEstargz(await saved(native));
@@ -107,7 +115,7 @@ describe("gzip without zlib", () => {
     const { tar } = checkEstargz(await saved(native, { groupBytes: 0, level: 1 }));
     const small = Buffer.concat([gzipSync(tar.subarray(0, 512)), gzipSync(tar.subarray(512))]);
     for (const bytes of [small, await saved(pure)]) {
-      for (let trial = 0; trial < 40; trial++) {
+      for (let trial = 0; trial < 40; trial += 40 / DAMAGES) {
         const damaged = new Uint8Array(bytes);
         const at = trial < 20 ? trial * 3 : Math.floor(bytes.length * (trial - 19.5) / 20);
         damaged[at] = (damaged[at] as number) ^ 1 << trial % 8;

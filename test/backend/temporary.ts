@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach } from "vitest";
 
 const MEMORY = "/dev/shm";
 const made: string[] = [];
@@ -24,6 +23,7 @@ async function makeFolder(parent: string): Promise<string> {
   return folder;
 }
 
-afterEach(async () => {
+/** Removes the folders of the test that has ended. */
+export async function removeTemporaryFolders(): Promise<void> {
   for (const folder of made.splice(0)) await rm(folder, { recursive: true, force: true });
-});
+}

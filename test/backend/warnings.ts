@@ -1,6 +1,5 @@
 // What the library says while a test runs.
 import { configure, reset } from "@logtape/logtape";
-import { afterEach } from "vitest";
 
 /** Collects the messages of warnings and errors from now on, until the test ends. */
 export async function collectWarnings(): Promise<string[]> {
@@ -16,4 +15,7 @@ export async function collectWarnings(): Promise<string[]> {
   return messages;
 }
 
-afterEach(() => reset());
+/** Stops collecting. */
+export async function stopCollecting(): Promise<void> {
+  await reset();
+}

@@ -1,15 +1,13 @@
 // A store behaves as a Map: whatever is done to it, in whatever order, on every backend and in both layouts.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { amount, report, runtime } from "../torture/budget.ts";
+import { amount, limitMs, report } from "../torture/budget.ts";
 import { type Command, commands, perform } from "./commands.ts";
 import { crashPlace, filePlace, memoryPlace, type ModelPlace } from "./places.ts";
 import { World } from "./world.ts";
 
-// The store is the same everywhere, so one runtime does the bulk of it.
-const RUNS = amount("MODEL_RUNS", runtime === "node" ? 800 : 300);
-const SEED = amount("SEED", 1);
-const BUDGET_MINUTES = Math.max(1, RUNS / 700);
+const RUNS = amount("model", "runs");
+const SEED = amount("model", "seed");
 
 // Real files are the slowest by far.
 const places: Record<string, { share: number; make: () => ModelPlace | Promise<ModelPlace> }> = {
@@ -36,8 +34,8 @@ describe("a store", () => {
         seed: SEED,
       });
       const kinds = [...done].sort(([a], [b]) => a < b ? -1 : 1).map(([kind, count]) => `${count} ${kind}`);
-      report(`model ${name}`, since, BUDGET_MINUTES * share, `${runs} runs, seed ${SEED}: ${kinds.join(", ")}`);
+      report(`model ${name}`, since, `${runs} runs, seed ${SEED}: ${kinds.join(", ")}`);
       if (runs > 50) expect(done.size, "every kind of step was taken").toBe(15);
-    }, BUDGET_MINUTES * 20 * 60_000);
+    }, limitMs("model", "runs", 20));
   }
 });

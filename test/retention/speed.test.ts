@@ -25,6 +25,7 @@ import {
 import { Faults, faultyBackend, faultyFileSystem, nodeFileSystem } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../store/places.ts";
+import { amount } from "../torture/budget.ts";
 import { HOUR_MS, ms } from "./samples.ts";
 
 describe("a plan over 100,000 snapshots", () => {
@@ -53,10 +54,11 @@ describe("a plan over 100,000 snapshots", () => {
     keepUnder(1_000_000),
   ];
 
-  it.each(["UTC", "Europe/Berlin"])("with every rule there is takes less than 3 seconds (%s)", (zone) => {
+  it.for(["UTC", "Europe/Berlin"])("with every rule there is takes less than 3 seconds (%s)", (zone, { skip }) => {
+    skip(zone !== "UTC" && amount("speed", "zones") < 2, "left to the long form");
     let bestMs = Infinity;
     let kept = 0;
-    for (let attempt = 0; attempt < 3 && bestMs > 1000; attempt++) {
+    for (let attempt = 0; attempt < 3 && bestMs >= 3000; attempt++) {
       const before = process.cpuUsage();
       kept = planRetention(snapshots, rules, { nowMs: startMs + 1e6 * HOUR_MS, zone }).kept.length;
       bestMs = Math.min(bestMs, process.cpuUsage(before).user / 1000);
@@ -98,11 +100,13 @@ describe("a budget that lets go nearly all of 1,000 snapshots", () => {
   });
 });
 
-describe("10,000 archives in a folder", () => {
+describe("thousands of archives in a folder", () => {
+  const ARCHIVES = amount("speed", "archives");
+
   it("are listed, and planned by keepLatest, without opening one of them", async () => {
     const folder = await temporaryFolder();
     const startMs = ms("2020-01-01T00:00Z");
-    const fileNames = Array.from({ length: 10_000 }, (_, index) => {
+    const fileNames = Array.from({ length: ARCHIVES }, (_, index) => {
       const iso = new Date(startMs + index * HOUR_MS).toISOString();
       return `${iso.slice(0, 10)}_${iso.slice(11, 19).replaceAll(":", "-")},000000.state.tar.gz`;
     });
@@ -119,12 +123,12 @@ describe("10,000 archives in a folder", () => {
     expect(listed.map(({ name }) => `${name}.tar.gz`)).toEqual(fileNames);
     // What kind of file each is, and nothing else.
     expect(new Set(systemCalls.calls.map(({ operation }) => operation))).toEqual(new Set(["readFolder", "stat"]));
-    expect(systemCalls.calls.length).toBeLessThan(10_010);
+    expect(systemCalls.calls.length).toBeLessThan(ARCHIVES + 10);
     expect(String(await store.latest())).toBe(path.join(folder, fileNames.at(-1) ?? ""));
     const plan = await new LatestStatesKeeper(store, 100).plan();
-    expect(plan.removed).toHaveLength(9_900);
+    expect(plan.removed).toHaveLength(ARCHIVES - 100);
     const planMs = performance.now() - since - listMs;
-    console.log(`10,000 archives: listed in ${listMs.toFixed(0)} ms, latest and plan in ${planMs.toFixed(0)} ms`);
+    console.log(`${ARCHIVES} archives: listed in ${listMs.toFixed(0)} ms, latest and plan in ${planMs.toFixed(0)} ms`);
     expect(backendCalls.calls.filter(({ operation }) => operation === "open" || operation === "read")).toEqual([]);
     expect(systemCalls.calls.filter(({ operation }) => /open|read$/i.test(operation))).toEqual([]);
   });

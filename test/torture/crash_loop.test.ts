@@ -3,17 +3,44 @@ import { fileBackend, memoryBackend, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { renderNote } from "../../src/rules/labels.ts";
 import { Cell } from "../store/states.ts";
-import { amount, report, runtime } from "./budget.ts";
+import { amount, limitMs, report } from "./budget.ts";
 import { CrashFileSystem } from "./crash_file_system.ts";
 import { CrashLoop, type Effort } from "./crash_loop.ts";
 import { crashOperations } from "./crash_operations.ts";
 
-// The file system of these tests is the same everywhere, so one runtime does the bulk of it.
-const wanted = amount("CRASH_TREES", runtime === "node" ? 20_000 : 3_000);
-const effort: Effort = wanted >= 20_000
-  ? { samples: 40, goOnEvery: 5, crashAgainEvery: 40, nestedSamples: 5, killEvery: 5, exhaustiveUpTo: 4096 }
-  : { samples: 6, goOnEvery: 10, crashAgainEvery: 120, nestedSamples: 2, killEvery: 15, exhaustiveUpTo: 128 };
-const BUDGET_MINUTES = wanted > 20_000 ? Math.ceil(wanted / 20_000) : 1;
+const wanted = amount("crash", "trees");
+const [MANY, SOME] = [20_000, 3000];
+const LEAST_TREES = 10; // of each operation
+const efforts = {
+  great: {
+    killFirst: 8,
+    samples: 40,
+    goOnEvery: 5,
+    crashAgainEvery: 40,
+    nestedSamples: 5,
+    killEvery: 5,
+    exhaustiveUpTo: 4096,
+  },
+  small: {
+    killFirst: 8,
+    samples: 6,
+    goOnEvery: 10,
+    crashAgainEvery: 120,
+    nestedSamples: 2,
+    killEvery: 15,
+    exhaustiveUpTo: 128,
+  },
+  taste: {
+    killFirst: 1,
+    samples: 2,
+    goOnEvery: 10,
+    crashAgainEvery: 120,
+    nestedSamples: 1,
+    killEvery: 60,
+    exhaustiveUpTo: 4,
+  },
+};
+const effort: Effort = wanted >= MANY ? efforts.great : wanted >= SOME ? efforts.small : efforts.taste;
 
 describe("a crash at any call", () => {
   const loop = new CrashLoop(effort);
@@ -31,18 +58,18 @@ describe("a crash at any call", () => {
         const [known, crashes] = [loop.trees.size, loop.crashes];
         await loop.run(name, operation, seed);
         if (loop.trees.size - known < (loop.crashes - crashes) / 50) break;
-        if (wanted <= 20_000) break;
+        if (wanted <= MANY && loop.trees.size - before > LEAST_TREES) break;
       }
       const found = loop.trees.size - before;
-      if (wanted > 20_000) report(`crash loop, ${name},`, began, BUDGET_MINUTES, `${found} distinct trees`);
-      expect(found).toBeGreaterThan(10);
-    }, BUDGET_MINUTES * 5 * 60_000);
+      if (wanted > MANY) report(`crash loop, ${name},`, began, `${found} distinct trees`);
+      expect(found).toBeGreaterThan(LEAST_TREES);
+    }, limitMs("crash", "trees", 5));
   });
 
   it(`was tried on ${wanted} trees`, () => {
     const { trees, crashes, recoveries } = loop;
     const counts = `${trees.size} distinct trees, ${crashes} crashes, ${recoveries} recoveries crashed again`;
-    report("crash loop", since, BUDGET_MINUTES, counts);
+    report("crash loop", since, counts);
     expect(trees.size).toBeGreaterThanOrEqual(wanted * 0.99);
   });
 });

@@ -40,7 +40,9 @@ export interface Effort {
   readonly crashAgainEvery: number;
   /** Trees drawn per call of the next program. */
   readonly nestedSamples: number;
-  /** Every how many calls the program alone is killed, and the machine only after the next program has saved. */
+  /** Of an operation's calls, so many make its folders: at each of them the program alone is killed. */
+  readonly killFirst: number;
+  /** Every how many of the other calls the program alone is killed, and the machine only after the next program has saved. */
   readonly killEvery: number;
   /** Most combinations that are all gone through. */
   readonly exhaustiveUpTo: number;
@@ -93,9 +95,6 @@ function contentId(bytes: Uint8Array): string {
   }
   return id;
 }
-
-// Of an operation's calls, these make its folders: each is worth a kill.
-const FIRST_CALLS = 8;
 
 const byPath = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => a < b ? -1 : 1;
 
@@ -267,7 +266,7 @@ class Recording {
       const key = `${digest} ${keyOf(knowledge)}`;
       if (!this.crashes.has(key)) this.crashes.set(key, { tree, knowledge, where, depth: this.#depth });
     }
-    if (this.#depth > 0 || (this.calls > FIRST_CALLS && this.calls % this.#effort.killEvery > 0)) return;
+    if (this.#depth > 0 || (this.calls > this.#effort.killFirst && this.calls % this.#effort.killEvery > 0)) return;
     // What can be seen then and was not acknowledged may be lost, or stay.
     const seen = [...visibleIn(files.tree(), ROOT).keys()].filter((unit) => !knowledge.must.has(unit));
     const may = new Set([...knowledge.may, ...seen]);

@@ -7,8 +7,7 @@ import { fingerprint } from "../faults/worlds.ts";
 import { amount, report, skipped } from "./budget.ts";
 import { hiddenIn, makeRoom, mounted, noMount } from "./kernel.ts";
 
-const STEP_KIB = amount("FULL_DISK_STEP_KIB", 48);
-const BUDGET_MINUTES = 0.5;
+const STEP_KIB = amount("disk", "step");
 
 if (noMount !== undefined) skipped("full disk", noMount);
 
@@ -68,13 +67,13 @@ describe.skipIf(noMount !== undefined)("a disk that fills up", () => {
         return await fillUp(folder, ballast, 3, 2_000);
       });
     }
-    report("full disk", since, BUDGET_MINUTES, `${disks} disks, ${saves} saves`);
-  }, 60_000);
+    report("full disk", since, `${disks} disks, ${saves} saves`);
+  }, 48 / STEP_KIB * 60_000 + 60_000);
 
   it("does the same without inodes", async () => {
     const since = performance.now();
     let [disks, saves] = [0, 0];
-    for (let inodes = 24; inodes <= 60; inodes += 4) {
+    for (let inodes = 24; inodes <= 60; inodes += STEP_KIB / 12) {
       disks++;
       saves += await onDisk(`size=8m,nr_inodes=${inodes}`, async (folder, ballast) => {
         await mkdir(ballast);
@@ -82,6 +81,6 @@ describe.skipIf(noMount !== undefined)("a disk that fills up", () => {
         return await fillUp(folder, ballast, 4, 100);
       });
     }
-    report("full of inodes", since, BUDGET_MINUTES, `${disks} disks, ${saves} saves`);
-  }, 60_000);
+    report("full of inodes", since, `${disks} disks, ${saves} saves`);
+  }, 48 / STEP_KIB * 60_000 + 60_000);
 });

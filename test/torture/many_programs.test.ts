@@ -7,16 +7,15 @@ import { createInterface } from "node:readline";
 import { StateStore } from "snapkeep";
 import { expect, it } from "vitest";
 import { commandOf } from "../faults/child.ts";
-import { amount, report } from "./budget.ts";
+import { amount, limitMs, report } from "./budget.ts";
 import { hiddenIn, makeRoom, signal } from "./kernel.ts";
 
-const WRITERS = 8;
-const PRUNERS = 2;
-const READERS = 4;
+const WRITERS = amount("programs", "writers");
+const PRUNERS = Math.ceil(WRITERS / 4);
+const READERS = Math.ceil(WRITERS / 2);
 const KEPT = 12; // as share_store has it
-const SAVES = amount("MANY_SAVES", 25);
-const KILLS = 3;
-const BUDGET_MINUTES = 1;
+const SAVES = amount("programs", "saves");
+const KILLS = Math.floor(WRITERS * 3 / 8);
 
 class Program {
   readonly lines: string[] = [];
@@ -115,9 +114,9 @@ it("many programs share one store, and some die", async () => {
   expect(loads).toBeGreaterThan(0);
   const counts =
     `${saved.length} saves, ${removed.length} removals, ${loads} loads, ${gone} snapshots gone, ${KILLS} kills`;
-  report("many programs", since, BUDGET_MINUTES, counts);
+  report("many programs", since, counts);
   await rm(path.dirname(folder), { recursive: true });
-}, BUDGET_MINUTES * 3 * 60_000);
+}, limitMs("programs", "saves", 3));
 
 it("a program stopped beyond the limit of a sweep fails its save cleanly", async () => {
   const room = await makeRoom();

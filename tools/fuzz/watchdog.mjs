@@ -90,5 +90,5 @@ export function runCases(
 
 /** How to run a case again. @param {string} target @param {number} seed @param {string} runtime */
 export function howToRepeat(target, seed, runtime) {
-  return `npm run fuzz -- --target ${target} --seed ${seed} --cases 1 --runtime ${runtime}`;
+  return `npm run prove -- fuzz --seed ${seed} --cases 1 --runtime ${runtime} -t "reader ${target}$"`;
 }

@@ -33,7 +33,8 @@ if (missing.length > 0) {
   console.log(`failed: on Debian, apt-get install ${missing.join(" ")}`);
   process.exitCode = 1;
 } else {
-  const files = ["test/archive/interop.test.ts", "test/archive/other_readers.test.ts"];
-  const { code } = await run(process.execPath, ["tools/test.mjs", ...process.argv.slice(2), ...files], { show: true });
+  const { code } = await run(process.execPath, ["tools/prove.mjs", "readers", ...process.argv.slice(2)], {
+    show: true,
+  });
   process.exitCode = code;
 }

@@ -1,6 +1,6 @@
 // What durability costs: a save in "full" against one in "none", on the disk that holds the current folder.
 //
-//   npm run torture -- costs
+//   npm run build && node tools/torture/costs.mjs
 import { mkdir, mkdtemp, rm, statfs } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";

@@ -2,12 +2,14 @@
 // that ends in a refusal is found by its syntax and taken away, one at a time, in a copy; the suites that should notice run
 // until one does.
 //
-//   npm run torture -- mutants                      all
-//   npm run torture -- mutants --sample 8 --seed 3  some, drawn by a seed
-//   npm run torture -- mutants --minutes 3          as many as can be begun within this time
-//   npm run torture -- mutants --only backend,rules those whose name has one of these in it
-//   npm run torture -- mutants --unexplained        all but those that docs/guarantees.md says survive
-//   npm run torture -- mutants --list               only their names
+//   npm run prove -- mutants                             a sample
+//   npm run build                                        before the others
+//   node tools/torture/mutants.mjs                       all
+//   node tools/torture/mutants.mjs --sample 8 --seed 3   some, drawn by a seed
+//   node tools/torture/mutants.mjs --minutes 3           as many as can be begun within this time
+//   node tools/torture/mutants.mjs --only backend,rules  those whose name has one of these in it
+//   node tools/torture/mutants.mjs --unexplained         all but those that survivors.md explains
+//   node tools/torture/mutants.mjs --list                only their names
 import { spawn } from "node:child_process";
 import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -176,6 +178,7 @@ function passes(runtime, filters) {
       stdio: ["ignore", "pipe", "pipe"],
       env: {
         ...process.env,
+        SNAPKEEP_PROVE: "1",
         SNAPKEEP_CRASH_TREES: "3000",
         SNAPKEEP_MODEL_RUNS: "200",
         SNAPKEEP_RUNTIME: runtime === NODE ? "node" : "bun",
@@ -219,10 +222,11 @@ for (const file of files) texts.set(file, await readFile(path.join(root, file), 
 for (const [file, text] of texts) mutants.push(...mutantsOf(file, text));
 const only = valueOf("--only")?.split(",");
 if (only !== undefined) mutants = mutants.filter(({ name }) => only.some((part) => name.includes(part)));
-// Survivors are explained, by what they say and not by their line, in docs/guarantees.md.
-const guarantees = await readFile(path.join(root, "docs", "guarantees.md"), "utf8").catch(() => "");
+// Survivors are explained by what they say, not by their line.
+const LIST = "tools/torture/survivors.md";
+const explained = await readFile(path.join(root, LIST), "utf8");
 /** @param {string} name */
-const isExplained = (name) => guarantees.includes(name.replace(/:\d+ /, " "));
+const isExplained = (name) => explained.includes(name.replace(/:\d+ /, " "));
 if (process.argv.includes("--unexplained")) mutants = mutants.filter(({ name }) => !isExplained(name));
 const all = mutants.length;
 const seed = Number(valueOf("--seed") ?? 1);
@@ -332,9 +336,9 @@ for (const mutant of mutants) {
 await rm(place, { recursive: true, force: true });
 const minutes = ((performance.now() - since) / 60_000).toFixed(1);
 console.log(
-  `torture: mutants: ${tried - survivors.length} of ${tried} killed (${all} in all, seed ${seed}); ${minutes} min`,
+  `proof: mutants: ${tried - survivors.length} of ${tried} killed (${all} in all, seed ${seed}); ${minutes} min`,
 );
 for (const name of survivors) console.log(`survived: ${name}`);
 const unexplained = survivors.filter((name) => !isExplained(name));
-for (const name of unexplained) console.log(`not explained in docs/guarantees.md: ${name.replace(/:\d+ /, " ")}`);
+for (const name of unexplained) console.log(`not explained in ${LIST}: ${name.replace(/:\d+ /, " ")}`);
 process.exitCode = unexplained.length === 0 && [...sound.values()].every(Boolean) ? 0 : 1;

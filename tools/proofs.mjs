@@ -1,0 +1,223 @@
+// The proofs: which files each has, and how much it looks at in `npm test` and in `npm run prove`. This is the one place that
+// says so: tests read their amounts here, through `amount` of test/torture/budget.ts.
+//
+// `npm test` runs every proof in its short form, and `npm run prove` in its long form. The environment chooses:
+//   SNAPKEEP_PROVE=1             the long form of all amounts
+//   SNAPKEEP_CRASH_TREES=1000    one amount, whatever the form: SNAPKEEP_<PROOF>_<AMOUNT>
+import process from "node:process";
+
+/**
+ * An amount is a number, or two where one runtime does the bulk of the work: on Node, and on Bun and Deno.
+ *
+ * @typedef {number | readonly [node: number, others: number]} Amount
+ * @typedef {{ short: Amount, long: Amount, what: string }} Measure
+ * @typedef {{ group: string, about: string, files: readonly string[], measures: Readonly<Record<string, Measure>> }} Proof
+ */
+
+/** An amount that is limited by another one, such as a time. */
+export const ANY = 2 ** 32;
+
+/** @type {Readonly<Record<string, Proof>>} */
+export const proofs = {
+  crash: {
+    group: "durability",
+    about: "the power fails at every call of every operation, on a file system in memory",
+    files: ["test/torture/crash_loop.test.ts"],
+    measures: { trees: { short: 300, long: [20_000, 3000], what: "trees that a crash leaves" } },
+  },
+  faults: {
+    group: "durability",
+    about: "every call fails, with every errno, in every operation",
+    files: ["test/faults/system_calls.test.ts", "test/faults/backend_calls.test.ts"],
+    measures: {
+      errnos: {
+        short: 1,
+        long: 5,
+        what: "errnos; with fewer than 5 each call site fails once, in the first operation that has it",
+      },
+    },
+  },
+  kill: {
+    group: "durability",
+    about: "kill -9 at any moment, over one store",
+    files: ["test/faults/kill.test.ts"],
+    measures: { kills: { short: 3, long: 15, what: "kills" } },
+  },
+  calls: {
+    group: "durability",
+    about: "the program dies at every system call, or the call fails, on the real kernel",
+    files: ["test/torture/system_calls.test.ts"],
+    measures: {
+      most: { short: 1, long: 80, what: "the last call of each kind that is struck" },
+      stride: { short: 1, long: [1, 6], what: "every how many calls one is struck" },
+    },
+  },
+  disk: {
+    group: "durability",
+    about: "the disk fills up, of bytes and of inodes",
+    files: ["test/torture/full_disk.test.ts"],
+    measures: { step: { short: 384, long: 48, what: "KiB from one size of a disk to the next" } },
+  },
+  power: {
+    group: "durability",
+    about: "the power fails, on real file systems",
+    files: ["test/torture/power_loss.test.ts"],
+    measures: {
+      ext4: { short: [3, 1], long: [200, 20], what: "points on ext4" },
+      bare: { short: 1, long: [10, 5], what: "points on ext4 without delayed allocation's help" },
+      xfs: { short: 1, long: [10, 5], what: "points on XFS" },
+      btrfs: { short: 1, long: [20, 5], what: "points on btrfs" },
+    },
+  },
+  programs: {
+    group: "durability",
+    about: "many programs share one store, and some die",
+    files: ["test/torture/many_programs.test.ts"],
+    measures: {
+      writers: { short: 3, long: 8, what: "programs that save; half as many read, and a quarter remove" },
+      saves: { short: 12, long: 25, what: "saves of each writer" },
+    },
+  },
+  model: {
+    group: "model",
+    about: "a store behaves as a Map, whatever is done to it",
+    files: ["test/model/store.test.ts"],
+    measures: {
+      runs: { short: [40, 20], long: [800, 300], what: "sequences of commands" },
+      seed: { short: 1, long: 1, what: "where the random begins" },
+    },
+  },
+  overlap: {
+    group: "model",
+    about: "calls that overlap at random moments tear no snapshot, and lose none",
+    files: ["test/model/overlap.test.ts"],
+    measures: {
+      runs: { short: [30, 15], long: [600, 200], what: "sequences of calls" },
+      seed: { short: 1, long: 1, what: "where the random begins" },
+    },
+  },
+  fuzz: {
+    group: "hostile",
+    about: "mutated archives, tables, manifests and paths mean the same to every reader",
+    files: ["test/fuzz/fuzz.test.ts"],
+    measures: {
+      seconds: { short: 1, long: [8, 4], what: "seconds for each target" },
+      cases: { short: ANY, long: ANY, what: "the most cases for each target" },
+      seed: { short: 1, long: 1, what: "the first seed" },
+      planted: { short: 1, long: 9, what: "planted bugs that the fuzzers must find" },
+    },
+  },
+  bits: {
+    group: "hostile",
+    about: "every prefix and every bit of small snapshots",
+    files: ["test/archive/every_bit.test.ts", "test/archive/damage.test.ts"],
+    measures: {
+      stride: {
+        short: 61,
+        long: [5, 11],
+        what: "every how many bits one is turned over, where several readers compare",
+      },
+      prefix: { short: 7, long: 1, what: "every how many bytes one is cut, where several readers compare" },
+      load: { short: 29, long: 1, what: "every how many bits or bytes one is turned over or cut, where it is loaded" },
+    },
+  },
+  attacks: {
+    group: "hostile",
+    about: "known attacks are refused, whatever the pieces they come in, and reach nothing outside",
+    files: [
+      "test/archive/attacks.test.ts",
+      "test/archive/verdicts.test.ts",
+      "test/archive/canary.test.ts",
+      "test/archive/table.test.ts",
+    ],
+    measures: {
+      pieces: { short: 1, long: 6, what: "sizes of pieces in which each archive comes" },
+      seeds: { short: 20, long: 150, what: "seeds of each fuzz target whose verdicts are committed" },
+      every: { short: 8, long: 1, what: "every how many attacks one is let loose in a tree of files" },
+    },
+  },
+  readers: {
+    group: "readers",
+    about: "readers and writers that are not ours, or without zlib, agree with ours",
+    files: [
+      "test/archive/estargz.test.ts",
+      "test/archive/interop.test.ts",
+      "test/archive/other_readers.test.ts",
+      "test/archive/pure_gzip.test.ts",
+    ],
+    measures: {
+      options: { short: 1, long: 6, what: "sets of options that archives are made with" },
+      runs: { short: 3, long: 25, what: "random sequences of sizes" },
+      damages: { short: 2, long: 40, what: "damages that are met without zlib" },
+    },
+  },
+  speed: {
+    group: "resources",
+    about: "plans and listings of many snapshots are quick",
+    files: ["test/retention/speed.test.ts"],
+    measures: {
+      zones: { short: 1, long: 2, what: "time zones" },
+      archives: { short: 1000, long: 10_000, what: "archives in a folder" },
+    },
+  },
+  memory: {
+    group: "resources",
+    about: "large states go through in bounded memory",
+    files: ["test/archive/memory.test.ts"],
+    measures: { size: { short: 144, long: 256, what: "MiB of a state" } },
+  },
+  soak: {
+    group: "resources",
+    about: "hundreds of saves leave nothing open and nothing behind",
+    files: ["test/torture/soak.test.ts"],
+    measures: { saves: { short: 24, long: 200, what: "saves" } },
+  },
+  mutants: {
+    group: "mutants",
+    about: "a safeguard is taken away, and some suite notices (on Node)",
+    files: ["test/torture/mutants.test.ts"],
+    measures: {
+      sample: { short: 0, long: 8, what: "mutants, of some 300" },
+      minutes: { short: 0, long: 2, what: "minutes within which the last one is begun" },
+      seed: { short: 1, long: 1, what: "which mutants are drawn" },
+    },
+  },
+};
+
+/** Whether proofs run in their long form. */
+export const isLong = process.env["SNAPKEEP_PROVE"] === "1";
+
+/** The environment variable that sets one amount. @param {string} proof @param {string} measure */
+export const variableOf = (proof, measure) => `SNAPKEEP_${proof}_${measure}`.toUpperCase();
+
+/**
+ * How much a proof looks at in this run.
+ *
+ * @param {string} proof
+ * @param {string} measure
+ * @param {boolean} isNode Whether the tests run on Node.
+ * @param {"short" | "long"} [form] The form, whatever the environment says.
+ */
+export function amountOf(proof, measure, isNode, form) {
+  const amounts = proofs[proof]?.measures[measure];
+  if (amounts === undefined) {
+    throw new RangeError(`Cannot tell ${measure} of ${proof}: tools/proofs.mjs has no such amount`);
+  }
+  const variable = variableOf(proof, measure);
+  const given = process.env[variable];
+  if (form === undefined && given !== undefined && given !== "") {
+    const value = Number(given);
+    if (!Number.isFinite(value)) throw new RangeError(`Cannot use ${variable}=${given}: not a number`);
+    return value;
+  }
+  const amount = amounts[form ?? (isLong ? "long" : "short")];
+  return typeof amount === "number" ? amount : amount[isNode ? 0 : 1];
+}
+
+/** The proofs by group. @returns {Map<string, string[]>} */
+export function groups() {
+  /** @type {Map<string, string[]>} */
+  const found = new Map();
+  for (const [name, { group }] of Object.entries(proofs)) found.set(group, [...found.get(group) ?? [], name]);
+  return found;
+}
