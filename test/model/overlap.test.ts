@@ -25,7 +25,7 @@ type Call =
   | { do: "change"; value: number }
   | { do: "save"; layout: LayoutKind; ifBusy: "wait" | "join" | "skip"; abortAfter: number | undefined }
   | { do: "stream"; reads: "all" | "some" | "none" }
-  | { do: "load"; index: number; only: ("alpha" | "beta")[] | undefined }
+  | { do: "load"; index: number; only: readonly ("alpha" | "beta")[] | undefined }
   | { do: "load stream" }
   | { do: "resume" }
   | { do: "label"; index: number; pinned: boolean }
@@ -61,7 +61,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("load" as const),
       index,
-      only: fc.constantFrom(undefined, undefined, undefined, ["alpha" as const, "beta" as const]),
+      only: fc.constantFrom(undefined, undefined, undefined, ["alpha", "beta"] as const),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("load stream" as const) }) },
