@@ -1,6 +1,15 @@
 // The real file system, through node:fs, which Node, Deno and Bun share. Each trap of a runtime is handled here:
 // sync is always our own call (Bun swallows flush errors), close never decides (Bun and Deno swallow its errors).
-import { type BigIntStats, closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, type Stats } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  type Stats,
+} from "node:fs";
 import {
   type FileHandle,
   link,

@@ -14,7 +14,8 @@ const EXECUTE_RIGHTS = 0o111;
  */
 export function modeOf(mode: unknown): number {
   if (typeof mode !== "number") {
-    throw new TypeError(`Cannot use the mode ${JSON.stringify(mode)}: it must be a number, such as 0o700`);
+    const shown = typeof mode === "string" ? JSON.stringify(mode) : String(mode);
+    throw new TypeError(`Cannot use the mode ${shown}: it must be a number, such as 0o700`);
   }
   if (Number.isInteger(mode) && mode >= OWNER_RIGHTS && mode <= ALL_RIGHTS) return mode;
   const shown = Number.isInteger(mode) && mode >= 0 ? `0o${mode.toString(8)}` : String(mode);

@@ -87,8 +87,7 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     },
     readFolder: (path) => counted("readFolder", path, () => files.readFolder(path)),
     syncFolder: (path) => counted("syncFolder", path, () => files.syncFolder(path)),
-    stat: (path, followsLink, withIdentity) =>
-      counted("stat", path, () => files.stat(path, followsLink, withIdentity)),
+    stat: (path, followsLink, withIdentity) => counted("stat", path, () => files.stat(path, followsLink, withIdentity)),
     ...files.unlockFolder === undefined
       ? {}
       : { unlockFolder: (path: string) => counted("unlockFolder", path, async () => await files.unlockFolder?.(path)) },
