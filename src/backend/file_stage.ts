@@ -3,6 +3,7 @@
 import { dirname, join } from "node:path";
 import type { ByteSource, Scratch, Stage } from "../words/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../words/errors.ts";
+import { loggerOf } from "../words/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
 import { type FilePlace, orLater, pathOfUnit, sweepName } from "./file_place.ts";
@@ -108,8 +109,8 @@ export class FileStage implements Stage {
     // Where the stage was swept, so was the claim, and the one that may be there now is another writer's.
     const wasSwept = this.#hasFolder && await this.#isThere(this.#stagePath) === false;
     if (wasSwept) return;
-    await this.#discard(this.#stagePath);
-    await this.#discard(this.#claimPath);
+    await this.#discardStage();
+    await this.#releaseClaim();
   }
 
   async #publish(path: string, body: ByteSource): Promise<void> {
@@ -117,7 +118,7 @@ export class FileStage implements Stage {
     await this.#orLost(() => isGroup(this.unit) ? this.#publishGroup(path, body) : this.#publishBlob(body));
     this.#state = "published";
     this.#heartbeat.stop();
-    if (!isGroup(this.unit)) await this.#discard(this.#stagePath);
+    if (!isGroup(this.unit)) await this.#discardStage();
     try {
       await this.#place.sync.folder(this.#place.root);
     } catch (cause) {
@@ -125,7 +126,7 @@ export class FileStage implements Stage {
       const message = `Cannot be sure that "${uri}" survives a power loss: ${reasonOf(cause)}`;
       throw new SnapshotError("COMMIT_UNCERTAIN", message, { uri }, { cause });
     } finally {
-      await this.#discard(this.#claimPath);
+      await this.#releaseClaim();
     }
   }
 
@@ -251,7 +252,16 @@ export class FileStage implements Stage {
     return this.#place.files.stat(path).then((stat) => stat !== undefined, () => undefined);
   }
 
-  async #discard(path: string): Promise<void> {
-    await orLater(this.#place, path, () => removeTree(this.#place.files, path));
+  async #discardStage(): Promise<void> {
+    await orLater(this.#place, this.#stagePath, () => removeTree(this.#place.files, this.#stagePath));
+  }
+
+  async #releaseClaim(): Promise<void> {
+    const path = this.#claimPath;
+    try {
+      await removeTree(this.#place.files, path);
+    } catch (error) {
+      loggerOf("FileBackend").warn("Cannot remove '{path}', it is left to the next sweep: {error}", { path, error });
+    }
   }
 }
