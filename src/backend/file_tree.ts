@@ -50,11 +50,16 @@ export async function removeTree(files: FileSystem, path: string, givesRights = 
 async function removeWithin(files: FileSystem, path: string, givesRights: boolean, inParent: InFolder): Promise<void> {
   const stat = await inParent(() => files.stat(path));
   if (stat === undefined) return;
-  if (stat.kind !== "folder") return void await inParent(() => unlessGone(files.removeFile(path)));
+  if (stat.kind !== "folder") return await inParent(() => unlessGone(files.removeFile(path)));
   const inFolder: InFolder = givesRights ? unlocking(files, path) : (call) => call();
   const names = await inFolder(() => unlessGone(files.readFolder(path)));
   await mapBounded(names ?? [], (name) => removeWithin(files, join(path, name), givesRights, inFolder));
   await inParent(() => unlessGone(files.removeFolder(path)));
+}
+
+/** Removes a file's name; resolves to whether it was there. */
+export async function removeName(files: FileSystem, path: string): Promise<boolean> {
+  return await unlessGone(files.removeFile(path).then(() => true)) ?? false;
 }
 
 /** Lets an operation fail because its path is not there. */

@@ -7,7 +7,7 @@ import { errnoOf, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { FilePlace } from "./file_place.ts";
 import type { FileStat, FileSystem, OpenFile } from "./file_system.ts";
-import { unlessGone } from "./file_tree.ts";
+import { removeName } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { lockName, lockOwnerName } from "./hidden_name.ts";
 import { hasEnded, type ProcessIdentity, thisProcess } from "./process_identity.ts";
@@ -69,7 +69,7 @@ export async function sweepLockOwner({ files, root }: FilePlace, name: string, o
   if (stat?.kind !== "file" || stat.sizeBytes > OWNER_MAX_BYTES) return;
   const limitMs = Math.max(olderThanMs, LOCK_STALE_AFTER_MS);
   if (olderThanMs >= 0 && Math.abs(Date.now() - stat.modifiedAtMs) <= limitMs) return;
-  if (await files.stat(join(root, lockName(name))) === undefined) await unlessGone(files.removeFile(path));
+  if (await files.stat(join(root, lockName(name))) === undefined) await removeName(files, path);
 }
 
 async function hold(
@@ -83,9 +83,9 @@ async function hold(
   const unlock = async () => {
     heartbeat.stop();
     // The owner goes first: its record must never be there for a later lock, which may get the same inode.
-    if (hasOwner) await files.removeFile(ownerPath).catch(() => {});
+    if (hasOwner) await removeName(files, ownerPath).catch(() => {});
     try {
-      await unlessGone(files.removeFile(path));
+      await removeName(files, path);
     } catch (error) {
       loggerOf("FileBackend").warn("Cannot remove '{path}', it is left to the next sweep: {error}", { path, error });
     }
@@ -117,14 +117,14 @@ async function writeOwner(files: FileSystem, path: string, lock: string): Promis
       if (errnoOf(error) !== "EEXIST") throw error;
       const stat = await files.stat(path); // a dead program's, or what is not ours
       if (stat?.kind !== "file" || stat.sizeBytes > OWNER_MAX_BYTES) throw error;
-      await unlessGone(files.removeFile(path));
+      await removeName(files, path);
       return await files.create(path);
     });
     try {
       await file.write(new TextEncoder().encode(`${JSON.stringify(record)}\n`), 0);
       return true;
     } catch (error) {
-      await files.removeFile(path).catch(() => {});
+      await removeName(files, path).catch(() => {});
       throw error;
     } finally {
       await file.close();
@@ -185,9 +185,9 @@ async function breakLock(
 ): Promise<void> {
   const owner = await files.stat(ownerPath);
   const isOurs = owner?.kind === "file" && owner.sizeBytes <= OWNER_MAX_BYTES;
-  const removed = isOurs && await unlessGone(files.removeFile(ownerPath).then(() => true));
+  const removed = isOurs && await removeName(files, ownerPath);
   if (isProven && !removed) return;
   const found = await files.stat(path, false, true);
   if (found === undefined || found.modifiedAtMs !== seen.modifiedAtMs || found.identity !== seen.identity) return;
-  await unlessGone(files.removeFile(path));
+  await removeName(files, path);
 }

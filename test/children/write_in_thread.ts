@@ -9,7 +9,7 @@ const scratch = await backend.scratch();
 await scratch.write([new Uint8Array(10)]);
 const unlock = await backend.notes.lock?.("x.state");
 
-parentPort?.once("message", async () => {
+async function publish(): Promise<void> {
   try {
     await stage.publish("manifest.json", [new Uint8Array(10)]);
     await scratch.remove();
@@ -19,5 +19,7 @@ parentPort?.once("message", async () => {
     parentPort?.postMessage(String(error));
   }
   parentPort?.close();
-});
+}
+
+parentPort?.once("message", () => void publish());
 parentPort?.postMessage("staged");
