@@ -5,7 +5,6 @@ import { performance } from "node:perf_hooks";
 import { setTimeout } from "node:timers";
 import { errnoOf, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import type { FilePlace } from "./file_place.ts";
 import type { FileStat, FileSystem, OpenFile } from "./file_system.ts";
 import { removeName } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -20,9 +19,15 @@ const OWNER_MAX_BYTES = 1024;
 const LOOK_AGAIN_MS = 10;
 const FORMAT = "snapkeep-lock-owner";
 
+/** A folder whose notes are locked. */
+interface NotedPlace {
+  readonly root: string;
+  readonly files: FileSystem;
+}
+
 /** Locks the note of a snapshot; `undefined` where another program holds the lock and the caller does not wait. */
 export async function lockNote(
-  { files, root }: FilePlace,
+  { files, root }: NotedPlace,
   name: string,
   waits: boolean,
 ): Promise<(() => Promise<void>) | undefined> {
@@ -51,7 +56,7 @@ export async function lockNote(
 }
 
 /** Removes a lock whose process has provably ended, or that showed no sign of life for so long. */
-export async function sweepLock({ files, root }: FilePlace, name: string, olderThanMs: number): Promise<void> {
+export async function sweepLock({ files, root }: NotedPlace, name: string, olderThanMs: number): Promise<void> {
   const path = join(root, lockName(name));
   const ownerPath = join(root, lockOwnerName(name));
   if (olderThanMs >= 0 && Heartbeat.isBeating(path)) return;
@@ -63,7 +68,7 @@ export async function sweepLock({ files, root }: FilePlace, name: string, olderT
 }
 
 /** Removes what says who holds a lock that is there no more. */
-export async function sweepLockOwner({ files, root }: FilePlace, name: string, olderThanMs: number): Promise<void> {
+export async function sweepLockOwner({ files, root }: NotedPlace, name: string, olderThanMs: number): Promise<void> {
   const path = join(root, lockOwnerName(name));
   const stat = await files.stat(path);
   if (stat?.kind !== "file" || stat.sizeBytes > OWNER_MAX_BYTES) return;
