@@ -18,7 +18,6 @@ async function publish(): Promise<void> {
   } catch (error) {
     parentPort?.postMessage(String(error));
   }
-  parentPort?.close();
 }
 
 parentPort?.once("message", () => void publish());
