@@ -76,6 +76,7 @@ export type {
   BlobReader,
   ByteSource,
   ForeignFolders,
+  LockOptions,
   Notes,
   Scratch,
   Stage,

@@ -3,6 +3,7 @@
 //   names/<name>          a small record: who is writing under this name, and which units of it are published
 //   blobs/<token>/<path>  what a stage wrote, under a token that no other stage has
 //   notes/<name>          labels
+//   locks/<name>          who changes them just now, and since when
 //
 // Every step that others must see whole or not at all is one swap of one record. So a unit becomes visible, or vanishes,
 // in one step, and of many writers that race for a name one wins.
@@ -28,6 +29,9 @@ interface NameRecord {
   claim?: { readonly token: string; readonly unit: Unit; readonly aliveAtMs: number } | undefined;
   units: Record<string, Published>;
 }
+
+// A lock is held for a moment; a program that was killed gives none back.
+const LOCK_STALE_AFTER_MS = 10_000;
 
 async function gather(body: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
@@ -207,6 +211,23 @@ export function keyValueBackend(store: KeyValue, uri: string): Backend {
     },
 
     notes: {
+      async lock(name, { wait = true } = {}) {
+        assertSnapshotName(name);
+        const key = `locks/${name}`;
+        const swap = (before: Uint8Array | undefined, after: Uint8Array | undefined) =>
+          tried("lock", key, () => store.swap(key, before, after));
+        while (true) {
+          const held = await get(key);
+          const lockedAtMs = held && JSON.parse(new TextDecoder().decode(held)).lockedAtMs;
+          if (held === undefined || Date.now() - lockedAtMs > LOCK_STALE_AFTER_MS) {
+            const ours = new TextEncoder().encode(
+              JSON.stringify({ token: crypto.randomUUID(), lockedAtMs: Date.now() }),
+            );
+            if (await swap(held, ours)) return async () => void await swap(ours, undefined); // unless another took it over
+          } else if (!wait) return undefined;
+          else await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      },
       async get(name) {
         const note = await get(`notes/${name}`);
         return note && new Uint8Array(note);

@@ -15,19 +15,20 @@ import type {
 import { mapBounded } from "../words/bounded.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
+import { warnUser } from "../words/logging.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch } from "./file_blob.ts";
 import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
 import { FileStage } from "./file_stage.ts";
-import type { FileKind, FileSystem } from "./file_system.ts";
+import { type FileKind, type FileSystem, isNotAllowed } from "./file_system.ts";
 import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
 import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
+import { modeOf, privateFileSystem } from "./private_file_system.ts";
 
 const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
 const LISTED_AT_ONCE = 256;
@@ -42,6 +43,14 @@ export interface FileBackendOptions {
    * the end of the program, but not of the machine.
    */
   readonly durability?: Durability;
+  /**
+   * Rights of the folders that the backend makes, such as `0o700` for a place that only this user may look into. Files get the same
+   * rights without those to execute. The place itself gets them if the backend makes it; a place that exists, folders above it,
+   * and exports to other places do not. It costs up to three system calls per file and folder.
+   *
+   * @default What the umask of the process leaves of `0o777` and `0o666`.
+   */
+  readonly mode?: number;
   /** Another file system, for tests that fail or crash it. */
   readonly fileSystem?: FileSystem;
 }
@@ -54,16 +63,17 @@ class FileBackend implements Backend {
   readonly #place: FilePlace;
   // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
   // where it is there already: who made it may have been killed before it was durable.
-  readonly #unsyncedParents = new Map<string, "made" | "found">();
+  readonly #unsyncedParents = new Set<string>();
 
   constructor(root: string, options: FileBackendOptions) {
-    const files = options.fileSystem ?? nodeFileSystem;
+    const system = options.fileSystem ?? nodeFileSystem;
+    const files = options.mode === undefined ? system : privateFileSystem(system, root, modeOf(options.mode));
     this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full") };
     const uri = pathToFileURL(root).href;
     this.uri = uri.endsWith("/") ? uri : `${uri}/`;
-    this.#unsyncedParents.set(dirname(root), "found");
+    this.#unsyncedParents.add(dirname(root));
     this.notes = new FileNotes(this.#place);
-    if (files === nodeFileSystem) this.workFolder = () => this.#workFolder();
+    if (system === nodeFileSystem) this.workFolder = () => this.#workFolder();
     this.foreign = { list: () => this.#foreign(), remove: (name) => this.#removeForeign(name) };
   }
 
@@ -156,7 +166,7 @@ class FileBackend implements Backend {
     const { files, root } = this.#place;
     const path = join(root, tokenName("work"));
     this.#makeFoldersNow(path);
-    const heartbeat = new Heartbeat(files, path);
+    const heartbeat = new Heartbeat(files, [path]);
     return {
       path,
       remove: async () => {
@@ -202,24 +212,26 @@ class FileBackend implements Backend {
 
   #madeIn(parent: string): void {
     this.#unsyncedParents.delete(parent); // what is made first is synced first
-    this.#unsyncedParents.set(parent, "made");
+    this.#unsyncedParents.add(parent);
   }
 
   async #syncParents(): Promise<void> {
-    for (const [parent, how] of this.#unsyncedParents) {
-      await this.#syncParent(parent, how);
+    for (const parent of this.#unsyncedParents) {
+      await this.#syncParent(parent);
       this.#unsyncedParents.delete(parent); // only now: where the sync failed, the next save must not be told it is durable
     }
   }
 
-  async #syncParent(path: string, how: "made" | "found"): Promise<void> {
+  async #syncParent(path: string): Promise<void> {
     try {
       await this.#place.sync.folder(path);
     } catch (error) {
-      if (!["EACCES", "EPERM", "NotCapable"].includes(errnoOf(error))) throw error;
-      if (how === "found") return;
-      // It is not ours to open (Deno's scoped permissions): say it, for a power loss may take the new folder in it.
-      loggerOf("FileBackend").warn("Cannot make a new folder durable in '{path}': {error}", { path, error });
+      if (!isNotAllowed(error)) throw error;
+      const { root } = this.#place;
+      const reason = `"${path}" may not be read by this program, so it cannot be synced`;
+      const message =
+        `Cannot be sure that "${root}" survives a power loss if it is new: ${reason}; allow it to read that folder`;
+      warnUser({ className: "FileBackend", kind: "PARENT_NOT_SYNCED", address: root, message });
     }
   }
 
@@ -289,9 +301,10 @@ class FileBackend implements Backend {
  * removing such a snapshot removes the link. Other links are no part of a snapshot, and nothing they lead to is ever removed.
  *
  * @param folder Path or `file:` URL of the folder.
- * @param options Durability.
+ * @param options Durability, and the rights of what it makes.
  * @returns The backend.
- * @throws {TypeError} If it is a URL, or a text with `://`, of another scheme than `file:`, or the path is empty.
+ * @throws {TypeError} If it is a URL, or a text with `://`, of another scheme than `file:`, or the path is empty; or `mode` is no number.
+ * @throws {RangeError} If `mode` is not a whole number from `0o700` to `0o777`.
  * @example Leave out the syncs where speed counts and a power loss does not
  * ```ts
  * import { fileBackend, StateStore } from "snapkeep";

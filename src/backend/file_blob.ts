@@ -99,7 +99,7 @@ export class FileScratch extends FileBlob implements Scratch {
       if (temporary === undefined) throw error;
       return new FileScratch(temporary, () => Promise.resolve());
     }
-    const heartbeat = new Heartbeat(files, path);
+    const heartbeat = new Heartbeat(files, [path]);
     return new FileScratch(file, async () => {
       heartbeat.stop();
       await removeTree(files, path);

@@ -1,19 +1,17 @@
 // Notes as small files in .notes, each replaced atomically.
 import { join } from "node:path";
-import type { Notes } from "../words/backend.ts";
+import type { LockOptions, Notes } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
-import { errnoOf, storageError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
+import { errnoOf } from "../words/errors.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
 import type { FilePlace } from "./file_place.ts";
 import { removeTree, unlessGone } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { lockName, NOTES_FOLDER, tokenName } from "./hidden_name.ts";
+import { NOTES_FOLDER, tokenName } from "./hidden_name.ts";
+import { lockNote } from "./note_lock.ts";
 
 const SUFFIX = ".json";
-const LOCK_STALE_AFTER_MS = 10_000; // it is held for a read and a synced write
-const LOCK_LOOK_AGAIN_MS = 10;
 
 /** The notes beside the units of a folder. */
 export class FileNotes implements Notes {
@@ -50,7 +48,7 @@ export class FileNotes implements Notes {
     if (!this.#isFolderDurable) await sync.folder(root);
     this.#isFolderDurable = true;
     const temporary = join(root, tokenName("scratch"));
-    const heartbeat = new Heartbeat(files, temporary);
+    const heartbeat = new Heartbeat(files, [temporary]);
     try {
       const { file } = await writeFile(files, temporary, [concat([note])], () => true);
       try {
@@ -74,46 +72,9 @@ export class FileNotes implements Notes {
     }
   }
 
-  async lock(name: string): Promise<() => Promise<void>> {
+  async lock(name: string, { wait = true }: LockOptions = {}): Promise<(() => Promise<void>) | undefined> {
     assertSnapshotName(name);
-    const { files, root } = this.#place;
-    const path = join(root, lockName(name));
-    let heartbeat: Heartbeat | undefined;
-    const unlock = async () => {
-      heartbeat?.stop();
-      try {
-        await removeTree(files, path);
-      } catch (error) {
-        loggerOf("FileBackend").warn("Cannot remove '{path}', it is left to the next sweep: {error}", { path, error });
-      }
-    };
-    let seen: { readonly modifiedAtMs: number; readonly sinceMs: number } | undefined;
-    while (true) {
-      const file = await files.create(path).catch((error) => {
-        if (errnoOf(error) !== "EEXIST") throw error;
-      });
-      if (file !== undefined) {
-        heartbeat = new Heartbeat(files, path);
-        try {
-          await file.close();
-          return unlock;
-        } catch (error) {
-          await unlock();
-          throw error;
-        }
-      }
-      const stat = await files.stat(path);
-      if (stat === undefined) continue;
-      if (stat.kind !== "file" || stat.sizeBytes > 0) {
-        throw storageError("lock", path, new Error("what lies there is another program's"));
-      }
-      const { modifiedAtMs } = stat;
-      if (seen?.modifiedAtMs !== modifiedAtMs) seen = { modifiedAtMs, sinceMs: performance.now() };
-      // Clocks may jump, so a lock that was watched for as long is stale too, whatever its time says.
-      const ageMs = Math.max(Date.now() - modifiedAtMs, performance.now() - seen.sinceMs);
-      if (ageMs > LOCK_STALE_AFTER_MS) await unlessGone(files.removeFile(path));
-      else await new Promise((resolve) => setTimeout(resolve, LOCK_LOOK_AGAIN_MS));
-    }
+    return await lockNote(this.#place, name, wait);
   }
 
   async *list(): AsyncGenerator<string, void> {

@@ -6,7 +6,7 @@ import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from 
 import { loggerOf } from "../words/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
-import { type FilePlace, pathOfUnit, sweepName } from "./file_place.ts";
+import { type FilePlace, orLater, pathOfUnit, sweepName } from "./file_place.ts";
 import type { OpenFile } from "./file_system.ts";
 import { removeTree } from "./file_tree.ts";
 import { assertRoom } from "./free_space.ts";
@@ -15,10 +15,13 @@ import { claimName, stageName, tokenName } from "./hidden_name.ts";
 
 // Files being made durable beside the one being written; file systems merge syncs that run side by side.
 const SYNCS_IN_FLIGHT = 8;
-const TAKEN = new Set(["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"]);
+// EPERM is what Windows says of a rename onto a folder.
+const TAKEN = new Set(["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "EPERM"]);
 const WORTH_A_LOOK_BYTES = 1024 * 1024;
 const BLOB_NAME = "blob"; // within the stage of a single-blob unit
-const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "EXDEV", "ENOSYS", "EMLINK"]);
+// What a link fails with where a rename would fail or do harm. All else may mean that there are no links here: file systems and
+// sandboxes say so in many ways (EPERM, ENOTSUP, EACCES on Termux and under SELinux, "Unknown system error -524").
+const LINK_FAILED = new Set(["EEXIST", "ENOSPC", "EDQUOT", "EROFS", "ENOENT"]);
 
 function existsError(name: string, uri: string, reason: string, cause?: unknown): SnapshotError {
   return new SnapshotError("SNAPSHOT_EXISTS", `Cannot save "${name}": ${reason}`, { name, uri }, { cause });
@@ -46,7 +49,7 @@ export class FileStage implements Stage {
     this.#name = name;
     this.#claimPath = join(place.root, claimName(name));
     this.#stagePath = join(place.root, stageName(unit));
-    this.#heartbeat = new Heartbeat(place.files, this.#claimPath);
+    this.#heartbeat = new Heartbeat(place.files, [this.#claimPath], [this.#claimPath, this.#stagePath]);
   }
 
   /** Claims the name of a unit, in every layout, and starts its stage. */
@@ -106,8 +109,8 @@ export class FileStage implements Stage {
     // Where the stage was swept, so was the claim, and the one that may be there now is another writer's.
     const wasSwept = this.#hasFolder && await this.#isThere(this.#stagePath) === false;
     if (wasSwept) return;
-    await this.#discard(this.#stagePath);
-    await this.#discard(this.#claimPath);
+    await this.#discardStage();
+    await this.#releaseClaim();
   }
 
   async #publish(path: string, body: ByteSource): Promise<void> {
@@ -115,7 +118,7 @@ export class FileStage implements Stage {
     await this.#orLost(() => isGroup(this.unit) ? this.#publishGroup(path, body) : this.#publishBlob(body));
     this.#state = "published";
     this.#heartbeat.stop();
-    if (!isGroup(this.unit)) await this.#discard(this.#stagePath);
+    if (!isGroup(this.unit)) await this.#discardStage();
     try {
       await this.#place.sync.folder(this.#place.root);
     } catch (cause) {
@@ -123,7 +126,7 @@ export class FileStage implements Stage {
       const message = `Cannot be sure that "${uri}" survives a power loss: ${reasonOf(cause)}`;
       throw new SnapshotError("COMMIT_UNCERTAIN", message, { uri }, { cause });
     } finally {
-      await this.#discard(this.#claimPath);
+      await this.#releaseClaim();
     }
   }
 
@@ -150,12 +153,19 @@ export class FileStage implements Stage {
     try {
       await files.link(blobPath, finalPath); // a rename would overwrite
     } catch (error) {
-      if (!NO_LINKS.has(errnoOf(error))) throw error;
-      if (await files.stat(finalPath) !== undefined) {
-        throw existsError(this.#name, finalPath, `"${finalPath}" is there already`);
-      }
+      const found = await files.stat(finalPath, false, true).catch((second) => {
+        throw LINK_FAILED.has(errnoOf(error)) ? error : second;
+      });
+      // It is what was staged: the link was made, and only its answer was lost.
+      if (found?.identity !== undefined && found.identity === await this.#identityOf(blobPath)) return;
+      if (LINK_FAILED.has(errnoOf(error))) throw error;
+      if (found !== undefined) throw existsError(this.#name, finalPath, `"${finalPath}" is there already`, error);
       await files.rename(blobPath, finalPath);
     }
+  }
+
+  #identityOf(path: string): Promise<string | undefined> {
+    return this.#place.files.stat(path, false, true).then((stat) => stat?.identity, () => undefined);
   }
 
   async #write(path: string, body: ByteSource, leastBytes = 0): Promise<{ sizeBytes: number }> {
@@ -225,8 +235,8 @@ export class FileStage implements Stage {
     } catch (cause) {
       const errno = errnoOf(cause);
       if (errno === "ENOENT" && await this.#isThere(this.#stagePath) === false) {
-        const message =
-          `Cannot save "${this.#name}": its stage was swept away, because this program gave no sign of life for too long`;
+        const reason = "a sweep took its writer for dead and removed its stage, or the folder was deleted otherwise";
+        const message = `Cannot save "${this.#name}": ${reason}; save again`;
         throw new SnapshotError("STAGE_LOST", message, { unit: this.unit }, { cause });
       }
       const finalPath = pathOfUnit(this.#place, this.unit);
@@ -242,7 +252,12 @@ export class FileStage implements Stage {
     return this.#place.files.stat(path).then((stat) => stat !== undefined, () => undefined);
   }
 
-  async #discard(path: string): Promise<void> {
+  async #discardStage(): Promise<void> {
+    await orLater(this.#place, this.#stagePath, () => removeTree(this.#place.files, this.#stagePath));
+  }
+
+  async #releaseClaim(): Promise<void> {
+    const path = this.#claimPath;
     try {
       await removeTree(this.#place.files, path);
     } catch (error) {

@@ -2,11 +2,17 @@
 // Every operation rejects with `storageError`; `errnoOf` reads the system's code out of it.
 import { errnoOf } from "../words/errors.ts";
 
-const REFUSALS = new Set(["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "NotCapable"]);
+const NOT_ALLOWED = new Set(["EACCES", "EPERM", "NotCapable", "ERR_ACCESS_DENIED"]);
+const NO_ROOM = new Set(["EROFS", "ENOSPC", "EDQUOT"]);
+
+/** Whether the system, or the permissions of the runtime (Deno's, Node's `--permission`), refused a call to this user. */
+export function isNotAllowed(error: unknown): boolean {
+  return NOT_ALLOWED.has(errnoOf(error));
+}
 
 /** Whether a place has no room to give: it is full, read-only or not ours to write to. Another place may have some. */
 export function hasNoRoom(error: unknown): boolean {
-  return REFUSALS.has(errnoOf(error));
+  return isNotAllowed(error) || NO_ROOM.has(errnoOf(error));
 }
 
 /** What a path is. */
@@ -20,6 +26,11 @@ export interface FileStat {
   readonly sizeBytes: number;
   /** When it was last changed, in milliseconds since 1970. */
   readonly modifiedAtMs: number;
+  /**
+   * Its device and inode as text, which tell it from all else on this machine as long as it exists; absent where the file system
+   * has no such numbers.
+   */
+  readonly identity?: string | undefined;
 }
 
 /** An open file. */
@@ -30,6 +41,8 @@ export interface OpenFile {
   write(bytes: Uint8Array, position: number): Promise<void>;
   /** Size in bytes; fails for what is no ordinary file. */
   sizeBytes(): Promise<number>;
+  /** As {@link FileStat.identity}. */
+  identity?(): Promise<string | undefined>;
   /** Makes the content durable (fsync). Must not be retried after it failed. */
   sync(): Promise<void>;
   /** Closes it. */
@@ -41,22 +54,30 @@ export interface OpenFile {
  * call says so, and by `readFolder` and `syncFolder`.
  */
 export interface FileSystem {
-  /** Creates a file for writing and reading; fails with EEXIST if the path is taken. */
-  create(path: string): Promise<OpenFile>;
+  /**
+   * Creates a file for writing and reading; fails with EEXIST if the path is taken. With a `mode` the file has exactly these rights,
+   * and never had more; without one the umask decides.
+   */
+  create(path: string, mode?: number): Promise<OpenFile>;
   /** Creates a private file among the system's temporary files, gone once it is closed or the program has ended. */
   createTemporary?(): Promise<OpenFile>;
   /** Opens a file for reading; a symbolic link fails unless it is to be followed. */
   open(path: string, followsLink?: boolean): Promise<OpenFile>;
-  /** Makes one folder; fails with EEXIST if the path is taken. */
-  makeFolder(path: string): Promise<void>;
+  /** Makes one folder; fails with EEXIST if the path is taken. A `mode` is as for `create`. */
+  makeFolder(path: string, mode?: number): Promise<void>;
   /** Makes one folder before it returns; throws as `makeFolder` rejects. */
-  makeFolderNow(path: string): void;
+  makeFolderNow(path: string, mode?: number): void;
   /** Names within a folder, in any order. */
   readFolder(path: string): Promise<string[]>;
   /** Makes a folder's entries durable (fsync). */
   syncFolder(path: string): Promise<void>;
-  /** What a path is, or what it leads to if links are to be followed; `undefined` where there is nothing. */
-  stat(path: string, followsLink?: boolean): Promise<FileStat | undefined>;
+  /**
+   * What a path is, or what it leads to if links are to be followed; `undefined` where there is nothing. Its identity is only known
+   * where it was asked for.
+   */
+  stat(path: string, followsLink?: boolean, withIdentity?: boolean): Promise<FileStat | undefined>;
+  /** Gives its owner all rights on a folder; fails for a symbolic link at the end of the path. */
+  unlockFolder?(path: string): Promise<void>;
   /** Renames; fails with ENOTEMPTY or EEXIST onto a folder that is not empty. */
   rename(from: string, to: string): Promise<void>;
   /** Gives a file a second name; fails with EEXIST if it is taken. */

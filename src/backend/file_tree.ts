@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { BlobInfo } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { errnoOf } from "../words/errors.ts";
-import type { FileSystem } from "./file_system.ts";
+import { type FileSystem, isNotAllowed } from "./file_system.ts";
 
 /** What a runtime puts for bytes of a name that are not UTF-8; under such a name it finds nothing again. */
 const REPLACED = "\u{FFFD}";
@@ -21,14 +21,45 @@ export async function* walkTree(files: FileSystem, root: string, below = ""): As
   }
 }
 
-/** Removes a path and all below it; what has gone meanwhile is fine. */
-export async function removeTree(files: FileSystem, path: string): Promise<void> {
-  const stat = await files.stat(path);
+/** Runs a call within a folder; where rights are given back, once more after that if it was not allowed. */
+export type InFolder = <T>(call: () => Promise<T>) => Promise<T>;
+
+/** Gives its owner all rights on a folder before a call within it runs again, which was not allowed. */
+export function unlocking(files: FileSystem, folder: string): InFolder {
+  let unlocked: Promise<boolean> | undefined;
+  return async (call) => {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isNotAllowed(error)) throw error;
+      unlocked ??= (async () => await files.unlockFolder?.(folder).then(() => true, () => false) ?? false)();
+      if (!await unlocked) throw error;
+      return await call();
+    }
+  };
+}
+
+/**
+ * Removes a path and all below it; what has gone meanwhile is fine. With `givesRights`, which is meant for trash only, folders that
+ * were made read-only are changed so that they can be emptied.
+ */
+export async function removeTree(files: FileSystem, path: string, givesRights = false): Promise<void> {
+  await removeWithin(files, path, givesRights, (call) => call());
+}
+
+async function removeWithin(files: FileSystem, path: string, givesRights: boolean, inParent: InFolder): Promise<void> {
+  const stat = await inParent(() => files.stat(path));
   if (stat === undefined) return;
-  if (stat.kind !== "folder") return await unlessGone(files.removeFile(path));
-  const names = await unlessGone(files.readFolder(path));
-  await mapBounded(names ?? [], (name) => removeTree(files, join(path, name)));
-  await unlessGone(files.removeFolder(path));
+  if (stat.kind !== "folder") return await inParent(() => unlessGone(files.removeFile(path)));
+  const inFolder: InFolder = givesRights ? unlocking(files, path) : (call) => call();
+  const names = await inFolder(() => unlessGone(files.readFolder(path)));
+  await mapBounded(names ?? [], (name) => removeWithin(files, join(path, name), givesRights, inFolder));
+  await inParent(() => unlessGone(files.removeFolder(path)));
+}
+
+/** Removes a file's name; resolves to whether it was there. */
+export async function removeName(files: FileSystem, path: string): Promise<boolean> {
+  return await unlessGone(files.removeFile(path).then(() => true)) ?? false;
 }
 
 /** Lets an operation fail because its path is not there. */

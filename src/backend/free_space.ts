@@ -31,9 +31,18 @@ export function freeBytesOf(stat: FileSystemStat, isRoot: boolean): number | und
 
 /** Whether the runtime lets a program ask; Deno would interrupt its user for what it does not, and this is not worth it. */
 export function mayAsk(what: "statfs" | "uid"): boolean {
+  return hasPermissions({ name: "sys", kind: what });
+}
+
+/** Whether the runtime lets a program look at all files, other processes and the system. */
+export function mayLookAtSystem(): boolean {
+  return hasPermissions({ name: "read" }, { name: "run" }, { name: "sys" });
+}
+
+function hasPermissions(...permissions: readonly object[]): boolean {
   const { Deno } = globalThis as { Deno?: { permissions: { querySync(what: object): { state: string } } } };
   try {
-    return Deno === undefined || Deno.permissions.querySync({ name: "sys", kind: what }).state === "granted";
+    return permissions.every((each) => Deno === undefined || Deno.permissions.querySync(each).state === "granted");
   } catch {
     return false; // a Deno that knows no such permission
   }

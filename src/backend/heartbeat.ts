@@ -1,5 +1,6 @@
 // How a writer shows that it lives: it touches a file every few seconds. Process ids say nothing in containers.
 import { clearInterval, setInterval } from "node:timers";
+import { basename } from "node:path";
 import type { FileSystem } from "./file_system.ts";
 
 const BEAT_MS = 5_000;
@@ -7,26 +8,33 @@ const BEAT_MS = 5_000;
 /** Without a sign of life for so long, in milliseconds, a writer is taken for dead unless told otherwise. */
 export const STALE_AFTER_MS: number = 10 * 60 * 1000;
 
-/** Touches a path until stopped; never keeps the process alive. */
+/** Touches paths until stopped; never keeps the process alive. */
 export class Heartbeat {
   static readonly #beating = new Set<Heartbeat>();
-  readonly #path: string;
+  /** Paths of what lives as long as it beats. */
+  readonly standsFor: readonly string[];
   readonly #timer: ReturnType<typeof setInterval>;
 
-  constructor(files: FileSystem, path: string) {
-    this.#path = path;
+  /** Touches `paths`, and stands for others as well if they are given. */
+  constructor(files: FileSystem, paths: readonly string[], standsFor: readonly string[] = paths) {
+    this.standsFor = standsFor;
     Heartbeat.#beating.add(this);
     this.#timer = setInterval(() => {
+      const nowMs = Date.now();
       // A beat that fails (swept away, file system gone) is told by the next write or the publish itself.
-      files.touch(path, Date.now()).catch(() => {});
+      for (const path of paths) files.touch(path, nowMs).catch(() => {});
     }, BEAT_MS);
     this.#timer.unref();
   }
 
-  /** Whether this program touches a path, whatever its time says. */
+  /** Whether this copy of the library has a heartbeat for a path, whatever its time says. */
   static isBeating(path: string): boolean {
-    for (const heartbeat of Heartbeat.#beating) if (heartbeat.#path === path) return true;
-    return false;
+    return [...Heartbeat.#beating].some(({ standsFor }) => standsFor.includes(path));
+  }
+
+  /** The same for a name with a token, by whatever path its folder is reached. */
+  static isBeatingFor(fileName: string): boolean {
+    return [...Heartbeat.#beating].some(({ standsFor }) => standsFor.some((path) => basename(path) === fileName));
   }
 
   /** Stops it; may be called twice. */

@@ -78,7 +78,22 @@ class MemoryBackend implements Backend {
 
   constructor() {
     const notes = new Map<string, Uint8Array>();
+    const locks = new Map<string, Promise<void>>();
     this.notes = {
+      async lock(name, { wait = true } = {}) {
+        assertSnapshotName(name);
+        for (let held = locks.get(name); held !== undefined; held = locks.get(name)) {
+          if (!wait) return undefined;
+          await held;
+        }
+        let giveBack = () => {};
+        const held = new Promise<void>((resolve) => giveBack = resolve);
+        locks.set(name, held);
+        return async () => {
+          if (locks.get(name) === held) locks.delete(name);
+          giveBack();
+        };
+      },
       get: (name) => Promise.resolve(notes.get(name)?.slice()),
       put: async (name, note) => {
         assertSnapshotName(name);

@@ -1,6 +1,15 @@
 // The real file system, through node:fs, which Node, Deno and Bun share. Each trap of a runtime is handled here:
 // sync is always our own call (Bun swallows flush errors), close never decides (Bun and Deno swallow its errors).
-import { constants, mkdirSync, type Stats } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  type Stats,
+} from "node:fs";
 import {
   type FileHandle,
   link,
@@ -18,14 +27,19 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout } from "node:timers";
 import { errnoOf, storageError } from "../words/errors.ts";
-import type { FileKind, FileStat, FileSystem, OpenFile } from "./file_system.ts";
+import { type FileKind, type FileStat, type FileSystem, isNotAllowed, type OpenFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 
 // Without O_NONBLOCK, opening a pipe that somebody put among the files would wait for its writer.
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
+const FOLDER_ITSELF = constants.O_RDONLY | NO_FOLLOW | (constants.O_DIRECTORY ?? 0);
 const IS_WINDOWS = process.platform === "win32";
+const RIGHTS = 0o777;
+const OWNER_RIGHTS = 0o700;
+const RENAME_RETRIES_MS = [10, 20, 50, 100, 200, 400, 800, 1000];
 
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
@@ -69,6 +83,10 @@ class NodeFile implements OpenFile {
     });
   }
 
+  identity(): Promise<string | undefined> {
+    return attempt("stat", this.#path, async () => identityOf(await this.#handle.stat({ bigint: true })));
+  }
+
   sync(): Promise<void> {
     return attempt("fsync", this.#path, () => this.#handle.sync());
   }
@@ -78,15 +96,86 @@ class NodeFile implements OpenFile {
   }
 }
 
-function kindOf(found: Stats): FileKind {
+function kindOf(found: Stats | BigIntStats): FileKind {
   if (found.isFile()) return "file";
   if (found.isDirectory()) return "folder";
   return found.isSymbolicLink() ? "link" : "other";
 }
 
+function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string | undefined {
+  return dev === 0n || ino === 0n ? undefined : `${dev}:${ino}`;
+}
+
+async function createFile(path: string, mode?: number): Promise<FileHandle> {
+  const handle = await open(path, "wx+", mode);
+  try {
+    if (mode !== undefined) await whereAllowed(setRights(handle, () => mode));
+    return handle;
+  } catch (error) {
+    await handle.close().catch(() => {}); // the first error is the one to tell
+    throw error;
+  }
+}
+
+/** Sets what the umask took away; the bits beside the rights stay. */
+async function setRights(handle: FileHandle, change: (rights: number) => number): Promise<void> {
+  if (IS_WINDOWS) return; // its rights are other ones, which what is made there inherits
+  const { mode } = await handle.stat();
+  const rights = change(mode & RIGHTS);
+  if (rights === (mode & RIGHTS)) return;
+  await handle.chmod(mode & ~RIGHTS & 0o7777 | rights);
+}
+
+/** Lets a change of rights fail that the runtime does not allow: what is made begins with no more rights than asked for. */
+async function whereAllowed(change: Promise<void>): Promise<void> {
+  await change.catch((error) => {
+    if (!isNotAllowed(error)) throw error;
+  });
+}
+
+async function changeFolder(path: string, change: (rights: number) => number): Promise<void> {
+  const handle = await open(path, FOLDER_ITSELF);
+  try {
+    await setRights(handle, change);
+  } finally {
+    await handle.close();
+  }
+}
+
+function setFolderRightsNow(path: string, rights: number): void {
+  if (IS_WINDOWS) return;
+  try {
+    const descriptor = openSync(path, FOLDER_ITSELF);
+    try {
+      const { mode } = fstatSync(descriptor);
+      if ((mode & RIGHTS) !== rights) fchmodSync(descriptor, mode & ~RIGHTS & 0o7777 | rights);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    if (!isNotAllowed(error)) throw error;
+  }
+}
+
+/**
+ * Runs a rename again for about 2.5 seconds while Windows refuses it, as it does while another program, a virus scanner for instance,
+ * has one of both open.
+ */
+export async function retryRename(run: () => Promise<void>, isWindows: boolean = IS_WINDOWS): Promise<void> {
+  for (const waitMs of isWindows ? RENAME_RETRIES_MS : []) {
+    try {
+      return await run();
+    } catch (error) {
+      if (errnoOf(error) !== "EBUSY" && !isNotAllowed(error)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+    }
+  }
+  await run();
+}
+
 /** The file system of this machine. */
 export const nodeFileSystem: FileSystem = {
-  create: (path) => attempt("create", path, async () => new NodeFile(await open(path, "wx+"), path)),
+  create: (path, mode) => attempt("create", path, async () => new NodeFile(await createFile(path, mode), path)),
   createTemporary: () =>
     attempt("create", "a temporary file", async () => {
       const path = join(tmpdir(), `snapkeep-${crypto.randomUUID()}`);
@@ -101,10 +190,15 @@ export const nodeFileSystem: FileSystem = {
     }),
   open: (path, followsLink = false) =>
     attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
-  makeFolder: (path) => attempt("mkdir", path, () => mkdir(path)),
-  makeFolderNow: (path) => {
+  makeFolder: (path, mode) =>
+    attempt("mkdir", path, async () => {
+      await mkdir(path, mode);
+      if (mode !== undefined) await whereAllowed(changeFolder(path, () => mode));
+    }),
+  makeFolderNow: (path, mode) => {
     try {
-      mkdirSync(path);
+      mkdirSync(path, mode);
+      if (mode !== undefined) setFolderRightsNow(path, mode);
     } catch (cause) {
       throw storageError("mkdir", path, cause);
     }
@@ -120,9 +214,14 @@ export const nodeFileSystem: FileSystem = {
         await handle.close();
       }
     }),
-  stat: (path, followsLink = false) =>
+  stat: (path, followsLink = false, withIdentity = false) =>
     attempt("stat", path, async (): Promise<FileStat | undefined> => {
       try {
+        if (withIdentity) {
+          const found = await (followsLink ? stat : lstat)(path, { bigint: true });
+          const [sizeBytes, modifiedAtMs] = [Number(found.size), Number(found.mtimeNs) / 1e6];
+          return { kind: kindOf(found), sizeBytes, modifiedAtMs, identity: identityOf(found) };
+        }
         const found = await (followsLink ? stat(path) : lstat(path));
         return { kind: kindOf(found), sizeBytes: found.size, modifiedAtMs: found.mtimeMs };
       } catch (error) {
@@ -130,7 +229,8 @@ export const nodeFileSystem: FileSystem = {
         throw error;
       }
     }),
-  rename: (from, to) => attempt("rename", from, () => rename(from, to)),
+  unlockFolder: (path) => attempt("chmod", path, () => changeFolder(path, (rights) => rights | OWNER_RIGHTS)),
+  rename: (from, to) => attempt("rename", from, () => retryRename(() => rename(from, to))),
   link: (from, to) => attempt("link", from, () => link(from, to)),
   removeFile: (path) => attempt("unlink", path, () => unlink(path)),
   removeFolder: (path) => attempt("rmdir", path, () => rmdir(path)),

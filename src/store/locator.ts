@@ -318,7 +318,8 @@ export class SnapshotLocator {
    * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
    * labels go with it, unless the name lies in another layout as well.
    *
-   * @param options Whether to leave it where it is if it was pinned after it was saved, also just now, or its note cannot be read.
+   * @param options Whether to leave it where it is if it was pinned after it was saved, or its note cannot be read. It is then also
+   *   left, without a wait, where its labels are being changed just now: the change may pin it.
    * @returns `false` where it had gone, or is left.
    */
   remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {

@@ -60,7 +60,8 @@ async function inTurn<T>(backend: Backend, name: string, work: () => Promise<T>)
 
 /**
  * Removes what lies under a name, and its note unless the name lies in another layout as well. Nobody labels it meanwhile; where a
- * note that pins it came before, or one that cannot be read, it stays if it is to be spared.
+ * note that pins it came before, or one that cannot be read, it stays if it is to be spared. It then stays as well, without a wait,
+ * where its labels are being changed: they may become a pin.
  */
 export async function removeNoted(
   backend: Backend,
@@ -68,8 +69,14 @@ export async function removeNoted(
   units: readonly Unit[],
   { sparesPinned = false }: { readonly sparesPinned?: boolean } = {},
 ): Promise<boolean> {
+  const spare = () => {
+    loggerOf("StateStore").info("Spared for now: the labels of '{name}' are being changed", { name });
+    return false;
+  };
+  if (sparesPinned && changing.has(backend.uri + name)) return spare();
   return await inTurn(backend, name, async () => {
-    const unlock = await lockToRemove(backend, name);
+    const unlock = await lockToRemove(backend, name, !sparesPinned);
+    if (unlock === "held") return spare();
     try {
       return !(sparesPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
     } finally {
@@ -79,9 +86,14 @@ export async function removeNoted(
 }
 
 /** The lock of a note, unless there is no place or no room for it: removing makes room, and tells what else is wrong. */
-async function lockToRemove(backend: Backend, name: string): Promise<(() => Promise<void>) | undefined> {
+async function lockToRemove(
+  backend: Backend,
+  name: string,
+  wait: boolean,
+): Promise<(() => Promise<void>) | "held" | undefined> {
+  if (backend.notes.lock === undefined) return undefined;
   try {
-    return await backend.notes.lock?.(name);
+    return await backend.notes.lock(name, { wait }) ?? "held";
   } catch (error) {
     if (!hasNoRoom(error) && errnoOf(error) !== "ENOENT") throw error;
     return undefined;

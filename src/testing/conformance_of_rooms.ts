@@ -142,10 +142,35 @@ export const roomCases: Cases = {
     await Promise.all(Array.from({ length: 12 }, add));
     same(await count(), 12, "changes of a note that was locked for each");
     const unlock = await notes.lock("x.state");
-    await (await notes.lock("y.state"))(); // another note is not held up
-    await unlock();
+    await (await notes.lock("y.state"))?.(); // another note is not held up
+    await unlock?.();
+    check(unlock !== undefined, "a lock that nobody holds is not given");
     same(await all(notes.list()), ["x.state"], "names that have a note; a lock is none");
     await refuses(notes.lock("../x.state"), "NAME_UNSAFE", 'a lock of "../x.state"');
+  },
+
+  "who does not wait for the lock of a note gets it only where nobody holds it": async (backend) => {
+    await backend.create();
+    const { notes } = backend;
+    if (notes.lock === undefined) return;
+    const unlock = await notes.lock("x.state", { wait: false });
+    check(unlock !== undefined, "a lock that nobody holds is not given to a caller that does not wait");
+    for (let round = 0; round < 3; round++) {
+      same(await notes.lock("x.state", { wait: false }), undefined, "a lock that is held");
+    }
+    const other = await notes.lock("y.state", { wait: false });
+    check(other !== undefined, "the lock of another note is held up");
+    await other?.();
+    const waiting = notes.lock("x.state");
+    await unlock?.();
+    const second = await waiting;
+    check(second !== undefined, "a caller that waits gets no lock");
+    same(await notes.lock("x.state", { wait: false }), undefined, "a lock that the caller who waited holds");
+    await second?.();
+    const third = await notes.lock("x.state", { wait: false });
+    check(third !== undefined, "a lock that was given back is not given");
+    await third?.();
+    await refuses(notes.lock("../x.state", { wait: false }), "NAME_UNSAFE", 'a lock of "../x.state"');
   },
 
   "unsafe names are refused": async (backend) => {

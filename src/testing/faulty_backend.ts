@@ -5,6 +5,7 @@ import type {
   BlobReader,
   ByteSource,
   ForeignFolders,
+  LockOptions,
   Notes,
   Scratch,
   Stage,
@@ -127,7 +128,9 @@ class FaultyBackend implements Backend {
       put: (name, note) => this.#counted("notes.put", name, () => notes.put(name, note)),
       remove: (name) => this.#counted("notes.remove", name, () => notes.remove(name)),
       list: () => counted(faults, "notes.list", this.uri, notes.list()),
-      ...lock && { lock: (name: string) => this.#counted("notes.lock", name, () => lock(name)) },
+      ...lock && {
+        lock: (name: string, options?: LockOptions) => this.#counted("notes.lock", name, () => lock(name, options)),
+      },
     };
     if (foreign !== undefined) {
       this.foreign = {

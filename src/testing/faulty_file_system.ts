@@ -35,6 +35,11 @@ class FaultyFile implements OpenFile {
     return await this.#file.sizeBytes();
   }
 
+  async identity(): Promise<string | undefined> {
+    this.#faults.count("identity", this.#path);
+    return await this.#file.identity?.();
+  }
+
   async sync(): Promise<void> {
     this.#faults.count("sync", this.#path);
     await this.#file.sync();
@@ -63,7 +68,8 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     return await run();
   };
   return {
-    create: (path) => counted("create", path, async () => new FaultyFile(await files.create(path), path, faults)),
+    create: (path, mode) =>
+      counted("create", path, async () => new FaultyFile(await files.create(path, mode), path, faults)),
     ...files.createTemporary === undefined ? {} : {
       createTemporary: () =>
         counted("createTemporary", "", async () => {
@@ -74,14 +80,17 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     },
     open: (path, followsLink) =>
       counted("open", path, async () => new FaultyFile(await files.open(path, followsLink), path, faults)),
-    makeFolder: (path) => counted("makeFolder", path, () => files.makeFolder(path)),
-    makeFolderNow: (path) => {
+    makeFolder: (path, mode) => counted("makeFolder", path, () => files.makeFolder(path, mode)),
+    makeFolderNow: (path, mode) => {
       faults.count("makeFolderNow", path);
-      files.makeFolderNow(path);
+      files.makeFolderNow(path, mode);
     },
     readFolder: (path) => counted("readFolder", path, () => files.readFolder(path)),
     syncFolder: (path) => counted("syncFolder", path, () => files.syncFolder(path)),
-    stat: (path, followsLink) => counted("stat", path, () => files.stat(path, followsLink)),
+    stat: (path, followsLink, withIdentity) => counted("stat", path, () => files.stat(path, followsLink, withIdentity)),
+    ...files.unlockFolder === undefined
+      ? {}
+      : { unlockFolder: (path: string) => counted("unlockFolder", path, async () => await files.unlockFolder?.(path)) },
     rename: (from, to) => counted("rename", to, () => files.rename(from, to)),
     link: (from, to) => counted("link", to, () => files.link(from, to)),
     removeFile: (path) => counted("removeFile", path, () => files.removeFile(path)),

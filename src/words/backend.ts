@@ -96,6 +96,12 @@ export interface Stage {
   abandon(): Promise<void>;
 }
 
+/** How a note is locked. */
+export interface LockOptions {
+  /** Whether to wait while another holds the lock. Default: true. */
+  readonly wait?: boolean;
+}
+
 /**
  * Small mutable texts beside the units, by snapshot name; losing one loses labels, never data. They do not depend on units: a name
  * may have one without having a unit, keeps it when its unit is removed, and no sweep removes it.
@@ -112,10 +118,13 @@ export interface Notes {
   remove(name: string): Promise<void>;
   /**
    * Holds off others who would lock the same note, until the function it resolves to was called: what is read meanwhile may be
-   * changed and put. Programs that died holding it are passed over after a while. Present where several programs can share the
-   * place; within one program, callers take turns before they ask.
+   * changed and put. Programs that died holding it are passed over after a while, or at once where their end is proven. Present
+   * where several programs can share the place; within one program, callers take turns before they ask.
+   *
+   * With `wait: false` it must not wait for another holder, and resolves to `undefined` where there is one that may live. Else it
+   * must resolve to the function. Must fail with `NAME_UNSAFE` for what `assertSnapshotName` refuses.
    */
-  lock?(name: string): Promise<() => Promise<void>>;
+  lock?(name: string, options?: LockOptions): Promise<(() => Promise<void>) | undefined>;
   /** Names that have a note, in byte order. */
   list(): AsyncIterable<string>;
 }

@@ -3,7 +3,8 @@
 import process from "node:process";
 import { isSnapshotError, SnapshotLocator, StateStore } from "snapkeep";
 import { type FaultCall, type FaultPlan, Faults, forEachFault } from "snapkeep/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { collectWarnings } from "../backend/warnings.ts";
 import { amount, report, runtime } from "../torture/budget.ts";
 import { framesOf, Struck } from "./call_sites.ts";
 import { type Operation, operations, type Outcome } from "./operations.ts";
@@ -127,6 +128,7 @@ export function everyCallFails(kind: string, makeWorlds: (isFurnished: boolean) 
     const unhandled: unknown[] = [];
     const onUnhandled = (reason: unknown) => unhandled.push(reason);
     beforeAll(() => void process.on("unhandledRejection", onUnhandled));
+    beforeEach(async () => void await collectWarnings()); // thousands of them tell what is meant to happen here
     afterAll(() => void process.off("unhandledRejection", onUnhandled));
 
     for (const [name, operation] of Object.entries(operations)) {

@@ -9,7 +9,10 @@ export type Tree = ReadonlyMap<string, Uint8Array | null>;
 
 type Node = FileNode | FolderNode;
 
+let inodes = 0;
+
 class FileNode {
+  readonly inode = ++inodes;
   bytes: Uint8Array;
   durable: Uint8Array;
   modifiedAtMs = Date.now();
@@ -21,6 +24,7 @@ class FileNode {
 }
 
 class FolderNode {
+  readonly inode = ++inodes;
   readonly entries = new Map<string, Node>();
   readonly durable = new Map<string, Node>();
   modifiedAtMs = Date.now();
@@ -90,6 +94,10 @@ class CrashFile implements OpenFile {
 
   sizeBytes(): Promise<number> {
     return Promise.resolve(this.#node.bytes.length);
+  }
+
+  identity(): Promise<string> {
+    return Promise.resolve(`1:${this.#node.inode}`);
   }
 
   sync(): Promise<void> {
@@ -357,7 +365,13 @@ export class CrashFileSystem implements FileSystem {
       kind: isFile ? "file" : "folder",
       sizeBytes: isFile ? node.bytes.length : 0,
       modifiedAtMs: node.modifiedAtMs,
+      identity: `1:${node.inode}`,
     };
+  }
+
+  async unlockFolder(path: string): Promise<void> {
+    this.#call("unlockFolder", path);
+    if (this.#find(path) === undefined) fail("ENOENT", "chmod", path);
   }
 
   async rename(from: string, to: string): Promise<void> {
