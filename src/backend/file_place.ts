@@ -1,8 +1,8 @@
 // One folder that holds units: where each lies, how it is removed, and what is swept out of it.
 import { join } from "node:path";
 import { mapBounded } from "../words/bounded.ts";
-import { errnoOf } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
+import { errnoOf, reasonOf } from "../words/errors.ts";
+import { warnUser } from "../words/logging.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import type { Syncer } from "./durability.ts";
 import type { FileStat, FileSystem } from "./file_system.ts";
@@ -49,11 +49,17 @@ async function uncommit({ files, sync }: FilePlace, path: string): Promise<boole
   return true;
 }
 
+/** Warns that something keeps its room until a sweep removes it. */
+export function warnOfRoom(action: "delete" | "remove", path: string, error: unknown): void {
+  const message = `Cannot ${action} '${path}', it is left to the next sweep: ${reasonOf(error)}`;
+  warnUser({ className: "FileBackend", kind: "ROOM_NOT_FREED", address: path, message });
+}
+
 async function orLater(path: string, deletion: () => Promise<void>): Promise<void> {
   try {
     await deletion();
   } catch (error) {
-    loggerOf("FileBackend").warn("Cannot delete '{path}', it is left to the next sweep: {error}", { path, error });
+    warnOfRoom("delete", path, error);
   }
 }
 

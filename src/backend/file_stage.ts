@@ -3,10 +3,9 @@
 import { dirname, join } from "node:path";
 import type { ByteSource, Scratch, Stage } from "../words/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
-import { type FilePlace, pathOfUnit, sweepName } from "./file_place.ts";
+import { type FilePlace, pathOfUnit, sweepName, warnOfRoom } from "./file_place.ts";
 import type { OpenFile } from "./file_system.ts";
 import { removeTree } from "./file_tree.ts";
 import { assertRoom } from "./free_space.ts";
@@ -246,7 +245,7 @@ export class FileStage implements Stage {
     try {
       await removeTree(this.#place.files, path);
     } catch (error) {
-      loggerOf("FileBackend").warn("Cannot remove '{path}', it is left to the next sweep: {error}", { path, error });
+      warnOfRoom("remove", path, error);
     }
   }
 }
