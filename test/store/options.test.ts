@@ -67,7 +67,11 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
   ["RemoveOptions", (options, { snapshot }) => snapshot.remove(options)],
   ["SnapshotReader.verifyAll", async (options, { snapshot }) => {
     const reader = await snapshot.open();
-    await reader.verifyAll(options).finally(() => reader.close());
+    try {
+      await reader.verifyAll(options);
+    } finally {
+      await reader.close();
+    }
   }],
   ["WriteOptions", (options) => failureOf((out) => out.write("a", "b", options))],
   ["JsonOptions", (options) => failureOf((out) => out.json("a", "b", options))],
