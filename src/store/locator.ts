@@ -174,7 +174,7 @@ export class SnapshotLocator {
   async labels(): Promise<Labels> {
     const note = await this.note();
     if (note === "damaged") {
-      const message = `The note of '${this}' is damaged: its labels are taken as they were saved`;
+      const message = `The note of '${this}' is damaged`;
       warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address: String(this), message });
     }
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;

@@ -80,6 +80,9 @@ export interface Unlisted {
 
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
+  if (typeof options !== "object") {
+    throw new TypeError("Cannot resume: give what to resume from as { name: ... }, or nothing");
+  }
   assertLoadOptions("resume", options, RESUME_OPTIONS);
   assertChoice(options);
   const tried: Refusal[] = [];
@@ -242,7 +245,7 @@ async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
       }
       if (labels === "damaged") {
         const address = String(snapshot);
-        const message = `The note of '${address}' is damaged: its labels are taken as they were saved`;
+        const message = `The note of '${address}' is damaged`;
         warnUser({ className: "StateStore", kind: "NOTE_DAMAGED", address, message });
       }
       return facts;
