@@ -105,6 +105,14 @@ export type {
   SealedManifest,
   UnitReader,
 } from "./src/words/snapshot.ts";
-export type { Body, EntryInfo, PersistentState, StateReader, StateWriter, WriteOptions } from "./src/words/state.ts";
+export type {
+  Body,
+  EntryInfo,
+  JsonOptions,
+  PersistentState,
+  StateReader,
+  StateWriter,
+  WriteOptions,
+} from "./src/words/state.ts";
 export { splitUnit, type Unit, type UnitSuffix } from "./src/words/unit.ts";
 export { VERSION } from "./src/words/version.ts";

@@ -16,6 +16,7 @@ import { mapBounded } from "../words/bounded.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
 import { warnUser } from "../words/logging.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch } from "./file_blob.ts";
@@ -23,6 +24,7 @@ import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_pl
 import { FileStage } from "./file_stage.ts";
 import { type FileKind, type FileSystem, isNotAllowed } from "./file_system.ts";
 import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
+import { assertNoSnapshot } from "./free_folder.ts";
 import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -55,6 +57,8 @@ export interface FileBackendOptions {
   readonly fileSystem?: FileSystem;
 }
 
+const FILE_OPTIONS: OptionNames<FileBackendOptions> = { durability: true, mode: true, fileSystem: "an object" };
+
 class FileBackend implements Backend {
   readonly uri: string;
   readonly notes: Notes;
@@ -64,6 +68,7 @@ class FileBackend implements Backend {
   // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
   // where it is there already: who made it may have been killed before it was durable.
   readonly #unsyncedParents = new Set<string>();
+  #isFree: boolean;
 
   constructor(root: string, options: FileBackendOptions) {
     const system = options.fileSystem ?? nodeFileSystem;
@@ -72,18 +77,21 @@ class FileBackend implements Backend {
     const uri = pathToFileURL(root).href;
     this.uri = uri.endsWith("/") ? uri : `${uri}/`;
     this.#unsyncedParents.add(dirname(root));
+    this.#isFree = system !== nodeFileSystem; // another file system has other paths
     this.notes = new FileNotes(this.#place);
     if (system === nodeFileSystem) this.workFolder = () => this.#workFolder();
     this.foreign = { list: () => this.#foreign(), remove: (name) => this.#removeForeign(name) };
   }
 
   async create(): Promise<boolean> {
+    this.#assertFree();
     const isNew = await this.#createFolder(this.#place.root);
     await this.#syncParents();
     return isNew;
   }
 
   async *list(options: { after?: Unit; signal?: AbortSignal } = {}): AsyncGenerator<Unit, void> {
+    this.#assertFree();
     const { after = "", signal } = options;
     // A folder's unit ends with a slash, so it may come after `after` though its file name does not.
     const names = (await this.#visibleNames()).filter((name) => `${name}/` > after);
@@ -134,6 +142,7 @@ class FileBackend implements Backend {
   }
 
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
+    this.#assertFree();
     this.#pathOf(unit);
     const claim = () =>
       FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
@@ -149,6 +158,7 @@ class FileBackend implements Backend {
   }
 
   async scratch(): Promise<Scratch> {
+    this.#assertFree();
     const { files, root } = this.#place;
     const path = join(root, tokenName("scratch"));
     return await FileScratch.create(files, path, () => this.#inPlace(() => files.create(path)));
@@ -159,10 +169,18 @@ class FileBackend implements Backend {
   }
 
   async sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    this.#assertFree();
     return await sweepPlace(this.#place, await this.#fileNames(), olderThanMs);
   }
 
+  /** Throws a TypeError where the place is a snapshot or inside one; looks once. */
+  #assertFree(): void {
+    if (!this.#isFree) assertNoSnapshot(this.#place.root);
+    this.#isFree = true;
+  }
+
   #workFolder(): WorkFolder {
+    this.#assertFree();
     const { files, root } = this.#place;
     const path = join(root, tokenName("work"));
     this.#makeFoldersNow(path);
@@ -272,6 +290,7 @@ class FileBackend implements Backend {
   }
 
   async *#foreign(): AsyncGenerator<{ name: string; modifiedAtMs: number }, void> {
+    this.#assertFree();
     for (const name of await this.#visibleNames()) {
       if (await this.#publishedUnit(name) !== undefined) continue;
       const stat = await this.#place.files.stat(join(this.#place.root, name));
@@ -300,10 +319,13 @@ class FileBackend implements Backend {
  * Several programs may share the folder. The folder, and each snapshot in it, may be a symbolic link to where it really lies;
  * removing such a snapshot removes the link. Other links are no part of a snapshot, and nothing they lead to is ever removed.
  *
- * @param folder Path or `file:` URL of the folder.
+ * A folder that is a snapshot, or lies inside one, is refused as a TypeError by the first call that lists or writes.
+ *
+ * @param folder Path or `file:` URL of the folder. A relative path is made absolute at once: a later `chdir` changes nothing.
  * @param options Durability, and the rights of what it makes.
  * @returns The backend.
- * @throws {TypeError} If it is a URL, or a text with `://`, of another scheme than `file:`, or the path is empty; or `mode` is no number.
+ * @throws {TypeError} If it is a URL, or a text with `://`, of another scheme than `file:`, the path is empty, or it is `~` or
+ *   begins with `~/`, which only shells replace; or `mode` is no number.
  * @throws {RangeError} If `mode` is not a whole number from `0o700` to `0o777`.
  * @example Leave out the syncs where speed counts and a power loss does not
  * ```ts
@@ -314,6 +336,7 @@ class FileBackend implements Backend {
  * ```
  */
 export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
+  assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
   if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
   return new FileBackend(pathOf(folder), options);
 }
@@ -323,9 +346,15 @@ export function urlOrPath(where: string | URL): string | URL {
   return typeof where === "string" && /^[a-z][a-z0-9+.-]+:\/\//i.test(where) ? new URL(where) : where; // C:// is a drive
 }
 
-/** The absolute path that a path or a `file:` URL stands for. */
+/** The absolute path that a path or a `file:` URL stands for; a relative one is made absolute now, whatever chdir does later. */
 function pathOf(where: string | URL): string {
   const place = urlOrPath(where);
+  if (typeof place === "string" && /^~(?:[/\\]|$)/.test(place)) {
+    const instead = `join(homedir(), ${JSON.stringify(place.slice(2))})`;
+    throw new TypeError(
+      `Cannot use "${place}" as a place: only shells replace "~"; write ${instead}, or "./${place}" for a folder called "~"`,
+    );
+  }
   if (typeof place === "string") return resolve(place);
   if (place.protocol === "file:") return resolve(fileURLToPath(place));
   throw new TypeError(`Cannot use "${place}" as a place: it is neither a path nor a file: URL`);

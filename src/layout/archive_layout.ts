@@ -6,6 +6,7 @@ import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
 import type { Backend, BlobReader, Scratch } from "../words/backend.ts";
 import { SnapshotError } from "../words/errors.ts";
+import type { OptionNames } from "../words/options.ts";
 import type { Layout, Seal } from "../words/snapshot.ts";
 import type { Unit, UnitSuffix } from "../words/unit.ts";
 
@@ -21,6 +22,9 @@ export interface ArchiveOptions {
    */
   readonly groupBytes?: number;
 }
+
+/** The options of archives; their ranges are looked at where they are used. */
+export const ARCHIVE_OPTIONS: OptionNames<ArchiveOptions> = { level: true, chunkBytes: true, groupBytes: true };
 
 const CHUNK_BYTES = 2 * 1024 * 1024;
 const GROUP_BYTES = 128 * 1024;

@@ -1,5 +1,6 @@
 // Labels: what of them can be stored, and the note that carries those that came after the save.
 import { reasonOf } from "../words/errors.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import type { Labels } from "../words/snapshot.ts";
 import { FORMAT_VERSION } from "../words/version.ts";
 import { digestOf } from "./digest.ts";
@@ -9,6 +10,9 @@ import { labelsOf, NOTE_FORMAT_NAME, noteOf } from "./shapes.ts";
 const MAX_LABELS = FREE_VALUES / 2;
 const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
 
+/** The labels there are; what each may be is looked at where they are made storable. */
+export const LABEL_NAMES: OptionNames<Labels> = { tags: true, metrics: true, step: true, remark: true, pinned: true };
+
 /**
  * Labels as they are stored: only what is known, and metrics that are NaN or infinite as `null`, which JSON can carry.
  *
@@ -17,9 +21,7 @@ const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
  * @throws {TypeError} If a label has the wrong type, or there are more than half a million.
  */
 export function storableLabels(labels: Labels): Labels {
-  if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
-    throw new TypeError("Cannot use these labels: they are no object");
-  }
+  assertOptions("use these labels", labels, LABEL_NAMES);
   const { metrics: given } = labels;
   if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
     throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");

@@ -1,5 +1,9 @@
 // When to save, as pure decisions: any `() => boolean` is a save condition.
 
+import { assertOptions, type OptionNames } from "../words/options.ts";
+
+const OPTIONS: OptionNames<{ readonly now?: () => number }> = { now: "a function" };
+
 /** Decides whether it is time to save; called often, returns true when a save is due. */
 export type SaveCondition = () => boolean;
 
@@ -30,6 +34,7 @@ export class PeriodicSaveCondition {
    * @throws {RangeError} If the interval is negative or NaN.
    */
   constructor(intervalSeconds: number, options: { readonly now?: () => number } = {}) {
+    assertOptions("make a save condition", options, OPTIONS);
     if (!(intervalSeconds >= 0)) {
       throw new RangeError(`Cannot save every ${intervalSeconds} s: the interval must be 0 or more`);
     }

@@ -1,5 +1,6 @@
 // The planner: guards first, then the union of what all rules keep, then the budget; and again, until nothing changes, so that
 // carrying out a plan leaves nothing to do.
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import { Calendar } from "./calendar.ts";
 import { keepUnderBudgets, type Reasons } from "./retention_budget.ts";
 import {
@@ -33,6 +34,14 @@ export interface PlanOptions<T extends RetentionSnapshot = RetentionSnapshot> {
   /** Whether the newest is not guarded; only where none is to be kept. */
   readonly mayRemoveNewest?: boolean;
 }
+
+const PLAN_OPTIONS: OptionNames<PlanOptions> = {
+  nowMs: true,
+  zone: "a string",
+  groupBy: "a function",
+  guards: "a Map",
+  mayRemoveNewest: "true or false",
+};
 
 /** Which snapshots are kept and which removed, with reasons; carrying it out is another matter. */
 export class RetentionPlan<T extends RetentionSnapshot = RetentionSnapshot> {
@@ -104,6 +113,7 @@ export function planRetention<T extends RetentionSnapshot>(
   rules: readonly (RetentionRule | RetentionFunction)[],
   options: PlanOptions<T>,
 ): RetentionPlan<T> {
+  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanOptions<T>>);
   return planWith(new Calendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
 }
 

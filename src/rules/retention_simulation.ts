@@ -1,4 +1,5 @@
 // What rules come to over time: how many snapshots, how many bytes, how large a gap.
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import { Calendar } from "./calendar.ts";
 import { type Duration, durationText, milliseconds } from "./duration.ts";
 import { planWith, readRules } from "./retention_plan.ts";
@@ -15,6 +16,13 @@ export interface SimulateOptions {
   /** IANA zone of calendar rules. Default `UTC`. */
   readonly zone?: string;
 }
+
+const SIMULATE_OPTIONS: OptionNames<SimulateOptions> = {
+  every: true,
+  sizeBytes: "a number",
+  horizon: true,
+  zone: "a string",
+};
 
 /** What there is at one moment. */
 export interface SimulatedMoment {
@@ -52,6 +60,7 @@ export function simulate(
   rules: readonly (RetentionRule | RetentionFunction)[],
   options: SimulateOptions,
 ): SimulatedMoment[] {
+  assertOptions("simulate", options, SIMULATE_OPTIONS);
   const on = readRules(rules);
   const everyMs = milliseconds(options.every);
   const horizonMs = milliseconds(options.horizon ?? "365d");

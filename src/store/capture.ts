@@ -9,6 +9,7 @@ import type { EntrySource } from "../words/snapshot.ts";
 import type { WorkFolder } from "../words/backend.ts";
 import {
   type Body,
+  type JsonOptions,
   type PersistentState,
   type StateReader,
   type StateWriter,
@@ -16,6 +17,7 @@ import {
   type WriteOptions,
 } from "../words/state.ts";
 import { stringifyStrictly } from "../rules/strict_json.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import type { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
 
@@ -234,6 +236,9 @@ const OF_A_STATE: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
   "STORAGE_FAILED",
 ]);
 
+const WRITE_OPTIONS: OptionNames<WriteOptions> = { sizeBytes: true, owned: "true or false" };
+const JSON_OPTIONS: OptionNames<JsonOptions> = { asJson: "true or false" };
+
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
@@ -248,6 +253,7 @@ class StateCapture implements StateWriter {
   #hasReturned = false;
   #isClosed = false;
   #isChained = false;
+  #hasWritten = false;
   #cancelled: { readonly error: unknown } | undefined;
 
   constructor(
@@ -272,7 +278,12 @@ class StateCapture implements StateWriter {
   /** Calls `saveState`; its failure fails the save. */
   start(): void {
     const run = async () => {
-      await this.call(() => this.#registration.state.saveState(this));
+      const result: unknown = await this.call(() => this.#registration.state.saveState(this));
+      if (!this.#hasWritten && !isNothing(result)) {
+        const reason =
+          `it wrote nothing, and what it returns is not saved; write it with out.json("state.json", value)`;
+        throw new TypeError(reason);
+      }
       this.#isChained = this.#queue.size + this.#taken.size > 0;
     };
     run().catch((error) => this.#fail(this.wrap(error))).finally(() => {
@@ -321,7 +332,7 @@ class StateCapture implements StateWriter {
     this.#wake?.();
   }
 
-  write(path: string, body: Body, options: WriteOptions = {}): Promise<void> {
+  write(path: string, body: Body, options?: WriteOptions): Promise<void> {
     if (isAsyncIterable(body)) hold(body);
     return this.#attempt(path, () => this.#capture(path, body, options), () => {
       // Handed over is handed over: a stream is read or cancelled, also where its write is refused.
@@ -330,11 +341,15 @@ class StateCapture implements StateWriter {
     });
   }
 
-  json(path: string, value: unknown): Promise<void> {
-    return this.#attempt(path, () => inMemory([new TextEncoder().encode(stringifyStrictly(value))]));
+  json(path: string, value: unknown, options?: JsonOptions): Promise<void> {
+    return this.#attempt(path, () => {
+      if (options !== undefined) assertOptions(`write "${path}"`, options, JSON_OPTIONS);
+      return inMemory([new TextEncoder().encode(stringifyStrictly(value, options))]);
+    });
   }
 
   #attempt(path: string, capture: () => CapturedBody, refuse = () => {}): Promise<void> {
+    this.#hasWritten = true; // or has failed the save
     let written: Promise<void>;
     try {
       if (typeof path !== "string") throw new TypeError("a path comes first, and is a text");
@@ -374,12 +389,12 @@ class StateCapture implements StateWriter {
     });
   }
 
-  #capture(path: string, body: Body, options: WriteOptions): CapturedBody {
-    const declared = options.sizeBytes === undefined ? {} : { sizeBytes: options.sizeBytes };
-    if (options.sizeBytes !== undefined && !(Number.isSafeInteger(options.sizeBytes) && options.sizeBytes >= 0)) {
-      throw new RangeError(
-        `Cannot write "${path}": its size of ${options.sizeBytes} bytes is no whole number from 0 on`,
-      );
+  #capture(path: string, body: Body, options: WriteOptions | undefined): CapturedBody {
+    if (options !== undefined) assertOptions(`write "${path}"`, options, WRITE_OPTIONS);
+    const { sizeBytes, owned } = options ?? {};
+    const declared = sizeBytes === undefined ? {} : { sizeBytes };
+    if (sizeBytes !== undefined && !(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0)) {
+      throw new RangeError(`Cannot write "${path}": its size of ${sizeBytes} bytes is no whole number from 0 on`);
     }
     if (typeof body === "string") {
       if (/\p{Cs}/u.test(body)) {
@@ -389,7 +404,7 @@ class StateCapture implements StateWriter {
     }
     if (ArrayBuffer.isView(body)) {
       const view = viewOf(body);
-      if (options.owned) return inMemory([view], declared);
+      if (owned) return inMemory([view], declared);
       const { segments, release } = this.#memory.copy(view);
       return { ...inMemory(segments, declared), release };
     }
@@ -407,6 +422,11 @@ class StateCapture implements StateWriter {
     const message = `Cannot save the state "${this.name}": ${reasonOf(error)}`;
     return new SnapshotError("STATE_SAVE_FAILED", message, { state: this.name }, { cause: error });
   }
+}
+
+/** Whether a saveState returned nothing: also `Promise.all` of its writes does. */
+function isNothing(result: unknown): boolean {
+  return result === undefined || Array.isArray(result) && result.every((each) => each === undefined);
 }
 
 function inMemory(segments: readonly Uint8Array[], declared: { sizeBytes?: number } = {}): CapturedBody {

@@ -6,7 +6,8 @@ import type { Compression } from "../rules/codec.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
 import { storageError } from "../words/errors.ts";
-import type { ArchiveOptions } from "../layout/archive_layout.ts";
+import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
 import { splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
@@ -26,6 +27,19 @@ export interface ExportOptions {
   readonly signal?: AbortSignal;
 }
 
+const EXPORT_OPTIONS: OptionNames<ExportOptions> = {
+  layout: true,
+  compression: true,
+  archive: ARCHIVE_OPTIONS,
+  signal: "an AbortSignal",
+};
+
+/** The options of a stream are those of an export that its target would tell otherwise. */
+export const ARCHIVED_OPTIONS: OptionNames<Pick<ExportOptions, "compression" | "archive">> = {
+  compression: true,
+  archive: ARCHIVE_OPTIONS,
+};
+
 // A folder of such a name would be taken for what it is not.
 const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
 
@@ -35,6 +49,7 @@ export function targetOf(
   name: string,
   options: ExportOptions,
 ): { backend: Backend; unit: Unit; layout: Layout } {
+  assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
   const compression = options.compression ?? "gzip";
   const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
   const { folder, fileName } = splitPath(target);

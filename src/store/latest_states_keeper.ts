@@ -3,9 +3,10 @@ import picomatch from "picomatch";
 import { keepLatest, type RetentionRule } from "../rules/retention_rule.ts";
 import { faultOfSnapshotName } from "../words/entry_path.ts";
 import { loggerOf } from "../words/logging.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import { locate, type SnapshotLocator } from "./locator.ts";
 import { listSnapshots } from "./listing.ts";
-import type { StateStore, StateStoreOptions, StoreLocation } from "./state_store.ts";
+import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./state_store.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
 
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
@@ -16,6 +17,8 @@ export interface LatestStatesKeeperOptions extends StateStoreOptions {
    */
   readonly foreign?: boolean;
 }
+
+const LATEST_OPTIONS: OptionNames<LatestStatesKeeperOptions> = { ...STORE_OPTIONS, foreign: "true or false" };
 
 // As a rule this is off, and a plan of nothing but that is refused; the seed's keeper keeps none when told so.
 const KEEP_NONE: RetentionRule = { ...keepLatest(0), isOff: false };
@@ -60,6 +63,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     pattern?: string,
     options: LatestStatesKeeperOptions = {},
   ) {
+    assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {

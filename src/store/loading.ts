@@ -4,6 +4,7 @@ import { directoryLayout } from "../layout/directory_layout.ts";
 import { sealManifest } from "../rules/manifest.ts";
 import { reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import type { StateReader } from "../words/state.ts";
 import { Capture, type Registration } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
@@ -23,6 +24,25 @@ export interface LoadOptions {
   readonly rollback?: boolean;
   /** Gives up, as long as nothing was changed yet. */
   readonly signal?: AbortSignal;
+}
+
+/** The options of a load. */
+export const LOAD_OPTIONS: OptionNames<LoadOptions> = {
+  only: true,
+  allowMissing: "true or false",
+  rollback: "true or false",
+  signal: "an AbortSignal",
+};
+
+/** Throws a TypeError for options of a load, or of what loads, that do not exist or cannot be. */
+export function assertLoadOptions<Options extends { readonly only?: unknown }>(
+  action: string,
+  options: Options,
+  names: OptionNames<Options>,
+): void {
+  assertOptions(action, options, names);
+  const { only = [] } = options;
+  if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only is no list of names");
 }
 
 /** Which states a load changed, and which not. */
@@ -66,7 +86,7 @@ export async function loadStates(
       const message = `Cannot load "${uri}": it lacks the registered state ${list}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
-    await reader.verifyAll(options);
+    await reader.verifyAll({ signal: options.signal });
     const ready: Match[] = [];
     for (const match of matches) ready.push({ ...match, from: await migrated(uri, match, caller.store) });
     options.signal?.throwIfAborted();
@@ -87,7 +107,6 @@ function selectOnly(
   only: readonly string[] | undefined,
 ): readonly Registration[] {
   if (only === undefined) return registrations;
-  if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only is no list of names");
   const unknown = only.filter((name) => !registrations.some((registration) => registration.name === name));
   if (unknown.length > 0) {
     throw new TypeError(`Cannot load only ${unknown.map((name) => `"${name}"`).join(", ")}: it is not registered`);

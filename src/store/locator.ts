@@ -8,10 +8,11 @@ import type { Backend } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
+import { warnUser } from "../words/logging.ts";
+import { assertOptions } from "../words/options.ts";
 import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
-import { type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
+import { ARCHIVED_OPTIONS, type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
 import { changeNote, removeNoted } from "./noting.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
@@ -23,6 +24,8 @@ import {
   verifyUnit,
   withFindings,
 } from "./verification.ts";
+
+const REMOVE_OPTIONS = { sparesPinned: "true or false" } as const;
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
@@ -174,7 +177,8 @@ export class SnapshotLocator {
   async labels(): Promise<Labels> {
     const note = await this.note();
     if (note === "damaged") {
-      loggerOf("SnapshotLocator").warn("The note of '{snapshot}' is damaged", { snapshot: String(this) });
+      const message = `The note of '${this}' is damaged`;
+      warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address: String(this), message });
     }
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
   }
@@ -277,6 +281,7 @@ export class SnapshotLocator {
    * @returns The bytes; the stream fails, and what was read can never verify, where the snapshot is damaged.
    */
   stream(options: Pick<ExportOptions, "compression" | "archive"> = {}): ReadableStream<Uint8Array> {
+    assertOptions("stream", options, ARCHIVED_OPTIONS);
     return toReadableStream(streamSnapshot(this, this.#unit, options.compression, options.archive));
   }
 
@@ -322,8 +327,9 @@ export class SnapshotLocator {
    *   left, without a wait, where its labels are being changed just now: the change may pin it.
    * @returns `false` where it had gone, or is left.
    */
-  remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
-    return removeNoted(this.backend, this.name, this.#units, options);
+  async remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
+    assertOptions("remove", options, REMOVE_OPTIONS);
+    return await removeNoted(this.backend, this.name, this.#units, options);
   }
 
   async #findingsOfNote(): Promise<Finding[]> {

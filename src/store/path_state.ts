@@ -23,6 +23,7 @@ export interface PathStateMethods {
  *
  * @param methods Saves to a folder, loads from one.
  * @returns The state, to be registered.
+ * @throws {TypeError} If a method is missing.
  * @example
  * ```ts
  * import { readFile, writeFile } from "node:fs/promises";
@@ -38,6 +39,9 @@ export interface PathStateMethods {
  * ```
  */
 export function pathState(methods: PathStateMethods): PersistentState {
+  if (typeof methods?.save !== "function" || typeof methods.load !== "function") {
+    throw new TypeError("Cannot make a state of a folder: it needs the methods save and load");
+  }
   return {
     async saveState(out: StateWriter) {
       const folder = workFolderOf(out);

@@ -3,8 +3,9 @@
 import { rankByMetric } from "../rules/retention_rule.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
-import type { LoadedStates, LoadOptions } from "./loading.ts";
+import { loggerOf, warnUser } from "../words/logging.ts";
+import type { OptionNames } from "../words/options.ts";
+import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts, SnapshotLocator } from "./locator.ts";
 import { isDamage } from "./verification.ts";
 
@@ -23,6 +24,15 @@ export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
   /** The newest that was not saved after this. */
   readonly at?: Date;
 }
+
+const RESUME_OPTIONS: OptionNames<ResumeOptions> = {
+  ...LOAD_OPTIONS,
+  name: "a string",
+  tag: "a string",
+  best: { metric: true, mode: true },
+  step: true,
+  at: true,
+};
 
 /** A snapshot that was not resumed from. */
 export interface Refusal {
@@ -78,6 +88,7 @@ export function assertResumeOptions(options: ResumeOptions): void {
   if (typeof options !== "object") {
     throw new TypeError("Cannot resume: give what to resume from as { name: ... }, or nothing");
   }
+  assertLoadOptions("resume", options, RESUME_OPTIONS);
   assertChoice(options);
 }
 
@@ -95,11 +106,13 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     tried.some((refusal) => String(refusal.snapshot) === String(snapshot));
   const note = (snapshot: SnapshotLocator, error: unknown): void => {
     if (wasTried(snapshot)) return;
-    tried.push({ snapshot, reason: reasonOf(error), error });
-    loggerOf("StateStore").warn("Not resumed from '{snapshot}': {reason}", {
-      snapshot: String(snapshot),
-      reason: reasonOf(error),
-    });
+    const reason = reasonOf(error);
+    tried.push({ snapshot, reason, error });
+    const address = String(snapshot);
+    const message = `Not resumed from '${address}': ${reason}`;
+    // What is thrown is seen, and what was removed is no loss.
+    if (isDamage(error)) warnUser({ className: "StateStore", kind: "SNAPSHOT_DAMAGED", address, message });
+    else loggerOf("StateStore").warn("{message}", { message });
   };
   const reachable = async <T>(look: () => Promise<T>): Promise<T> => {
     try {
@@ -242,7 +255,9 @@ async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
         return { ...facts, tags: undefined, metrics: undefined, step: undefined, ...labels };
       }
       if (labels === "damaged") {
-        loggerOf("StateStore").warn("The note of '{snapshot}' is damaged", { snapshot: String(snapshot) });
+        const address = String(snapshot);
+        const message = `The note of '${address}' is damaged`;
+        warnUser({ className: "StateStore", kind: "NOTE_DAMAGED", address, message });
       }
       return facts;
     } catch (error) {

@@ -4,8 +4,9 @@ import type { RetentionFunction, RetentionRule, RetentionSnapshot } from "../rul
 import { mapBounded } from "../words/bounded.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import type { SnapshotFacts, SnapshotLocator } from "./locator.ts";
-import type { StateStore, StateStoreOptions, StoreLocation } from "./state_store.ts";
+import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./state_store.ts";
 import { StatesKeeper } from "./states_keeper.ts";
 import { isUnreadable } from "./verification.ts";
 
@@ -31,6 +32,13 @@ export interface RetentionKeeperOptions extends StateStoreOptions {
   /** Splits the snapshots into groups that are planned apart, by a tag for instance. */
   readonly groupBy?: (snapshot: RetentionSnapshot) => string;
 }
+
+/** The options of a keeper. */
+export const KEEPER_OPTIONS: OptionNames<RetentionKeeperOptions> = {
+  ...STORE_OPTIONS,
+  zone: "a string",
+  groupBy: "a function",
+};
 
 /**
  * Keeps what any of its rules keeps, and removes the rest.
@@ -72,6 +80,7 @@ export class RetentionKeeper extends StatesKeeper {
     rules: readonly (RetentionRule | RetentionFunction)[],
     options: RetentionKeeperOptions = {},
   ) {
+    assertOptions("make a keeper", options, KEEPER_OPTIONS);
     const { zone, groupBy, ...storeOptions } = options;
     super(where, storeOptions);
     this.#rules = readRules(rules);

@@ -5,6 +5,7 @@ import { mapBounded, turn } from "../words/bounded.ts";
 import { textOf, toReadableStream } from "../words/bytes.ts";
 import { corruptEntry, SnapshotError } from "../words/errors.ts";
 import { release } from "../words/memory.ts";
+import { assertOptions, SIGNAL_OPTION } from "../words/options.ts";
 import type {
   Digest,
   EntryReader,
@@ -222,7 +223,8 @@ export class SnapshotReader {
    * @param options Gives up.
    * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
    */
-  async verifyAll(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async verifyAll(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    assertOptions("verify", options, SIGNAL_OPTION);
     const entries = [...this.#all()];
     const totalBytes = this.manifest.totals.sizeBytes;
     const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES &&

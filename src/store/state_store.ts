@@ -2,13 +2,14 @@
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
 import { type Durability, fileBackend, pathOfUri } from "../backend/file_backend.ts";
 import { STALE_AFTER_MS } from "../backend/heartbeat.ts";
-import type { ArchiveOptions } from "../layout/archive_layout.ts";
+import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
 import type { Compression } from "../rules/codec.ts";
-import { storableLabels } from "../rules/labels.ts";
+import { LABEL_NAMES, storableLabels } from "../rules/labels.ts";
 import type { Backend } from "../words/backend.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
+import { loggerOf, warnUser } from "../words/logging.ts";
+import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../words/options.ts";
 import type { Labels, Layout, LayoutKind } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
 import type { PersistentState } from "../words/state.ts";
@@ -19,7 +20,7 @@ import { archiveLayoutOf, layoutOfKind } from "./layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "./locator.ts";
 import type { SnapshotReader } from "./snapshot_reader.ts";
 import { listSnapshots } from "./listing.ts";
-import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
+import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
 import { assertProgram, programsOf, runOf } from "./identity.ts";
 import { assertNotInside } from "./inside.ts";
@@ -29,7 +30,7 @@ import { Saver } from "./saving.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "./verification.ts";
 import { verifyAll } from "./verifying_all.ts";
 
-/** Where a store keeps its snapshots: a folder's path or `file:` URL, or a backend. */
+/** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */
 export type StoreLocation = string | URL | Backend;
 
 /** How a {@link StateStore} names and arranges snapshots. */
@@ -64,6 +65,21 @@ export interface StateStoreOptions {
   readonly maxWaiting?: number;
 }
 
+/** The options of a store. */
+export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
+  stateNameFormat: "a string",
+  layout: true,
+  compression: true,
+  archive: ARCHIVE_OPTIONS,
+  durability: true,
+  now: "a function",
+  program: true,
+  run: true,
+  exclusive: "true or false",
+  startFresh: "true or false",
+  maxWaiting: true,
+};
+
 /** How a state is registered. */
 export interface RegisterOptions {
   /** Version of what the state writes; recorded, and told to `loadState`. Default 1. */
@@ -76,6 +92,8 @@ export interface RegisterOptions {
   /** Names it was registered under before; looked for, in this order, where the snapshot lacks its name. */
   readonly formerly?: readonly string[];
 }
+
+const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate: "an object", formerly: true };
 
 /** How a snapshot is saved. */
 export interface SaveOptions {
@@ -107,6 +125,14 @@ export interface SaveOptions {
 /** How a snapshot is streamed. */
 export type StreamOptions = Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged">;
 
+const STREAM_OPTIONS: OptionNames<StreamOptions> = {
+  compression: true,
+  labels: LABEL_NAMES,
+  signal: "an AbortSignal",
+  onProgress: "a function",
+};
+const SAVE_OPTIONS: OptionNames<SaveOptions> = { layout: true, ifBusy: true, ifUnchanged: true, ...STREAM_OPTIONS };
+
 /** A snapshot going out as one archive. */
 export interface StateStream {
   /** Name of the snapshot. */
@@ -128,6 +154,9 @@ export interface ImportOptions {
   /** Gives up. */
   readonly signal?: AbortSignal;
 }
+
+const IMPORT_OPTIONS: OptionNames<ImportOptions> = { layout: true, compression: true, signal: "an AbortSignal" };
+const SWEEP_OPTIONS = { olderThanMs: true } as const;
 
 /** What a load did. */
 export interface LoadReport extends LoadedStates {
@@ -177,6 +206,7 @@ export class StateStore {
   readonly #log = loggerOf("StateStore");
   readonly #lineage: Lineage;
   readonly #saver: Saver;
+  #hasWarned = false;
 
   /**
    * Makes a store; nothing is read or made yet, and a missing folder is made by the first save.
@@ -184,9 +214,11 @@ export class StateStore {
    * @param where Folder or backend.
    * @param options Names, layout, durability, clock.
    * @throws {RangeError} If names of the format would not sort by time.
-   * @throws {TypeError} If `durability` is given beside a backend.
+   * @throws {TypeError} If an option does not exist, `durability` is given beside a backend, or the place is `~` or begins with
+   *   `~/`. A place that is a snapshot, or inside one, is refused by the first call that lists or writes.
    */
   constructor(where: StoreLocation, options: StateStoreOptions = {}) {
+    assertOptions("make a store", options, STORE_OPTIONS);
     const { durability } = options;
     if (typeof where === "string" || where instanceof URL) {
       this.backend = fileBackend(where, durability === undefined ? {} : { durability });
@@ -240,6 +272,7 @@ export class StateStore {
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
     assertStateName(name);
+    assertOptions(`register "${name}"`, options, REGISTER_OPTIONS);
     const { version = 1, migrate = {}, formerly = [] } = options;
     if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
     if (!(Number.isSafeInteger(version) && version >= 1)) {
@@ -317,6 +350,8 @@ export class StateStore {
    */
   saveState(options: SaveOptions): Promise<SnapshotLocator | undefined>;
   async saveState(options: SaveOptions = {}): Promise<SnapshotLocator | undefined> {
+    assertOptions("save", options, SAVE_OPTIONS);
+    this.#warnIfEmpty("save");
     const layout = this.#layoutFor(options);
     assertNotInside(this, "save");
     assertWord("ifBusy", options.ifBusy, ["wait", "join", "skip"]);
@@ -344,6 +379,8 @@ export class StateStore {
    * ```
    */
   streamState(options: StreamOptions = {}): StateStream {
+    assertOptions("stream", options, STREAM_OPTIONS);
+    this.#warnIfEmpty("stream");
     const layout = archiveLayoutOf(options.compression ?? this.#compression, this.#archive);
     assertNotInside(this, "stream");
     const labels = storableLabels(options.labels ?? {});
@@ -367,6 +404,7 @@ export class StateStore {
     from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
+    assertOptions("import", options, IMPORT_OPTIONS);
     const layout = this.#layoutFor(options);
     options.signal?.throwIfAborted();
     const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
@@ -374,7 +412,7 @@ export class StateStore {
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
       : await source.open();
     try {
-      await reader.verifyAll(options);
+      await reader.verifyAll({ signal: options.signal });
       this.#names.assertCanFollow(reader.manifest.name);
       const labels = await source?.labels() ?? reader.manifest.labels;
       const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
@@ -406,6 +444,8 @@ export class StateStore {
     from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: LoadOptions = {},
   ): Promise<LoadReport> {
+    assertLoadOptions("load", options, LOAD_OPTIONS);
+    this.#warnIfEmpty("load");
     options.signal?.throwIfAborted();
     assertNotInside(this, "load");
     const snapshot = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
@@ -512,6 +552,7 @@ export class StateStore {
    */
   async resume(options: ResumeOptions = {}): Promise<ResumeReport> {
     assertResumeOptions(options);
+    this.#warnIfEmpty("resume");
     options.signal?.throwIfAborted();
     assertNotInside(this, "resume");
     return await this.#exclusively(options, undefined, async () => {
@@ -579,6 +620,7 @@ export class StateStore {
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
   async list(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotLocator[]> {
+    assertOptions("list snapshots", options, SIGNAL_OPTION);
     return (await listSnapshots(this.backend, options)).filter(({ name }) => this.isTimedName(name));
   }
 
@@ -649,6 +691,7 @@ export class StateStore {
    * @throws {RangeError} If `olderThanMs` is no number.
    */
   async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
+    assertOptions("sweep", options, SWEEP_OPTIONS);
     const { olderThanMs = STALE_AFTER_MS } = options;
     if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
       throw new RangeError(`Cannot sweep what is older than ${olderThanMs} ms: it is no number`);
@@ -657,6 +700,16 @@ export class StateStore {
     const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;
+  }
+
+  /** Warns once where no state is registered: pamiq-core allows it, and it is nearly always a mistake. */
+  #warnIfEmpty(action: string): void {
+    if (this.#states.size > 0 || this.#hasWarned) return;
+    this.#hasWarned = true;
+    const address = pathOfUri(this.backend.uri);
+    const message =
+      `No state is registered in the store of "${address}": there is nothing to ${action}; call store.register() first`;
+    warnUser({ className: "StateStore", kind: "NOTHING_REGISTERED", address, message });
   }
 
   #layoutFor(options: { readonly layout?: LayoutKind; readonly compression?: Compression }): Layout {

@@ -1,10 +1,11 @@
 // Carrying out retention: a keeper says what may go, and cleanup removes it, behind guards that no keeper can forget.
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
+import { assertOptions } from "../words/options.ts";
 import { assertProgram } from "./identity.ts";
 import type { SnapshotLocator } from "./locator.ts";
 import { isUnreadable } from "./verification.ts";
-import { StateStore, type StateStoreOptions, type StoreLocation } from "./state_store.ts";
+import { StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./state_store.ts";
 
 /**
  * Decides which snapshots are kept (pamiq-core's `StatesKeeper`); subclasses say how.
@@ -39,8 +40,14 @@ export abstract class StatesKeeper {
    *
    * @param where A store, or what a store takes.
    * @param options As of {@link StateStore}; only where no store is given.
+   * @throws {TypeError} If there is no such option, or a store has its own.
    */
   constructor(where: StateStore | StoreLocation, options: StateStoreOptions = {}) {
+    assertOptions("make a keeper", options, STORE_OPTIONS);
+    const own = Object.entries(options).find(([name, value]) => name !== "now" && value !== undefined);
+    if (where instanceof StateStore && own !== undefined) {
+      throw new TypeError(`Cannot make a keeper: the store has its own "${own[0]}"; give the option to the StateStore`);
+    }
     this.store = where instanceof StateStore ? where : new StateStore(where as StoreLocation, options);
   }
 

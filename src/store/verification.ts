@@ -4,6 +4,7 @@ import type { Backend } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
 import type { Layout, ScannedFile, UnitReader } from "../words/snapshot.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
@@ -55,8 +56,12 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Refuses what nobody can mean, before anything is read. */
-export function assertVerifyOptions({ mode }: VerifyOptions): void {
+const VERIFY_OPTIONS: OptionNames<VerifyOptions> = { mode: true, signal: "an AbortSignal" };
+
+/** Throws a TypeError for options that do not exist or cannot be, before anything is read. */
+export function assertVerifyOptions(options: VerifyOptions): void {
+  assertOptions("verify", options, VERIFY_OPTIONS);
+  const { mode } = options;
   if (mode === undefined || mode === "quick" || mode === "full") return;
   throw new TypeError(`Cannot verify in the mode ${JSON.stringify(mode)}: it is neither "quick" nor "full"`);
 }

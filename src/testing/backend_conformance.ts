@@ -1,5 +1,6 @@
 // The contract of backends as tests, free of any test framework.
 import type { Backend } from "../words/backend.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import { blobCases } from "./conformance_of_blobs.ts";
 import { roomCases } from "./conformance_of_rooms.ts";
 import { stageCases } from "./conformance_of_stages.ts";
@@ -19,6 +20,8 @@ export interface ConformanceOptions {
   readonly bigBlobBytes?: number;
 }
 
+const OPTIONS: OptionNames<ConformanceOptions> = { bigBlobBytes: "a number" };
+
 /**
  * The contract of `Backend` as tests, for backends of your own.
  *
@@ -33,6 +36,7 @@ export function backendConformance(
   make: () => Backend | Promise<Backend>,
   options: ConformanceOptions = {},
 ): readonly ConformanceCase[] {
+  assertOptions("test a backend", options, OPTIONS);
   const cases = { ...unitCases, ...blobCases(options.bigBlobBytes ?? 3 * 1024 * 1024), ...stageCases, ...roomCases };
   return Object.entries(cases).map(([name, run]) => ({ name, run: async () => await run(await make()) }));
 }

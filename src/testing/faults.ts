@@ -1,5 +1,6 @@
 // Which call is to fail, and what was called: the one counter that both faulty decorators share.
 import { type SnapshotError, storageError } from "../words/errors.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 
 /** A call that went through a faulty decorator. */
 export interface FaultCall {
@@ -20,6 +21,13 @@ export interface FaultPlan {
   /** Which calls are counted and may fail; all unless given. */
   readonly only?: (call: FaultCall) => boolean;
 }
+
+const PLAN: OptionNames<FaultPlan> = {
+  at: "a number",
+  forever: "true or false",
+  errno: "a string",
+  only: "a function",
+};
 
 /**
  * Counts and records the calls of the decorators it is given to, and fails the planned ones.
@@ -54,6 +62,7 @@ export class Faults {
    * @param plan What fails; nothing unless given.
    */
   constructor(plan: FaultPlan = {}) {
+    assertOptions("plan faults", plan, PLAN);
     this.#plan = plan;
   }
 
@@ -144,6 +153,8 @@ export async function forEachFault(
   run: (faults: Faults) => Promise<void>,
   plan: Omit<FaultPlan, "at"> = {},
 ): Promise<Faults[]> {
+  const { at: _at, ...others } = PLAN;
+  assertOptions("fail each call", plan, others);
   const runs: Faults[] = [];
   while (true) {
     const faults = new Faults({ ...plan, at: runs.length + 1 });

@@ -4,6 +4,7 @@ import type { SnapshotLocator } from "../store/locator.ts";
 import { StateStore } from "../store/state_store.ts";
 import { turn } from "../words/bounded.ts";
 import { iterate, toReadableStream } from "../words/bytes.ts";
+import { assertOptions, type OptionNames } from "../words/options.ts";
 import { type EntryInfo, type PersistentState, type StateReader, WORK_FOLDER } from "../words/state.ts";
 import type { ConformanceCase } from "./backend_conformance.ts";
 import { check } from "./expectations.ts";
@@ -23,6 +24,8 @@ export interface StateConformanceOptions {
    */
   readonly isAtomic?: boolean;
 }
+
+const OPTIONS: OptionNames<StateConformanceOptions> = { isInstant: "true or false", isAtomic: "true or false" };
 
 /** A state's reader with planned failures; a stream fails half-way through its first chunk. */
 class FaultyReader implements StateReader {
@@ -149,6 +152,7 @@ export function stateConformance<State extends PersistentState>(
   change: (state: State) => unknown,
   options: StateConformanceOptions = {},
 ): readonly ConformanceCase[] {
+  assertOptions("test a state", options, OPTIONS);
   const { isInstant = true, isAtomic = true } = options;
 
   /** A changed state, and what it saved before and after. */

@@ -1,8 +1,32 @@
-// Options that a caller misspelt are a caller's mistake, found before anything else happens. The only file that knows leven.
+// Options that a caller misspelt, or gave what they cannot be, are a caller's mistake, found before anything else happens. The only
+// file that knows leven.
 import { closestMatch } from "leven";
 
-/** The name of every option of an options type; the compiler keeps it complete. */
-export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
+/** What an option may be, and how messages call it. */
+const KINDS = {
+  "true or false": (value: unknown) => typeof value === "boolean",
+  "a string": (value: unknown) => typeof value === "string",
+  "a number": (value: unknown) => typeof value === "number",
+  "a function": (value: unknown) => typeof value === "function",
+  "an array": Array.isArray,
+  "a Map": (value: unknown) => hasMethods(value, "get", "has", "entries"), // of any realm, as everywhere
+  "an object": (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "an AbortSignal": (value: unknown) => hasMethods(value, "throwIfAborted", "addEventListener"),
+} as const;
+
+/** What an option may be; `true` where the code that uses it checks it before any I/O. */
+type OptionKind = keyof typeof KINDS | true;
+
+/**
+ * The name of every option of an options type, with what it may be: a kind, or the names of the options within it. The compiler
+ * keeps it complete.
+ */
+export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: OptionKind | AnyNames };
+
+type AnyNames = { readonly [name: string]: OptionKind | AnyNames };
+
+/** The one option of what only a signal can end. */
+export const SIGNAL_OPTION: OptionNames<{ readonly signal?: AbortSignal }> = { signal: "an AbortSignal" };
 
 /**
  * The candidate that is spelt most like a word.
@@ -16,30 +40,64 @@ export function nearest(word: string, candidates: readonly string[]): string | u
 }
 
 /**
- * Throws if `options` is not an object, or has an option that does not exist.
+ * Throws if `options` is not an object, has an option that does not exist, or one that cannot be what it is. An option that is
+ * undefined counts as absent, but must exist.
  *
  * @param action What the caller does, after "Cannot": `save`, `register "model"`.
  * @param options What the caller gave.
  * @param names The options there are.
- * @throws {TypeError} Names the unknown option and the nearest one that exists.
+ * @throws {TypeError} Names the unknown option and the nearest one that exists, or the value and what is expected.
  */
-export function assertOptions<Options>(
-  action: string,
-  options: Options,
-  names: OptionNames<Options>,
-): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new TypeError(`Cannot ${action}: the options must be an object, but are ${describe(options)}`);
+export function assertOptions<Options>(action: string, options: Options, names: OptionNames<Options>): void {
+  assertNames(action, options, names as AnyNames, "");
+}
+
+function assertNames(action: string, options: unknown, names: AnyNames, outer: string): void {
+  const what = outer === "" ? "the options" : `"${outer}"`;
+  if (!KINDS["an object"](options)) {
+    throw new TypeError(`Cannot ${action}: ${what} must be an object, not ${describe(options)}`);
   }
-  for (const option of Object.keys(options)) {
-    if (Object.hasOwn(names, option)) continue;
-    const known = Object.keys(names);
-    const hint = known.length === 0 ? "it takes none" : `did you mean "${nearest(option, known)}"?`;
-    throw new TypeError(`Cannot ${action}: there is no option "${option}"; ${hint}`);
+  for (const option of Object.keys(options as object)) {
+    const path = outer === "" ? option : `${outer}.${option}`;
+    if (!Object.hasOwn(names, option)) {
+      throw new TypeError(`Cannot ${action}: there is no option "${path}"; ${remedyOf(option, names)}`);
+    }
+    const kind = names[option] as AnyNames[string];
+    const value: unknown = (options as Record<string, unknown>)[option];
+    if (value === undefined || kind === true) continue;
+    if (typeof kind === "object") assertNames(action, value, kind, path);
+    else if (!KINDS[kind](value)) {
+      throw new TypeError(`Cannot ${action}: the option "${path}" must be ${kind}, not ${describe(value)}`);
+    }
   }
 }
 
+function remedyOf(option: string, names: AnyNames): string {
+  const known = Object.keys(names);
+  if (known.length === 0) return "it takes none";
+  const holder = known.find((name) => typeof names[name] === "object" && Object.hasOwn(names[name], option));
+  const near = `did you mean "${nearest(option, known)}"?`;
+  return holder === undefined ? near : `it belongs in { ${holder}: { ${option}: ... } }`;
+}
+
+function hasMethods(value: unknown, ...methods: readonly string[]): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return methods.every((method) => typeof (value as Record<string, unknown>)[method] === "function");
+}
+
+/** A value as messages tell it: short, and never by code of the value's own. */
 function describe(value: unknown): string {
-  if (Array.isArray(value)) return "a list";
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (Array.isArray(value)) return "an array";
+  switch (typeof value) {
+    case "string":
+      return value.length > 100
+        ? `the string ${JSON.stringify(value.slice(0, 100))}…`
+        : `the string ${JSON.stringify(value)}`;
+    case "function":
+      return "a function";
+    case "object":
+      return value === null ? "null" : "an object";
+    default:
+      return String(value);
+  }
 }

@@ -18,6 +18,15 @@ export interface WriteOptions {
   readonly owned?: boolean;
 }
 
+/** How {@link StateWriter.json} takes a value. */
+export interface JsonOptions {
+  /**
+   * Write what `JSON.stringify` makes of the value, also where something else comes back: a Date as text, a Map as `{}`, NaN as
+   * `null`. @default false
+   */
+  readonly asJson?: boolean;
+}
+
 /** An entry as a state sees it. */
 export interface EntryInfo {
   /** Path within the state. */
@@ -51,12 +60,14 @@ export interface StateWriter {
    * Writes one entry as JSON.
    *
    * @param path As in {@link StateWriter.write}.
-   * @param value What JSON carries unchanged. What JSON would silently change (NaN, infinities, functions, Map, Set,
-   *   typed arrays, undefined in arrays, objects whose fields are private) is a TypeError that names the place. As everywhere,
-   *   properties that are undefined are left out, a Date becomes the text its `toJSON` gives, and -0 becomes 0.
+   * @param value What JSON carries unchanged. What would come back as something else (a Date, a Map, NaN, an instance of a class
+   *   without a `toJSON` of its own ...) is a TypeError that names the place and what to write instead; the guide lists it. As
+   *   everywhere, properties that are undefined are left out, and -0 becomes 0. In a value of more than about 1,000 objects and
+   *   arrays, keys that are symbols and named properties of arrays are looked for in a part of them.
+   * @param options Whether to write what `JSON.stringify` makes of it, unchecked.
    * @returns Settles once the text was taken.
    */
-  json(path: string, value: unknown): Promise<void>;
+  json(path: string, value: unknown, options?: JsonOptions): Promise<void>;
 }
 
 /** Where a state reads its entries from; everything it yields was verified against its digest before. */

@@ -103,6 +103,7 @@ describe("the public surface", () => {
         "Finding",
         "ForeignFolders",
         "ImportOptions",
+        "JsonOptions",
         "JsonValue",
         "Kept",
         "KeptSnapshot",

@@ -1,5 +1,6 @@
 // JSON that does not lie: what is accepted comes back as it was, the rest is refused with its place.
 import { Buffer } from "node:buffer";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stringifyStrictly } from "../../src/rules/strict_json.ts";
@@ -70,7 +71,83 @@ describe("stringifyStrictly", () => {
   });
 
   it("leaves out properties that are undefined, lets toJSON speak, and writes -0 as 0", () => {
-    expect(stringifyStrictly({ a: undefined, b: new Date(0), c: -0 })).toBe('{"b":"1970-01-01T00:00:00.000Z","c":0}');
+    const spoken = { toJSON: () => ({ x: [1] }) };
+    expect(stringifyStrictly({ a: undefined, b: spoken, c: -0 })).toBe('{"b":{"x":[1]},"c":0}');
+  });
+
+  it("lets classes speak whose toJSON is their program's, inherited or over a built-in one", () => {
+    class Speaking {
+      toJSON(): unknown {
+        return { ...this };
+      }
+    }
+    class Player extends Speaking {
+      score = 1;
+    }
+    class Day extends Date {
+      override toJSON(): string {
+        return "today";
+      }
+    }
+    class Stack extends Array<number> {
+      toJSON(): unknown {
+        return [...this];
+      }
+    }
+    const value = {
+      player: new Player(),
+      day: new Day(0),
+      stack: Stack.from([1, 2]),
+      own: Object.assign(new Hidden(), { toJSON: () => 3 }),
+    };
+    expect(stringifyStrictly(value)).toBe('{"player":{"score":1},"day":"today","stack":[1,2],"own":3}');
+  });
+
+  it("accepts plain objects and arrays of another realm, and without a prototype", () => {
+    const foreign: unknown = runInNewContext('({ a: [1, { b: "c" }], d: {} })');
+    expect(stringifyStrictly(foreign)).toBe('{"a":[1,{"b":"c"}],"d":{}}');
+    const bare = Object.assign(Object.create(null), { x: 1 });
+    expect(stringifyStrictly([bare])).toBe('[{"x":1}]');
+  });
+
+  it("does not look at what every object inherits when a library extends Object.prototype", () => {
+    Object.defineProperty(Object.prototype, "extended", { value: () => {}, enumerable: true, configurable: true });
+    let text: string;
+    try {
+      text = stringifyStrictly({ a: [{ b: 1 }] });
+    } finally {
+      Reflect.deleteProperty(Object.prototype, "extended");
+    }
+    expect(text).toBe('{"a":[{"b":1}]}');
+  });
+
+  it("writes what JSON.stringify makes of it with asJson, but never nothing", () => {
+    const value = { when: new Date(0), m: new Map(), loss: NaN, hidden: new Hidden() };
+    expect(stringifyStrictly(value, { asJson: true })).toBe(JSON.stringify(value));
+    for (const nothing of [undefined, () => {}, Symbol("x"), { toJSON: () => undefined }]) {
+      expect(() => stringifyStrictly(nothing, { asJson: true })).toThrow(/write null instead/);
+    }
+    expect(() => stringifyStrictly({ n: 1n }, { asJson: true })).toThrow(TypeError);
+  });
+
+  it("finds a named property and a symbol however long the array is", () => {
+    const long = (length: number) => Array.from({ length }, (_, index) => index);
+    for (const length of [0, 1, 100, 101, 200_000]) {
+      expect(() => stringifyStrictly({ list: Object.assign(long(length), { best: 1 }) })).toThrow(/"best" at \$\.list/);
+      expect(() => stringifyStrictly(Object.assign(long(length), { [Symbol("tag")]: 1 }))).toThrow(/Symbol\(tag\)/);
+      expect(JSON.parse(stringifyStrictly(long(length)))).toHaveLength(length);
+    }
+  });
+
+  it("accepts symbols that cannot be enumerated, as frameworks add them", () => {
+    const marked = Object.defineProperty({ a: 1 }, Symbol("mark"), { value: 1 });
+    expect(stringifyStrictly([marked])).toBe('[{"a":1}]');
+  });
+
+  it("refuses a match of a RegExp though it is the last of very many values", () => {
+    const many: unknown[] = Array.from({ length: 100_000 }, (_, index) => [index]);
+    many.push(/(?<word>a)/.exec("a"));
+    expect(() => stringifyStrictly(many)).toThrow(/a match of a RegExp at \$\[100000\]/);
   });
 
   it("lets a toJSON give its own object, or one with another toJSON, which JSON does not ask", () => {
@@ -115,7 +192,31 @@ describe("stringifyStrictly", () => {
     ["a RegExp", { r: /x/ }, "a RegExp", "$.r"],
     ["a Promise", [Promise.resolve()], "a Promise", "$[0]"],
     ["an Error", { e: new RangeError("x") }, "a RangeError", "$.e"],
-    ["an invalid Date, which would become null", { d: [new Date(NaN)] }, "an invalid Date", "$.d[0]"],
+    ["an invalid Date", { d: [new Date(NaN)] }, "a Date", "$.d[0]"],
+    ["a Date", { d: [new Date(0)] }, "a Date", "$.d[0]"],
+    ["a Date of another realm", { d: runInNewContext("new Date(0)") }, "a Date", "$.d"],
+    ["a class that extends Date", [new (class Day extends Date {})(0)], "a Day", "$[0]"],
+    ["a Date that a toJSON gives", { t: { toJSON: () => new Date(0) } }, "a Date", "$.t"],
+    ["a URL", { home: new URL("https://example.org") }, "a URL", "$.home"],
+    ["search parameters", { query: new URLSearchParams("a=1") }, "a URLSearchParams", "$.query"],
+    ["a match", { m: /a/.exec("a") }, "a match of a RegExp", "$.m"],
+    ["matches", [[..."aa".matchAll(/a/g)]], "a match of a RegExp", "$[0][0]"],
+    ["an array with a named property", { a: Object.assign([1], { best: 2 }) }, 'the named property "best"', "$.a"],
+    ["a subclass of Array", { s: new (class Stack extends Array {})() }, "a Stack", "$.s"],
+    [
+      "an instance of a class",
+      {
+        p: [
+          new (class Player {
+            score = 1;
+          })(),
+        ],
+      },
+      "a Player",
+      "$.p[0]",
+    ],
+    ["an object that inherits", { o: Object.create({ a: 1 }) }, "an object that inherits from another one", "$.o"],
+    ["a key that is a symbol", { o: { [Symbol("tag")]: 1 } }, "an object with the key Symbol(tag)", "$.o"],
     ["a Map that a toJSON gives", { m: { toJSON: () => ({ x: new Map() }) } }, "a Map", "$.m.x"],
     ["a NaN that a toJSON gives", [{ toJSON: () => NaN }], "NaN", "$[0]"],
     ["an object of which JSON sees nothing", { s: new Hidden() }, "a Hidden", "$.s"],

@@ -111,7 +111,7 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
 
   it("counts all of its store without a pattern, and warns where its pattern matches none", async () => {
     const logs = await collectLogs();
-    const store = (await make()).store({ stateNameFormat: "%Y-%m-%d_%H-%M-%S,%f" });
+    const store = (await make()).store({ stateNameFormat: "%Y-%m-%d_%H-%M-%S,%f" }).register("cell", new Cell(1));
     const saved = await saveMany(store, 3);
     expect(await new LatestStatesKeeper(store, 1, "*.state").cleanup()).toEqual([]);
     expect(logs.of("warning")).toEqual([
@@ -135,8 +135,9 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
   it("never removes a keepsake it was not given, and warns once that it keeps it", async () => {
     const logs = await collectLogs();
     const place = await make();
-    const keepsake = await place.store({ stateNameFormat: "best-%Y-%m-%d.state" }).saveState();
-    await saveMany(place.store(), 2);
+    const newStore = (options = {}) => place.store(options).register("cell", new Cell(1));
+    const keepsake = await newStore({ stateNameFormat: "best-%Y-%m-%d.state" }).saveState();
+    await saveMany(newStore(), 2);
     const keeper = new LatestStatesKeeper(place.store(), 0);
     expect(await keeper.cleanup()).toHaveLength(2);
     await keeper.cleanup();
@@ -148,7 +149,7 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
 
   it("warns of nothing where all names are the store's own", async () => {
     const logs = await collectLogs();
-    const store = (await make()).store();
+    const store = (await make()).store().register("cell", new Cell(1));
     await saveMany(store, 2);
     await new LatestStatesKeeper(store, 1).cleanup();
     expect(logs.of("warning")).toEqual([]);

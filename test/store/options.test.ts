@@ -1,0 +1,210 @@
+// Options that do not exist, or cannot be what they are, are refused in every options object of the public interface.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import {
+  fileBackend,
+  keepLatest,
+  LatestStatesKeeper,
+  memoryBackend,
+  PeriodicSaveCondition,
+  planRetention,
+  RetentionKeeper,
+  simulate,
+  type SnapshotLocator,
+  StateStore,
+  type StateWriter,
+} from "snapkeep";
+import { backendConformance, Faults, forEachFault, stateConformance } from "snapkeep/testing";
+import { describe, expect, it } from "vitest";
+import { root } from "../../tools/run.mjs";
+import { isSnapshotError } from "../../src/words/errors.ts";
+import { Cell, rejection } from "./states.ts";
+
+// oxlint-disable-next-line typescript/no-explicit-any -- what JavaScript may pass
+type Any = any;
+
+interface World {
+  readonly store: StateStore;
+  readonly snapshot: SnapshotLocator;
+}
+
+async function newWorld(): Promise<World> {
+  const store = new StateStore(memoryBackend()).register("cell", new Cell(1));
+  return { store, snapshot: await store.saveState() };
+}
+
+/** The error of a save in which the state passes options to its writer. */
+async function failureOf(save: (out: StateWriter) => void | Promise<void>): Promise<never> {
+  const store = new StateStore(memoryBackend()).register("state", { saveState: save, loadState() {} });
+  const error = await rejection(store.saveState());
+  if (isSnapshotError(error, "STATE_SAVE_FAILED")) throw error.cause;
+  throw error;
+}
+
+/** Every options object there is: a name, what takes it, and options that are needed beside. */
+const TAKERS: readonly (readonly [type: string, take: (options: Any, world: World) => unknown])[] = [
+  ["StateStoreOptions", (options) => new StateStore(memoryBackend(), options)],
+  ["StateStoreOptions", (options) => new StateStore("states", options)],
+  ["ArchiveOptions", (archive) => new StateStore(memoryBackend(), { archive })],
+  ["ArchiveOptions", (archive, { snapshot }) => snapshot.exportTo("never/written.tar.gz", { archive })],
+  ["ArchiveOptions", (archive, { snapshot }) => snapshot.stream({ archive })],
+  ["RegisterOptions", (options, { store }) => store.register("other", new Cell(2), options)],
+  ["SaveOptions", (options, { store }) => store.saveState(options)],
+  ["StreamOptions", (options, { store }) => store.streamState(options)],
+  ["ImportOptions", (options, { store, snapshot }) => store.importSnapshot(snapshot, options)],
+  ["LoadOptions", (options, { store, snapshot }) => store.loadState(snapshot, options)],
+  ["ResumeOptions", (options, { store }) => store.resume(options)],
+  ["ResumeOptions.best", (best, { store }) => store.resume({ best: { metric: "loss", mode: "min", ...best } })],
+  ["ListOptions", (options, { store }) => store.list(options)],
+  ["VerifyOptions", (options, { store }) => store.verify(options)],
+  ["VerifyOptions", (options, { snapshot }) => snapshot.verify(options)],
+  ["SweepOptions", (options, { store }) => store.sweep(options)],
+  ["Labels", (labels, { store }) => store.saveState({ labels })],
+  ["Labels", (labels, { store }) => store.streamState({ labels })],
+  ["Labels", (labels, { snapshot }) => snapshot.label(labels)],
+  ["ExportOptions", (options, { snapshot }) => snapshot.exportTo("never/written", options)],
+  ["ExportOptions", (options, { snapshot }) => snapshot.stream(options)],
+  ["RemoveOptions", (options, { snapshot }) => snapshot.remove(options)],
+  ["SnapshotReader.verifyAll", async (options, { snapshot }) => {
+    const reader = await snapshot.open();
+    try {
+      await reader.verifyAll(options);
+    } finally {
+      await reader.close();
+    }
+  }],
+  ["WriteOptions", (options) => failureOf((out) => out.write("a", "b", options))],
+  ["JsonOptions", (options) => failureOf((out) => out.json("a", "b", options))],
+  ["FileBackendOptions", (options) => fileBackend("states", options)],
+  ["RetentionKeeperOptions", (options, { store }) => new RetentionKeeper(store, [keepLatest(1)], options)],
+  ["RetentionKeeperOptions", (options) => new RetentionKeeper("states", [keepLatest(1)], options)],
+  ["LatestStatesKeeperOptions", (options, { store }) => new LatestStatesKeeper(store, 1, "*", options)],
+  ["PlanOptions", (options) => planRetention([], [keepLatest(1)], { nowMs: 0, ...options })],
+  ["SimulateOptions", (options) => simulate([keepLatest(1)], { every: "1d", horizon: "2d", ...options })],
+  ["SaveConditionOptions", (options) => new PeriodicSaveCondition(1, options)],
+  ["ConformanceOptions", (options) => backendConformance(memoryBackend, options)],
+  ["StateConformanceOptions", (options) => stateConformance(() => new Cell(1), () => {}, options)],
+  ["FaultPlan", (plan) => new Faults(plan)],
+  ["FaultPlan", (plan) => forEachFault(() => Promise.resolve(), plan)],
+];
+
+/** What a call throws or rejects with. */
+async function refusal(take: (options: Any, world: World) => unknown, options: unknown): Promise<unknown> {
+  const world = await newWorld();
+  try {
+    await take(options, world);
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+describe("options", () => {
+  it("all of the public interface are in the table of this test", () => {
+    const exported = ["mod.ts", "src/testing/mod.ts"].flatMap((file) => {
+      const text = readFileSync(path.join(root, file), "utf8").replaceAll(/\/\*[^]*?\*\//g, "");
+      return [...text.matchAll(/\b\w+(?:Options|Plan)\b/g)].map(([name]) => name);
+    });
+    const known = new Set(TAKERS.map(([type]) => type));
+    // Of a contract, which backends of others need not look at; and a result.
+    const others = ["StageOptions", "RetentionPlan"];
+    expect([...new Set(exported)].filter((name) => !known.has(name)).sort()).toEqual(others.sort());
+  });
+
+  it.each(TAKERS.map(([type, take], index) => [type, index, take] as const))(
+    "%s (%#) are refused with a TypeError when one does not exist, also if it is undefined",
+    async (_type, _index, take) => {
+      for (const value of [1, undefined]) {
+        const error = await refusal(take, { nonsense: value });
+        expect(error).toBeInstanceOf(TypeError);
+        expect(String(error)).toMatch(/there is no option "(?:\w+\.)*nonsense"; did you mean "\w+"\?/);
+      }
+    },
+  );
+
+  it.each(TAKERS.map(([type, take], index) => [type, index, take] as const))(
+    "%s (%#) are refused with a TypeError when they are no object",
+    async (type, _index, take) => {
+      if (["PlanOptions", "SimulateOptions", "ResumeOptions.best"].includes(type)) return; // which are spread here
+      for (const options of [null, 1, "archive", [1]]) expect(await refusal(take, options)).toBeInstanceOf(TypeError);
+    },
+  );
+
+  it.each<[string, (world: World) => unknown, RegExp]>([
+    [
+      "resume({ tags })",
+      ({ store }) => store.resume({ tags: ["best"] } as Any),
+      /no option "tags"; did you mean "tag"\?/,
+    ],
+    ["{ compress }", () => new StateStore("s", { compress: true } as Any), /did you mean "compression"\?/],
+    [
+      "saveState({ tags })",
+      ({ store }) => store.saveState({ tags: ["best"] } as Any),
+      /no option "tags"; it belongs in \{ labels: \{ tags: \.\.\. \} \}/,
+    ],
+    ["{ allowmissing }", ({ store }) => store.resume({ allowmissing: true } as Any), /did you mean "allowMissing"\?/],
+    [
+      "{ versions }",
+      ({ store }) => store.register("b", new Cell(1), { versions: 2 } as Any),
+      /did you mean "version"\?/,
+    ],
+    ["{ level }", () => new StateStore("s", { level: 9 } as Any), /it belongs in \{ archive: \{ level: \.\.\. \} \}/],
+    ["label({ tag })", ({ snapshot }) => snapshot.label({ tag: "a" } as Any), /no option "tag"; did you mean "tags"\?/],
+  ])("%s names what was meant", async (_name, take, message) => {
+    const error = await refusal((_options, world) => take(world), {});
+    expect(error).toBeInstanceOf(TypeError);
+    expect(String(error)).toMatch(message);
+  });
+
+  it.each<[string, (world: World) => unknown]>([
+    ["signal", ({ store }) => store.saveState({ signal: {} } as Any)],
+    ["signal", ({ store }) => store.saveState({ signal: new AbortController() } as Any)],
+    ["signal", ({ store, snapshot }) => store.importSnapshot(snapshot, { signal: true } as Any)],
+    ["signal", ({ store }) => store.resume({ signal: 1 } as Any)],
+    ["signal", ({ store }) => store.list({ signal: "now" } as Any)],
+    ["signal", ({ snapshot }) => snapshot.verify({ signal: {} } as Any)],
+    ["onProgress", ({ store }) => store.saveState({ onProgress: true } as Any)],
+    ["onProgress", ({ store }) => store.streamState({ onProgress: {} } as Any)],
+    ["allowMissing", ({ store, snapshot }) => store.loadState(snapshot, { allowMissing: "yes" } as Any)],
+    ["rollback", ({ store }) => store.resume({ rollback: 1 } as Any)],
+    ["layout", ({ store }) => store.saveState({ layout: "tar" } as Any)],
+    ["compression", ({ store }) => store.saveState({ compression: "brotli" } as Any)],
+    ["tag", ({ store }) => store.resume({ tag: ["best"] } as Any)],
+    ["now", () => new StateStore("states", { now: 5 } as Any)],
+    ["stateNameFormat", () => new StateStore("states", { stateNameFormat: 5 } as Any)],
+    ["groupBy", () => planRetention([], [keepLatest(1)], { nowMs: 0, groupBy: "tag" } as Any)],
+    ["foreign", () => new LatestStatesKeeper("states", 1, "*", { foreign: "yes" } as Any)],
+    ["sparesPinned", ({ snapshot }) => snapshot.remove({ sparesPinned: 1 } as Any)],
+    ["owned", () => failureOf((out) => out.write("a", "b", { owned: "yes" } as Any))],
+    ["asJson", () => failureOf((out) => out.json("a", "b", { asJson: 1 } as Any))],
+    ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: [() => {}] } as Any)],
+  ])("a %s that cannot be one is a TypeError that says so, before any state is called (%#)", async (option, take) => {
+    const error = await refusal((_options, world) => take(world), {});
+    expect(error).toBeInstanceOf(TypeError);
+    expect(String(error)).toContain(option);
+  });
+
+  it("are refused before a state is called or anything is written", async () => {
+    const cell = new Cell(1);
+    const store = new StateStore(memoryBackend()).register("cell", cell);
+    await rejection(store.saveState({ tags: [] } as Any));
+    expect(() => store.streamState({ tags: [] } as Any)).toThrow(TypeError);
+    expect(cell.saves).toBe(0);
+    expect(await store.list()).toEqual([]);
+  });
+
+  it("that exist may be undefined, and a signal may be of another realm", async () => {
+    const { store, snapshot } = await newWorld();
+    const signal = Object.assign(new EventTarget(), { aborted: false, reason: undefined, throwIfAborted() {} });
+    await store.saveState({ labels: undefined, signal: signal as Any, onProgress: undefined } as Any);
+    await store.loadState(snapshot, { only: undefined } as Any);
+    await snapshot.label({ pinned: undefined });
+  });
+
+  it("of a store are refused by a keeper that is given a store, which has its own", () => {
+    const store = new StateStore(memoryBackend());
+    const make = (options: object) => new LatestStatesKeeper(store, 1, undefined, options);
+    expect(() => make({ layout: "archive" })).toThrow(/the store has its own "layout"/);
+    expect(() => make({ now: () => 0, durability: undefined })).not.toThrow();
+  });
+});
