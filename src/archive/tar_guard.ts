@@ -210,7 +210,7 @@ export class TarGuard {
       );
     }
     // Python reads a prefix from any header, whatever its magic.
-    if (isV7 && !isZero(block.subarray(257))) this.#refuse("HEADER_FORMAT", "a v7 header has more than a name", start);
+    if (isV7 && !isZero(block.subarray(345))) this.#refuse("HEADER_FORMAT", "a v7 header has more than a name", start);
     if (isGnu && !(this.#hasTimes(GNU_TIMES) && isZero(block.subarray(369)))) {
       this.#refuse("HEADER_FORMAT", "a GNU header has more than a name and times", start);
     }

@@ -94,12 +94,14 @@ class HttpBackend implements Backend {
   readonly #url: URL;
   readonly #shown: string;
   readonly #headers: Headers;
+  readonly #secrets: readonly string[];
   readonly #unit: Unit;
   readonly #options: HttpBackendOptions;
 
   constructor(url: URL, unit: Unit, options: HttpBackendOptions) {
     this.#shown = shownUrl(url);
     this.#headers = headersOf(url, options.headers, this.#shown);
+    this.#secrets = [...secretsOf(url), ...this.#headers.values()];
     this.#url = withoutUser(url);
     this.#unit = unit;
     this.#options = options;
@@ -231,8 +233,10 @@ class HttpBackend implements Backend {
         if (encoding === "" || encoding.toLowerCase() === "identity") return answer;
         discard(answer);
         throw this.#failed(
-          `the server compresses the file on the way (Content-Encoding: ${encoding}), so that its bytes cannot be asked for; ` +
-            "turn that off for archives",
+          `the server declares Content-Encoding: ${
+            encoding.slice(0, 100)
+          }, so what arrives is not the file's own bytes; ` +
+            'turn that off for archives, or name the file ".tgz" where the ending ".gz" is the reason',
         );
       }
       discard(answer);
@@ -269,7 +273,7 @@ class HttpBackend implements Backend {
       return await this.#soon(ask(url, init));
     } catch (cause) {
       aborter.abort();
-      throw storageError("fetch", this.#shown, withoutSecrets(cause, [url, this.#url], this.#headers));
+      throw storageError("fetch", this.#shown, withoutSecrets(cause, [...this.#secrets, ...secretsOf(url)]));
     }
   }
 
@@ -286,7 +290,7 @@ class HttpBackend implements Backend {
         yield value;
       }
     } catch (cause) {
-      throw storageError("fetch", this.#shown, withoutSecrets(cause, [this.#url], this.#headers));
+      throw storageError("fetch", this.#shown, withoutSecrets(cause, this.#secrets));
     } finally {
       reader.cancel().catch(() => {}); // what is to hear of it may hang as well
     }
@@ -380,12 +384,14 @@ function unescaped(text: string): string {
   }
 }
 
-/** A failure of `fetch`; another one in its place if it shows a query or a header. */
-function withoutSecrets(cause: unknown, urls: readonly URL[], headers: Headers): unknown {
-  const parts = urls.flatMap(({ search, searchParams }) => [search.slice(1), ...searchParams.values()]);
-  const secrets = [...parts, ...headers.values()].filter((secret) => secret.length > 3).sort((a, b) =>
-    b.length - a.length
-  );
+/** The parts of a URL that no message may show. */
+function secretsOf({ username, password, search, searchParams }: URL): string[] {
+  return [username, password, unescaped(username), unescaped(password), search.slice(1), ...searchParams.values()];
+}
+
+/** A failure of `fetch`; another one in its place if it shows a secret. */
+function withoutSecrets(cause: unknown, parts: readonly string[]): unknown {
+  const secrets = parts.filter((part) => part.length > 3).sort((a, b) => b.length - a.length);
   const texts: string[] = [];
   for (let error = cause, depth = 0; error !== undefined && depth < 5; depth++) {
     texts.push(reasonOf(error));
