@@ -112,6 +112,7 @@ describe("the public surface", () => {
         "LoadOptions",
         "LoadReport",
         "LoadedStates",
+        "LocateOptions",
         "Manifest",
         "ManifestEntry",
         "ManifestState",
