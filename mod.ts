@@ -53,7 +53,13 @@ export type { LoadedStates, LoadOptions } from "./src/store/loading.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
 export { PeriodicSaveCondition, type SaveCondition } from "./src/rules/periodic_save_condition.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/store/latest_states_keeper.ts";
-export { locate, type SnapshotFacts, SnapshotLocator, type SnapshotStat } from "./src/store/locator.ts";
+export {
+  locate,
+  type LocateOptions,
+  type SnapshotFacts,
+  SnapshotLocator,
+  type SnapshotStat,
+} from "./src/store/locator.ts";
 export { pathState, type PathStateMethods } from "./src/store/path_state.ts";
 export { SnapshotReader } from "./src/store/snapshot_reader.ts";
 export {

@@ -6,12 +6,13 @@ import { Digester } from "../rules/digest.ts";
 import { openManifest } from "../rules/manifest.ts";
 import type { BlobReader, Scratch } from "../words/backend.ts";
 import type { ScannedFile, UnitReader } from "../words/snapshot.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
+import { isLeftByDesktop, MANIFEST_PATH } from "../words/unit.ts";
 import { mostPackedBytes, openIndexed } from "./indexed_reader.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import { IGNORED } from "./table.ts";
 import { decodeTar, type TarFile } from "./tar_decoder.ts";
 import { type ArchiveLimits, DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
+import { BLOCK_BYTES, isTarHeader } from "./tar_header.ts";
 
 const SCRATCH_CHUNK_BYTES = 1024 * 1024;
 const MOST_OPEN = 64;
@@ -72,7 +73,8 @@ export async function* scanArchive(
 
 async function codecOfBlob(blob: BlobReader, uri: string): Promise<Codec> {
   if (blob.sizeBytes === 0) throw rejected(uri, "TRUNCATED", 0, "it is empty");
-  const compression = compressionOf(await blob.read(0, 512));
+  const head = await blob.read(0, BLOCK_BYTES);
+  const compression = compressionOf(head) ?? (isTarHeader(head) ? "none" : undefined);
   if (compression === undefined) throw rejected(uri, "COMPRESSION_UNKNOWN", 0, "it begins like no archive");
   return codecOf(compression);
 }
@@ -185,6 +187,8 @@ function differenceOfFiles(
       return `"${path}" has ${file.sizeBytes} bytes and not ${sizeBytes} as the manifest says`;
     }
   }
-  const extra = [...files.keys()].find((path) => path !== MANIFEST_PATH && !entries.has(path));
+  const extra = [...files.keys()].find((path) =>
+    path !== MANIFEST_PATH && !entries.has(path) && !isLeftByDesktop(path)
+  );
   return extra === undefined ? undefined : `"${extra}" is in the archive and not in the manifest`;
 }

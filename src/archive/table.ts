@@ -2,7 +2,7 @@
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
 import { indexOfText, textOf } from "../words/bytes.ts";
 import type { Digest, Manifest } from "../words/snapshot.ts";
-import { MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
+import { isLeftByDesktop, MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
 import { FILE_MODE } from "./tar_header.ts";
 
 /** Files at the root of an archive that are the format's own and no entries. */
@@ -268,6 +268,6 @@ export function differenceOf(table: ReadonlyMap<string, TableEntry>, manifest: M
   }
   if (table.size === entries) return undefined;
   const listed = new Set(manifest.states.flatMap((state) => state.entries.map(({ path }) => `${state.name}/${path}`)));
-  const extra = [...table.keys()].find((path) => path !== MANIFEST_PATH && !listed.has(path));
-  return `"${extra}" is in the table and not in the manifest`;
+  const extra = [...table.keys()].find((path) => path !== MANIFEST_PATH && !listed.has(path) && !isLeftByDesktop(path));
+  return extra === undefined ? undefined : `"${extra}" is in the table and not in the manifest`;
 }

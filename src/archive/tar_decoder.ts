@@ -28,7 +28,8 @@ export async function* decodeTar(
   limits?: ArchiveLimits,
 ): AsyncGenerator<TarFile, void> {
   const guarded = Readable.from(new TarGuard(uri, limits).check(source), { objectMode: true, highWaterMark: 1 });
-  const decoder = extract();
+  // v7 has no magic. The types of tar-stream lack the option.
+  const decoder = extract({ allowUnknownFormat: true } as Parameters<typeof extract>[0]);
   let failure: { readonly error: unknown } | undefined;
   guarded.on("error", (error) => {
     failure = { error }; // the guard's verdict is the one to tell, not what the decoder makes of a broken stream
@@ -38,7 +39,8 @@ export async function* decodeTar(
   try {
     for await (const entry of decoder) {
       const { name, type, size } = entry.header;
-      if (type === "directory") {
+      // Of a folder in the old way, tar-stream says that it is a file; the guard lets no file have such a name.
+      if (type === "directory" || name.endsWith("/")) {
         entry.resume();
         continue;
       }

@@ -42,12 +42,34 @@ const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [0x4c, "gnu-long-name"],
 ]);
 
-// Keys that change nothing but what we ignore anyway: owners, times, extended attributes of the tools that write them.
-const HARMLESS_KEY =
-  /^(?:[amc]time|uid|gid|uname|gname|comment|LIBARCHIVE\.(?:xattr|creationtime)\b.*|SCHILY\.(?:dev|ino|nlink|xattr|fflags|acl)\b.*)$/;
+// Keys that change nothing but what a reader ignores anyway: owners, times and comments.
+const HARMLESS_KEY = /^(?:[amc]time|uid|gid|uname|gname|comment)$/;
 
-/** Where the owners and device numbers of a header lie, which some tools leave blank. */
-const MAY_BE_BLANK: ReadonlySet<number> = new Set([108, 116, 329, 337]);
+// A vendor's name is in capitals. GNU and Sun describe sparse files with such keys; of Schily's keys some change the size.
+const VENDOR_KEY = /^(?!GNU\.|SUN\.|SCHILY\.)[A-Z][A-Z0-9_-]*\.\P{Cc}+$/u;
+const SCHILY_KEY = /^SCHILY\.(?:dev|devmajor|devminor|ino|nlink|fflags|release|archtype|(?:acl|xattr)\.\P{Cc}+)$/u;
+
+/** Keys that may stand in a record, each with the values it may have; they are true of no entry but their own. */
+const KEYS_WITH_VALUES: ReadonlyMap<string, RegExp> = new Map([
+  ["hdrcharset", /^(?:BINARY|ISO-IR 10646 2000 UTF-8)$/],
+  ["SCHILY.filetype", /^(?:file|directory)$/],
+]);
+
+/** Mode, owner, group, time and device numbers: offsets and lengths of the fields that a reader ignores. */
+const IGNORED_NUMBERS = [[100, 8], [108, 8], [116, 8], [136, 12], [329, 8], [337, 8]] as const;
+
+// Octal with or without an end, or blank. Python takes what it cannot parse for the end of the archive.
+const OCTAL_OR_BLANK = /^ *[0-7]*[ \0]*$/;
+
+// Access and change times, as GNU and star write them into the room of the prefix; zeros where there are none.
+const TIMES_OR_ZEROS = /^(?:(?=.{12}$)[0-7]{10,11}[ \0]{1,2}|\0{12})$/s;
+
+// What macOS has beside "./" for its attributes: the one name that is no safe path, and no entry either.
+const DOUBLE_OF_ROOT = "._.";
+
+/** Where GNU headers and those of star have these two times. */
+const GNU_TIMES = [345, 357] as const;
+const STAR_TIMES = [476, 488] as const;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -174,9 +196,11 @@ export class TarGuard {
     if (this.#number(148, 8, start) !== checksumOf(block)) {
       this.#refuse("HEADER_CHECKSUM", "the checksum of a header is wrong", start);
     }
-    const isUstar = ascii(block, 257, 8) === "ustar\x0000";
-    const isGnu = ascii(block, 257, 8) === "ustar  \x00";
-    if (!isUstar && !isGnu) this.#refuse("HEADER_FORMAT", "a header is neither ustar nor GNU", start);
+    const magic = ascii(block, 257, 8);
+    const isUstar = magic === "ustar\x0000";
+    const isGnu = magic === "ustar  \x00";
+    const isV7 = magic === "\0".repeat(8);
+    if (!isUstar && !isGnu && !isV7) this.#refuse("HEADER_FORMAT", "a header is neither ustar, GNU nor v7", start);
     const kind = KINDS.get(block[156] as number);
     if (kind === undefined) {
       this.#refuse(
@@ -185,20 +209,23 @@ export class TarGuard {
         start,
       );
     }
-    if (isGnu && !isZero(block.subarray(345))) {
-      this.#refuse("HEADER_FORMAT", "a GNU header has more than a name", start);
+    // Python reads a prefix from any header, whatever its magic.
+    if (isV7 && !isZero(block.subarray(345))) this.#refuse("HEADER_FORMAT", "a v7 header has more than a name", start);
+    if (isGnu && !(this.#hasTimes(GNU_TIMES) && isZero(block.subarray(369)))) {
+      this.#refuse("HEADER_FORMAT", "a GNU header has more than a name and times", start);
     }
     const sizeBytes = this.#number(124, 12, start);
-    for (const [offset, length] of [[100, 8], [108, 8], [116, 8], [136, 12], [329, 8], [337, 8]] as const) {
-      const isBefore1970 = offset === 136 && block[offset] === 0xff; // honest, in base 256, and ignored like all times
-      if (!isBefore1970) this.#number(offset, length, start);
-    }
-    const name = this.#field(0, 100, start);
-    const prefix = isUstar ? this.#field(345, 155, start) : "";
-    const headerPath = prefix === "" ? name : `${prefix}/${name}`;
+    for (const [offset, length] of IGNORED_NUMBERS) this.#assertNumber(offset, length, start);
+    const nameEnd = this.#endOfName(0, 100, start);
+    const prefixEnd = isUstar ? this.#endOfPrefix(start) : 345;
     if (kind === "pax" || kind === "pax-global" || kind === "gnu-long-name") {
       return this.#takeMetadata(kind, sizeBytes, start);
     }
+    // Where something else gives the name, this one may be cut anywhere, also within a character.
+    const headerPath = () => {
+      const name = this.#text(block.subarray(0, nameEnd));
+      return prefixEnd === 345 ? name : `${this.#text(block.subarray(345, prefixEnd))}/${name}`;
+    };
     this.#takeEntry(kind as "file" | "folder", headerPath, sizeBytes, start);
   }
 
@@ -220,7 +247,7 @@ export class TarGuard {
     this.#paddingBytes = paddingOf(sizeBytes);
   }
 
-  #takeEntry(kind: "file" | "folder", headerPath: string, headerBytes: number, start: number): void {
+  #takeEntry(kind: "file" | "folder", headerPath: () => string, headerBytes: number, start: number): void {
     const pax = this.#pax;
     const sizeText = pax?.get("size");
     let sizeBytes = headerBytes;
@@ -234,9 +261,13 @@ export class TarGuard {
         this.#refuse("PAX_INVALID", "a PAX size differs from the header's", start);
       }
     }
-    let path = pax?.get("path") ?? this.#longName ?? headerPath;
+    let path = pax?.get("path") ?? this.#longName ?? headerPath();
     const isFolder = kind === "folder" ||
       (path.endsWith("/") && kind === "file" && sizeBytes === 0 && this.#block[156] === 0);
+    const fileType = pax?.get("SCHILY.filetype");
+    if (fileType !== undefined && fileType !== (isFolder ? "directory" : "file")) {
+      this.#refuse("PAX_FORBIDDEN", "a PAX file type differs from the header's", start);
+    }
     const isRoot = isFolder && /^(?:\.\/)*\.?$/.test(path) && path !== "";
     path = path.replace(/^(?:\.\/)+/, "");
     if (isFolder) path = path.replace(/(?<=.)\/$/, "");
@@ -257,11 +288,11 @@ export class TarGuard {
   #takePath(path: string, isFolder: boolean, start: number): void {
     try {
       // A folder is entered as what must be in it, so that it collides with a file of its name and not with its files.
-      if (!isFolder) this.#paths.add(path);
-      else if (this.#folders.has(path)) this.#refuse("PATH_COLLISION", `it has the folder "${path}" twice`, start);
+      if (!isFolder && path !== DOUBLE_OF_ROOT) this.#paths.add(path);
+      else if (this.#folders.has(path)) this.#refuse("PATH_COLLISION", `it has "${path}" twice`, start);
       else {
         this.#folders.add(path);
-        this.#paths.addFolder(path);
+        if (isFolder) this.#paths.addFolder(path);
       }
     } catch (error) {
       if (isSnapshotError(error, "ARCHIVE_REJECTED")) throw error;
@@ -281,7 +312,7 @@ export class TarGuard {
     this.#metadata = undefined;
     if (kind === "gnu-long-name") this.#longName = this.#longNameOf(bytes);
     else if (kind === "pax") this.#pax = this.#paxOf(bytes);
-    else if ([...this.#paxOf(bytes).keys()].some((key) => key !== "comment")) {
+    else if ([...this.#paxOf(bytes).keys()].some((key) => !isWithoutEffect(key))) {
       this.#refuse("PAX_FORBIDDEN", "a global header has an effect");
     } else this.#headerBytes = 0;
   }
@@ -308,30 +339,55 @@ export class TarGuard {
         this.#refuse("PAX_INVALID", "a PAX record has no key");
       }
       const key = this.#text(bytes.subarray(space + 1, equals), "PAX_INVALID");
-      const isBinary = key.startsWith("LIBARCHIVE.") || key.startsWith("SCHILY.");
+      const values = KEYS_WITH_VALUES.get(key);
+      const isBinary = values === undefined && isOfVendor(key);
       const raw = bytes.subarray(equals + 1, end - 1);
       if (records.has(key)) this.#refuse("PAX_INVALID", `the PAX key "${key}" stands twice`);
       if (!isBinary && raw.includes(0)) this.#refuse("PAX_INVALID", `the PAX key "${key}" has a value with NUL`);
       if (key === "path" || key === "size") {
         if (raw.length === 0) this.#refuse("PAX_INVALID", `the PAX key "${key}" has no value`);
-      } else if (!HARMLESS_KEY.test(key)) this.#refuse("PAX_FORBIDDEN", `the PAX key "${key}" is not allowed`);
-      records.set(key, isBinary ? "" : this.#text(raw));
+      } else if (values === undefined && !isWithoutEffect(key)) {
+        this.#refuse("PAX_FORBIDDEN", `the PAX key "${key}" is not allowed`);
+      }
+      const value = isBinary ? "" : this.#text(raw);
+      if (values?.test(value) === false) {
+        this.#refuse("PAX_FORBIDDEN", `the PAX key "${key}" has a value that is not allowed`);
+      }
+      records.set(key, value);
       start = end;
     }
     return records;
   }
 
-  /** A name field: what stands before the first NUL, with nothing but NULs behind it. */
-  #field(offset: number, length: number, start: number): string {
-    const field = this.#block.subarray(offset, offset + length);
-    const end = field.indexOf(0);
-    if (end !== -1 && !isZero(field.subarray(end))) {
+  /** Where a name field ends: at its first NUL, with nothing but NULs behind it. */
+  #endOfName(offset: number, length: number, start: number): number {
+    const end = this.#block.indexOf(0, offset);
+    if (end === -1 || end >= offset + length) return offset + length;
+    if (!isZero(this.#block.subarray(end, offset + length))) {
       this.#refuse("HEADER_FORMAT", "bytes follow the end of a name", start);
     }
-    return this.#text(end === -1 ? field : field.subarray(0, end));
+    return end;
   }
 
-  /** A number field: octal digits with an end, or GNU's base 256; nothing that decoders read differently. */
+  /** Where the prefix ends: behind its first NUL there may be nothing but the two times of star. */
+  #endOfPrefix(start: number): number {
+    const [atime] = STAR_TIMES;
+    if (this.#block[atime - 1] !== 0 || !this.#hasTimes(STAR_TIMES)) return this.#endOfName(345, 155, start);
+    return this.#endOfName(345, atime - 345, start);
+  }
+
+  #hasTimes(offsets: readonly number[]): boolean {
+    return offsets.every((offset) => TIMES_OR_ZEROS.test(ascii(this.#block, offset, 12)));
+  }
+
+  /** A number that nobody needs: octal, blank, or GNU's base 256 with either sign. */
+  #assertNumber(offset: number, length: number, start: number): void {
+    const first = this.#block[offset];
+    if (first === 0x80 || first === 0xff || OCTAL_OR_BLANK.test(ascii(this.#block, offset, length))) return;
+    this.#refuse("HEADER_NUMBER", "a number of a header is neither octal nor in base 256", start);
+  }
+
+  /** A number that counts: octal digits with an end, or GNU's base 256; nothing that decoders read differently. */
   #number(offset: number, length: number, start: number): number {
     const field = this.#block.subarray(offset, offset + length);
     if (field[0] === 0x80) {
@@ -343,10 +399,10 @@ export class TarGuard {
       return value;
     }
     const text = ascii(this.#block, offset, length);
-    if (!/^ {0,11}[0-7]*[ \0]{1,12}$/.test(text) || /^[ \0]*$/.test(text) && !MAY_BE_BLANK.has(offset)) {
+    if (!/^ {0,11}[0-7]+[ \0]{1,12}$/.test(text)) {
       this.#refuse("HEADER_NUMBER", "a number of a header is no octal number", start);
     }
-    return Number.parseInt(text.trim().replaceAll("\0", "") || "0", 8);
+    return Number.parseInt(text.trim().replaceAll("\0", ""), 8);
   }
 
   #text(bytes: Uint8Array, reason: RejectionReason = "PATH_UNSAFE"): string {
@@ -361,6 +417,15 @@ export class TarGuard {
   #refuse(reason: RejectionReason, what: string, offset = this.#headerStart): never {
     throw rejected(this.#uri, reason, offset, what);
   }
+}
+
+/** Whether a key may be ignored: a reader that knows it and one that does not find the same files. */
+function isWithoutEffect(key: string): boolean {
+  return HARMLESS_KEY.test(key) || isOfVendor(key);
+}
+
+function isOfVendor(key: string): boolean {
+  return VENDOR_KEY.test(key) || SCHILY_KEY.test(key);
 }
 
 function isZero(bytes: Uint8Array): boolean {

@@ -95,6 +95,12 @@ export function checksumOf(block: Uint8Array): number {
   return sum;
 }
 
+/** Whether a block has the checksum of a header; of v7 nothing else tells it. */
+export function isTarHeader(block: Uint8Array): boolean {
+  const text = String.fromCharCode(...block.subarray(148, 156));
+  return block.length === BLOCK_BYTES && Number.parseInt(text, 8) === checksumOf(block);
+}
+
 /** A PAX record, whose length counts its own digits. */
 export function paxRecord(key: string, value: string): string {
   const rest = ` ${key}=${value}\n`;

@@ -17,6 +17,7 @@ import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
 import { warnUser } from "../words/logging.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
+import { shownUrl } from "../words/shown_url.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch } from "./file_blob.ts";
@@ -343,7 +344,12 @@ export function fileBackend(folder: string | URL, options: FileBackendOptions = 
 
 /** A text with `://` as the URL it is; anything else as it is. */
 export function urlOrPath(where: string | URL): string | URL {
-  return typeof where === "string" && /^[a-z][a-z0-9+.-]+:\/\//i.test(where) ? new URL(where) : where; // C:// is a drive
+  if (typeof where !== "string" || !/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) return where; // C:// is a drive
+  if (URL.canParse(where)) return new URL(where);
+  // The runtime's own error shows all of it, and it may have a password or a signature.
+  throw new TypeError(
+    `Cannot use a text that begins with "${where.slice(0, where.indexOf("/"))}//": it is not a valid URL`,
+  );
 }
 
 /** The absolute path that a path or a `file:` URL stands for; a relative one is made absolute now, whatever chdir does later. */
@@ -357,7 +363,7 @@ function pathOf(where: string | URL): string {
   }
   if (typeof place === "string") return resolve(place);
   if (place.protocol === "file:") return resolve(fileURLToPath(place));
-  throw new TypeError(`Cannot use "${place}" as a place: it is neither a path nor a file: URL`);
+  throw new TypeError(`Cannot use "${shownUrl(place)}" as a place: it is neither a path nor a file: URL`);
 }
 
 /** What there is at a path; `unknown` where even that cannot be told. */

@@ -1,18 +1,21 @@
 // One snapshot behind an HTTP address, read-only, by ranges: the way to look into an archive far away without fetching it.
 import type { Backend, BlobReader, Notes, Stage } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
-import { SnapshotError, storageError } from "../words/errors.ts";
+import { reasonOf, SnapshotError, storageError } from "../words/errors.ts";
+import { shownUrl } from "../words/shown_url.ts";
 import type { Unit } from "../words/unit.ts";
 
 // The first request asks for the file's end, where an archive has its footer, table and manifest.
 const TAIL_BYTES = 256 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 const IDLE_MS = 30_000;
+const MAX_REDIRECTS = 5;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** How an {@link httpBackend} asks. */
 export interface HttpBackendOptions {
-  /** Sent with every request, for authorisation for instance. */
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent with every request to the address' own origin, for authorisation for instance. */
+  readonly headers?: HeadersInit;
   /** Another `fetch`. */
   readonly fetch?: typeof fetch;
   /** How long the server may send nothing, in milliseconds, before it is given up; 30 seconds unless given. */
@@ -54,26 +57,25 @@ class HttpBlob implements BlobReader {
     const tailOffset = this.sizeBytes - this.#tail.length;
     if (offset >= tailOffset) return yield this.#tail.subarray(offset - tailOffset, end - tailOffset);
     const { etag, modified } = this.#version;
-    // A strong ETag can be asked for; where the server has none, the answer is held against what was seen first.
+    // A strong ETag can be asked for; where the server has none, the answer is compared with what was seen first.
     const condition: Record<string, string> = etag !== undefined && !etag.startsWith("W/") ? { "if-match": etag } : {};
-    const answer = await this.#backend.request(
-      { ...condition, range: `bytes=${offset}-${end - 1}` },
-      this.#aborter.signal,
-    );
+    const asked = `bytes=${offset}-${end - 1}`;
+    const answer = await this.#backend.request({ ...condition, range: asked }, "GET", this.#aborter.signal);
     if (answer.status !== 206) {
-      await answer.body?.cancel();
+      discard(answer);
       throw answer.status === 412 || answer.status === 200 || answer.status === 416
         ? this.#backend.changed()
-        : this.#backend.refused(answer);
+        : this.#backend.refused(answer, asked);
     }
-    const { sizeBytes } = parseContentRange(answer) ?? {};
-    const isSame = sizeBytes === this.sizeBytes && (answer.headers.get("etag") ?? undefined) === etag &&
+    const range = contentRange(answer);
+    const isSame = (range?.sizeBytes ?? this.sizeBytes) === this.sizeBytes &&
+      (answer.headers.get("etag") ?? undefined) === etag &&
       (answer.headers.get("last-modified") ?? undefined) === modified;
-    if (!isSame) {
-      await answer.body?.cancel();
-      throw this.#backend.changed();
+    if (!isSame || range?.offset !== offset || range.end !== end) {
+      discard(answer);
+      throw isSame ? this.#backend.refused(answer, asked) : this.#backend.changed();
     }
-    yield* this.#backend.bodyOf(answer, end - offset);
+    yield* this.#backend.bodyOf(answer, end - offset, asked);
   }
 
   async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
@@ -90,14 +92,20 @@ class HttpBackend implements Backend {
   readonly uri: string;
   readonly notes: Notes;
   readonly #url: URL;
+  readonly #shown: string;
+  readonly #headers: Headers;
+  readonly #secrets: readonly string[];
   readonly #unit: Unit;
   readonly #options: HttpBackendOptions;
 
   constructor(url: URL, unit: Unit, options: HttpBackendOptions) {
-    this.#url = url;
+    this.#shown = shownUrl(url);
+    this.#headers = headersOf(url, options.headers, this.#shown);
+    this.#secrets = [...secretsOf(url), ...this.#headers.values()];
+    this.#url = withoutUser(url);
     this.#unit = unit;
     this.#options = options;
-    this.uri = new URL(".", url).href;
+    this.uri = withoutUser(new URL(".", url)).href;
     this.notes = {
       get: () => Promise.resolve(undefined),
       put: () => Promise.reject(this.#readOnly("label")),
@@ -126,25 +134,70 @@ class HttpBackend implements Backend {
 
   async open(unit: Unit): Promise<BlobReader | undefined> {
     if (unit !== this.#unit) return undefined;
-    const answer = await this.request({ range: `bytes=-${TAIL_BYTES}` });
+    const asked = `bytes=-${TAIL_BYTES}`;
+    const answer = await this.request({ range: asked });
     if (answer.status === 404 || answer.status === 410) {
-      await answer.body?.cancel();
+      discard(answer);
       return undefined;
     }
-    const range = parseContentRange(answer);
-    if (answer.status !== 206 || range === undefined || range.sizeBytes - range.offset > TAIL_BYTES) {
-      await answer.body?.cancel();
-      const hint = "the server answers no range requests; fetch it and hand its body to importSnapshot or loadState";
-      throw answer.status === 200 ? storageError("read", this.#url.href, new Error(hint)) : this.refused(answer);
+    const range = contentRange(answer);
+    const { sizeBytes = -1 } = range ?? {};
+    const isTail = answer.status === 206 && range?.offset === Math.max(0, sizeBytes - TAIL_BYTES) &&
+      range.end === sizeBytes;
+    if (isTail) return await this.#blobOf(answer, sizeBytes, asked);
+    discard(answer);
+    if (![200, 206, 416].includes(answer.status)) throw this.refused(answer, asked);
+    return await this.#openBySize(sizeBytes === -1 ? await this.#size() : sizeBytes);
+  }
+
+  /** Opens the file where the server cannot be asked for the end of a file whose size is unknown. */
+  async #openBySize(sizeBytes: number): Promise<BlobReader> {
+    if (sizeBytes === 0) {
+      return new HttpBlob(this, { sizeBytes, etag: undefined, modified: undefined }, new Uint8Array());
     }
+    const offset = Math.max(0, sizeBytes - TAIL_BYTES);
+    const asked = `bytes=${offset}-${sizeBytes - 1}`;
+    const answer = await this.request({ range: asked });
+    const range = contentRange(answer);
+    // A server without ranges sends all of a file; one that is no longer than its end is taken.
+    const isWhole = answer.status === 200 && offset === 0;
+    const isPart = answer.status === 206 && range?.offset === offset && range.end === sizeBytes &&
+      (range.sizeBytes ?? sizeBytes) === sizeBytes;
+    if (isWhole || isPart) return await this.#blobOf(answer, sizeBytes, asked);
+    discard(answer);
+    throw this.#unranged(answer, asked);
+  }
+
+  #unranged(answer: Response, asked: string): SnapshotError {
+    if (answer.status !== 200) return this.refused(answer, asked);
+    const hint = "the server answers no range requests; fetch it and hand its body to importSnapshot or loadState";
+    return storageError("read", this.#shown, new Error(hint));
+  }
+
+  async #blobOf(answer: Response, sizeBytes: number, asked: string): Promise<BlobReader> {
     const tail: Uint8Array[] = [];
-    for await (const piece of this.bodyOf(answer, range.sizeBytes - range.offset)) tail.push(piece);
+    const tailBytes = Math.min(sizeBytes, TAIL_BYTES);
+    for await (const piece of this.bodyOf(answer, tailBytes, asked)) tail.push(piece);
     const version = {
-      sizeBytes: range.sizeBytes,
+      sizeBytes,
       etag: answer.headers.get("etag") ?? undefined,
       modified: answer.headers.get("last-modified") ?? undefined,
     };
     return new HttpBlob(this, version, concat(tail));
+  }
+
+  /** The size of the file: by a HEAD request, or where that is not allowed, by its first byte. */
+  async #size(): Promise<number> {
+    const head = await this.request({}, "HEAD");
+    const length = head.headers.get("content-length") ?? "";
+    discard(head);
+    if (head.status === 200 && /^\d{1,15}$/.test(length)) return Number(length);
+    const asked = "bytes=0-0";
+    const answer = await this.request({ range: asked });
+    discard(answer);
+    const { sizeBytes } = contentRange(answer) ?? {};
+    if (sizeBytes === undefined) throw this.#unranged(answer, asked);
+    return sizeBytes;
   }
 
   stage(): Promise<Stage> {
@@ -154,7 +207,7 @@ class HttpBackend implements Backend {
   scratch(): Promise<never> {
     const reason =
       "an archive without a table must be unpacked; fetch it and hand its body to importSnapshot or loadState";
-    return Promise.reject(storageError("read", this.#url.href, new Error(reason)));
+    return Promise.reject(storageError("read", this.#shown, new Error(reason)));
   }
 
   remove(): Promise<boolean> {
@@ -165,25 +218,68 @@ class HttpBackend implements Backend {
     return Promise.reject(this.#readOnly("sweep"));
   }
 
-  /** Asks for the file. Compression on the way would count other bytes than the file's. */
-  async request(headers: Record<string, string>, signal?: AbortSignal): Promise<Response> {
-    const { fetch: ask = globalThis.fetch, headers: own = {} } = this.#options;
+  /**
+   * Asks for the file. The caller's headers never follow a redirect to another origin, and no redirect leads from https to http.
+   * Fails with `STORAGE_FAILED` where the body is compressed on the way, for its bytes are not the file's.
+   */
+  async request(headers: Record<string, string>, method = "GET", signal?: AbortSignal): Promise<Response> {
+    let url = this.#url;
+    let own = this.#headers;
+    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+      const answer = await this.#ask(url, own, { "accept-encoding": "identity", ...headers }, method, signal);
+      const location = REDIRECTS.has(answer.status) ? answer.headers.get("location") : null;
+      if (location === null) {
+        const encoding = answer.headers.get("content-encoding") ?? "identity";
+        if (encoding === "" || encoding.toLowerCase() === "identity") return answer;
+        discard(answer);
+        throw this.#failed(
+          `the server declares Content-Encoding: ${
+            encoding.slice(0, 100)
+          }, so what arrives is not the file's own bytes; ` +
+            'turn that off for archives, or name the file ".tgz" where the ending ".gz" is the reason',
+        );
+      }
+      discard(answer);
+      const next = withoutUser(this.#target(location, url));
+      if (url.protocol === "https:" && next.protocol === "http:") {
+        throw this.#failed(`the server redirects from https to http, to "${shownUrl(next)}"`);
+      }
+      if (next.origin !== url.origin) own = new Headers();
+      url = next;
+    }
+    throw this.#failed(`the server redirects more than ${MAX_REDIRECTS} times`);
+  }
+
+  #target(location: string, base: URL): URL {
+    if (URL.canParse(location, base)) {
+      const url = new URL(location, base);
+      if (/^https?:$/.test(url.protocol)) return url;
+    }
+    throw this.#failed("the server redirects to what is neither an http: nor an https: URL");
+  }
+
+  async #ask(url: URL, own: Headers, headers: Record<string, string>, method: string, signal?: AbortSignal) {
+    const { fetch: ask = globalThis.fetch } = this.#options;
     const aborter = new AbortController();
-    const init = {
-      headers: { "accept-encoding": "identity", ...own, ...headers },
+    const all = new Headers(own);
+    for (const [name, value] of Object.entries(headers)) all.set(name, value);
+    const init: RequestInit = {
+      method,
+      headers: all,
+      redirect: "manual",
       signal: signal === undefined ? aborter.signal : AbortSignal.any([aborter.signal, signal]),
     };
     try {
-      return await this.#soon(ask(this.#url, init));
+      return await this.#soon(ask(url, init));
     } catch (cause) {
       aborter.abort();
-      throw storageError("fetch", this.#url.href, cause);
+      throw storageError("fetch", this.#shown, withoutSecrets(cause, [...this.#secrets, ...secretsOf(url)]));
     }
   }
 
   /** The bytes of an answer, which must be as many as told: of what is sent beyond them nothing is taken. */
-  async *bodyOf(answer: Response, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
-    if (answer.body === null) throw this.refused(answer);
+  async *bodyOf(answer: Response, lengthBytes: number, asked: string): AsyncGenerator<Uint8Array, void> {
+    if (answer.body === null) throw this.refused(answer, asked, "no byte");
     const reader = answer.body.getReader();
     let restBytes = lengthBytes;
     try {
@@ -194,11 +290,12 @@ class HttpBackend implements Backend {
         yield value;
       }
     } catch (cause) {
-      throw storageError("fetch", this.#url.href, cause);
+      throw storageError("fetch", this.#shown, withoutSecrets(cause, this.#secrets));
     } finally {
       reader.cancel().catch(() => {}); // what is to hear of it may hang as well
     }
-    if (restBytes !== 0) throw this.refused(answer);
+    if (restBytes < 0) throw this.refused(answer, asked, `more than the ${lengthBytes} bytes of it`);
+    if (restBytes > 0) throw this.refused(answer, asked, `${lengthBytes - restBytes} of its ${lengthBytes} bytes`);
   }
 
   /** Waits for the server, but not for ever. */
@@ -216,30 +313,93 @@ class HttpBackend implements Backend {
     }
   }
 
-  refused(answer: Response): SnapshotError {
-    return storageError(
-      "fetch",
-      this.#url.href,
-      new Error(`the server answered ${answer.status} ${answer.statusText}`.trim()),
-    );
+  /** The error for an answer that does not serve: the status and, where a range came, the one asked for and the one received. */
+  refused(answer: Response, asked: string, sent?: string): SnapshotError {
+    const { status, statusText } = answer;
+    const found = answer.headers.get("content-range");
+    const received = found === null ? "no Content-Range" : `"${found.slice(0, 100)}"`;
+    const ranges = status === 206 || status === 416 ? ` with ${received} where "${asked}" was asked for` : "";
+    const bytes = sent === undefined ? "" : `, and sent ${sent}`;
+    const what = `the server answered ${`${status} ${statusText.slice(0, 100)}`.trim()}${ranges}${bytes}`;
+    return this.#failed(what, `HTTP_${status}`);
+  }
+
+  #failed(what: string, code = "HTTP"): SnapshotError {
+    return storageError("fetch", this.#shown, Object.assign(new Error(what), { code }));
   }
 
   changed(): SnapshotError {
-    const uri = this.#url.href;
+    const uri = this.#shown;
     return new SnapshotError("SNAPSHOT_CHANGED", `Cannot go on reading "${uri}": it is another file than it was`, {
       uri,
     });
   }
 
   #readOnly(verb: string): SnapshotError {
-    return storageError(verb, this.#url.href, new Error("an HTTP address is read-only"));
+    return storageError(verb, this.#shown, new Error("an HTTP address is read-only"));
   }
 }
 
-function parseContentRange(answer: Response): { offset: number; sizeBytes: number } | undefined {
-  const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.headers.get("content-range") ?? "");
-  const [offset, sizeBytes] = [Number(match?.[1]), Number(match?.[2])];
-  return Number.isSafeInteger(offset) && Number.isSafeInteger(sizeBytes) ? { offset, sizeBytes } : undefined;
+/** Which bytes an answer says it has, up to `end`, and the file's size where it is told. */
+function contentRange(answer: Response): { offset: number; end: number; sizeBytes?: number } | undefined {
+  const match = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15}|\*)$/i.exec(answer.headers.get("content-range") ?? "");
+  if (match === null) return undefined;
+  const [, first, last, size] = match;
+  const place = first === undefined ? { offset: -1, end: -1 } : { offset: Number(first), end: Number(last) + 1 };
+  return size === "*" ? place : { ...place, sizeBytes: Number(size) };
+}
+
+/** Ends an answer whose body nobody reads. */
+function discard(answer: Response): void {
+  answer.body?.cancel().catch(() => {}); // what is to hear of it may hang as well
+}
+
+function withoutUser(url: URL): URL {
+  const plain = new URL(url);
+  [plain.username, plain.password, plain.hash] = ["", "", ""];
+  return plain;
+}
+
+/** The caller's headers, with the URL's user as authorisation: `fetch` takes no URL that has one. */
+function headersOf(url: URL, given: HeadersInit | undefined, shown: string): Headers {
+  let headers;
+  try {
+    headers = new Headers(given);
+  } catch {
+    // The runtime's own message shows the value.
+    throw new TypeError(`Cannot locate "${shown}": a name or value in headers is not valid in HTTP`);
+  }
+  if ((url.username !== "" || url.password !== "") && !headers.has("authorization")) {
+    const user = new TextEncoder().encode(`${unescaped(url.username)}:${unescaped(url.password)}`);
+    headers.set("authorization", `Basic ${btoa(String.fromCharCode(...user))}`);
+  }
+  return headers;
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The parts of a URL that no message may show. */
+function secretsOf({ username, password, search, searchParams }: URL): string[] {
+  return [username, password, unescaped(username), unescaped(password), search.slice(1), ...searchParams.values()];
+}
+
+/** A failure of `fetch`; another one in its place if it shows a secret. */
+function withoutSecrets(cause: unknown, parts: readonly string[]): unknown {
+  const secrets = parts.filter((part) => part.length > 3).sort((a, b) => b.length - a.length);
+  const texts: string[] = [];
+  for (let error = cause, depth = 0; error !== undefined && depth < 5; depth++) {
+    texts.push(reasonOf(error));
+    error = (error as { cause?: unknown } | null)?.cause;
+  }
+  if (!secrets.some((secret) => texts.some((text) => text.includes(secret)))) return cause;
+  const text = secrets.reduce((shown, secret) => shown.replaceAll(secret, "…"), texts.join(": "));
+  return new Error(text);
 }
 
 /**

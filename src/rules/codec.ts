@@ -7,7 +7,13 @@ export type Compression = "gzip" | "zstd" | "none";
 /** What a decoder found wrong. */
 export class CompressionFault extends Error {
   /** Which rule was broken. */
-  readonly reason: "COMPRESSION_DAMAGED" | "TRAILING_DATA" | "TRUNCATED" | "LIMIT_BYTES" | "LIMIT_MEMBERS";
+  readonly reason:
+    | "COMPRESSION_DAMAGED"
+    | "COMPRESSION_UNKNOWN"
+    | "TRAILING_DATA"
+    | "TRUNCATED"
+    | "LIMIT_BYTES"
+    | "LIMIT_MEMBERS";
   /** Compressed bytes taken before it was found. */
   readonly offset: number;
 
@@ -17,6 +23,9 @@ export class CompressionFault extends Error {
     this.offset = offset;
   }
 }
+
+/** Most zero bytes that may follow compressed data: writers of tapes fill up their last record. */
+export const MAX_PADDING_BYTES: number = 1024 * 1024;
 
 /** A compression, in both directions. */
 export interface Codec {
@@ -35,7 +44,10 @@ export interface Codec {
    * source may lend its chunks.
    */
   decodeHead(source: ByteSource, sizeBytes: number, slackBytes: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Decompresses a stream of members to its very end; throws {@link CompressionFault}. */
+  /**
+   * Decompresses a stream of members to its very end, behind which gzip may have {@link MAX_PADDING_BYTES} zeros; throws
+   * {@link CompressionFault}.
+   */
   decodeStream(source: ByteSource): AsyncIterable<Uint8Array>;
 }
 

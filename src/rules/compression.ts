@@ -43,6 +43,8 @@ export function codecOf(compression: Compression): Codec {
 export function compressionOf(head: Uint8Array): Compression | undefined {
   if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd) return "zstd";
+  // A frame to skip, as pzstd has it in front.
+  if ((head[0] ?? 0) >> 4 === 5 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18) return "zstd";
   const magic = String.fromCharCode(...head.subarray(257, 262));
   return magic === "ustar" ? "none" : undefined;
 }

@@ -2,7 +2,7 @@
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
 import { plain } from "../words/bytes.ts";
-import { type Codec, CompressionFault, Head } from "./codec.ts";
+import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "./native_zlib.ts";
 import { drive, pump } from "./zlib_stream.ts";
@@ -107,8 +107,57 @@ async function gunzipHead(
 
 async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, void> {
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
-  const offeredBytes = yield* pump(stream, source, (error) => faultOf(error, stream.bytesWritten));
-  assertEnd(offeredBytes, stream.bytesWritten);
+  const bytes = new ZerosAtEnd(source);
+  try {
+    yield* pump(stream, bytes, (error) => faultOf(error, stream.bytesWritten));
+    // A NUL ends the decompressor, which asks for no more.
+    while (bytes.isZeroFrom(stream.bytesWritten) && !(await bytes.next()).done);
+    if (bytes.sizeBytes === 0) assertEnd(0, 0);
+    if (!bytes.isZeroFrom(stream.bytesWritten)) throw trailing(stream.bytesWritten);
+  } finally {
+    await bytes.close();
+  }
+}
+
+/** A source that can be left and gone on with, and knows how many zeros it ended with so far. */
+class ZerosAtEnd implements AsyncIterableIterator<Uint8Array> {
+  readonly #source: AsyncIterator<Uint8Array>;
+  #isDone = false;
+  #zeros = 0;
+  /** Bytes given so far. */
+  sizeBytes = 0;
+
+  constructor(source: ByteSource) {
+    this.#source = (async function* () {
+      yield* source;
+    })();
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    const { done, value } = await this.#source.next();
+    if (done) {
+      this.#isDone = true;
+      return { done, value: undefined };
+    }
+    const zeros = value.length - 1 - value.findLastIndex((byte) => byte !== 0);
+    this.#zeros = zeros === value.length ? this.#zeros + zeros : zeros;
+    this.sizeBytes += value.length;
+    return { done: false, value };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Whether all bytes from an offset on are zero, and no more than padding may have. */
+  isZeroFrom(offset: number): boolean {
+    const restBytes = this.sizeBytes - offset;
+    return restBytes <= Math.min(this.#zeros, MAX_PADDING_BYTES);
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isDone) await this.#source.return?.();
+  }
 }
 
 function assertEnd(offeredBytes: number, usedBytes: number): void {

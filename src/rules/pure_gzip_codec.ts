@@ -3,9 +3,10 @@
 import { Gunzip, gzipSync } from "fflate";
 import type { ByteSource } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
-import { type Codec, CompressionFault, Head } from "./codec.ts";
+import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
 
 const MEMBER_END_BYTES = 8;
+const ZEROS = new Uint8Array(64 * 1024);
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;
@@ -31,6 +32,15 @@ class Crc32 {
   }
 }
 
+/** How many zeros a member ends with: of its CRC and length, and where these are all zeros, of the empty data before them. */
+function zerosAtEnd({ value, sizeBytes }: Crc32): number {
+  const end = new DataView(new ArrayBuffer(MEMBER_END_BYTES));
+  end.setUint32(0, value, true);
+  end.setUint32(4, sizeBytes % 2 ** 32, true);
+  const used = new Uint8Array(end.buffer).findLastIndex((byte) => byte !== 0) + 1;
+  return used === 0 ? MEMBER_END_BYTES + 1 : MEMBER_END_BYTES - used;
+}
+
 /** gzip without any native code; it writes and reads the same format, more slowly, on the event loop. */
 export const pureGzip: Codec = {
   compression: "gzip",
@@ -50,14 +60,14 @@ export const pureGzip: Codec = {
     for await (const part of gunzipMembers(source)) if (!head.take(part)) break;
     return head.bytes;
   },
-  decodeStream: gunzipMembers,
+  decodeStream: (source) => gunzipMembers(source, MAX_PADDING_BYTES),
 };
 
 /**
  * Decompresses members one after the other. Which bytes end a member is known only when the next one begins, so the last
- * bytes of what came are always held back.
+ * bytes of what came are always held back; and zeros at the end, which may be padding, until something follows them.
  */
-async function* gunzipMembers(source: ByteSource): AsyncGenerator<Uint8Array, void> {
+async function* gunzipMembers(source: ByteSource, mostPaddingBytes = 0): AsyncGenerator<Uint8Array, void> {
   const output: Uint8Array[] = [];
   let crc = new Crc32();
   let offset = 0;
@@ -82,9 +92,7 @@ async function* gunzipMembers(source: ByteSource): AsyncGenerator<Uint8Array, vo
   gunzip.onmember = (memberOffset) => {
     if (memberOffset > 0) assertMember(seen.subarray(0, memberOffset - seenOffset));
   };
-  for await (const chunk of source) {
-    if (chunk.length === 0) continue;
-    isEmpty = false;
+  const push = (chunk: Uint8Array) => {
     seen = concat([tail, chunk]);
     seenOffset = offset - tail.length;
     try {
@@ -95,9 +103,26 @@ async function* gunzipMembers(source: ByteSource): AsyncGenerator<Uint8Array, vo
     }
     offset += chunk.length;
     tail = seen.slice(-MEMBER_END_BYTES * 2);
+  };
+  let zeros = 0;
+  for await (const chunk of source) {
+    if (chunk.length === 0) continue;
+    isEmpty = false;
+    const end = chunk.findLastIndex((byte) => byte !== 0) + 1;
+    for (; end > 0 && zeros > 0; zeros -= Math.min(zeros, ZEROS.length)) {
+      push(ZEROS.subarray(0, zeros));
+      yield* output.splice(0);
+    }
+    if (end > 0) push(chunk.subarray(0, end));
+    zeros += chunk.length - end;
     yield* output.splice(0);
   }
   if (isEmpty) throw new CompressionFault("TRUNCATED", 0, "it is empty");
+  const ownZeros = Math.min(zeros, zerosAtEnd(crc));
+  if (ownZeros > 0) push(ZEROS.subarray(0, ownZeros));
+  if (zeros - ownZeros > mostPaddingBytes) {
+    throw new CompressionFault("TRAILING_DATA", offset, "bytes follow the end of its compressed data");
+  }
   try {
     gunzip.push(new Uint8Array(), true);
   } catch (error) {

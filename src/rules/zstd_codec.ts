@@ -15,6 +15,9 @@ const BLOCK_HEADER_BYTES = 3;
 const TURN_BLOCKS = 2 ** 20;
 // Each frame takes a decoder of its own. Ours hold at least a header of a tar; so many more may hold less.
 const FREE_FRAMES = 10_000;
+// What may be skipped before the first frame. pzstd has one frame of 4 bytes there.
+const MAX_FRONT_FRAMES = 1000;
+const MAX_FRONT_BYTES = 1024 * 1024;
 const FRAME_CONTENT_BYTES = 256;
 
 /** The codec, or `undefined` where the runtime has no zstd. */
@@ -152,22 +155,25 @@ async function* decodeFrameStream(source: ByteSource): AsyncGenerator<Uint8Array
   const input = new Lookahead(source);
   try {
     let frames = 0;
+    let skipped = 0;
     let sizeBytes = 0;
     for (let head = await input.peek(8); head.length > 0; head = await input.peek(8)) {
       if (head.length < 5) throw frames === 0 ? truncated(input.offset) : trailing(input.offset);
       const magic = readUint32(head, 0);
       if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) {
         if (head.length < 8) throw truncated(input.offset);
+        if (frames === 0) assertFront(++skipped, input.offset + readUint32(head, 4), input.offset);
         for await (const _skipped of input.take(8 + readUint32(head, 4)));
         continue;
       }
-      if (magic !== FRAME_MAGIC) throw trailing(input.offset); // that it begins as zstd does was seen before
+      if (magic !== FRAME_MAGIC) throw frames === 0 ? unknown(input.offset) : trailing(input.offset);
       assertFrames(frames++, sizeBytes, input.offset);
       for await (const chunk of decodeFrame(input)) {
         sizeBytes += chunk.length;
         yield chunk;
       }
     }
+    if (frames === 0) throw truncated(input.offset);
   } finally {
     await input.close();
   }
@@ -176,6 +182,15 @@ async function* decodeFrameStream(source: ByteSource): AsyncGenerator<Uint8Array
 function assertFrames(frames: number, sizeBytes: number, offset: number): void {
   if (frames <= FREE_FRAMES + sizeBytes / FRAME_CONTENT_BYTES) return;
   throw new CompressionFault("LIMIT_MEMBERS", offset, "it has more frames than its content needs");
+}
+
+function assertFront(frames: number, endOffset: number, offset: number): void {
+  if (frames <= MAX_FRONT_FRAMES && endOffset <= MAX_FRONT_BYTES) return;
+  throw new CompressionFault("LIMIT_MEMBERS", offset, "it has more to skip in front than it may");
+}
+
+function unknown(offset: number): CompressionFault {
+  return new CompressionFault("COMPRESSION_UNKNOWN", offset, "what follows the frames to skip is not zstd");
 }
 
 function trailing(offset: number): CompressionFault {

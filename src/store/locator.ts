@@ -10,6 +10,7 @@ import { assertSnapshotName } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
 import { warnUser } from "../words/logging.ts";
 import { assertOptions } from "../words/options.ts";
+import { shownUrl } from "../words/shown_url.ts";
 import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { ARCHIVED_OPTIONS, type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
@@ -52,6 +53,22 @@ export interface SnapshotStat {
   readonly sizeBytes: number;
   /** What it takes up in storage, in bytes. */
   readonly storedBytes: number;
+}
+
+/** How {@link locate} fetches an archive from a server. */
+export interface LocateOptions {
+  /**
+   * Headers of every request, such as `authorization`. They never follow a redirect to another origin.
+   *
+   * @default none
+   */
+  readonly headers?: HeadersInit;
+  /**
+   * Fetches instead of the runtime's `fetch`. It must leave redirects alone if asked to.
+   *
+   * @default globalThis.fetch
+   */
+  readonly fetch?: typeof globalThis.fetch;
 }
 
 /** What retention and resuming look at. */
@@ -384,8 +401,9 @@ export function isLocator(value: unknown): value is SnapshotLocator {
  *
  * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` or `X.tgz` an archive. An `http:` or
  *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
- * @returns The locator.
- * @throws {TypeError} If it is a URL of another scheme, or anything else.
+ * @param options For `http:` and `https:` URLs: how the archive is fetched.
+ * @returns The locator. Its address has neither the user nor the query of the URL, which requests use all the same.
+ * @throws {TypeError} If it is a URL of another scheme, or anything else, or an option is unknown or not for such an address.
  * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
  * @example Look at a snapshot
  * ```ts
@@ -396,7 +414,7 @@ export function isLocator(value: unknown): value is SnapshotLocator {
  * console.log(savedAt, entries);
  * ```
  */
-export function locate(path: string | URL): SnapshotLocator;
+export function locate(path: string | URL, options?: LocateOptions): SnapshotLocator;
 /**
  * Address of a snapshot on a backend; nothing is read yet.
  *
@@ -406,10 +424,22 @@ export function locate(path: string | URL): SnapshotLocator;
  * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
  */
 export function locate(backend: Backend, name: string): SnapshotLocator;
-export function locate(where: string | URL | Backend, name?: string): SnapshotLocator {
+export function locate(where: string | URL | Backend, more?: string | LocateOptions): SnapshotLocator {
   const place = typeof where === "string" ? urlOrPath(where) : where;
-  if (place instanceof URL && /^https?:$/.test(place.protocol)) {
-    const { backend, unit } = httpBackend(place);
+  const isServer = place instanceof URL && /^https?:$/.test(place.protocol);
+  if (more !== undefined && (typeof place === "string" || place instanceof URL)) {
+    const address = place instanceof URL ? shownUrl(place) : place;
+    assertOptions(`locate "${address}"`, more as LocateOptions, { headers: true, fetch: true });
+    if (!isServer) {
+      throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
+    }
+    const { fetch } = more as LocateOptions;
+    if (fetch !== undefined && typeof fetch !== "function") {
+      throw new TypeError(`Cannot locate "${address}": fetch must be a function`);
+    }
+  }
+  if (isServer) {
+    const { backend, unit } = httpBackend(place, more as LocateOptions | undefined);
     return new SnapshotLocator(backend, [unitOfFileName(unit)]);
   }
   if (typeof place === "string" || place instanceof URL && place.protocol === "file:") {
@@ -417,7 +447,7 @@ export function locate(where: string | URL | Backend, name?: string): SnapshotLo
     return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
   }
   if (place instanceof URL) {
-    throw new TypeError(`Cannot locate "${place}": it is neither a path nor a URL of file:, http: or https:`);
+    throw new TypeError(`Cannot locate "${shownUrl(place)}": it is neither a path nor a URL of file:, http: or https:`);
   }
   if (typeof place?.stage !== "function") {
     const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
@@ -425,8 +455,8 @@ export function locate(where: string | URL | Backend, name?: string): SnapshotLo
       `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
     );
   }
-  if (typeof name !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
-  return new SnapshotLocator(place, [unitOfFileName(name)]);
+  if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
+  return new SnapshotLocator(place, [unitOfFileName(more)]);
 }
 
 function unitOfFileName(fileName: string): Unit {

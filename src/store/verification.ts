@@ -5,7 +5,7 @@ import { iterate } from "../words/bytes.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
 import type { Layout, ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
-import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
+import { isGroup, isLeftByDesktop, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
 /**
@@ -185,8 +185,8 @@ function compareInventory(reader: SnapshotReader, files: ReadonlyMap<string, Sca
       found("inventory", "damaged", `${sizeBytes} bytes`, `${file.sizeBytes} bytes`);
     } else if (file.digest !== undefined && file.digest !== digest) found("content", "damaged", digest, file.digest);
   }
-  for (const path of files.keys()) {
-    if (!reader.has(path)) {
+  for (const { path, isRegular } of files.values()) {
+    if (!reader.has(path) && !(isRegular && isLeftByDesktop(path))) {
       findings.push({ step: "inventory", problem: "extra", path, expected: "nothing", actual: "a file" });
     }
   }

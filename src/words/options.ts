@@ -2,20 +2,30 @@
 // file that knows leven.
 import { closestMatch } from "leven";
 
+type Kind =
+  | "true or false"
+  | "a string"
+  | "a number"
+  | "a function"
+  | "an array"
+  | "a Map"
+  | "an object"
+  | "an AbortSignal";
+
 /** What an option may be, and how messages call it. */
-const KINDS = {
-  "true or false": (value: unknown) => typeof value === "boolean",
-  "a string": (value: unknown) => typeof value === "string",
-  "a number": (value: unknown) => typeof value === "number",
-  "a function": (value: unknown) => typeof value === "function",
+const KINDS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
+  "true or false": (value) => typeof value === "boolean",
+  "a string": (value) => typeof value === "string",
+  "a number": (value) => typeof value === "number",
+  "a function": (value) => typeof value === "function",
   "an array": Array.isArray,
-  "a Map": (value: unknown) => hasMethods(value, "get", "has", "entries"), // of any realm, as everywhere
-  "an object": (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value),
-  "an AbortSignal": (value: unknown) => hasMethods(value, "throwIfAborted", "addEventListener"),
-} as const;
+  "a Map": (value) => hasMethods(value, "get", "has", "entries"), // of any realm, as everywhere
+  "an object": (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "an AbortSignal": (value) => hasMethods(value, "throwIfAborted", "addEventListener"),
+};
 
 /** What an option may be; `true` where the code that uses it checks it before any I/O. */
-type OptionKind = keyof typeof KINDS | true;
+type OptionKind = Kind | true;
 
 /**
  * The name of every option of an options type, with what it may be: a kind, or the names of the options within it. The compiler

@@ -10,6 +10,19 @@ export const MANIFEST_PATH = "manifest.json";
 /** Path of the eStargz table of contents within an archive. */
 export const TABLE_PATH = "stargz.index.json";
 
+// What macOS and Windows leave in folders that a user opens or copies; `._name` lies beside any `name`, and `._.` in a root.
+const LEFT_BY_DESKTOP = /(?:^|\/)(?:\.DS_Store|\._[^/]+|Thumbs\.db|desktop\.ini)$/;
+
+/**
+ * Tells whether a file that the manifest does not list is passed over, because a desktop leaves such files in folders.
+ *
+ * @param path Path within a snapshot.
+ * @returns Whether its last part is `.DS_Store`, `._*`, `Thumbs.db` or `desktop.ini`.
+ */
+export function isLeftByDesktop(path: string): boolean {
+  return LEFT_BY_DESKTOP.test(path);
+}
+
 /** What a unit's name has after the snapshot's name, per way of lying in storage; `.tar` is for exports only. */
 export type UnitSuffix = "/" | ".tar.gz" | ".tar.zst" | ".tar";
 

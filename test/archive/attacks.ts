@@ -38,7 +38,11 @@ export interface Attack {
 export const BASE: Tree = { "one.txt": "one", "two/two.bin": noise(700) };
 
 const GNU = { magic: "ustar  \0" } as const;
+const V7 = { magic: "\0".repeat(8) } as const;
 const text = (length: number, letter = "p") => letter.repeat(length);
+
+/** A prefix with the two times behind it that star and node-tar write. */
+const starTimes = (prefix: string) => prefix.padEnd(131, "\0") + octal(1).repeat(2);
 
 /** A sound tar: the files of the base, some bytes, the manifest of the base and what else it is to list, the end. */
 function tar(
@@ -61,6 +65,8 @@ function zeros(count: number): Uint8Array[] {
 }
 
 const NOTHING = new Uint8Array();
+const NULS = "\0".repeat(8);
+const SPACES = " ".repeat(8);
 const sound = () => tar(NOTHING);
 
 /** An attack by bytes between the files; the twin is the file "extra" in their place, unless it is given. */
@@ -315,6 +321,25 @@ function numbers(): Attack[] {
     between("a checksum that is no number", "HEADER_NUMBER", other({ checksum: "checksum" })),
     between("a mode that is no number", "HEADER_NUMBER", other({ mode: "rw-r--r-" })),
     between("an owner that is no number", "HEADER_NUMBER", other({ uid: "root\0\0\0\0" })),
+    between(
+      "an owner with a minus",
+      "HEADER_NUMBER",
+      other({ uid: "-000002\0" }),
+      other({ uid: binary(-2n, 8, 0xff) }),
+    ),
+    between(
+      "an owner of digits, NUL and junk",
+      "HEADER_NUMBER",
+      other({ uid: "12\0\x005\0\0" }),
+      other({ uid: "12\0\0\0\0\0\0" }),
+    ),
+    between(
+      "a group in base 256 with another first byte",
+      "HEADER_NUMBER",
+      other({ gid: binary(5n, 8, 0x81) }),
+      other({ gid: binary(5n, 8) }),
+    ),
+    between("a group in base 64, as of the first GNU tars", "HEADER_NUMBER", other({ gid: "+AAAC3GA" })),
     between("a time that is no number", "HEADER_NUMBER", other({ mtime: "yesterday\0\0\0" })),
     // Python's tarfile takes such a header for the end.
     ...(["devmajor", "devminor"] as const).map((field) =>
@@ -349,12 +374,48 @@ function formats(): Attack[] {
     return fields;
   };
   return [
-    between("no magic, as of v7", "HEADER_FORMAT", other({ magic: "\0\0\0\0\0\0\0\0" })),
+    between("a prefix without a magic", "HEADER_FORMAT", other({ ...V7, prefix: "b" }), other(V7)),
+    between("times without a magic", "HEADER_FORMAT", other({ ...V7, prefix: starTimes("") }), other(V7)),
     between("the magic of star", "HEADER_FORMAT", other({ magic: "tar\0\0\0\0\0" })),
     between("a version of NULs", "HEADER_FORMAT", other({ magic: "ustar\0\0\0" })),
     between("half of the GNU magic", "HEADER_FORMAT", other({ magic: "ustar \0\0" })),
     between("a prefix on a GNU header", "HEADER_FORMAT", other({ magic: GNU.magic, prefix: "b" }), other(GNU)),
-    between("access times on a GNU header", "HEADER_FORMAT", other({ magic: GNU.magic, prefix: octal(1) }), other(GNU)),
+    between(
+      "an access time on a GNU header that is no time",
+      "HEADER_FORMAT",
+      other({ ...GNU, prefix: "0000000001/\0" }),
+      other({ ...GNU, prefix: octal(1) }),
+    ),
+    between(
+      "a third number on a GNU header, as of a continued volume",
+      "HEADER_FORMAT",
+      other({ ...GNU, prefix: octal(1).repeat(3) }),
+      other({ ...GNU, prefix: octal(1).repeat(2) }),
+    ),
+    between(
+      "a real size on a GNU header, as of a sparse file",
+      "HEADER_FORMAT",
+      other({ ...GNU, prefix: `${octal(1).repeat(2)}${"\0".repeat(114)}${octal(5)}` }),
+      other({ ...GNU, prefix: `${octal(1).repeat(2)}${"\0".repeat(126)}` }),
+    ),
+    between(
+      "times behind a prefix that has no end",
+      "HEADER_FORMAT",
+      other({ prefix: `a\0${text(129)}${octal(1).repeat(2)}` }),
+      other({ prefix: starTimes("") }),
+    ),
+    between(
+      "bytes between the end of a prefix and its times",
+      "HEADER_FORMAT",
+      other({ prefix: starTimes("\0b") }),
+      other({ prefix: starTimes("") }),
+    ),
+    between(
+      "a time behind a prefix that is no number",
+      "HEADER_FORMAT",
+      other({ prefix: starTimes("").replace("00000000001", "0000000000x") }),
+      other({ prefix: starTimes("") }),
+    ),
     between("bytes after the NUL of a name", "HEADER_FORMAT", patched(9, 0x78), patched(9, 0)),
     between("bytes after the NUL of a prefix", "HEADER_FORMAT", patched(347, 0x78), patched(347, 0)),
     between(
@@ -409,7 +470,17 @@ function pax(): Attack[] {
     "GNU.sparse of 0.0": concatenated(record("GNU.sparse.size", "5"), record("GNU.sparse.numblocks", "1")),
     "GNU.sparse of 0.1": record("GNU.sparse.map", "0,5"),
     "GNU.sparse of 1.0": concatenated(record("GNU.sparse.major", "1"), record("GNU.sparse.name", "a/extra")),
-    "hdrcharset": record("hdrcharset", "BINARY"),
+    "another hdrcharset": record("hdrcharset", "ISO-IR 8859 1 1998"),
+    "a SCHILY file type of a folder": record("SCHILY.filetype", "directory"),
+    "a SCHILY file type of a sparse file": record("SCHILY.filetype", "sparse"),
+    "a SCHILY real size": record("SCHILY.realsize", "6"),
+    "a SCHILY offset": record("SCHILY.offset", "5"),
+    "a Sun map of holes": record("SUN.holesdata", " 0 5"),
+    "a GNU volume": record("GNU.volume.filename", "a/evil"),
+    "a GNU dump of a folder": record("GNU.dumpdir", "Yextra"),
+    "a vendor in small letters": record("gnu.sparse.major", "1"),
+    "a vendor and no key": record("VENDOR.", "1"),
+    "a vendor's key with a line break": record("VENDOR.a\nb", "1"),
     "charset": record("charset", "ISO-IR 8859 1 1998"),
     "realtime": record("realtime.x", "1"),
     "__proto__": record("__proto__", "x"),
@@ -489,6 +560,28 @@ function pax(): Attack[] {
       "PAX_FORBIDDEN",
       with_(record("GNU.sparse.map", "0,1,".repeat(10_000))),
       plain,
+    ),
+    ...["hdrcharset=BINARY", "SCHILY.filetype=file", "GNU.sparse.major=1", "SCHILY.realsize=5"].map((line) => {
+      const [key = "", value = ""] = line.split("=");
+      return between(
+        `a global header with ${key}`,
+        "PAX_FORBIDDEN",
+        () => [extended(record(key, value), { type: "g" }), file("a/extra", "extra")],
+        () => concatenated(extended(record("mtime", "1"), { type: "g" }), file("a/extra", "extra")),
+      );
+    }),
+    between(
+      "a path that is not UTF-8 in a header that says so",
+      "PATH_UNSAFE",
+      () => [
+        extended(concatenated(record("hdrcharset", "BINARY"), record("path", Uint8Array.of(0x61, 0x2f, 0xff)))),
+        file("a/short", "extra"),
+      ],
+      () =>
+        concatenated(
+          extended(concatenated(record("hdrcharset", "BINARY"), record("path", "a/extra"))),
+          file("a/short", "extra"),
+        ),
     ),
     between(
       "a global header with a size",
@@ -578,9 +671,27 @@ function compression(): Attack[] {
     whole("gzip without its trailer", "TRUNCATED", cut(8)),
     whole("gzip cut in its trailer", "TRUNCATED", cut(1)),
     whole("gzip with bytes behind it", "COMPRESSION_DAMAGED", () => concatenated(packed(), "junk")),
-    whole("gzip with a NUL behind it", "TRAILING_DATA", () => concatenated(packed(), "\0")),
+    whole(
+      "gzip with more than a MiB of NULs behind it",
+      "TRAILING_DATA",
+      () => concatenated(packed(), new Uint8Array(2 ** 20 + 1)),
+      () => concatenated(packed(), new Uint8Array(2 ** 20)),
+    ),
+    whole(
+      "gzip with NULs between its members",
+      "TRAILING_DATA",
+      () => concatenated(half()[0], new Uint8Array(512), half()[1]),
+      () => concatenated(...half(), new Uint8Array(512)),
+    ),
+    whole(
+      "gzip with NULs and a byte behind them",
+      "TRAILING_DATA",
+      () => concatenated(packed(), new Uint8Array(10_239), "x"),
+    ),
+    whole("gzip cut in its trailer, with NULs behind it", "COMPRESSION_DAMAGED", () => {
+      return concatenated(packed().subarray(0, -3), new Uint8Array(512));
+    }),
     whole("gzip with a NUL and junk behind it", "TRAILING_DATA", () => concatenated(packed(), "\0junk")),
-    whole("gzip with a thousand NULs behind it", "TRAILING_DATA", () => concatenated(packed(), new Uint8Array(1000))),
     whole("gzip with a NUL and another gzip behind it", "TRAILING_DATA", () => concatenated(packed(), "\0", packed())),
     whole(
       "gzip whose second member is cut",
@@ -774,6 +885,32 @@ export const HARMLESS: readonly Harmless[] = [
     { name: "a time in base 256", fields: { mtime: binary(2n ** 40n) } },
     { name: "a time before 1970", fields: { mtime: binary(-5n, 12, 0xff) } },
     { name: "no time", fields: { mtime: octal(0) } },
+    { name: "an owner of eight digits without an end", fields: { uid: "13343300", gid: "77777777" } },
+    { name: "an owner below zero", fields: { uid: binary(-2n, 8, 0xff), gid: binary(-2n, 8, 0xff) } },
+    { name: "an owner beyond 2^53", fields: { uid: binary(2n ** 55n, 8) } },
+    { name: "a mode without an end", fields: { mode: "00100644" } },
+    { name: "a mode below zero", fields: { mode: binary(-1n, 8, 0xff) } },
+    { name: "a time without an end", fields: { mtime: "014731465473" } },
+    { name: "devices in base 256", fields: { devmajor: binary(-1n, 8, 0xff), devminor: binary(300n, 8) } },
+    { name: "numbers of NULs", fields: { mode: NULS, uid: NULS, gid: NULS, mtime: "\0".repeat(12) } },
+    {
+      name: "numbers of spaces",
+      fields: { mode: SPACES, uid: SPACES, gid: SPACES, mtime: " ".repeat(12), devmajor: SPACES },
+    },
+    { name: "no magic, as of v7", fields: V7 },
+    {
+      name: "no magic, and what GNU tar writes as v7",
+      fields: { ...V7, devmajor: octal(0, 7), devminor: octal(0, 7) },
+    },
+    { name: "no magic, and the old type of a file", fields: { ...V7, type: "\0" } },
+    { name: "access times on a GNU header", fields: { ...GNU, prefix: octal(1).repeat(2) } },
+    { name: "a change time on a GNU header", fields: { ...GNU, prefix: "\0".repeat(12) + octal(1) } },
+    { name: "access times as of star", fields: { prefix: starTimes("") } },
+    {
+      name: "access times as of star, that end with spaces",
+      fields: { prefix: starTimes("").replaceAll("1\0", "1 ") },
+    },
+    { name: "the mark of star", fields: { prefix: `${starTimes("")}${"\0".repeat(8)}tar\0` } },
     { name: "numbers with spaces before them", fields: { mode: "   644 \0", uid: "     0 \0", size: "          5 " } },
     { name: "the owner's name", fields: { owner: "root" } },
     { name: "the old type of a file", fields: { type: "\0" } },
@@ -791,6 +928,16 @@ export const HARMLESS: readonly Harmless[] = [
       records: [record("SCHILY.xattr.user.x", Uint8Array.from([0, 255, 10]))],
     },
     { name: "a PAX size that is the header's", records: [record("size", "5")] },
+    { name: "PAX of SELinux", records: [record("RHT.security.selinux", "unconfined_u:object_r:user_home_t:s0\0")] },
+    { name: "PAX of star", records: [record("SCHILY.filetype", "file"), record("SCHILY.nlink", "1")] },
+    { name: "PAX of ACLs", records: [record("SCHILY.acl.access", "user::rw-"), record("SCHILY.acl.default", "")] },
+    { name: "PAX of a vendor nobody knows", records: [record("APK-TOOLS.checksum.SHA1", "abc")] },
+    {
+      name: "PAX of macOS",
+      records: [record("LIBARCHIVE.xattr.com.apple.quarantine", "eA"), record("SCHILY.xattr.com.apple.x", "\0\n")],
+    },
+    { name: "PAX that says its names are bytes", records: [record("hdrcharset", "BINARY"), record("path", "a/extra")] },
+    { name: "PAX that says its names are UTF-8", records: [record("hdrcharset", "ISO-IR 10646 2000 UTF-8")] },
   ].map(({ name, records }) => ({
     name,
     make: () => tar(concatenated(extended(concatenated(...records)), file("a/extra", "extra")), { extra: "extra" }),
@@ -801,6 +948,83 @@ export const HARMLESS: readonly Harmless[] = [
     make: () =>
       tar([extended(record("comment", text(40, "f")), { type: "g" }), file("a/extra", "extra")], { extra: "extra" }),
     more: { extra: "extra" },
+  },
+  {
+    name: "a global header with times, and of star",
+    make: () =>
+      tar([
+        extended(concatenated(record("mtime", "1"), record("SCHILY.archtype", "exustar")), { type: "g" }),
+        file("a/extra", "extra"),
+      ], { extra: "extra" }),
+    more: { extra: "extra" },
+  },
+  {
+    name: "a prefix with the times of star behind it",
+    make: () => tar(file("extra", "extra", { prefix: starTimes("a") }), { extra: "extra" }),
+    more: { extra: "extra" },
+  },
+  {
+    name: "a folder of v7",
+    make: () => tar([file("a/", "", { ...V7, type: "\0" }), file("a/extra", "extra", V7)], { extra: "extra" }),
+    more: { extra: "extra" },
+  },
+  {
+    name: "nothing but v7",
+    make: () =>
+      concatenated(
+        ...Object.entries(BASE).map(([path, content]) => file(`a/${path}`, content, { ...V7, type: "\0" })),
+        file("manifest.json", manifestOf(BASE), V7),
+        END,
+      ),
+    more: {},
+  },
+  {
+    name: "names that are cut within a character, where PAX or GNU has the whole",
+    make: () => {
+      const cut = Uint8Array.of(0x61, 0x2f, 0xc3);
+      const path = `a/${text(120, "é")}`;
+      return tar([
+        extended(record("path", path), { name: cut }),
+        file("", "extra", { name: cut }),
+        longName(`a/${text(120, "ü")}`, { name: cut }),
+        file("", "extra", { name: cut, ...GNU }),
+      ], { [text(120, "é")]: "extra", [text(120, "ü")]: "extra" });
+    },
+    more: { [text(120, "é")]: "extra", [text(120, "ü")]: "extra" },
+  },
+  {
+    name: "what desktops leave in folders",
+    make: () =>
+      tar(
+        ["._.", "._a", ".DS_Store", "a/.DS_Store", "a/two/._two.bin", "a/two/Thumbs.db", "desktop.ini", "a/desktop.ini"]
+          .map((path) => file(path, "left")),
+      ),
+    more: {},
+  },
+  {
+    name: "what desktops leave in folders, where the manifest lists it",
+    make: () =>
+      tar([file("a/.DS_Store", "left"), file("a/two/._two.bin", ""), file("a/Thumbs.db", "t")], {
+        ".DS_Store": "left",
+        "two/._two.bin": "",
+        "Thumbs.db": "t",
+      }),
+    more: { ".DS_Store": "left", "two/._two.bin": "", "Thumbs.db": "t" },
+  },
+  {
+    name: "NULs behind gzip up to a record of 10 KiB",
+    make: () => {
+      const packed = gzipSync(sound());
+      return concatenated(packed, new Uint8Array(10_240 - packed.length % 10_240));
+    },
+    more: {},
+  },
+  { name: "a NUL behind gzip", make: () => concatenated(gzipSync(sound()), "\0"), more: {} },
+  {
+    name: "a MiB of NULs behind gzip of several members",
+    make: () =>
+      concatenated(gzipSync(sound().subarray(0, 700)), gzipSync(sound().subarray(700)), new Uint8Array(2 ** 20)),
+    more: {},
   },
   {
     name: "files called like members of objects",

@@ -7,11 +7,18 @@ import path from "node:path";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { promisify } from "node:util";
-import { fileBackend, isSnapshotError, locate, memoryBackend, type SnapshotLocator, StateStore } from "snapkeep";
+import { fileBackend, locate, memoryBackend, type SnapshotLocator, StateStore } from "snapkeep";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hasZstd } from "../fuzz/members.ts";
 import { bytesOf, digests, filesOf, noise, pattern, sha256, storeOf, TreeState } from "./samples.ts";
 
 const exec = promisify(execFile);
+const repository = path.resolve(import.meta.dirname, "../..");
+
+/** The part of Bun's own archives that is used here. */
+type BunArchive = new (files: Record<string, Uint8Array>, options: { compress: "gzip" }) => {
+  bytes(): Promise<Uint8Array>;
+};
 
 const states = {
   "model": {
@@ -40,6 +47,8 @@ const tools = {
   "bsdtar": await works("bsdtar", "--version"),
   "python3": await works("python3", "-c", "import tarfile"),
   "busybox": await works("busybox", "tar", "--help"),
+  "npm": await works("node", "--version"),
+  "pzstd": await works("pzstd", "-V") && await works("bsdtar", "--version") && hasZstd,
 };
 for (const [name, isThere] of Object.entries(tools)) {
   if (!isThere) console.warn(`skipped what needs ${name}: it is not installed`);
@@ -185,7 +194,7 @@ describe("our archive", () => {
 });
 
 describe("a directory snapshot packed by others", () => {
-  const packers: readonly [keyof typeof tools, string, (archive: string, from: string) => [string, string[]]][] = [
+  const packers: [keyof typeof tools, string, (archive: string, from: string) => [string, string[]]][] = [
     ["GNU tar", "as it is", (archive, from) => ["tar", ["czf", archive, "-C", from, "."]]],
     [
       "GNU tar",
@@ -214,6 +223,34 @@ describe("a directory snapshot packed by others", () => {
       (archive, from) => ["python3", ["-c", PYTHON_MAKE, archive, from, "GNU_FORMAT"]],
     ],
   ];
+  // Shell scripts that are given the archive and the folder.
+  const scripts: readonly [keyof typeof tools, string, string][] = [
+    ["GNU tar", "with access times", 'find . -type f | tar -czf "$1" --format=gnu -g "$1.snar" -T -'],
+    ["GNU tar", "in its old format", 'tar -czf "$1" --format=oldgnu --numeric-owner .'],
+    ["GNU tar", "with times before 1970", 'tar -czf "$1" --format=gnu --mtime=@-5 .'],
+    ["GNU tar", "with huge owners", 'tar -czf "$1" --format=gnu --owner=x:4000000000 --group=y:4000000000 .'],
+    ["GNU tar", "with SELinux", 'tar -czf "$1" --format=posix --pax-option=RHT.security.selinux:=a:b:c:s0 .'],
+    ["GNU tar", "with global headers", 'tar -czf "$1" --format=posix --pax-option=comment=x,SCHILY.release=1 .'],
+    ["bsdtar", "with a huge owner", 'bsdtar -czf "$1" --uid 3000000 --gid 3000000 .'],
+    ["bsdtar", "with a huge owner in the format of GNU", 'bsdtar -czf "$1" --format=gnutar --uid 3000000 .'],
+    ["bsdtar", "through a pipe", 'bsdtar -czf - . | cat > "$1"'],
+    ["pzstd", "in frames", 'bsdtar -cf - . | pzstd -q -c > "$1"'],
+  ];
+  for (const [tool, how, script] of scripts) {
+    packers.push([tool, how, (archive, from) => ["sh", ["-c", `cd "$2" && ${script}`, "sh", archive, from]]]);
+  }
+  const pack = path.join(repository, "test/children/pack_folder.mjs");
+  for (
+    const how of [
+      "tar",
+      "tar, portable",
+      "tar-fs",
+      "tar-stream",
+      "archiver",
+      "modern-tar",
+      "modern-tar of a folder",
+    ]
+  ) packers.push(["npm", how, (archive, from) => ["node", [pack, how, from, archive]]]);
   let index = 0;
   for (const [tool, how, command] of packers) {
     it.skipIf(!tools[tool])(`by ${tool} ${how} imports and loads`, async () => {
@@ -231,12 +268,19 @@ describe("a directory snapshot packed by others", () => {
   const shortPackers: typeof packers = [
     ["GNU tar", "as ustar", (archive, from) => ["tar", ["czf", archive, "--format=ustar", "-C", from, "."]]],
     ["bsdtar", "as ustar", (archive, from) => ["bsdtar", ["-czf", archive, "--format=ustar", "-C", from, "."]]],
+    ["GNU tar", "as v7", (archive, from) => ["tar", ["czf", archive, "--format=v7", "-C", from, "."]]],
+    ["bsdtar", "as v7", (archive, from) => ["bsdtar", ["-czf", archive, "--format=v7tar", "-C", from, "."]]],
+    [
+      "GNU tar",
+      "as v7 without compression",
+      (archive, from) => ["tar", ["cf", archive, "--format=v7", "-C", from, "."]],
+    ],
     ["python3", "as ustar", (archive, from) => ["python3", ["-c", PYTHON_MAKE, archive, from, "USTAR_FORMAT"]]],
   ];
   for (const [tool, how, command] of shortPackers) {
     it.skipIf(!tools[tool])(`by ${tool} ${how} imports and loads`, async () => {
-      const from = await (await storeOf(short).saveState()).exportTo(path.join(root, `short for ${tool}`));
-      const archive = path.join(root, `short by ${tool}.tar.gz`);
+      const from = await (await storeOf(short).saveState()).exportTo(path.join(root, `short for ${tool} ${how}`));
+      const archive = path.join(root, `short by ${tool} ${how}.tar.gz`);
       await exec(...command(archive, String(from)), { env });
       await loads(archive, short);
     });
@@ -268,12 +312,34 @@ describe("a directory snapshot packed by others", () => {
     await expect(store.importSnapshot(archive)).rejects.toMatchObject({ code: "MANIFEST_MISSING" });
   });
 
-  it.skipIf(!tools["GNU tar"])("as v7, which has no magic, is refused for its format", async () => {
-    const from = await (await storeOf(short).saveState()).exportTo(path.join(root, "short for v7"));
-    const archive = path.join(root, "v7.tar.gz");
-    await exec("tar", ["czf", archive, "--format=v7", "-C", String(from), "."], { env });
-    const error = await new StateStore(memoryBackend()).importSnapshot(archive).catch((error: unknown) => error);
-    expect(isSnapshotError(error, "ARCHIVE_REJECTED") && error.details.reason).toBe("HEADER_FORMAT");
+  it.skipIf(!("Bun" in globalThis))("by Bun imports and loads", async () => {
+    const { Archive } = (globalThis as unknown as { Bun: { Archive: BunArchive } }).Bun;
+    const files = Object.fromEntries(await filesIn(String(directory)));
+    const packed = await new Archive(files, { compress: "gzip" }).bytes();
+    const archive = path.join(root, "by Bun.tar.gz");
+    await writeFile(archive, packed);
+    await loads(archive, states);
+  });
+
+  it("with what desktops leave in folders is whole, loads and imports, packed and as it is", async () => {
+    const saved = await storeOf(short, { backend: memoryBackend() }).saveState();
+    const target = await saved.exportTo(path.join(root, "visited by desktops"));
+    const left = [".DS_Store", "._a", "a/.DS_Store", "a/._one.txt", "a/two/Thumbs.db", "a/two/desktop.ini"];
+    for (const name of left) await writeFile(path.join(String(target), name), name);
+    const archive = path.join(root, "visited by desktops.tar.gz");
+    await exec("tar", ["czf", archive, "-C", String(target), "."], { env });
+    for (const place of [String(target), archive]) {
+      for (const mode of ["quick", "full"] as const) {
+        expect(await locate(place).verify({ mode })).toMatchObject({ isWhole: true, findings: [] });
+      }
+      await loads(place, short);
+      const imported = await new StateStore(memoryBackend()).importSnapshot(place);
+      expect(await imported.verify()).toMatchObject({ isWhole: true, entries: 3 });
+    }
+    await writeFile(path.join(String(target), "a/thumbs.db.txt"), "other");
+    expect(await locate(String(target)).verify()).toMatchObject({
+      findings: [{ step: "inventory", problem: "extra", path: "a/thumbs.db.txt" }],
+    });
   });
 });
 

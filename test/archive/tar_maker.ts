@@ -17,8 +17,8 @@ export interface Header {
   readonly link?: string;
   readonly magic?: string;
   readonly owner?: string;
-  readonly devmajor?: string;
-  readonly devminor?: string;
+  readonly devmajor?: string | Uint8Array;
+  readonly devminor?: string | Uint8Array;
   readonly prefix?: string | Uint8Array;
   /** Instead of the right one. */
   readonly checksum?: string;

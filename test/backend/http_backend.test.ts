@@ -1,6 +1,10 @@
 // An archive behind an HTTP address: read by ranges, held to the file it was at first, and never written to.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { isSnapshotError, locate, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { httpBackend } from "../../src/backend/http_backend.ts";
@@ -18,6 +22,9 @@ async function archive(): Promise<Uint8Array<ArrayBuffer>> {
     .register("files", new Files({ "first.bin": bytesOfState, ...noise }));
   return new Uint8Array(await new Response(store.streamState().body).arrayBuffer());
 }
+
+// The servers run on Node, whatever runs the tests.
+const hasNode = spawnSync("node", ["--version"]).status === 0;
 
 type Answer = (range: { from: number; to: number }) => Response | Promise<Response> | undefined;
 
@@ -261,6 +268,205 @@ describe("an archive behind an address", () => {
     } finally {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  it.each([
+    ["416 with the size", 416, (size: number) => `bytes */${size}`],
+    ["416 alone", 416, () => undefined],
+    ["200 and the whole file", 200, () => undefined],
+    ["206 with the beginning", 206, (size: number) => `bytes 0-262144/${size}`],
+    ["206 with a size that it does not know", 206, (size: number) => `bytes ${size - 262_144}-${size - 1}/*`],
+  ])("is read by explicit ranges where the server answers suffix ranges with %s", async (_, status, range) => {
+    const bytes = await archive();
+    for (const mayHead of [true, false]) {
+      const methods: string[] = [];
+      const ask = (_url: unknown, { method = "GET", headers }: RequestInit = {}) => {
+        methods.push(method);
+        const wanted = new Headers(headers).get("range") ?? "";
+        if (method === "HEAD") {
+          const told = { "content-length": String(bytes.length) };
+          return Promise.resolve(mayHead ? new Response(null, { headers: told }) : new Response(null, { status: 405 }));
+        }
+        const told = range(bytes.length);
+        if (wanted.startsWith("bytes=-")) {
+          return Promise.resolve(
+            new Response("junk", { status, headers: told === undefined ? {} : { "content-range": told } }),
+          );
+        }
+        const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(wanted) ?? [];
+        return Promise.resolve(partOf(bytes, Number(from), Number(to) + 1));
+      };
+      const locator = locate(URL_OF_IT, { fetch: ask as typeof fetch });
+      expect(await locator.verify()).toMatchObject({ isWhole: true, entries: 11 });
+      expect(methods.filter((method) => method === "HEAD").length).toBeLessThanOrEqual(2);
+    }
+  });
+
+  it("is STORAGE_FAILED where the server answers every range with all of a file, of which nothing is taken", async () => {
+    const { body, seen } = endless(new Uint8Array(10), false);
+    const ask = (_url: unknown, { method }: RequestInit = {}) =>
+      Promise.resolve(
+        method === "HEAD"
+          ? new Response(null, { headers: { "content-length": String(2 ** 40) } })
+          : new Response(method === "GET" && seen.isCancelled ? "x" : body),
+      );
+    const error = await rejection(locate(URL_OF_IT, { fetch: ask as unknown as typeof fetch }).open());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(String(error)).toMatch(/answers no range requests.*importSnapshot or loadState/);
+    expect(seen.sentBytes).toBeLessThan(2 ** 20);
+  });
+
+  it("names the range asked for and the one received where a Content-Range lies", async () => {
+    const bytes = await archive();
+    let isOpen = false;
+    const { backend, unit } = served(bytes, ({ from, to }) => {
+      const headers = { "content-range": `bytes ${from + 1}-${to}/${bytes.length}` };
+      return isOpen ? partOf(bytes, from, to, headers) : undefined;
+    });
+    const blob = await backend.open(unit);
+    isOpen = true;
+    const error = await rejection(blob?.read(0, 1000) ?? Promise.resolve());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED", details: { errno: "HTTP_206" } });
+    expect(String(error)).toContain(`"bytes 1-1000/${bytes.length}" where "bytes=0-999" was asked for`);
+  });
+
+  it("is STORAGE_FAILED that names the encoding where the server compresses on the way", async () => {
+    const bytes = await archive();
+    const headers = { "content-encoding": "gzip" };
+    const { locator } = served(bytes, ({ from, to }) => partOf(bytes, from, to, headers));
+    const error = await rejection(locator.open());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(String(error)).toContain("Content-Encoding: gzip");
+  });
+
+  const SECRET_URL = "https://user:pass%20word@example.org/a/x.state.tar.gz?X-Amz-Signature=s1gnature&token=t0ken";
+  const SECRETS = /pass|s1gnature|t0ken|user:|bearer-me|dXNlcj/;
+
+  /** All texts of an error and its causes. */
+  const textsOf = (error: unknown): string => {
+    const { stack = "", cause, details } = error as Error & { details?: unknown };
+    return `${String(error)} ${stack} ${JSON.stringify(details)} ${cause === undefined ? "" : textsOf(cause)}`;
+  };
+
+  it("is asked for with the user and query of its URL, which no address and no message shows", async () => {
+    const asked: { url: string; headers: Headers }[] = [];
+    const ask = (url: string | URL | Request, init: RequestInit = {}) => {
+      asked.push({ url: String(url), headers: new Headers(init.headers) });
+      const cause = new TypeError(`Failed to parse URL from ${SECRET_URL}`);
+      return asked.length === 1
+        ? Promise.resolve(new Response("", { status: 403 }))
+        : Promise.reject(new TypeError("fetch failed", { cause }));
+    };
+    const locator = locate(SECRET_URL, { fetch: ask as typeof fetch });
+    expect(`${locator} ${locator.uri} ${locator.backend.uri}`).not.toMatch(SECRETS);
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const error = await rejection(locator.open());
+      expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+      expect(textsOf(error)).not.toMatch(SECRETS);
+      expect(String(error)).toContain("https://example.org/a/x.state.tar.gz?…");
+    }
+    expect(asked[0]?.url).toBe("https://example.org/a/x.state.tar.gz?X-Amz-Signature=s1gnature&token=t0ken");
+    expect(asked[0]?.headers.get("authorization")).toBe(`Basic ${btoa("user:pass word")}`);
+  });
+
+  it.each<[string, () => unknown]>([
+    ["another scheme", () => locate("s3://user:pass@bucket/x.tar.gz?token=t0ken")],
+    ["a URL that is none", () => locate("https://user:pass@[/x.tar.gz?token=t0ken")],
+    ["a store", () => new StateStore("https://user:pass@example.org/?token=t0ken")],
+    [
+      "a header that is none",
+      () => locate("https://example.org/x.tar.gz", { headers: { authorization: "bearer-me\n\0" } }),
+    ],
+  ])("is refused without a secret where it is %s", (_, attempt) => {
+    expect(attempt).toThrow(TypeError);
+    try {
+      attempt();
+    } catch (error) {
+      expect(textsOf(error)).not.toMatch(SECRETS);
+    }
+  });
+
+  it("takes headers along a redirect of its origin, and never to another one", async () => {
+    const bytes = await archive();
+    const asked: [string, string | null][] = [];
+    const hops: Record<string, string> = {
+      "/a/x.state.tar.gz": "/b/x",
+      "/b/x": "https://elsewhere.example/c/x?X-Amz-Signature=s1gnature",
+      "/c/x": "https://example.org/d/x",
+    };
+    const ask = (url: string | URL | Request, init: RequestInit = {}) => {
+      expect(init.redirect).toBe("manual");
+      const { pathname, origin } = new URL(String(url));
+      const headers = new Headers(init.headers);
+      asked.push([origin + pathname, headers.get("authorization")]);
+      const location = hops[pathname];
+      if (location !== undefined) return Promise.resolve(new Response(null, { status: 302, headers: { location } }));
+      const [, first = "", last = ""] = /^bytes=(\d*)-(\d*)$/.exec(headers.get("range") ?? "") ?? [];
+      const from = first === "" ? Math.max(0, bytes.length - Number(last)) : Number(first);
+      return Promise.resolve(partOf(bytes, from, first === "" ? bytes.length : Number(last) + 1));
+    };
+    const headers = { authorization: "bearer-me" };
+    const locator = locate("https://example.org/a/x.state.tar.gz", { headers, fetch: ask as typeof fetch });
+    expect((await locator.stat()).entries).toBe(11);
+    expect(asked.slice(0, 4)).toEqual([
+      ["https://example.org/a/x.state.tar.gz", "bearer-me"],
+      ["https://example.org/b/x", "bearer-me"],
+      ["https://elsewhere.example/c/x", null],
+      ["https://example.org/d/x", null],
+    ]);
+  });
+
+  it.each([
+    ["goes on for ever", "https://example.org/a/x.state.tar.gz", /more than 5 times/],
+    ["leads from https to http", "http://example.org/x?token=t0ken", /from https to http/],
+    ["leads to another scheme", "file:///etc/passwd", /neither an http: nor an https: URL/],
+  ])("is STORAGE_FAILED where a redirect %s", async (_, location, reason) => {
+    let asked = 0;
+    const ask = (_url: unknown) => {
+      asked++;
+      return Promise.resolve(new Response(null, { status: 307, headers: { location } }));
+    };
+    const error = await rejection(
+      locate("https://example.org/a/x.state.tar.gz", { fetch: ask as typeof fetch }).open(),
+    );
+    expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(textsOf(error)).toMatch(reason);
+    expect(textsOf(error)).not.toMatch(SECRETS);
+    expect(asked).toBeLessThanOrEqual(6);
+  });
+
+  it("is located with options that exist, of addresses that are fetched", () => {
+    const unknown = { header: {} } as object;
+    expect(() => locate("https://example.org/x.tar.gz", unknown)).toThrow(/no option "header".*"headers"/);
+    expect(() => locate("states/x.state", { headers: {} })).toThrow(/only http: and https: URLs are fetched/);
+    expect(() => locate("https://example.org/x.tar.gz", { fetch: 1 as unknown as typeof fetch })).toThrow(/a function/);
+  });
+
+  it.skipIf(!hasNode).each(["express.static", "serve-handler", "sirv"])("is read from %s", async (kind) => {
+    const bytes = await archive();
+    const folder = await mkdtemp(path.join(tmpdir(), "snapkeep-served-"));
+    for (const name of ["x.state.tar.gz", "x.state.tgz"]) await writeFile(path.join(folder, name), bytes);
+    const small = new StateStore(memoryBackend()).register("cell", new Cell(1)).streamState().body;
+    await writeFile(path.join(folder, "small.state.tgz"), new Uint8Array(await new Response(small).arrayBuffer()));
+    const program = path.resolve(import.meta.dirname, "../children/static_server.mjs");
+    const server = spawn("node", [program, kind, folder], { stdio: ["ignore", "pipe", "inherit"] });
+    try {
+      const port = await new Promise<string>((resolve, reject) => {
+        server.stdout.once("data", (data) => resolve(String(data).trim()));
+        server.once("exit", () => reject(new Error("the server ended")));
+      });
+      const at = `http://127.0.0.1:${port}`;
+      // sirv declares every file that ends with .gz as compressed on the way.
+      if (kind === "sirv") {
+        expect(String(await rejection(locate(`${at}/x.state.tar.gz`).open()))).toContain("Content-Encoding: gzip");
+      } else expect(await locate(`${at}/x.state.tar.gz`).verify()).toMatchObject({ isWhole: true, entries: 11 });
+      expect(await locate(`${at}/x.state.tgz`).verify()).toMatchObject({ isWhole: true, entries: 11 });
+      expect(await locate(`${at}/small.state.tgz`).verify()).toMatchObject({ isWhole: true, entries: 1 });
+      expect(await locate(`${at}/gone.state.tar.gz`).exists()).toBe(false);
+    } finally {
+      server.kill();
+      await rm(folder, { recursive: true });
     }
   });
 });

@@ -136,7 +136,9 @@ export function mutateBytes(random: Random, bytes: Uint8Array): Uint8Array<Array
 /** Why an independent reader refuses compressed bytes. */
 export class Unreadable extends Error {}
 
-/** Decompresses members by walking over them; all bytes must be used. */
+const MAX_PADDING_BYTES = 1024 * 1024;
+
+/** Decompresses members by walking over them; all bytes must be used, but for zeros behind gzip. */
 export function unpack(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -145,6 +147,7 @@ export function unpack(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     else if (rest[0] === 0x28 && rest[1] === 0xb5) at += takeFrame(rest, parts);
     else if ((rest[0] ?? 0) >> 4 === 5 && rest[1] === 0x2a) at += 8 + viewOf(rest).getUint32(4, true);
     else if (at === 0) return bytes.slice();
+    else if (bytes[0] === 0x1f && rest.length <= MAX_PADDING_BYTES && rest.every((byte) => byte === 0)) break;
     else throw new Unreadable(`no member begins at ${at}`);
     if (at > bytes.length) throw new Unreadable("the last member is cut");
   }

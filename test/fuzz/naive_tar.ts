@@ -28,7 +28,9 @@ function textUntilNul(bytes: Uint8Array): string {
 
 function numberOf(field: Uint8Array): number {
   if (((field[0] ?? 0) & 0x80) === 0) return Number.parseInt(textUntilNul(field).trim(), 8) || 0;
-  return field.subarray(1).reduce((value, byte) => value * 256 + byte, 0);
+  const isNegative = ((field[0] ?? 0) & 0x40) !== 0;
+  const bits = field.subarray(1).reduce((value, byte) => value * 256 + byte, 0);
+  return isNegative ? bits - 256 ** (field.length - 1) : bits;
 }
 
 function recordsOf(bytes: Uint8Array, wins: Manner["wins"]): Map<string, string> {

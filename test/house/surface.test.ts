@@ -114,6 +114,7 @@ describe("the public surface", () => {
         "LoadReport",
         "LoadedStates",
         "LockOptions",
+        "LocateOptions",
         "Manifest",
         "ManifestEntry",
         "ManifestState",

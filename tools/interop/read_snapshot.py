@@ -18,6 +18,7 @@ import unicodedata
 import zlib
 
 PIECE = 1024 * 1024
+LEFT_BY_DESKTOP = re.compile(r"(?:.*/)?(?:\.DS_Store|\._[^/]+|Thumbs\.db|desktop\.ini)")  # sections 4 and 5
 IGNORED = {"stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"}  # sections 4 and 5
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³]|CONIN\$|CONOUT\$)(\..*)?$", re.IGNORECASE | re.DOTALL)
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
@@ -129,15 +130,21 @@ class Directory:
 
 
 def inflate(source):
-    """Decompresses gzip members that follow each other, to the very end."""
-    member = None
+    """Decompresses gzip members that follow each other, to the very end; zeros behind the last one are padding."""
+    member, first, zeros = None, True, 0
     for packed in source:
         while packed:
+            if member is None and not first and packed[0] == 0:
+                hold(not any(packed), "something follows the padding behind the last gzip member")
+                zeros += len(packed)
+                hold(zeros <= PIECE, "there is too much padding behind the last gzip member")
+                break
+            hold(zeros == 0, "something follows the padding behind the last gzip member")
             member = member or zlib.decompressobj(31)
             yield member.decompress(packed)
             packed = member.unused_data
             if member.eof:
-                member = None
+                member, first = None, False
     hold(member is None, "a gzip member is cut")
 
 
@@ -193,6 +200,9 @@ class Indexed:
 # Sections 5 and 8: any tar, in sequence.
 
 
+MAGICS = (b"ustar\x0000", b"ustar  \0", bytes(8))  # ustar, GNU, v7
+
+
 def read_number(field):
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
@@ -208,7 +218,7 @@ def read_pax(data):
         record, data = data[: int(length)], data[int(length) :]
         key, _, value = record[len(length) + 1 :].partition(b"=")
         hold(record[-1:] == b"\n", "a PAX record has another length")
-        records[key.decode()] = value[:-1].decode()
+        records[key.decode()] = value[:-1].decode(errors="strict" if key in (b"path", b"size") else "replace")
     return records
 
 
@@ -233,13 +243,14 @@ def tar_files(source, whole):
     pax, long_name = {}, None
     while any(header := take(512)):
         blank = header[:148] + b" " * 8 + header[156:]
-        hold(read_number(header[148:156]) == sum(blank) and header[257:262] == b"ustar", "this is no tar header")
+        hold(read_number(header[148:156]) == sum(blank) and header[257:265] in MAGICS, "this is no tar header")
         kind, size = chr(header[156]), read_number(header[124:136])
         if kind == "x":
             pax = read_pax(b"".join(body(size)))
             continue
         if kind == "g":
-            hold(not {"path", "size"} & read_pax(b"".join(body(size))).keys(), "a header changes all that follow")
+            effects = {"path", "size", "hdrcharset"} & read_pax(b"".join(body(size))).keys()
+            hold(not effects, "a header changes all that follow")
             continue
         if kind == "L":
             long_name = b"".join(body(size)).rstrip(b"\0").decode()
@@ -279,7 +290,7 @@ def digests_in_sequence(name):
 
     with open(name, "rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
-    found, manifest, wanted = {}, None, False
+    found, manifest, wanted = {}, None, False  # what desktops left is compared where the manifest lists it
     for path, pieces in tar_files(inflate(source()) if is_gzip else source(), whole=lambda pieces: pieces):
         wanted = path == "manifest.json"
         size, digest, kept = measure(pieces)
@@ -290,6 +301,8 @@ def digests_in_sequence(name):
             found[path] = (size, digest)
     hold(manifest is not None, "there is no manifest, and so no snapshot")
     entries = parse_manifest(manifest)
+    for path in [path for path in found if path not in entries and LEFT_BY_DESKTOP.fullmatch(path)]:
+        del found[path]
     hold(found == entries, "files and manifest differ")
     return entries
 
