@@ -1,6 +1,17 @@
 // The real file system, through node:fs, which Node, Deno and Bun share. Each trap of a runtime is handled here:
 // sync is always our own call (Bun swallows flush errors), close never decides (Bun and Deno swallow its errors).
-import { constants, mkdirSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  read,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import {
   type FileHandle,
   link,
@@ -19,7 +30,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { errnoOf, storageError } from "../words/errors.ts";
-import type { FileKind, FileStat, FileSystem, OpenFile } from "./file_system.ts";
+import type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 
 // Without O_NONBLOCK, opening a pipe that somebody put among the files would wait for its writer.
@@ -30,6 +41,14 @@ const IS_WINDOWS = process.platform === "win32";
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
+  } catch (cause) {
+    throw storageError(operation, path, cause);
+  }
+}
+
+function attemptNow<T>(operation: string, path: string, run: () => T): T {
+  try {
+    return run();
   } catch (cause) {
     throw storageError(operation, path, cause);
   }
@@ -64,7 +83,7 @@ class NodeFile implements OpenFile {
   sizeBytes(): Promise<number> {
     return attempt("stat", this.#path, async () => {
       const stat = await this.#handle.stat();
-      if (!stat.isFile()) throw Object.assign(new Error("it is no file"), { code: "EISDIR" });
+      assertFile(stat);
       return stat.size;
     });
   }
@@ -78,10 +97,74 @@ class NodeFile implements OpenFile {
   }
 }
 
+/** A file that was opened without waiting; reads of many bytes still go through the pool. */
+class QuickNodeFile implements QuickFile {
+  readonly openedBytes: number;
+  readonly #descriptor: number;
+  readonly #path: string;
+
+  constructor(descriptor: number, path: string, openedBytes: number) {
+    this.#descriptor = descriptor;
+    this.#path = path;
+    this.openedBytes = openedBytes;
+  }
+
+  readNow(target: Uint8Array, position: number): number {
+    return attemptNow("read", this.#path, () => readSync(this.#descriptor, target, 0, target.length, position));
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    const reading = () =>
+      new Promise<number>((resolve, reject) => {
+        read(this.#descriptor, target, 0, target.length, position, (error, bytesRead) => {
+          if (error) reject(error);
+          else resolve(bytesRead);
+        });
+      });
+    return attempt("read", this.#path, reading);
+  }
+
+  write(): Promise<void> {
+    return attempt("write", this.#path, () => Promise.reject(new Error("it was opened for reading")));
+  }
+
+  sizeBytes(): Promise<number> {
+    return Promise.resolve(this.openedBytes);
+  }
+
+  sync(): Promise<void> {
+    return attempt("fsync", this.#path, () => Promise.reject(new Error("it was opened for reading")));
+  }
+
+  close(): Promise<void> {
+    return attempt("close", this.#path, async () => closeSync(this.#descriptor));
+  }
+}
+
+function assertFile(stat: Stats): void {
+  if (!stat.isFile()) throw Object.assign(new Error("it is no file"), { code: "EISDIR" });
+}
+
 function kindOf(found: Stats): FileKind {
   if (found.isFile()) return "file";
   if (found.isDirectory()) return "folder";
   return found.isSymbolicLink() ? "link" : "other";
+}
+
+// A file that changes twice within one step of its file system's clock shows the same times: kernels step by up to 10 ms, and
+// where times have whole seconds (Deno, FAT) by up to 2 s.
+const FINE_STEP_MS = 100;
+const COARSE_STEP_MS = 2500;
+
+/** See `FileStat.stamp`. A rename or a new link sets the time of the last change, `ctime`, which no program can set back. */
+function stampOf({ dev, ino, size, mtimeMs, ctimeMs, birthtimeMs }: Stats): string | undefined {
+  const stepMs = ctimeMs % 1000 === 0 ? COARSE_STEP_MS : FINE_STEP_MS;
+  const isSettled = Date.now() - ctimeMs > stepMs;
+  return ino > 0 && ctimeMs > 0 && isSettled ? `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs} ${birthtimeMs}` : undefined;
+}
+
+function fileStatOf(found: Stats): FileStat {
+  return { kind: kindOf(found), sizeBytes: found.size, modifiedAtMs: found.mtimeMs, stamp: stampOf(found) };
 }
 
 /** The file system of this machine. */
@@ -102,13 +185,7 @@ export const nodeFileSystem: FileSystem = {
   open: (path, followsLink = false) =>
     attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
   makeFolder: (path) => attempt("mkdir", path, () => mkdir(path)),
-  makeFolderNow: (path) => {
-    try {
-      mkdirSync(path);
-    } catch (cause) {
-      throw storageError("mkdir", path, cause);
-    }
-  },
+  makeFolderNow: (path) => attemptNow("mkdir", path, () => mkdirSync(path)),
   readFolder: (path) => attempt("readdir", path, () => readdir(path)),
   syncFolder: (path) =>
     attempt("fsync", path, async () => {
@@ -124,7 +201,7 @@ export const nodeFileSystem: FileSystem = {
     attempt("stat", path, async (): Promise<FileStat | undefined> => {
       try {
         const found = await (followsLink ? stat(path) : lstat(path));
-        return { kind: kindOf(found), sizeBytes: found.size, modifiedAtMs: found.mtimeMs };
+        return fileStatOf(found);
       } catch (error) {
         if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
         throw error;
@@ -137,4 +214,26 @@ export const nodeFileSystem: FileSystem = {
   touch: (path, atMs) => attempt("utimes", path, () => utimes(path, atMs / 1000, atMs / 1000)),
   freeBytes: (path) =>
     attempt("statfs", path, async () => mayAsk("statfs") ? freeBytesOf(await statfs(path), mayBeRoot()) : undefined),
+  statNow: (path, followsLink = false) =>
+    attemptNow("stat", path, () => {
+      try {
+        const found = (followsLink ? statSync : lstatSync)(path, { throwIfNoEntry: false });
+        return found && fileStatOf(found);
+      } catch (error) {
+        if (errnoOf(error) === "ENOTDIR") return undefined;
+        throw error;
+      }
+    }),
+  openNow: (path, followsLink = false) =>
+    attemptNow("open", path, () => {
+      const descriptor = openSync(path, followsLink ? READ : READ | NO_FOLLOW);
+      try {
+        const stat = fstatSync(descriptor);
+        assertFile(stat);
+        return new QuickNodeFile(descriptor, path, stat.size);
+      } catch (error) {
+        closeSync(descriptor);
+        throw error;
+      }
+    }),
 };

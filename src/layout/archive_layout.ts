@@ -4,9 +4,9 @@ import { ArchiveEncoder } from "../archive/archive_encoder.ts";
 import { openArchive, scanArchive } from "../archive/archive_reader.ts";
 import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
-import type { Backend, BlobReader, Scratch } from "../words/backend.ts";
+import type { BlobReader, Scratch } from "../words/backend.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { Layout, Seal } from "../words/snapshot.ts";
+import type { Layout, Seal, UnitSource } from "../words/snapshot.ts";
 import type { Unit, UnitSuffix } from "../words/unit.ts";
 
 /** How archives are made; equal options give equal bytes on the same runtime version. */
@@ -94,7 +94,7 @@ function assertWithin(option: keyof ArchiveOptions, value: number, least: number
   );
 }
 
-async function openBlob(backend: Backend, unit: Unit): Promise<BlobReader> {
+async function openBlob(backend: UnitSource, unit: Unit): Promise<BlobReader> {
   const blob = await backend.open(unit);
   if (blob !== undefined) return blob;
   const uri = backend.uri + unit;

@@ -2,10 +2,18 @@
 import { Digester } from "../rules/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
-import type { Backend, BlobInfo, BlobReader } from "../words/backend.ts";
+import type { BlobInfo, BlobReader } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { EntrySource, Layout, ScannedFile, SealedManifest, UnitReader, WrittenEntry } from "../words/snapshot.ts";
+import type {
+  EntrySource,
+  Layout,
+  ScannedFile,
+  SealedManifest,
+  UnitReader,
+  UnitSource,
+  WrittenEntry,
+} from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 
 // What reads like the name of a file, and no store of ours makes.
@@ -103,7 +111,7 @@ export const directoryLayout: Layout = {
     return (sealed ?? seal.seal(written)).manifest;
   },
 
-  async open(backend: Backend, unit: Unit): Promise<UnitReader> {
+  async open(backend: UnitSource, unit: Unit): Promise<UnitReader> {
     const uri = backend.uri + unit;
     const blob = await backend.open(unit, MANIFEST_PATH);
     if (blob === undefined) throw await absence(backend, unit);
@@ -162,7 +170,7 @@ export const directoryLayout: Layout = {
 };
 
 /** Why a unit cannot be opened: it has blobs but no manifest, or nothing is there. */
-async function absence(backend: Backend, unit: Unit): Promise<SnapshotError> {
+async function absence(backend: UnitSource, unit: Unit): Promise<SnapshotError> {
   const uri = backend.uri + unit;
   for await (const _blob of backend.blobs(unit)) {
     return new SnapshotError(

@@ -73,7 +73,28 @@ interface InflatedWithInfo {
   readonly engine: { readonly bytesWritten: number };
 }
 
-function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+// A trip to the thread pool takes longer than to decompress so few bytes.
+const SMALL_PACKED_BYTES = 16 * 1024;
+const SMALL_BYTES = 64 * 1024;
+
+/** Decompresses a little at once; `undefined` where it is more, or anything is wrong with it. */
+function gunzipNow(members: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffer> | undefined {
+  const sizeBytes = statedBytes(members);
+  if (members.length > SMALL_PACKED_BYTES || sizeBytes > Math.min(SMALL_BYTES, maxBytes)) return undefined;
+  try {
+    const options = { maxOutputLength: Math.max(1, sizeBytes), chunkSize: Math.max(1024, sizeBytes), info: true };
+    const { buffer, engine } = zlib.gunzipSync(members, options) as unknown as InflatedWithInfo;
+    return engine.bytesWritten === members.length ? plain(buffer) : undefined;
+  } catch {
+    return undefined; // the pool tells what is wrong
+  }
+}
+
+async function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  return gunzipNow(members, maxBytes) ?? await gunzipInPool(members, maxBytes);
+}
+
+function gunzipInPool(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunkSize = Math.min(Math.max(16 * 1024, statedBytes(members)), MAX_CHUNK_BYTES, Math.max(1024, maxBytes));
   const options = { maxOutputLength: maxBytes, chunkSize, info: true };
   return new Promise((resolve, reject) => {

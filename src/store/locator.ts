@@ -4,12 +4,12 @@ import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../rules/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../rules/labels.ts";
 import type { RetentionSnapshot } from "../rules/retention_rule.ts";
-import type { Backend } from "../words/backend.ts";
+import type { Backend, BlobReader } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
-import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
+import type { Labels, LayoutKind, Manifest, UnitSource } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
 import { layoutOfUnit } from "./layouts.ts";
@@ -27,8 +27,11 @@ import {
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
 
-// What the commit ended with that facts were read of.
-const endings = new WeakMap<SnapshotFacts, string>();
+// What the commit was like that facts were read of: its stamp as it was listed before, or the end of its bytes.
+const commits = new WeakMap<SnapshotFacts, { readonly stamp?: string | undefined; readonly ending?: string | undefined }>();
+
+/** Stamps of commits, as a listing told them. */
+export const listedStamps: WeakMap<SnapshotLocator, string> = new WeakMap();
 
 // Marks locators across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotLocator");
@@ -333,23 +336,39 @@ export class SnapshotLocator {
   }
 
   async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
-    const ending = await this.#ending();
-    if (known !== undefined && ending !== undefined && endings.get(known) === ending) return known;
-    const { savedAt, totals, labels: { tags, metrics, step, pinned } } = await this.manifest();
-    let sizeBytes = totals.sizeBytes;
-    if (this.layout === "archive") {
-      for await (const blob of this.backend.blobs(this.#unit)) {
-        sizeBytes = blob.sizeBytes;
-      }
+    const stamp = listedStamps.get(this);
+    const commit = known && commits.get(known);
+    if (stamp !== undefined && stamp === commit?.stamp) return known as SnapshotFacts;
+    // Where a stamp tells, the end of the bytes need not.
+    const ending = stamp === undefined || commit?.ending !== undefined ? await this.#ending() : undefined;
+    if (known !== undefined && ending !== undefined && ending === commit?.ending) {
+      commits.set(known, { stamp, ending });
+      return known;
     }
+    let commitBytes: number | undefined;
+    const { backend } = this;
+    const source: UnitSource = {
+      uri: backend.uri,
+      blobs: (unit) => backend.blobs(unit),
+      scratch: () => backend.scratch(),
+      open: async (unit, path) => {
+        const blob = await this.#glanceOrOpen(unit, path);
+        commitBytes ??= blob?.sizeBytes;
+        return blob;
+      },
+    };
+    const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
+    await reader.close();
+    const { savedAt, totals, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
+    const sizeBytes = this.layout === "archive" ? commitBytes : totals.sizeBytes;
     const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned };
-    if (ending !== undefined) endings.set(facts, ending);
+    commits.set(facts, { stamp, ending });
     return facts;
   }
 
   /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
   async #ending(): Promise<string | undefined> {
-    const blob = await this.backend.open(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
+    const blob = await this.#glanceOrOpen(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
     if (blob === undefined) return undefined;
     try {
       const { sizeBytes } = blob;
@@ -357,6 +376,10 @@ export class SnapshotLocator {
     } finally {
       await blob.close();
     }
+  }
+
+  async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
+    return this.backend.glance?.(unit, path) ?? await this.backend.open(unit, path);
   }
 
   get #unit(): Unit {
