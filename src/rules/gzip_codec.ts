@@ -1,7 +1,7 @@
 // gzip by the runtime's zlib, which works in the thread pool, several members at once; given output buffers that are large
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
-import { plain } from "../words/bytes.ts";
+import { concat, plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault, Head } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "./native_zlib.ts";
@@ -90,6 +90,27 @@ function gunzipNow(members: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffe
   }
 }
 
+/** All bytes of a source where they are few; else what yields all of them. */
+async function gathered(
+  source: ByteSource,
+): Promise<{ readonly members: Uint8Array; readonly rest?: AsyncIterable<Uint8Array> }> {
+  const pieces: Uint8Array[] = [];
+  const incoming = (async function* () {
+    yield* source;
+  })();
+  for (let sizeBytes = 0; sizeBytes <= SMALL_PACKED_BYTES;) {
+    const { done, value } = await incoming.next();
+    if (done) return { members: pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces) };
+    pieces.push(value.slice()); // it may be lent
+    sizeBytes += value.length;
+  }
+  const rest = async function* () {
+    yield* pieces;
+    yield* incoming;
+  };
+  return { members: new Uint8Array(), rest: rest() };
+}
+
 async function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   return gunzipNow(members, maxBytes) ?? await gunzipInPool(members, maxBytes);
 }
@@ -109,10 +130,17 @@ function gunzipInPool(members: Uint8Array, maxBytes: number): Promise<Uint8Array
 }
 
 async function gunzipHead(
-  source: ByteSource,
+  given: ByteSource,
   sizeBytes: number,
   slackBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  let source = given;
+  if (sizeBytes <= SMALL_BYTES) {
+    const { members, rest } = await gathered(given);
+    const whole = rest === undefined ? gunzipNow(members, sizeBytes + slackBytes) : undefined;
+    if (whole !== undefined) return whole.length > sizeBytes ? whole.slice(0, sizeBytes) : whole;
+    source = rest ?? [members];
+  }
   // A buffer that takes just the head is the head.
   const stream = zlib.createGunzip({ chunkSize: Math.min(Math.max(1024, sizeBytes), MAX_CHUNK_BYTES) });
   const head = new Head(sizeBytes, slackBytes);
