@@ -76,6 +76,7 @@ export type {
   BlobReader,
   ByteSource,
   ForeignFolders,
+  ListOptions,
   Notes,
   Scratch,
   Stage,
@@ -104,6 +105,7 @@ export type {
   SealedManifest,
   UnitReader,
 } from "./src/words/snapshot.ts";
+export type { SchemaIssue, SchemaResult, StandardSchema } from "./src/words/standard_schema.ts";
 export type { Body, EntryInfo, PersistentState, StateReader, StateWriter, WriteOptions } from "./src/words/state.ts";
 export { splitUnit, type Unit, type UnitSuffix } from "./src/words/unit.ts";
 export { VERSION } from "./src/words/version.ts";

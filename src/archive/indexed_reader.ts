@@ -146,6 +146,10 @@ class IndexedReader implements UnitReader {
     this.#membersEndOffset = membersEndOffset;
   }
 
+  get compression(): Codec["compression"] {
+    return this.#codec.compression;
+  }
+
   get sealed(): OpenedManifest {
     if (this.#sealed === undefined) throw new TypeError("Cannot tell the manifest before it was read");
     return this.#sealed;

@@ -391,15 +391,11 @@ async function leadsNowhere(files: FileSystem, path: string): Promise<boolean> {
   return await kindAt(files, path, false) === "link" && await kindAt(files, path, true) === "nothing";
 }
 
-/** The path that a `file:` address stands for, or the address itself. */
-export function pathOfUri(uri: string): string {
-  return uri.startsWith("file:") ? fileURLToPath(uri).replace(/(?<=.)[/\\]$/, "") : uri;
-}
-
 /** Splits the path of a snapshot into its folder and its file name. */
 export function splitPath(path: string | URL): { folder: string; fileName: string } {
   const full = pathOf(path);
   return { folder: dirname(full), fileName: basename(full) };
 }
 
+export { pathOfUri } from "../words/address.ts";
 export type { Durability };

@@ -3,6 +3,7 @@ import { Digester } from "../rules/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { BlobInfo, BlobReader } from "../words/backend.ts";
+import { addressOf, uriOfUnit } from "../words/address.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type {
@@ -112,7 +113,7 @@ export const directoryLayout: Layout = {
   },
 
   async open(backend: UnitSource, unit: Unit): Promise<UnitReader> {
-    const uri = backend.uri + unit;
+    const uri = uriOfUnit(backend, unit);
     const blob = await backend.open(unit, MANIFEST_PATH);
     if (blob === undefined) throw await absence(backend, unit);
     let bytes;
@@ -171,15 +172,15 @@ export const directoryLayout: Layout = {
 
 /** Why a unit cannot be opened: it has blobs but no manifest, or nothing is there. */
 async function absence(backend: UnitSource, unit: Unit): Promise<SnapshotError> {
-  const uri = backend.uri + unit;
+  const uri = uriOfUnit(backend, unit);
   for await (const _blob of backend.blobs(unit)) {
     return new SnapshotError(
       "MANIFEST_MISSING",
-      `Cannot open "${uri}": it has no ${MANIFEST_PATH}, so it was never committed or is not ours`,
+      `Cannot open "${addressOf(uri)}": it has no ${MANIFEST_PATH}, so it was never committed or is not ours`,
       { uri },
     );
   }
   const hint = LIKE_FILE.test(unit) ? "; a file of one ends with .tar.gz, .tar.zst or .tar" : "";
   const reason = `there is no such snapshot${hint}`;
-  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${uri}": ${reason}`, { uri });
+  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${addressOf(uri)}": ${reason}`, { uri });
 }

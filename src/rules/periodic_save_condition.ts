@@ -1,4 +1,6 @@
 // When to save, as pure decisions: any `() => boolean` is a save condition.
+import { show } from "../words/show.ts";
+import { milliseconds } from "./duration.ts";
 
 /** Decides whether it is time to save; called often, returns true when a save is due. */
 export type SaveCondition = () => boolean;
@@ -25,15 +27,12 @@ export class PeriodicSaveCondition {
   /**
    * Starts the first interval.
    *
-   * @param intervalSeconds Least time between two saves, in seconds.
+   * @param interval Least time between two saves: seconds, or text such as `"90s"`, `"5m"`, `"1h30m"`.
    * @param options Another monotonic clock, in milliseconds.
-   * @throws {RangeError} If the interval is negative or NaN.
+   * @throws {RangeError} If the interval is negative or NaN, or no duration.
    */
-  constructor(intervalSeconds: number, options: { readonly now?: () => number } = {}) {
-    if (!(intervalSeconds >= 0)) {
-      throw new RangeError(`Cannot save every ${intervalSeconds} s: the interval must be 0 or more`);
-    }
-    this.#intervalMs = intervalSeconds * 1000;
+  constructor(interval: number | string, options: { readonly now?: () => number } = {}) {
+    this.#intervalMs = intervalMsOf(interval);
     this.#now = options.now ?? (() => performance.now());
     this.#lastMs = this.#now();
   }
@@ -49,4 +48,11 @@ export class PeriodicSaveCondition {
     this.#lastMs = nowMs;
     return true;
   }
+}
+
+function intervalMsOf(interval: number | string): number {
+  if (typeof interval === "string") return milliseconds(interval);
+  if (typeof interval === "number" && interval >= 0) return interval * 1000;
+  const reason = 'the interval must be 0 or more seconds, or text such as "5m"';
+  throw new RangeError(`Cannot save every ${show(interval)} s: ${reason}`);
 }

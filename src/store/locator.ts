@@ -1,18 +1,19 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
-import { fileBackend, pathOfUri, splitPath, urlOrPath } from "../backend/file_backend.ts";
+import { fileBackend, splitPath, urlOrPath } from "../backend/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../rules/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../rules/labels.ts";
 import type { RetentionSnapshot } from "../rules/retention_rule.ts";
+import { pathOfUri, uriOfUnit } from "../words/address.ts";
 import type { Backend, BlobReader } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
-import { assertSnapshotName } from "../words/entry_path.ts";
-import { SnapshotError } from "../words/errors.ts";
+import { assertSnapshotName, faultOfSnapshotName } from "../words/entry_path.ts";
+import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels, LayoutKind, Manifest, UnitSource } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
-import { layoutOfUnit } from "./layouts.ts";
+import { formOfUnit, layoutOfUnit } from "./layouts.ts";
 import { changeNote, removeNoted } from "./noting.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import {
@@ -93,7 +94,7 @@ export class SnapshotLocator {
 
   /** Address as a URI, percent-encoded. */
   get uri(): string {
-    return this.backend.uri + encodeURIComponent(this.#unit.replace(/\/$/, "")).replaceAll("%2C", ",");
+    return uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
   }
 
   /** Address as people write it: a path on the file system, else the URI. */
@@ -119,7 +120,9 @@ export class SnapshotLocator {
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
    */
   async open(): Promise<SnapshotReader> {
-    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit);
+    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit).catch(async (error) => {
+      throw await this.#asFolderOfSnapshots(error) ?? error;
+    });
     return new SnapshotReader(
       String(this),
       unit,
@@ -286,7 +289,7 @@ export class SnapshotLocator {
    * Everything is verified on the way. What it becomes is visible whole or not at all, and nothing is overwritten.
    *
    * @param target Path or `file:` URL. Ending with `.tar.gz`, `.tgz`, `.tar.zst`, `.tzst` or `.tar` it becomes an archive file, ending with `/`
-   *   it goes into that folder under its own name, else it becomes a directory.
+   *   it goes into that folder under its own name and is arranged as this snapshot is, else it becomes a directory.
    * @param options Layout and compression, where the target does not say them; they must not contradict it.
    * @returns Address of the copy.
    * @throws {SnapshotError} `SNAPSHOT_EXISTS` if there is something, `SNAPSHOT_CORRUPT` and other damage of the source.
@@ -301,7 +304,7 @@ export class SnapshotLocator {
    * ```
    */
   async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
-    const { backend, unit, layout } = targetOf(target, this.name, options);
+    const { backend, unit, layout } = targetOf(target, this.name, options, formOfUnit(this.#unit));
     options.signal?.throwIfAborted();
     const reader = await this.open();
     try {
@@ -380,6 +383,26 @@ export class SnapshotLocator {
 
   async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
     return this.backend.glance?.(unit, path) ?? await this.backend.open(unit, path);
+  }
+
+  /** A better error where the address is that of a store: a folder that holds snapshots and is none itself. */
+  async #asFolderOfSnapshots(cause: unknown): Promise<SnapshotError | undefined> {
+    if (!isSnapshotError(cause, "MANIFEST_MISSING") || !this.uri.startsWith("file:")) return undefined;
+    const names: string[] = [];
+    try {
+      const folder = fileBackend(String(this));
+      for await (const unit of folder.list()) {
+        const { name } = splitUnit(unit) ?? {};
+        if (name !== undefined && faultOfSnapshotName(name) === undefined) names.push(String(locate(folder, unit)));
+      }
+    } catch {
+      return undefined; // the first error tells more
+    }
+    const newest = names.at(-1);
+    if (newest === undefined) return undefined;
+    const remedy = `resume from the newest with store.resume(), or name one of them, such as "${newest}"`;
+    const message = `Cannot open "${this}": it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
+    return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
   }
 
   get #unit(): Unit {

@@ -13,6 +13,7 @@ import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels, Layout, LayoutKind, Seal, WrittenEntry } from "../words/snapshot.ts";
+import { show } from "../words/show.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
 import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
@@ -96,9 +97,9 @@ export interface StateStream {
 
 /** How a snapshot is imported. */
 export interface ImportOptions {
-  /** How it is arranged here; the store's own unless given. */
+  /** How it is arranged here. Default: as the source; a plain tar as the store says. */
   readonly layout?: LayoutKind;
-  /** How an archive is compressed here; as the store says unless given. */
+  /** How an archive is compressed here. Default: as the source; a plain tar, or a directory, as the store says. */
   readonly compression?: Compression;
   /** Gives up. */
   readonly signal?: AbortSignal;
@@ -169,7 +170,7 @@ export class StateStore {
       this.backend = fileBackend(where, durability === undefined ? {} : { durability });
     } else if (typeof where?.stage !== "function") {
       throw new TypeError(
-        `Cannot make a store of ${JSON.stringify(where)}: a folder's path, a file: URL or a backend is wanted`,
+        `Cannot make a store of ${show(where)}: a folder's path, a file: URL or a backend is wanted`,
       );
     } else if (durability === undefined) this.backend = where;
     else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
@@ -204,7 +205,7 @@ export class StateStore {
     const { version = 1, migrate = {}, formerly = [] } = options;
     if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
     if (!(Number.isSafeInteger(version) && version >= 1)) {
-      throw new RangeError(`Cannot register "${name}": the version ${version} is no whole number from 1 on`);
+      throw new RangeError(`Cannot register "${name}": the version ${show(version)} is no whole number from 1 on`);
     }
     if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
       throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
@@ -323,7 +324,7 @@ export class StateStore {
    * Everything is verified first. Archives that other tools made of a snapshot's folder are fine.
    *
    * @param from Path, `file:` URL, locator or stream.
-   * @param options Layout and compression it is to have here; the store's own unless given.
+   * @param options Layout and compression it is to have here. Default: those of the source; of a plain tar, the store's own.
    * @returns Its address in this store.
    * @throws {SnapshotError} `SNAPSHOT_EXISTS` if the name is taken, `ARCHIVE_REJECTED`, `MANIFEST_MISSING` and other damage,
    *   `NAMES_EXHAUSTED` if no name of this store could follow it; nothing became visible.
@@ -332,13 +333,14 @@ export class StateStore {
     from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
-    const layout = this.#layoutFor(options);
+    this.#layoutFor(options); // refuses unknown words before anything is read
     options.signal?.throwIfAborted();
     const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
     const reader = source === undefined
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
       : await source.open();
     try {
+      const layout = this.#layoutOfImport(options, source?.layout ?? "archive", reader.compression);
       await reader.verifyAll(options);
       this.#names.assertCanFollow(reader.manifest.name);
       const labels = await source?.labels() ?? reader.manifest.labels;
@@ -540,7 +542,7 @@ export class StateStore {
   async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
     const { olderThanMs = STALE_AFTER_MS } = options;
     if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
-      throw new RangeError(`Cannot sweep what is older than ${olderThanMs} ms: it is no number`);
+      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it is no number`);
     }
     const units = await this.backend.sweep(olderThanMs);
     const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
@@ -586,6 +588,15 @@ export class StateStore {
       );
     }
     return layoutOfKind(options.layout ?? this.#layout, compression, this.#archive);
+  }
+
+  /** As the options say, else as the source lies; a plain tar is none that a store keeps. */
+  #layoutOfImport(options: ImportOptions, kind: LayoutKind, compression: Compression | undefined): Layout {
+    const isPlain = kind === "archive" && (compression ?? "none") === "none";
+    return this.#layoutFor({
+      layout: options.layout ?? (isPlain ? this.#layout : kind),
+      compression: options.compression ?? (isPlain ? undefined : compression) ?? this.#compression,
+    });
   }
 
   #capture(states: readonly Registration[], memory: CaptureMemory, options: CaptureOptions): Capture {

@@ -1,4 +1,5 @@
 // Carrying out retention: a keeper says what may go, and cleanup removes it, behind guards that no keeper can forget.
+import { pathOfUri } from "../words/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { SnapshotLocator } from "./locator.ts";
@@ -55,7 +56,7 @@ export abstract class StatesKeeper {
    */
   append(locator: SnapshotLocator): void {
     if (locator.backend.uri !== this.store.backend.uri) {
-      throw new TypeError(`Cannot keep "${locator}": it lies elsewhere than "${this.store.backend.uri}"`);
+      throw new TypeError(`Cannot keep "${locator}": it lies elsewhere than "${pathOfUri(this.store.backend.uri)}"`);
     }
     this.#appended.set(locator.name, locator);
   }

@@ -3,6 +3,7 @@ import { digestOf } from "../rules/digest.ts";
 import type { Backend } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
+import { show } from "../words/show.ts";
 import type { Layout, ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
@@ -58,7 +59,7 @@ export interface VerifyOptions {
 /** Refuses what nobody can mean, before anything is read. */
 export function assertVerifyOptions({ mode }: VerifyOptions): void {
   if (mode === undefined || mode === "quick" || mode === "full") return;
-  throw new TypeError(`Cannot verify in the mode ${JSON.stringify(mode)}: it is neither "quick" nor "full"`);
+  throw new TypeError(`Cannot verify in the mode ${show(mode)}: it is neither "quick" nor "full"`);
 }
 
 /** Verifies one unit. Only failures of the storage itself are thrown; what is wrong with the snapshot is a finding. */

@@ -4,6 +4,7 @@ import type { SnapshotLocator } from "../store/locator.ts";
 import { StateStore } from "../store/state_store.ts";
 import { turn } from "../words/bounded.ts";
 import { iterate, toReadableStream } from "../words/bytes.ts";
+import type { StandardSchema } from "../words/standard_schema.ts";
 import { type EntryInfo, type PersistentState, type StateReader, WORK_FOLDER } from "../words/state.ts";
 import type { ConformanceCase } from "./backend_conformance.ts";
 import { check } from "./expectations.ts";
@@ -53,8 +54,10 @@ class FaultyReader implements StateReader {
     return this.#counted(path, () => this.#reader.text(path));
   }
 
-  json(path: string): Promise<unknown> {
-    return this.#counted(path, () => this.#reader.json(path));
+  json(path: string): Promise<unknown>;
+  json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
+  json(path: string, schema?: StandardSchema): Promise<unknown> {
+    return this.#counted(path, () => this.#reader.json(path, schema as StandardSchema));
   }
 
   stream(path: string): ReadableStream<Uint8Array> {

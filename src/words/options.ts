@@ -1,5 +1,6 @@
 // Options that a caller misspelt are a caller's mistake, found before anything else happens. The only file that knows leven.
 import { closestMatch } from "leven";
+import { show } from "./show.ts";
 
 /** The name of every option of an options type; the compiler keeps it complete. */
 export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
@@ -40,6 +41,5 @@ export function assertOptions<Options>(
 }
 
 function describe(value: unknown): string {
-  if (Array.isArray(value)) return "a list";
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  return Array.isArray(value) ? "a list" : show(value);
 }

@@ -130,6 +130,8 @@ export interface EntryReader {
 
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
 export interface UnitReader {
+  /** How the unit is compressed; absent where it is not one archive. */
+  readonly compression?: "gzip" | "zstd" | "none";
   /** How many entries may be open at once. */
   readonly mostOpen: number;
   /** The manifest. */
