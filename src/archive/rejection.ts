@@ -38,7 +38,10 @@ export function asRejection(error: unknown, uri: string): unknown {
 export function assertManifestSize(sizeBytes: number, uri: string): void {
   if (sizeBytes <= MAX_MANIFEST_BYTES) return;
   const reason = `it is larger than ${MAX_MANIFEST_BYTES} bytes`;
-  throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${addressOf(uri)}": ${reason}`, { uri, reason });
+  throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${addressOf(uri)}": ${reason}`, {
+    uri,
+    reason,
+  });
 }
 
 /**

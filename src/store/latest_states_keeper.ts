@@ -64,7 +64,9 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const { foreign = false, ...storeOptions } = options;
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
-      throw new TypeError(`Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`);
+      throw new TypeError(
+        `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
+      );
     }
     this.#maxKeep = maxKeep;
     this.#pattern = pattern ?? "*.state";

@@ -19,7 +19,9 @@ export function layoutOfUnit(unit: Unit, options: ArchiveOptions = {}): Layout {
 }
 
 /** How a unit is arranged and compressed, by its name. */
-export function formOfUnit(unit: Unit): { readonly layout: LayoutKind; readonly compression?: Compression | undefined } {
+export function formOfUnit(
+  unit: Unit,
+): { readonly layout: LayoutKind; readonly compression?: Compression | undefined } {
   const { kind, suffix } = layoutOfUnit(unit);
   return { layout: kind, compression: COMPRESSIONS.find((candidate) => archiveLayout(candidate).suffix === suffix) };
 }

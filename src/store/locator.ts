@@ -29,7 +29,10 @@ import {
 const ENDING_BYTES = 4096;
 
 // What the commit was like that facts were read of: its stamp as it was listed before, or the end of its bytes.
-const commits = new WeakMap<SnapshotFacts, { readonly stamp?: string | undefined; readonly ending?: string | undefined }>();
+const commits = new WeakMap<
+  SnapshotFacts,
+  { readonly stamp?: string | undefined; readonly ending?: string | undefined }
+>();
 
 /** Stamps of commits, as a listing told them. */
 export const listedStamps: WeakMap<SnapshotLocator, string> = new WeakMap();

@@ -36,7 +36,11 @@ export async function changeNote<T>(backend: Backend, name: string, change: () =
     try {
       if (await isThere(backend, name)) return await change();
       const uri = backend.uri + name;
-      throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot label "${addressOf(uriOfUnit(backend, name))}": there is no snapshot`, { uri });
+      throw new SnapshotError(
+        "SNAPSHOT_NOT_FOUND",
+        `Cannot label "${addressOf(uriOfUnit(backend, name))}": there is no snapshot`,
+        { uri },
+      );
     } finally {
       await unlock?.();
     }

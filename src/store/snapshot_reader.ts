@@ -234,7 +234,11 @@ export class SnapshotReader {
   async range(path: string, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
     for (const count of [offset, lengthBytes]) {
       if (!(Number.isSafeInteger(count) && count >= 0)) {
-        throw new RangeError(`Cannot read ${show(lengthBytes)} bytes of "${path}" at ${show(offset)}: both must be whole numbers from 0 on`);
+        throw new RangeError(
+          `Cannot read ${show(lengthBytes)} bytes of "${path}" at ${
+            show(offset)
+          }: both must be whole numbers from 0 on`,
+        );
       }
     }
     const entry = this.#entry(path);
