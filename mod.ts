@@ -19,7 +19,7 @@
  * @module
  */
 export { type Durability, fileBackend, type FileBackendOptions } from "./src/backend/file_backend.ts";
-export type { FileKind, FileStat, FileSystem, OpenFile } from "./src/backend/file_system.ts";
+export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./src/backend/file_system.ts";
 export type { Compression } from "./src/rules/codec.ts";
 export type { ExportOptions } from "./src/store/copying.ts";
 export type { ArchiveOptions } from "./src/layout/archive_layout.ts";
