@@ -7,15 +7,17 @@ const STRETCH_MS = 4;
 /** Tells when work that awaits nothing slow has held the event loop long enough. */
 export class Pace {
   #sinceMs = performance.now();
+  #resting: Promise<void> | undefined;
 
-  /** Lets everything else have its turn if the last turn was some milliseconds ago. */
-  async rest(): Promise<void> {
-    if (performance.now() - this.#sinceMs < STRETCH_MS) return;
-    await turn();
-    this.#sinceMs = performance.now();
+  /** Lets everything else have its turn; all who wait here share one, so each must look again whether it is due. */
+  rest(): Promise<void> {
+    return this.#resting ??= turn().then(() => {
+      this.#resting = undefined;
+      this.#sinceMs = performance.now();
+    });
   }
 
-  /** Whether {@link Pace.rest} would let others have their turn; spares a promise where it would not. */
+  /** Whether the last turn was some milliseconds ago. */
   get isDue(): boolean {
     return performance.now() - this.#sinceMs >= STRETCH_MS;
   }
@@ -40,7 +42,7 @@ export async function mapBounded<T, R>(
   const pace = new Pace();
   const run = async () => {
     while (next < items.length) {
-      if (pace.isDue) await pace.rest();
+      while (pace.isDue) await pace.rest();
       const index = next++;
       if (index >= items.length) return; // another took the last one meanwhile
       try {

@@ -1,6 +1,7 @@
 // What a cleanup over many snapshots asks of the file system: counts and ratios, which a busy machine does not change.
 import { rename } from "node:fs/promises";
 import path from "node:path";
+import { setImmediate } from "node:timers";
 import {
   fileBackend,
   type FileSystem,

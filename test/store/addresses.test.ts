@@ -40,7 +40,10 @@ describe.each(filePlaces)("messages about snapshots in a folder ($layout)", ({ l
       await rejection(store.importSnapshot(snapshot)),
       await rejection((async () => new LatestStatesKeeper(store, 1).append(await other.saveState()))()),
       await rejection((async () => new LatestStatesKeeper(memoryBackend(), 1).append(snapshot))()),
-      await rejection((async () => (await snapshot.open()).bytes("a/y.txt"))()),
+      await rejection((async () => {
+        await using reader = await snapshot.open();
+        await reader.bytes("a/y.txt");
+      })()),
     ];
     for (const error of errors) {
       const { message } = error as Error;
