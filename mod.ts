@@ -19,7 +19,7 @@
  * @module
  */
 export { type Durability, fileBackend, type FileBackendOptions } from "./src/backend/file_backend.ts";
-export type { FileKind, FileStat, FileSystem, OpenFile } from "./src/backend/file_system.ts";
+export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./src/backend/file_system.ts";
 export type { Compression } from "./src/rules/codec.ts";
 export type { ExportOptions } from "./src/store/copying.ts";
 export type { ArchiveOptions } from "./src/layout/archive_layout.ts";
@@ -82,6 +82,7 @@ export type {
   BlobReader,
   ByteSource,
   ForeignFolders,
+  ListOptions,
   LockOptions,
   Notes,
   Scratch,
@@ -111,6 +112,7 @@ export type {
   SealedManifest,
   UnitReader,
 } from "./src/words/snapshot.ts";
+export type { SchemaIssue, SchemaResult, StandardSchema } from "./src/words/standard_schema.ts";
 export type {
   Body,
   EntryInfo,

@@ -141,6 +141,7 @@ async function openUnindexed(
     if (difference !== undefined) throw rejected(uri, "MANIFEST_MISMATCH", 0, difference);
     await blob.close();
     return {
+      compression: codec.compression,
       mostOpen: MOST_OPEN,
       sealed,
       check() {}, // was done above

@@ -54,8 +54,9 @@ const TABLE_RATIO = 256;
 export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): Promise<UnitReader | undefined> {
   const container = containerOf(codec.compression);
   if (container === undefined) return undefined;
-  const tailOffset = Math.max(0, blob.sizeBytes - TAIL_BYTES);
-  const tail = await blob.read(tailOffset, TAIL_BYTES);
+  const { tailBytes = TAIL_BYTES } = blob;
+  const tailOffset = Math.max(0, blob.sizeBytes - tailBytes);
+  const tail = await blob.read(tailOffset, tailBytes);
   const place = container.find(tail, blob.sizeBytes);
   if (place === undefined) return undefined;
   if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
@@ -143,6 +144,10 @@ class IndexedReader implements UnitReader {
     this.#codec = codec;
     this.#json = json;
     this.#membersEndOffset = membersEndOffset;
+  }
+
+  get compression(): Codec["compression"] {
+    return this.#codec.compression;
   }
 
   get sealed(): OpenedManifest {

@@ -6,13 +6,14 @@ import type {
   BlobInfo,
   BlobReader,
   ForeignFolders,
+  ListOptions,
   Notes,
   Scratch,
   Stage,
   StageOptions,
   WorkFolder,
 } from "../words/backend.ts";
-import { mapBounded } from "../words/bounded.ts";
+import { mapBounded, Pace } from "../words/bounded.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
 import { warnUser } from "../words/logging.ts";
@@ -20,14 +21,15 @@ import { assertOptions, type OptionNames } from "../words/options.ts";
 import { shownUrl } from "../words/shown_url.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
-import { FileBlob, FileScratch } from "./file_blob.ts";
+import { FileBlob, FileScratch, GlancedBlob } from "./file_blob.ts";
 import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
 import { FileStage } from "./file_stage.ts";
-import { type FileKind, type FileSystem, isNotAllowed } from "./file_system.ts";
+import { type FileKind, type FileStat, type FileSystem, isNotAllowed, type QuickFile } from "./file_system.ts";
 import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
 import { assertNoSnapshot } from "./free_folder.ts";
 import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
+import { Haste } from "./haste.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
@@ -59,6 +61,11 @@ export interface FileBackendOptions {
 }
 
 const FILE_OPTIONS: OptionNames<FileBackendOptions> = { durability: true, mode: true, fileSystem: "an object" };
+/** A unit as listed, with the stamp of its commit where the file system tells it. */
+interface Commit {
+  readonly unit: Unit;
+  readonly stamp?: string | undefined;
+}
 
 class FileBackend implements Backend {
   readonly uri: string;
@@ -69,6 +76,7 @@ class FileBackend implements Backend {
   // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
   // where it is there already: who made it may have been killed before it was durable.
   readonly #unsyncedParents = new Set<string>();
+  #haste = new Haste();
   #isFree: boolean;
 
   constructor(root: string, options: FileBackendOptions) {
@@ -91,16 +99,31 @@ class FileBackend implements Backend {
     return isNew;
   }
 
-  async *list(options: { after?: Unit; signal?: AbortSignal } = {}): AsyncGenerator<Unit, void> {
+  async *list(options: ListOptions = {}): AsyncGenerator<Unit, void> {
     this.#assertFree();
-    const { after = "", signal } = options;
+    const { after = "", signal, onStamp } = options;
     // A folder's unit ends with a slash, so it may come after `after` though its file name does not.
     const names = (await this.#visibleNames()).filter((name) => `${name}/` > after);
     const units: Unit[] = [];
-    for (let begin = 0; begin < names.length; begin += LISTED_AT_ONCE) {
+    const add = (commit: Commit | undefined): void => {
+      if (commit === undefined || commit.unit <= after) return;
+      units.push(commit.unit);
+      if (commit.stamp !== undefined) onStamp?.(commit.unit, commit.stamp);
+    };
+    const others: string[] = [];
+    const pace = new Pace();
+    this.#haste = new Haste();
+    for (const name of names) {
+      const commit = this.#commitNow(name);
+      if (commit === undefined) others.push(name);
+      else add(commit);
+      if (!pace.isDue) continue;
+      await pace.rest();
       signal?.throwIfAborted();
-      const found = await mapBounded(names.slice(begin, begin + LISTED_AT_ONCE), (name) => this.#publishedUnit(name));
-      for (const unit of found) if (unit !== undefined && unit > after) units.push(unit);
+    }
+    for (let begin = 0; begin < others.length; begin += LISTED_AT_ONCE) {
+      signal?.throwIfAborted();
+      (await mapBounded(others.slice(begin, begin + LISTED_AT_ONCE), (name) => this.#commit(name))).forEach(add);
     }
     yield* units.sort();
   }
@@ -139,6 +162,17 @@ class FileBackend implements Backend {
       });
       if (stat === undefined || stat.kind !== "file") return undefined;
       throw error;
+    }
+  }
+
+  glance(unit: Unit, path = ""): BlobReader | undefined {
+    const { files } = this.#place;
+    const fullPath = join(this.#pathOf(unit), path);
+    if (files.openNow === undefined || !this.#haste.pays) return undefined;
+    try {
+      return new GlancedBlob(this.#haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
+    } catch {
+      return undefined; // open() tells what is wrong
     }
   }
 
@@ -277,23 +311,47 @@ class FileBackend implements Backend {
     return (await this.#fileNames()).filter((name) => !name.startsWith(".") && !OF_FILE_SYSTEMS.has(name)).sort();
   }
 
+  /** As `#commit`, where a single look without waiting tells that there is one. */
+  #commitNow(fileName: string): Commit | undefined {
+    const { files } = this.#place;
+    if (files.statNow === undefined || !this.#haste.pays) return undefined;
+    const { unit, path, isArchive } = this.#commitPath(fileName);
+    try {
+      const commit = this.#haste.look(() => files.statNow?.(path, isArchive));
+      return commit?.kind === "file" ? { unit, stamp: commit.stamp } : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** The unit of a name, if there is one; what cannot be looked at counts as one, for opening it tells more. */
-  async #publishedUnit(fileName: string): Promise<Unit | undefined> {
+  async #commit(fileName: string): Promise<Commit | undefined> {
     const { files, root } = this.#place;
-    const path = join(root, fileName);
-    const isArchive = splitUnit(fileName) !== undefined;
-    const unit = isArchive ? fileName : `${fileName}/`;
-    const commit = await kindAt(files, isArchive ? path : join(path, MANIFEST_PATH), isArchive);
-    if (commit === "file") return unit;
-    if (commit === "nothing") return await leadsNowhere(files, path) ? unit : undefined;
-    if (commit !== "unknown") return undefined;
-    return isArchive || ["folder", "unknown"].includes(await kindAt(files, path, true)) ? unit : undefined;
+    const { unit, path, isArchive } = this.#commitPath(fileName);
+    const unitPath = join(root, fileName);
+    let commit: FileStat | undefined;
+    try {
+      commit = await files.stat(path, isArchive);
+    } catch {
+      const kind = isArchive ? "unknown" : await kindAt(files, unitPath, true);
+      return kind === "folder" || kind === "unknown" ? { unit } : undefined;
+    }
+    if (commit?.kind === "file") return { unit, stamp: commit.stamp };
+    return commit === undefined && await leadsNowhere(files, unitPath) ? { unit } : undefined;
+  }
+
+  /** Where the commit of a unit of such a name lies. */
+  #commitPath(fileName: string): { readonly unit: Unit; readonly path: string; readonly isArchive: boolean } {
+    const path = join(this.#place.root, fileName);
+    return splitUnit(fileName) === undefined
+      ? { unit: `${fileName}/`, path: join(path, MANIFEST_PATH), isArchive: false }
+      : { unit: fileName, path, isArchive: true };
   }
 
   async *#foreign(): AsyncGenerator<{ name: string; modifiedAtMs: number }, void> {
     this.#assertFree();
     for (const name of await this.#visibleNames()) {
-      if (await this.#publishedUnit(name) !== undefined) continue;
+      if (await this.#commit(name) !== undefined) continue;
       const stat = await this.#place.files.stat(join(this.#place.root, name));
       if (stat?.kind === "folder") yield { name, modifiedAtMs: stat.modifiedAtMs };
     }
@@ -302,7 +360,7 @@ class FileBackend implements Backend {
   async #removeForeign(name: string): Promise<boolean> {
     const path = this.#pathOf(`${name}/`);
     const stat = await this.#place.files.stat(path);
-    if (stat?.kind !== "folder" || await this.#publishedUnit(name) !== undefined) return false;
+    if (stat?.kind !== "folder" || await this.#commit(name) !== undefined) return false;
     return await removeToTrash(this.#place, path);
   }
 
@@ -380,15 +438,11 @@ async function leadsNowhere(files: FileSystem, path: string): Promise<boolean> {
   return await kindAt(files, path, false) === "link" && await kindAt(files, path, true) === "nothing";
 }
 
-/** The path that a `file:` address stands for, or the address itself. */
-export function pathOfUri(uri: string): string {
-  return uri.startsWith("file:") ? fileURLToPath(uri).replace(/(?<=.)[/\\]$/, "") : uri;
-}
-
 /** Splits the path of a snapshot into its folder and its file name. */
 export function splitPath(path: string | URL): { folder: string; fileName: string } {
   const full = pathOf(path);
   return { folder: dirname(full), fileName: basename(full) };
 }
 
+export { pathOfUri } from "../words/address.ts";
 export type { Durability };

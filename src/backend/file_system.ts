@@ -31,6 +31,11 @@ export interface FileStat {
    * has no such numbers.
    */
   readonly identity?: string | undefined;
+  /**
+   * Stands for this very file as it is now: another file, or this one after it was changed, renamed or linked, has another.
+   * Absent where the system cannot tell, or where the file changed so recently that a further change would not show.
+   */
+  readonly stamp?: string | undefined;
 }
 
 /** An open file. */
@@ -47,6 +52,14 @@ export interface OpenFile {
   sync(): Promise<void>;
   /** Closes it. */
   close(): Promise<void>;
+}
+
+/** An open file that can also be read without waiting. */
+export interface QuickFile extends OpenFile {
+  /** Size in bytes when it was opened. */
+  readonly openedBytes: number;
+  /** As `read`, before it returns; throws as `read` rejects. */
+  readNow(target: Uint8Array, position: number): number;
 }
 
 /**
@@ -93,4 +106,8 @@ export interface FileSystem {
    * where files are compressed. What fails here fails nothing.
    */
   freeBytes?(path: string): Promise<number | undefined>;
+  /** As `stat`, before it returns; throws as `stat` rejects. Optional, as is `openNow`. */
+  statNow?(path: string, followsLink?: boolean): FileStat | undefined;
+  /** As `open`, before it returns; throws as `open` rejects, and for what is no ordinary file. */
+  openNow?(path: string, followsLink?: boolean): QuickFile;
 }

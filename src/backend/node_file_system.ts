@@ -6,9 +6,13 @@ import {
   constants,
   fchmodSync,
   fstatSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  read,
+  readSync,
   type Stats,
+  statSync,
 } from "node:fs";
 import {
   type FileHandle,
@@ -29,7 +33,14 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers";
 import { errnoOf, storageError } from "../words/errors.ts";
-import { type FileKind, type FileStat, type FileSystem, isNotAllowed, type OpenFile } from "./file_system.ts";
+import {
+  type FileKind,
+  type FileStat,
+  type FileSystem,
+  isNotAllowed,
+  type OpenFile,
+  type QuickFile,
+} from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 
 // Without O_NONBLOCK, opening a pipe that somebody put among the files would wait for its writer.
@@ -44,6 +55,14 @@ const RENAME_RETRIES_MS = [10, 20, 50, 100, 200, 400, 800, 1000];
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
+  } catch (cause) {
+    throw storageError(operation, path, cause);
+  }
+}
+
+function attemptNow<T>(operation: string, path: string, run: () => T): T {
+  try {
+    return run();
   } catch (cause) {
     throw storageError(operation, path, cause);
   }
@@ -78,7 +97,7 @@ class NodeFile implements OpenFile {
   sizeBytes(): Promise<number> {
     return attempt("stat", this.#path, async () => {
       const stat = await this.#handle.stat();
-      if (!stat.isFile()) throw Object.assign(new Error("it is no file"), { code: "EISDIR" });
+      assertFile(stat);
       return stat.size;
     });
   }
@@ -94,6 +113,54 @@ class NodeFile implements OpenFile {
   close(): Promise<void> {
     return attempt("close", this.#path, () => this.#handle.close());
   }
+}
+
+/** A file that was opened without waiting; reads of many bytes still go through the pool. */
+class QuickNodeFile implements QuickFile {
+  readonly openedBytes: number;
+  readonly #descriptor: number;
+  readonly #path: string;
+
+  constructor(descriptor: number, path: string, openedBytes: number) {
+    this.#descriptor = descriptor;
+    this.#path = path;
+    this.openedBytes = openedBytes;
+  }
+
+  readNow(target: Uint8Array, position: number): number {
+    return attemptNow("read", this.#path, () => readSync(this.#descriptor, target, 0, target.length, position));
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    const reading = () =>
+      new Promise<number>((resolve, reject) => {
+        read(this.#descriptor, target, 0, target.length, position, (error, bytesRead) => {
+          if (error) reject(error);
+          else resolve(bytesRead);
+        });
+      });
+    return attempt("read", this.#path, reading);
+  }
+
+  write(): Promise<void> {
+    return attempt("write", this.#path, () => Promise.reject(new Error("it was opened for reading")));
+  }
+
+  sizeBytes(): Promise<number> {
+    return Promise.resolve(this.openedBytes);
+  }
+
+  sync(): Promise<void> {
+    return attempt("fsync", this.#path, () => Promise.reject(new Error("it was opened for reading")));
+  }
+
+  close(): Promise<void> {
+    return attempt("close", this.#path, async () => closeSync(this.#descriptor));
+  }
+}
+
+function assertFile(stat: Stats): void {
+  if (!stat.isFile()) throw Object.assign(new Error("it is no file"), { code: "EISDIR" });
 }
 
 function kindOf(found: Stats | BigIntStats): FileKind {
@@ -173,6 +240,22 @@ export async function retryRename(run: () => Promise<void>, isWindows: boolean =
   await run();
 }
 
+// A file that changes twice within one step of its file system's clock shows the same times: kernels step by up to 10 ms, and
+// where times have whole seconds (Deno, FAT) by up to 2 s.
+const FINE_STEP_MS = 100;
+const COARSE_STEP_MS = 2500;
+
+/** See `FileStat.stamp`. A rename or a new link sets the time of the last change, `ctime`, which no program can set back. */
+function stampOf({ dev, ino, size, mtimeMs, ctimeMs, birthtimeMs }: Stats): string | undefined {
+  const stepMs = ctimeMs % 1000 === 0 ? COARSE_STEP_MS : FINE_STEP_MS;
+  const isSettled = Date.now() - ctimeMs > stepMs;
+  return ino > 0 && ctimeMs > 0 && isSettled ? `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs} ${birthtimeMs}` : undefined;
+}
+
+function fileStatOf(found: Stats): FileStat {
+  return { kind: kindOf(found), sizeBytes: found.size, modifiedAtMs: found.mtimeMs, stamp: stampOf(found) };
+}
+
 /** The file system of this machine. */
 export const nodeFileSystem: FileSystem = {
   create: (path, mode) => attempt("create", path, async () => new NodeFile(await createFile(path, mode), path)),
@@ -195,14 +278,11 @@ export const nodeFileSystem: FileSystem = {
       await mkdir(path, mode);
       if (mode !== undefined) await whereAllowed(changeFolder(path, () => mode));
     }),
-  makeFolderNow: (path, mode) => {
-    try {
+  makeFolderNow: (path, mode) =>
+    attemptNow("mkdir", path, () => {
       mkdirSync(path, mode);
       if (mode !== undefined) setFolderRightsNow(path, mode);
-    } catch (cause) {
-      throw storageError("mkdir", path, cause);
-    }
-  },
+    }),
   readFolder: (path) => attempt("readdir", path, () => readdir(path)),
   syncFolder: (path) =>
     attempt("fsync", path, async () => {
@@ -223,7 +303,7 @@ export const nodeFileSystem: FileSystem = {
           return { kind: kindOf(found), sizeBytes, modifiedAtMs, identity: identityOf(found) };
         }
         const found = await (followsLink ? stat(path) : lstat(path));
-        return { kind: kindOf(found), sizeBytes: found.size, modifiedAtMs: found.mtimeMs };
+        return fileStatOf(found);
       } catch (error) {
         if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
         throw error;
@@ -237,4 +317,26 @@ export const nodeFileSystem: FileSystem = {
   touch: (path, atMs) => attempt("utimes", path, () => utimes(path, atMs / 1000, atMs / 1000)),
   freeBytes: (path) =>
     attempt("statfs", path, async () => mayAsk("statfs") ? freeBytesOf(await statfs(path), mayBeRoot()) : undefined),
+  statNow: (path, followsLink = false) =>
+    attemptNow("stat", path, () => {
+      try {
+        const found = (followsLink ? statSync : lstatSync)(path, { throwIfNoEntry: false });
+        return found && fileStatOf(found);
+      } catch (error) {
+        if (errnoOf(error) === "ENOTDIR") return undefined;
+        throw error;
+      }
+    }),
+  openNow: (path, followsLink = false) =>
+    attemptNow("open", path, () => {
+      const descriptor = openSync(path, followsLink ? READ : READ | NO_FOLLOW);
+      try {
+        const stat = fstatSync(descriptor);
+        assertFile(stat);
+        return new QuickNodeFile(descriptor, path, stat.size);
+      } catch (error) {
+        closeSync(descriptor);
+        throw error;
+      }
+    }),
 };

@@ -4,10 +4,12 @@ import { ArchiveEncoder } from "../archive/archive_encoder.ts";
 import { openArchive, scanArchive } from "../archive/archive_reader.ts";
 import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
-import type { Backend, BlobReader, Scratch } from "../words/backend.ts";
+import type { BlobReader, Scratch } from "../words/backend.ts";
+import { addressOf, uriOfUnit } from "../words/address.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { OptionNames } from "../words/options.ts";
-import type { Layout, Seal } from "../words/snapshot.ts";
+import { show } from "../words/show.ts";
+import type { Layout, Seal, UnitSource } from "../words/snapshot.ts";
 import type { Unit, UnitSuffix } from "../words/unit.ts";
 
 /** How archives are made; equal options give equal bytes on the same runtime version. */
@@ -75,11 +77,11 @@ export function archiveLayout(compression: Compression, options: ArchiveOptions 
     },
 
     async open(backend, unit) {
-      return await openArchive(await openBlob(backend, unit), backend.uri + unit, () => backend.scratch());
+      return await openArchive(await openBlob(backend, unit), uriOfUnit(backend, unit), () => backend.scratch());
     },
 
     async *scan(backend, unit, { digest, signal }) {
-      if (digest) return yield* scanArchive(await openBlob(backend, unit), backend.uri + unit, signal);
+      if (digest) return yield* scanArchive(await openBlob(backend, unit), uriOfUnit(backend, unit), signal);
       const reader = await this.open(backend, unit); // which holds the table, or every header, against the manifest
       await reader.close();
       for (const state of reader.sealed.manifest.states) {
@@ -94,13 +96,13 @@ export function archiveLayout(compression: Compression, options: ArchiveOptions 
 function assertWithin(option: keyof ArchiveOptions, value: number, least: number, most: number): void {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return;
   throw new RangeError(
-    `Cannot make archives with the ${option} ${value}: it must be a whole number from ${least} to ${most}`,
+    `Cannot make archives with the ${option} ${show(value)}: it must be a whole number from ${least} to ${most}`,
   );
 }
 
-async function openBlob(backend: Backend, unit: Unit): Promise<BlobReader> {
+async function openBlob(backend: UnitSource, unit: Unit): Promise<BlobReader> {
   const blob = await backend.open(unit);
   if (blob !== undefined) return blob;
-  const uri = backend.uri + unit;
-  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${uri}": there is no such snapshot`, { uri });
+  const uri = uriOfUnit(backend, unit);
+  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${addressOf(uri)}": there is no such snapshot`, { uri });
 }

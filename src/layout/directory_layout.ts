@@ -2,10 +2,19 @@
 import { Digester } from "../rules/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
-import type { Backend, BlobInfo, BlobReader } from "../words/backend.ts";
+import type { BlobInfo, BlobReader } from "../words/backend.ts";
+import { addressOf, uriOfUnit } from "../words/address.ts";
 import { mapBounded } from "../words/bounded.ts";
 import { SnapshotError } from "../words/errors.ts";
-import type { EntrySource, Layout, ScannedFile, SealedManifest, UnitReader, WrittenEntry } from "../words/snapshot.ts";
+import type {
+  EntrySource,
+  Layout,
+  ScannedFile,
+  SealedManifest,
+  UnitReader,
+  UnitSource,
+  WrittenEntry,
+} from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
 
 // What reads like the name of a file, and no store of ours makes.
@@ -103,8 +112,8 @@ export const directoryLayout: Layout = {
     return (sealed ?? seal.seal(written)).manifest;
   },
 
-  async open(backend: Backend, unit: Unit): Promise<UnitReader> {
-    const uri = backend.uri + unit;
+  async open(backend: UnitSource, unit: Unit): Promise<UnitReader> {
+    const uri = uriOfUnit(backend, unit);
     const blob = await backend.open(unit, MANIFEST_PATH);
     if (blob === undefined) throw await absence(backend, unit);
     let bytes;
@@ -162,16 +171,16 @@ export const directoryLayout: Layout = {
 };
 
 /** Why a unit cannot be opened: it has blobs but no manifest, or nothing is there. */
-async function absence(backend: Backend, unit: Unit): Promise<SnapshotError> {
-  const uri = backend.uri + unit;
+async function absence(backend: UnitSource, unit: Unit): Promise<SnapshotError> {
+  const uri = uriOfUnit(backend, unit);
   for await (const _blob of backend.blobs(unit)) {
     return new SnapshotError(
       "MANIFEST_MISSING",
-      `Cannot open "${uri}": it has no ${MANIFEST_PATH}, so it was never committed or is not ours`,
+      `Cannot open "${addressOf(uri)}": it has no ${MANIFEST_PATH}, so it was never committed or is not ours`,
       { uri },
     );
   }
   const hint = LIKE_FILE.test(unit) ? "; a file of one ends with .tar.gz, .tar.zst or .tar" : "";
   const reason = `there is no such snapshot${hint}`;
-  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${uri}": ${reason}`, { uri });
+  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${addressOf(uri)}": ${reason}`, { uri });
 }

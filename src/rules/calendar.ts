@@ -1,4 +1,5 @@
 // Calendar buckets in one IANA zone. Days of 23 and 25 hours are days, and an hour that the clock repeats is one hour.
+import { show } from "../words/show.ts";
 
 /** A kind of bucket. */
 export type CalendarUnit = "hour" | "day" | "week" | "month" | "year";
@@ -36,7 +37,7 @@ export class Calendar {
     try {
       this.#format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", era: "short", ...fields });
     } catch (cause) {
-      throw new RangeError(`Cannot use the time zone "${zone}": write it like "Europe/Berlin" or "UTC"`, { cause });
+      throw new RangeError(`Cannot use the time zone ${show(zone)}: write it like "Europe/Berlin" or "UTC"`, { cause });
     }
   }
 

@@ -1,4 +1,5 @@
 // Durations as people write them. They are exact: a day is 24 hours; months and years have no length and are not offered.
+import { show } from "../words/show.ts";
 
 /** A span of time: milliseconds, or text such as `"90s"`, `"15m"`, `"36h"`, `"7d"`, `"2w"`, `"1d12h"`. */
 export type Duration = number | string;
@@ -15,14 +16,14 @@ const UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 6
 export function milliseconds(duration: Duration): number {
   if (typeof duration === "number") {
     if (Number.isFinite(duration) && duration >= 0) return duration;
-  } else if (/^(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+$/.test(duration)) {
+  } else if (typeof duration === "string" && /^(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+$/.test(duration)) {
     let sum = 0;
     for (const [, count, unit] of duration.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) {
       sum += Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS];
     }
     if (Number.isFinite(sum)) return sum;
   }
-  throw new RangeError(`Cannot read the duration "${duration}": write it like "90s", "15m", "36h", "7d" or "2w"`);
+  throw new RangeError(`Cannot read the duration ${show(duration)}: write it like "90s", "15m", "36h", "7d" or "2w"`);
 }
 
 /**

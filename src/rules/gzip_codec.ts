@@ -1,7 +1,7 @@
 // gzip by the runtime's zlib, which works in the thread pool, several members at once; given output buffers that are large
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../words/backend.ts";
-import { plain } from "../words/bytes.ts";
+import { concat, plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "./native_zlib.ts";
@@ -73,7 +73,49 @@ interface InflatedWithInfo {
   readonly engine: { readonly bytesWritten: number };
 }
 
-function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+// A trip to the thread pool takes longer than to decompress so few bytes.
+const SMALL_PACKED_BYTES = 16 * 1024;
+const SMALL_BYTES = 64 * 1024;
+
+/** Decompresses a little at once; `undefined` where it is more, or anything is wrong with it. */
+function gunzipNow(members: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffer> | undefined {
+  const sizeBytes = statedBytes(members);
+  if (members.length > SMALL_PACKED_BYTES || sizeBytes > Math.min(SMALL_BYTES, maxBytes)) return undefined;
+  try {
+    const options = { maxOutputLength: Math.max(1, sizeBytes), chunkSize: Math.max(1024, sizeBytes), info: true };
+    const { buffer, engine } = zlib.gunzipSync(members, options) as unknown as InflatedWithInfo;
+    return engine.bytesWritten === members.length ? plain(buffer) : undefined;
+  } catch {
+    return undefined; // the pool tells what is wrong
+  }
+}
+
+/** All bytes of a source where they are few; else what yields all of them. */
+async function gathered(
+  source: ByteSource,
+): Promise<{ readonly members: Uint8Array; readonly rest?: AsyncIterable<Uint8Array> }> {
+  const pieces: Uint8Array[] = [];
+  const incoming = (async function* () {
+    yield* source;
+  })();
+  for (let sizeBytes = 0; sizeBytes <= SMALL_PACKED_BYTES;) {
+    const { done, value } = await incoming.next();
+    if (done) return { members: pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces) };
+    pieces.push(value.slice()); // it may be lent
+    sizeBytes += value.length;
+  }
+  const rest = async function* () {
+    yield* pieces;
+    yield* incoming;
+  };
+  return { members: new Uint8Array(), rest: rest() };
+}
+
+async function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  return gunzipNow(members, maxBytes) ?? await gunzipInPool(members, maxBytes);
+}
+
+function gunzipInPool(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunkSize = Math.min(Math.max(16 * 1024, statedBytes(members)), MAX_CHUNK_BYTES, Math.max(1024, maxBytes));
   const options = { maxOutputLength: maxBytes, chunkSize, info: true };
   return new Promise((resolve, reject) => {
@@ -88,10 +130,17 @@ function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array<Array
 }
 
 async function gunzipHead(
-  source: ByteSource,
+  given: ByteSource,
   sizeBytes: number,
   slackBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  let source = given;
+  if (sizeBytes <= SMALL_BYTES) {
+    const { members, rest } = await gathered(given);
+    const whole = rest === undefined ? gunzipNow(members, sizeBytes + slackBytes) : undefined;
+    if (whole !== undefined) return whole.length > sizeBytes ? whole.slice(0, sizeBytes) : whole;
+    source = rest ?? [members];
+  }
   // A buffer that takes just the head is the head.
   const stream = zlib.createGunzip({ chunkSize: Math.min(Math.max(1024, sizeBytes), MAX_CHUNK_BYTES) });
   const head = new Head(sizeBytes, slackBytes);

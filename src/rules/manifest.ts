@@ -1,5 +1,6 @@
 // The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
 // names are safe, its sums add up.
+import { addressOf } from "../words/address.ts";
 import { textOf } from "../words/bytes.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../words/entry_path.ts";
 import { reasonOf, SnapshotError } from "../words/errors.ts";
@@ -197,7 +198,7 @@ function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
 }
 
 function invalid(uri: string, reason: string, cause?: unknown): SnapshotError {
-  const message = `Cannot read the manifest of "${uri}": ${reason}`;
+  const message = `Cannot read the manifest of "${addressOf(uri)}": ${reason}`;
   return new SnapshotError("MANIFEST_INVALID", message, { uri, reason }, { cause });
 }
 
@@ -230,7 +231,7 @@ function parseText(text: string, uri: string): Manifest {
     const details = { uri, found: String(version), supported: String(FORMAT_VERSION) };
     const remedy = version === 0 ? "it is a draft that was never released" : "update snapkeep";
     const what = `it has format ${version}, this snapkeep reads ${details.supported}; ${remedy}`;
-    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${uri}": ${what}`, details);
+    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${addressOf(uri)}": ${what}`, details);
   }
   let manifest;
   let fault;

@@ -1,4 +1,6 @@
 // When to save, as pure decisions: any `() => boolean` is a save condition.
+import { show } from "../words/show.ts";
+import { milliseconds } from "./duration.ts";
 
 import { assertOptions, type OptionNames } from "../words/options.ts";
 
@@ -29,16 +31,13 @@ export class PeriodicSaveCondition {
   /**
    * Starts the first interval.
    *
-   * @param intervalSeconds Least time between two saves, in seconds.
+   * @param interval Least time between two saves: seconds, or text such as `"90s"`, `"5m"`, `"1h30m"`.
    * @param options Another monotonic clock, in milliseconds.
-   * @throws {RangeError} If the interval is negative or NaN.
+   * @throws {RangeError} If the interval is negative or NaN, or no duration.
    */
-  constructor(intervalSeconds: number, options: { readonly now?: () => number } = {}) {
+  constructor(interval: number | string, options: { readonly now?: () => number } = {}) {
     assertOptions("make a save condition", options, OPTIONS);
-    if (!(intervalSeconds >= 0)) {
-      throw new RangeError(`Cannot save every ${intervalSeconds} s: the interval must be 0 or more`);
-    }
-    this.#intervalMs = intervalSeconds * 1000;
+    this.#intervalMs = intervalMsOf(interval);
     this.#now = options.now ?? (() => performance.now());
     this.#lastMs = this.#now();
   }
@@ -54,4 +53,11 @@ export class PeriodicSaveCondition {
     this.#lastMs = nowMs;
     return true;
   }
+}
+
+function intervalMsOf(interval: number | string): number {
+  if (typeof interval === "string") return milliseconds(interval);
+  if (typeof interval === "number" && interval >= 0) return interval * 1000;
+  const reason = 'the interval must be 0 or more seconds, or text such as "5m"';
+  throw new RangeError(`Cannot save every ${show(interval)} s: ${reason}`);
 }

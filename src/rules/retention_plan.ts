@@ -1,6 +1,7 @@
 // The planner: guards first, then the union of what all rules keep, then the budget; and again, until nothing changes, so that
 // carrying out a plan leaves nothing to do.
 import { assertOptions, type OptionNames } from "../words/options.ts";
+import { show } from "../words/show.ts";
 import { Calendar } from "./calendar.ts";
 import { keepUnderBudgets, type Reasons } from "./retention_budget.ts";
 import {
@@ -125,7 +126,7 @@ export function planWith<T extends RetentionSnapshot>(
   options: Omit<PlanOptions<T>, "zone">,
 ): RetentionPlan<T> {
   const { nowMs } = options;
-  if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${nowMs}, which is no time`);
+  if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, which is no time`);
   const context: RetentionContext = { nowMs, calendar };
   const groups = new Map<string, T[]>();
   for (const snapshot of [...snapshots].sort((a, b) => a.name < b.name ? -1 : 1)) {

@@ -1,6 +1,7 @@
 // Retention rules: pure functions from what there is to what each keeps, with the reason. No I/O, no clock, no memory.
 // Calendar rules are restic's: newest first, each rule with a memory of its own, the oldest kept while the count remains.
 import type { Calendar, CalendarUnit } from "./calendar.ts";
+import { show, showType } from "../words/show.ts";
 import { type Duration, durationText, milliseconds } from "./duration.ts";
 
 /** What rules look at. */
@@ -71,9 +72,9 @@ function rule(
 }
 
 function assertCount(text: string, count: number): void {
-  if (!(Number.isSafeInteger(count) && count >= 0)) {
-    throw new RangeError(`Cannot use ${text}: the count must be a whole number from 0 on`);
-  }
+  if ((Number.isSafeInteger(count) || count === Infinity) && count >= 0) return;
+  const what = typeof count === "number" ? "" : `, but ${showType(count)}`;
+  throw new RangeError(`Cannot use ${text}: the count must be a whole number from 0 on, or Infinity${what}`);
 }
 
 /** By time, oldest first; equal times by name. */
@@ -92,12 +93,12 @@ const notPinned = (snapshots: readonly RetentionSnapshot[]): RetentionSnapshot[]
 /**
  * Keeps the newest, by name. Opens no snapshot.
  *
- * @param count How many, not counting pinned ones; 0 turns the rule off.
+ * @param count How many, not counting pinned ones; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  */
 export function keepLatest(count: number): RetentionRule {
-  const text = `keepLatest(${count})`;
+  const text = `keepLatest(${show(count)})`;
   assertCount(text, count);
   const keep: RetentionFunction = (snapshots) =>
     notPinned(snapshots).reverse().slice(0, count).map(({ name }, index) => ({ name, reason: `latest ${index + 1}` }));
@@ -127,7 +128,7 @@ export function keepWithin(duration: Duration): RetentionRule {
 }
 
 function keepBuckets(ruleName: string, unit: CalendarUnit, count: number): RetentionRule {
-  const text = `${ruleName}(${count})`;
+  const text = `${ruleName}(${show(count)})`;
   assertCount(text, count);
   const keep: RetentionFunction = (snapshots, { calendar }) => {
     const newestFirst = [...byTime(notPinned(snapshots))].reverse();
@@ -149,9 +150,9 @@ function keepBuckets(ruleName: string, unit: CalendarUnit, count: number): Reten
 /**
  * Keeps the newest of each hour, for the last hours in which there is one, and the oldest of all while the count remains.
  *
- * @param count How many, not counting pinned ones; 0 turns the rule off.
+ * @param count How many, not counting pinned ones; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  */
 export function keepHourly(count: number): RetentionRule {
   return keepBuckets("keepHourly", "hour", count);
@@ -160,9 +161,9 @@ export function keepHourly(count: number): RetentionRule {
 /**
  * Keeps the newest of each day; else as {@link keepHourly}.
  *
- * @param count How many; 0 turns the rule off.
+ * @param count How many; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  */
 export function keepDaily(count: number): RetentionRule {
   return keepBuckets("keepDaily", "day", count);
@@ -171,9 +172,9 @@ export function keepDaily(count: number): RetentionRule {
 /**
  * Keeps the newest of each ISO week, which begins on Monday; else as {@link keepHourly}.
  *
- * @param count How many; 0 turns the rule off.
+ * @param count How many; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  */
 export function keepWeekly(count: number): RetentionRule {
   return keepBuckets("keepWeekly", "week", count);
@@ -182,9 +183,9 @@ export function keepWeekly(count: number): RetentionRule {
 /**
  * Keeps the newest of each month; else as {@link keepHourly}.
  *
- * @param count How many; 0 turns the rule off.
+ * @param count How many; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  */
 export function keepMonthly(count: number): RetentionRule {
   return keepBuckets("keepMonthly", "month", count);
@@ -193,9 +194,9 @@ export function keepMonthly(count: number): RetentionRule {
 /**
  * Keeps the newest of each year; else as {@link keepHourly}.
  *
- * @param count How many; 0 turns the rule off.
+ * @param count How many; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  */
 export function keepYearly(count: number): RetentionRule {
   return keepBuckets("keepYearly", "year", count);
@@ -234,7 +235,7 @@ export function keepEvery(duration: Duration): RetentionRule {
  */
 export function keepEverySteps(steps: number): RetentionRule {
   if (!(Number.isFinite(steps) && steps > 0)) {
-    throw new RangeError(`Cannot keep a snapshot every ${steps} steps: it must be above 0`);
+    throw new RangeError(`Cannot keep a snapshot every ${show(steps)} steps: it must be a number above 0`);
   }
   const keep: RetentionFunction = (snapshots) => {
     const closest = new Map<number, { name: string; distance: number }>();
@@ -256,13 +257,13 @@ export function keepEverySteps(steps: number): RetentionRule {
  *
  * @param metric Name of the metric.
  * @param mode Whether the least or the greatest is best.
- * @param count How many, not counting pinned ones; 0 turns the rule off.
+ * @param count How many, not counting pinned ones; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  * @throws {TypeError} If the mode is neither.
  */
 export function keepBest(metric: string, mode: "min" | "max", count: number): RetentionRule {
-  const text = `keepBest("${metric}", "${mode}", ${count})`;
+  const text = `keepBest(${show(metric)}, ${show(mode)}, ${show(count)})`;
   assertCount(text, count);
   if (mode !== "min" && mode !== "max") throw new TypeError(`Cannot use ${text}: the mode is "min" or "max"`);
   const keep: RetentionFunction = (snapshots) =>
@@ -319,7 +320,7 @@ export function keepTagged(...tags: readonly string[]): RetentionRule {
  */
 export function keepUnder(bytes: number): RetentionRule {
   if (!(Number.isFinite(bytes) && bytes >= 0)) {
-    throw new RangeError(`Cannot keep under ${bytes} bytes: it must be a number from 0 on`);
+    throw new RangeError(`Cannot keep under ${show(bytes)} bytes: it must be a number from 0 on`);
   }
   return rule(`keepUnder(${bytes})`, () => [], { budgetBytes: bytes, leastCount: 0 });
 }
@@ -330,12 +331,12 @@ export function keepUnder(bytes: number): RetentionRule {
  * @param count How many at least.
  * @param given The other rule.
  * @returns The rule.
- * @throws {RangeError} If the count is no whole number from 0 on.
+ * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
  * @throws {TypeError} If the other is no rule.
  */
 export function atLeast(count: number, given: RetentionRule | RetentionFunction): RetentionRule {
   const inner = asRule(given);
-  const text = `atLeast(${count}, ${inner.text})`;
+  const text = `atLeast(${show(count)}, ${inner.text})`;
   assertCount(text, count);
   if (inner.budgetBytes !== undefined) return { ...inner, text, leastCount: Math.max(count, inner.leastCount ?? 0) };
   const keep: RetentionFunction = (snapshots, context) => {
@@ -375,5 +376,5 @@ export function asRule(given: RetentionRule | RetentionFunction): RetentionRule 
   if (
     typeof given === "object" && given !== null && typeof given.keep === "function" && typeof given.text === "string"
   ) return given;
-  throw new TypeError(`Cannot use the retention rule ${JSON.stringify(given) ?? typeof given}: it is no rule`);
+  throw new TypeError(`Cannot use the retention rule ${show(given)}: it is no rule`);
 }

@@ -251,7 +251,26 @@ async function decodeFrameHead(
   return head.bytes;
 }
 
+// A trip to the thread pool takes longer than to decompress so few bytes.
+const SMALL_FRAME_BYTES = 16 * 1024;
+const SMALL_BYTES = 64 * 1024;
+
+/** Decompresses a little at once; `undefined` where it is more, or anything is wrong with it. */
+function decodeNow(frame: Uint8Array, maxBytes: number, { contentBytes }: FrameHeader): Uint8Array | undefined {
+  if (contentBytes === undefined || contentBytes > Math.min(SMALL_BYTES, maxBytes)) return undefined;
+  if (frame.length > SMALL_FRAME_BYTES) return undefined;
+  try {
+    const options = { maxOutputLength: Math.max(1, contentBytes), chunkSize: Math.max(1024, contentBytes) };
+    const bytes = zlib.zstdDecompressSync(frame, options);
+    return bytes.length === contentBytes ? plain(bytes) : undefined;
+  } catch {
+    return undefined; // the pool tells what is wrong
+  }
+}
+
 function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, offset: number): Promise<Uint8Array> {
+  const now = decodeNow(frame, maxBytes, header);
+  if (now !== undefined) return Promise.resolve(now);
   const chunkSize = Math.min(Math.max(16 * 1024, header.contentBytes ?? 0), 64 * 1024 * 1024);
   return new Promise((resolve, reject) => {
     zlib.zstdDecompress(frame, { maxOutputLength: Math.max(1, maxBytes), chunkSize }, (error, bytes) => {

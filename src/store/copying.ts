@@ -17,9 +17,9 @@ import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
-  /** How the copy is arranged. */
+  /** How the copy is arranged. Default: as the target's suffix says, else as the source. */
   readonly layout?: LayoutKind;
-  /** How an archive is compressed; gzip unless given. */
+  /** How an archive is compressed. Default: as the target's suffix says, else as the source, else gzip. */
   readonly compression?: Compression;
   /** How an archive is made. */
   readonly archive?: ArchiveOptions;
@@ -43,17 +43,27 @@ export const ARCHIVED_OPTIONS: OptionNames<Pick<ExportOptions, "compression" | "
 // A folder of such a name would be taken for what it is not.
 const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
 
+/** How a snapshot lies that is copied. */
+export interface SourceForm {
+  /** How it is arranged. */
+  readonly layout: LayoutKind;
+  /** How it is compressed, where it is an archive. */
+  readonly compression?: Compression | undefined;
+}
+
 /** Where an export goes. */
 export function targetOf(
   target: string | URL,
   name: string,
   options: ExportOptions,
+  source: SourceForm,
 ): { backend: Backend; unit: Unit; layout: Layout } {
   assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
-  const compression = options.compression ?? "gzip";
   const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
   const { folder, fileName } = splitPath(target);
-  const wanted = options.layout ?? (options.compression === undefined ? "directory" : "archive");
+  const compression = options.compression ?? (isInto ? source.compression : undefined) ?? "gzip";
+  const unsaid = isInto ? source.layout : "directory";
+  const wanted = options.layout ?? (options.compression === undefined ? unsaid : "archive");
   const suffix = suffixOfKind(wanted, compression);
   if (isInto) {
     return {

@@ -1,6 +1,7 @@
 // The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
 import picomatch from "picomatch";
 import { keepLatest, type RetentionRule } from "../rules/retention_rule.ts";
+import { pathOfUri } from "../words/address.ts";
 import { faultOfSnapshotName } from "../words/entry_path.ts";
 import { loggerOf } from "../words/logging.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
@@ -50,11 +51,11 @@ export class LatestStatesKeeper extends RetentionKeeper {
    * Makes a keeper.
    *
    * @param where A store, or what a store takes.
-   * @param maxKeep How many to keep; 0 keeps none.
+   * @param maxKeep How many to keep; 0 keeps none, `Infinity` all.
    * @param pattern Glob that the names of snapshots must match, without the suffix of archives; all of the store unless given, and
    *   of foreign folders `*.state`.
    * @param options Foreign folders, and as of a store where no store is given.
-   * @throws {RangeError} If `maxKeep` is no whole number from 0 on.
+   * @throws {RangeError} If `maxKeep` is neither a whole number from 0 on nor `Infinity`.
    * @throws {TypeError} If foreign folders are asked for where there can be none.
    */
   constructor(
@@ -67,7 +68,9 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const { foreign = false, ...storeOptions } = options;
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
-      throw new TypeError(`Cannot look for foreign folders in "${this.store.backend.uri}": there can be none`);
+      throw new TypeError(
+        `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
+      );
     }
     this.#maxKeep = maxKeep;
     this.#pattern = pattern ?? "*.state";
@@ -109,7 +112,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const { backend } = this.store;
     const log = loggerOf("LatestStatesKeeper");
     this.#hasLooked = true;
-    if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: backend.uri });
+    if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
     if (listed.size > 0 && ![...listed].some((name) => this.#matchesOwn(name))) {
       const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";

@@ -3,6 +3,7 @@ import { type ArchiveLayout, archiveLayout, type ArchiveOptions } from "../layou
 import { directoryLayout } from "../layout/directory_layout.ts";
 import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
+import { show } from "../words/show.ts";
 import type { Layout, LayoutKind } from "../words/snapshot.ts";
 import { suffixOf, type Unit, type UnitSuffix } from "../words/unit.ts";
 
@@ -15,6 +16,14 @@ export function layoutOfUnit(unit: Unit, options: ArchiveOptions = {}): Layout {
   const compression = COMPRESSIONS.find((candidate) => archiveLayout(candidate).suffix === suffix);
   if (compression === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);
   return archiveLayout(compression, options);
+}
+
+/** How a unit is arranged and compressed, by its name. */
+export function formOfUnit(
+  unit: Unit,
+): { readonly layout: LayoutKind; readonly compression?: Compression | undefined } {
+  const { kind, suffix } = layoutOfUnit(unit);
+  return { layout: kind, compression: COMPRESSIONS.find((candidate) => archiveLayout(candidate).suffix === suffix) };
 }
 
 /** What the units of a layout end with, whether or not the runtime can write it. */
@@ -35,11 +44,11 @@ export function layoutOfKind(kind: LayoutKind, compression: Compression, options
   if (!COMPRESSIONS.includes(compression)) throw unknownCompression(compression);
   if (kind === "directory") return directoryLayout;
   if (kind === "archive") return archiveLayoutOf(compression, options);
-  throw new TypeError(`Cannot use the layout "${String(kind)}": it is none of ${list(["directory", "archive"])}`);
+  throw new TypeError(`Cannot use the layout ${show(kind)}: it is none of ${list(["directory", "archive"])}`);
 }
 
 function unknownCompression(compression: string): TypeError {
-  return new TypeError(`Cannot use the compression "${compression}": it is none of ${list(COMPRESSIONS)}`);
+  return new TypeError(`Cannot use the compression ${show(compression)}: it is none of ${list(COMPRESSIONS)}`);
 }
 
 function list(words: readonly string[]): string {

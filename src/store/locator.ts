@@ -1,20 +1,21 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
-import { fileBackend, pathOfUri, splitPath, urlOrPath } from "../backend/file_backend.ts";
+import { fileBackend, splitPath, urlOrPath } from "../backend/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../rules/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../rules/labels.ts";
 import type { RetentionSnapshot } from "../rules/retention_rule.ts";
-import type { Backend } from "../words/backend.ts";
+import { pathOfUri, uriOfUnit } from "../words/address.ts";
+import type { Backend, BlobReader } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
-import { assertSnapshotName } from "../words/entry_path.ts";
-import { SnapshotError } from "../words/errors.ts";
+import { assertSnapshotName, faultOfSnapshotName } from "../words/entry_path.ts";
+import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { warnUser } from "../words/logging.ts";
 import { assertOptions } from "../words/options.ts";
 import { shownUrl } from "../words/shown_url.ts";
-import type { Labels, LayoutKind, Manifest } from "../words/snapshot.ts";
+import type { Labels, LayoutKind, Manifest, UnitSource } from "../words/snapshot.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { ARCHIVED_OPTIONS, type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
-import { layoutOfUnit } from "./layouts.ts";
+import { formOfUnit, layoutOfUnit } from "./layouts.ts";
 import { changeNote, removeNoted } from "./noting.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import {
@@ -31,8 +32,14 @@ const REMOVE_OPTIONS = { sparesPinned: "true or false" } as const;
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
 
-// What the commit ended with that facts were read of.
-const endings = new WeakMap<SnapshotFacts, string>();
+// What the commit was like that facts were read of: its stamp as it was listed before, or the end of its bytes.
+const commits = new WeakMap<
+  SnapshotFacts,
+  { readonly stamp?: string | undefined; readonly ending?: string | undefined }
+>();
+
+/** Stamps of commits, as a listing told them. */
+export const listedStamps: WeakMap<SnapshotLocator, string> = new WeakMap();
 
 // Marks locators across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotLocator");
@@ -113,7 +120,7 @@ export class SnapshotLocator {
 
   /** Address as a URI, percent-encoded. */
   get uri(): string {
-    return this.backend.uri + encodeURIComponent(this.#unit.replace(/\/$/, "")).replaceAll("%2C", ",");
+    return uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
   }
 
   /** Address as people write it: a path on the file system, else the URI. */
@@ -139,7 +146,9 @@ export class SnapshotLocator {
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
    */
   async open(): Promise<SnapshotReader> {
-    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit);
+    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit).catch(async (error) => {
+      throw await this.#asFolderOfSnapshots(error) ?? error;
+    });
     return new SnapshotReader(
       String(this),
       unit,
@@ -308,7 +317,7 @@ export class SnapshotLocator {
    * Everything is verified on the way. What it becomes is visible whole or not at all, and nothing is overwritten.
    *
    * @param target Path or `file:` URL. Ending with `.tar.gz`, `.tgz`, `.tar.zst`, `.tzst` or `.tar` it becomes an archive file, ending with `/`
-   *   it goes into that folder under its own name, else it becomes a directory.
+   *   it goes into that folder under its own name and is arranged as this snapshot is, else it becomes a directory.
    * @param options Layout and compression, where the target does not say them; they must not contradict it.
    * @returns Address of the copy.
    * @throws {SnapshotError} `SNAPSHOT_EXISTS` if there is something, `SNAPSHOT_CORRUPT` and other damage of the source.
@@ -323,7 +332,7 @@ export class SnapshotLocator {
    * ```
    */
   async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
-    const { backend, unit, layout } = targetOf(target, this.name, options);
+    const { backend, unit, layout } = targetOf(target, this.name, options, formOfUnit(this.#unit));
     options.signal?.throwIfAborted();
     const reader = await this.open();
     try {
@@ -360,23 +369,39 @@ export class SnapshotLocator {
   }
 
   async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
-    const ending = await this.#ending();
-    if (known !== undefined && ending !== undefined && endings.get(known) === ending) return known;
-    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = await this.manifest();
-    let sizeBytes = totals.sizeBytes;
-    if (this.layout === "archive") {
-      for await (const blob of this.backend.blobs(this.#unit)) {
-        sizeBytes = blob.sizeBytes;
-      }
+    const stamp = listedStamps.get(this);
+    const commit = known && commits.get(known);
+    if (stamp !== undefined && stamp === commit?.stamp) return known as SnapshotFacts;
+    // Where a stamp tells, the end of the bytes need not.
+    const ending = stamp === undefined || commit?.ending !== undefined ? await this.#ending() : undefined;
+    if (known !== undefined && ending !== undefined && ending === commit?.ending) {
+      commits.set(known, { stamp, ending });
+      return known;
     }
+    let commitBytes: number | undefined;
+    const { backend } = this;
+    const source: UnitSource = {
+      uri: backend.uri,
+      blobs: (unit) => backend.blobs(unit),
+      scratch: () => backend.scratch(),
+      open: async (unit, path) => {
+        const blob = await this.#glanceOrOpen(unit, path);
+        commitBytes ??= blob?.sizeBytes;
+        return blob;
+      },
+    };
+    const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
+    await reader.close();
+    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
+    const sizeBytes = this.layout === "archive" ? commitBytes : totals.sizeBytes;
     const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
-    if (ending !== undefined) endings.set(facts, ending);
+    commits.set(facts, { stamp, ending });
     return facts;
   }
 
   /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
   async #ending(): Promise<string | undefined> {
-    const blob = await this.backend.open(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
+    const blob = await this.#glanceOrOpen(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
     if (blob === undefined) return undefined;
     try {
       const { sizeBytes } = blob;
@@ -384,6 +409,30 @@ export class SnapshotLocator {
     } finally {
       await blob.close();
     }
+  }
+
+  async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
+    return this.backend.glance?.(unit, path) ?? await this.backend.open(unit, path);
+  }
+
+  /** A better error where the address is that of a store: a folder that holds snapshots and is none itself. */
+  async #asFolderOfSnapshots(cause: unknown): Promise<SnapshotError | undefined> {
+    if (!isSnapshotError(cause, "MANIFEST_MISSING") || !this.uri.startsWith("file:")) return undefined;
+    const names: string[] = [];
+    try {
+      const folder = fileBackend(String(this));
+      for await (const unit of folder.list()) {
+        const { name } = splitUnit(unit) ?? {};
+        if (name !== undefined && faultOfSnapshotName(name) === undefined) names.push(String(locate(folder, unit)));
+      }
+    } catch {
+      return undefined; // the first error tells more
+    }
+    const newest = names.at(-1);
+    if (newest === undefined) return undefined;
+    const remedy = `resume from the newest with store.resume(), or name one of them, such as "${newest}"`;
+    const message = `Cannot open "${this}": it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
+    return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
   }
 
   get #unit(): Unit {

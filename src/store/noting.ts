@@ -2,6 +2,7 @@
 // anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
 import { hasNoRoom } from "../backend/file_system.ts";
 import { parseNote, renderNote } from "../rules/labels.ts";
+import { addressOf, uriOfUnit } from "../words/address.ts";
 import type { Backend } from "../words/backend.ts";
 import { errnoOf, isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
@@ -35,7 +36,11 @@ export async function changeNote<T>(backend: Backend, name: string, change: () =
     try {
       if (await isThere(backend, name)) return await change();
       const uri = backend.uri + name;
-      throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot label "${uri}": there is no snapshot`, { uri });
+      throw new SnapshotError(
+        "SNAPSHOT_NOT_FOUND",
+        `Cannot label "${addressOf(uriOfUnit(backend, name))}": there is no snapshot`,
+        { uri },
+      );
     } finally {
       await unlock?.();
     }

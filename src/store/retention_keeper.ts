@@ -25,6 +25,9 @@ interface Found {
 // A note replaces all labels, also those it does not have. Not pinned is false, and not unknown.
 const NO_LABELS = { tags: undefined, metrics: undefined, step: undefined, pinned: false };
 
+// What was seen longer ago is seen again before anything is removed: the first cleanup reads all manifests.
+const LONG_MS = 250;
+
 /** How a {@link RetentionKeeper} plans. */
 export interface RetentionKeeperOptions extends StateStoreOptions {
   /** IANA zone of all calendar rules. Default `UTC`. */
@@ -110,9 +113,13 @@ export class RetentionKeeper extends StatesKeeper {
   /** Selects what the plan removes, once all that it would keep was seen to be there. */
   protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
     const nowMs = this.#now();
-    let { snapshots, guards } = await this.#gather();
+    // Where a glance tells, what is known is seen again at once; else only if anything is to be removed.
+    const sinceMs = performance.now();
+    const isGlance = this.store.backend.glance !== undefined;
+    let { snapshots, guards } = await this.#gather(isGlance);
+    const isCertain = isGlance && performance.now() - sinceMs < LONG_MS;
     let plan = this.#planOver({ snapshots, guards }, nowMs);
-    if (this.#needsFacts && plan.removed.length > 0) {
+    if (this.#needsFacts && !isCertain && plan.removed.length > 0) {
       ({ snapshots, guards } = await this.#gather(true));
       plan = this.#planOver({ snapshots, guards }, nowMs);
     }

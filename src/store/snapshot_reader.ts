@@ -1,11 +1,15 @@
 // Reading a snapshot without believing it: every byte that leaves here was compared with the manifest's digests, whatever
 // the layout beneath did or did not check; but what is copied, which is compared where it is written.
+import { constants } from "node:buffer";
+import type { Compression } from "../rules/codec.ts";
 import { Digester, digestOf } from "../rules/digest.ts";
 import { mapBounded, turn } from "../words/bounded.ts";
 import { textOf, toReadableStream } from "../words/bytes.ts";
 import { corruptEntry, SnapshotError } from "../words/errors.ts";
 import { release } from "../words/memory.ts";
-import { assertOptions, SIGNAL_OPTION } from "../words/options.ts";
+import { assertOptions, nearest, SIGNAL_OPTION } from "../words/options.ts";
+import { show } from "../words/show.ts";
+import { isSchema, placeOf, type StandardSchema } from "../words/standard_schema.ts";
 import type {
   Digest,
   EntryReader,
@@ -29,6 +33,18 @@ const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
 // What is digested in one go holds up the program: this takes some 10 ms.
 const DIGESTED_BYTES = 16 * 1024 * 1024;
+
+const { MAX_STRING_LENGTH } = constants;
+const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two
+const MOST_SUGGESTED = 3;
+const MOST_COMPARED = 1000;
+
+/** How many units of a string bytes of UTF-8 make. */
+function unitsIn(bytes: Uint8Array): number {
+  let units = 0;
+  for (const byte of bytes) units += byte >= 0xf0 ? 2 : Number((byte & 0xc0) !== 0x80);
+  return units;
+}
 
 /** Text out of verified bytes. */
 function decodeText(bytes: Uint8Array, path: string): string {
@@ -97,6 +113,11 @@ export class SnapshotReader {
     return this.#unit.sealed.manifest;
   }
 
+  /** How the archive is compressed; `undefined` for a directory. */
+  get compression(): Compression | undefined {
+    return this.#unit.compression;
+  }
+
   /** The manifest's very bytes, for copies that must have the same. */
   get manifestBytes(): Uint8Array {
     return this.#unit.sealed.bytes;
@@ -141,9 +162,11 @@ export class SnapshotReader {
    *
    * @param path `<state>/<path>`.
    * @returns The verified bytes as UTF-8.
-   * @throws {TypeError} If it is not UTF-8. Else as {@link SnapshotReader.bytes}.
+   * @throws {TypeError} If it is not UTF-8.
+   * @throws {RangeError} If it is longer than a string can be. Else as {@link SnapshotReader.bytes}.
    */
   async text(path: string): Promise<string> {
+    await this.#assertFitsString(path, this.#entry(path));
     return decodeText(await this.bytes(path), path);
   }
 
@@ -154,8 +177,32 @@ export class SnapshotReader {
    * @returns The parsed value.
    * @throws {SyntaxError} If it is not JSON. Else as {@link SnapshotReader.text}.
    */
-  async json(path: string): Promise<unknown> {
-    return JSON.parse(await this.text(path));
+  async json(path: string): Promise<unknown>;
+  /**
+   * The JSON value of an entry, checked by a schema.
+   *
+   * @param path `<state>/<path>`.
+   * @param schema What the value must be: a schema of zod, valibot, arktype or any library that implements Standard Schema.
+   * @returns What the schema makes of the parsed value.
+   * @throws {SyntaxError} If it is not JSON.
+   * @throws {TypeError} If the schema implements no Standard Schema.
+   * @throws {SnapshotError} `ENTRY_INVALID` if the schema refuses the value. Else as {@link SnapshotReader.text}.
+   */
+  async json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
+  async json(path: string, schema?: StandardSchema): Promise<unknown> {
+    if (schema !== undefined && !isSchema(schema)) {
+      throw new TypeError(`Cannot read "${path}": the schema ${show(schema)} does not implement Standard Schema`);
+    }
+    const value: unknown = JSON.parse(await this.text(path));
+    if (schema === undefined) return value;
+    const result = await schema["~standard"].validate(value);
+    if (result.issues === undefined) return result.value;
+    const issues = result.issues.map((issue) => ({ place: placeOf(issue), message: issue.message }));
+    const [first] = issues;
+    const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
+    const reason = first === undefined ? "its schema refuses it" : `${first.place}: ${first.message}${more}`;
+    const message = `Cannot use "${path}" in "${this.#uri}": ${reason}`;
+    throw new SnapshotError("ENTRY_INVALID", message, { uri: this.#uri, path, issues });
   }
 
   /**
@@ -187,7 +234,11 @@ export class SnapshotReader {
   async range(path: string, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
     for (const count of [offset, lengthBytes]) {
       if (!(Number.isSafeInteger(count) && count >= 0)) {
-        throw new RangeError(`Cannot read "${path}" at ${offset}, ${lengthBytes} bytes`);
+        throw new RangeError(
+          `Cannot read ${show(lengthBytes)} bytes of "${path}" at ${
+            show(offset)
+          }: both must be whole numbers from 0 on`,
+        );
       }
     }
     const entry = this.#entry(path);
@@ -307,6 +358,22 @@ export class SnapshotReader {
     if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
   }
 
+  /** Fails before anything is allocated; where bytes alone do not tell, the letters are counted in bounded memory. */
+  async #assertFitsString(path: string, entry: ManifestEntry): Promise<void> {
+    const { sizeBytes } = entry;
+    if (sizeBytes <= MAX_STRING_LENGTH) return;
+    let units = sizeBytes > MAX_STRING_LENGTH * MOST_BYTES_PER_UNIT ? Infinity : 0;
+    if (units === 0) {
+      for await (const chunk of this.#verified(path, entry)) {
+        units += unitsIn(chunk);
+        if (units > MAX_STRING_LENGTH) break;
+      }
+    }
+    if (units <= MAX_STRING_LENGTH) return;
+    const reason = `its ${sizeBytes} bytes are more than a string can hold here (${MAX_STRING_LENGTH} characters)`;
+    throw new RangeError(`Cannot read "${path}" as text: ${reason}; read it in pieces with stream()`);
+  }
+
   async #digestInTurns(bytes: Uint8Array): Promise<Digest> {
     const digester = new Digester();
     for (let start = 0; start < bytes.length; start += DIGESTED_BYTES) {
@@ -326,11 +393,29 @@ export class SnapshotReader {
     // One entry of many is found by its line; what is not found so may still be there.
     const entry = (this.#entries === undefined ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
     if (entry === undefined) {
-      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": there is no such entry`, {
-        path,
-      });
+      const reason = `there is no such entry; ${this.#nearestTo(path)}`;
+      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": ${reason}`, { path });
     }
     return entry;
+  }
+
+  /** What the caller may have meant: entries of the same state if there are any, of the same file name first. */
+  #nearestTo(path: string): string {
+    const state = path.slice(0, path.indexOf("/") + 1);
+    const fileName = path.slice(path.lastIndexOf("/"));
+    const all = [...this.#all().keys()];
+    const own = all.filter((other) => other.startsWith(state));
+    const candidates = own.length > 0 ? own : all;
+    const isAlike = (other: string) => Number(other.endsWith(fileName));
+    const left = candidates.sort((a, b) => isAlike(b) - isAlike(a)).slice(0, MOST_COMPARED);
+    const found: string[] = [];
+    while (found.length < MOST_SUGGESTED && left.length > 0) {
+      const next = nearest(path, left) as string;
+      found.push(`"${next}"`);
+      left.splice(left.indexOf(next), 1);
+    }
+    if (found.length === 0) return "the snapshot has no entries";
+    return found.length === 1 ? `the nearest is ${found[0]}` : `the nearest are ${found.join(", ")}`;
   }
 
   async #source(path: string, entry: ManifestEntry): Promise<EntryReader> {
@@ -384,8 +469,10 @@ class ScopedReader implements StateReader {
     return this.#snapshot.text(`${this.name}/${path}`);
   }
 
-  json(path: string): Promise<unknown> {
-    return this.#snapshot.json(`${this.name}/${path}`);
+  json(path: string): Promise<unknown>;
+  json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
+  json(path: string, schema?: StandardSchema): Promise<unknown> {
+    return this.#snapshot.json(`${this.name}/${path}`, schema as StandardSchema);
   }
 
   stream(path: string): ReadableStream<Uint8Array> {

@@ -10,6 +10,7 @@ import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
 import { loggerOf, warnUser } from "../words/logging.ts";
 import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../words/options.ts";
+import { show } from "../words/show.ts";
 import type { Labels, Layout, LayoutKind } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
 import type { PersistentState } from "../words/state.ts";
@@ -147,9 +148,9 @@ export interface StateStream {
 
 /** How a snapshot is imported. */
 export interface ImportOptions {
-  /** How it is arranged here; the store's own unless given. */
+  /** How it is arranged here. Default: as the source; a plain tar as the store says. */
   readonly layout?: LayoutKind;
-  /** How an archive is compressed here; as the store says unless given. */
+  /** How an archive is compressed here. Default: as the source; a plain tar, or a directory, as the store says. */
   readonly compression?: Compression;
   /** Gives up. */
   readonly signal?: AbortSignal;
@@ -224,7 +225,7 @@ export class StateStore {
       this.backend = fileBackend(where, durability === undefined ? {} : { durability });
     } else if (typeof where?.stage !== "function") {
       throw new TypeError(
-        `Cannot make a store of ${JSON.stringify(where)}: a folder's path, a file: URL or a backend is wanted`,
+        `Cannot make a store of ${show(where)}: a folder's path, a file: URL or a backend is wanted`,
       );
     } else if (durability === undefined) this.backend = where;
     else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
@@ -276,7 +277,7 @@ export class StateStore {
     const { version = 1, migrate = {}, formerly = [] } = options;
     if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
     if (!(Number.isSafeInteger(version) && version >= 1)) {
-      throw new RangeError(`Cannot register "${name}": the version ${version} is no whole number from 1 on`);
+      throw new RangeError(`Cannot register "${name}": the version ${show(version)} is no whole number from 1 on`);
     }
     if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
       throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
@@ -395,7 +396,7 @@ export class StateStore {
    * Everything is verified first. Archives that other tools made of a snapshot's folder are fine.
    *
    * @param from Path, `file:` URL, locator or stream.
-   * @param options Layout and compression it is to have here; the store's own unless given.
+   * @param options Layout and compression it is to have here. Default: those of the source; of a plain tar, the store's own.
    * @returns Its address in this store.
    * @throws {SnapshotError} `SNAPSHOT_EXISTS` if the name is taken, `ARCHIVE_REJECTED`, `MANIFEST_MISSING` and other damage,
    *   `NAMES_EXHAUSTED` if no name of this store could follow it; nothing became visible.
@@ -405,13 +406,14 @@ export class StateStore {
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
     assertOptions("import", options, IMPORT_OPTIONS);
-    const layout = this.#layoutFor(options);
+    this.#layoutFor(options); // refuses unknown words before anything is read
     options.signal?.throwIfAborted();
     const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
     const reader = source === undefined
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
       : await source.open();
     try {
+      const layout = this.#layoutOfImport(options, source?.layout ?? "archive", reader.compression);
       await reader.verifyAll({ signal: options.signal });
       this.#names.assertCanFollow(reader.manifest.name);
       const labels = await source?.labels() ?? reader.manifest.labels;
@@ -694,7 +696,7 @@ export class StateStore {
     assertOptions("sweep", options, SWEEP_OPTIONS);
     const { olderThanMs = STALE_AFTER_MS } = options;
     if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
-      throw new RangeError(`Cannot sweep what is older than ${olderThanMs} ms: it is no number`);
+      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it is no number`);
     }
     const units = await this.backend.sweep(olderThanMs);
     const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
@@ -720,6 +722,15 @@ export class StateStore {
       );
     }
     return layoutOfKind(options.layout ?? this.#layout, compression, this.#archive);
+  }
+
+  /** As the options say, else as the source lies; a plain tar is none that a store keeps. */
+  #layoutOfImport(options: ImportOptions, kind: LayoutKind, compression: Compression | undefined): Layout {
+    const isPlain = kind === "archive" && (compression ?? "none") === "none";
+    return this.#layoutFor({
+      layout: options.layout ?? (isPlain ? this.#layout : kind),
+      compression: options.compression ?? (isPlain ? undefined : compression) ?? this.#compression,
+    });
   }
 
   /** What {@link StateStore.list} passes over and yet might be this program's: keepsakes, and folders named like a snapshot. */

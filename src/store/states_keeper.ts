@@ -1,4 +1,5 @@
 // Carrying out retention: a keeper says what may go, and cleanup removes it, behind guards that no keeper can forget.
+import { pathOfUri } from "../words/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { assertOptions } from "../words/options.ts";
@@ -34,6 +35,9 @@ export abstract class StatesKeeper {
   /** The store whose snapshots are kept. */
   protected readonly store: StateStore;
   readonly #appended = new Map<string, SnapshotLocator>();
+  /** What the last look at the store listed. */
+  #listed: readonly SnapshotLocator[] = [];
+  #looksAgain = true;
 
   /**
    * Makes a keeper.
@@ -60,7 +64,7 @@ export abstract class StatesKeeper {
    */
   append(locator: SnapshotLocator): void {
     if (locator.backend.uri !== this.store.backend.uri) {
-      throw new TypeError(`Cannot keep "${locator}": it lies elsewhere than "${this.store.backend.uri}"`);
+      throw new TypeError(`Cannot keep "${locator}": it lies elsewhere than "${pathOfUri(this.store.backend.uri)}"`);
     }
     this.#appended.set(locator.name, locator);
   }
@@ -79,7 +83,7 @@ export abstract class StatesKeeper {
   async cleanup(): Promise<SnapshotLocator[]> {
     const selected = [...await this.selectRemovalStates()].sort((a, b) => a.name < b.name ? -1 : 1);
     if (selected.length === 0) return [];
-    const newest = this.guardsNewest() ? await this.#newest() : undefined;
+    const newest = this.guardsNewest() ? await this.#newest(selected) : undefined;
     return await this.#removeAll(selected.filter(({ name }) => name !== newest));
   }
 
@@ -92,7 +96,8 @@ export abstract class StatesKeeper {
    * @returns Their addresses, oldest first by name.
    */
   protected async snapshots(): Promise<SnapshotLocator[]> {
-    const listed = new Map((await this.store.list()).map((locator) => [locator.name, locator]));
+    if (this.#looksAgain) this.#listed = await this.store.list();
+    const listed = new Map(this.#listed.map((locator) => [locator.name, locator]));
     for (const [name, locator] of this.#appended) {
       if (listed.has(name)) continue;
       if (await locator.exists()) listed.set(name, locator);
@@ -139,8 +144,11 @@ export abstract class StatesKeeper {
   }
 
   /** The newest by time that can be read; a keepsake, whose name tells no time, only where there is nothing else. */
-  async #newest(): Promise<string | undefined> {
-    const newestFirst = (await this.snapshots()).reverse();
+  async #newest(selected: readonly SnapshotLocator[]): Promise<string | undefined> {
+    // Where all that is selected was listed, nothing that came since is among it.
+    const listed = new Set(this.#listed);
+    this.#looksAgain = !selected.every((locator) => listed.has(locator));
+    const newestFirst = (await this.snapshots().finally(() => this.#looksAgain = true)).reverse();
     const rank = ({ name }: SnapshotLocator) => this.store.isTimedName(name) ? 0 : 1;
     for (const locator of newestFirst.sort((a, b) => rank(a) - rank(b))) {
       try {

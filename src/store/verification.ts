@@ -3,6 +3,7 @@ import { digestOf } from "../rules/digest.ts";
 import type { Backend } from "../words/backend.ts";
 import { iterate } from "../words/bytes.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
+import { show } from "../words/show.ts";
 import type { Layout, ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
 import { isGroup, isLeftByDesktop, MANIFEST_PATH, type Unit } from "../words/unit.ts";
@@ -63,7 +64,7 @@ export function assertVerifyOptions(options: VerifyOptions): void {
   assertOptions("verify", options, VERIFY_OPTIONS);
   const { mode } = options;
   if (mode === undefined || mode === "quick" || mode === "full") return;
-  throw new TypeError(`Cannot verify in the mode ${JSON.stringify(mode)}: it is neither "quick" nor "full"`);
+  throw new TypeError(`Cannot verify in the mode ${show(mode)}: it is neither "quick" nor "full"`);
 }
 
 /** Verifies one unit. Only failures of the storage itself are thrown; what is wrong with the snapshot is a finding. */

@@ -5,6 +5,7 @@ import type {
   BlobReader,
   ByteSource,
   ForeignFolders,
+  ListOptions,
   LockOptions,
   Notes,
   Scratch,
@@ -114,6 +115,7 @@ class FaultyBackend implements Backend {
   readonly notes: Notes;
   readonly foreign?: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
+  readonly glance?: (unit: Unit, path?: string) => BlobReader | undefined;
   readonly #backend: Backend;
   readonly #faults: Faults;
 
@@ -138,6 +140,14 @@ class FaultyBackend implements Backend {
         remove: (name) => this.#counted("foreign.remove", name, () => foreign.remove(name)),
       };
     }
+    const glance = backend.glance?.bind(backend);
+    if (glance !== undefined) {
+      this.glance = (unit, path = "") => {
+        faults.count("open", unit + path);
+        const blob = glance(unit, path);
+        return blob === undefined ? undefined : new FaultyBlob(blob, unit + path, faults);
+      };
+    }
     if (backend.workFolder !== undefined) this.workFolder = () => this.#workFolder();
   }
 
@@ -145,7 +155,7 @@ class FaultyBackend implements Backend {
     return this.#counted("create", this.uri, () => this.#backend.create());
   }
 
-  list(options?: { after?: Unit; signal?: AbortSignal }): AsyncIterable<Unit> {
+  list(options?: ListOptions): AsyncIterable<Unit> {
     return counted(this.#faults, "list", this.uri, this.#backend.list(options));
   }
 

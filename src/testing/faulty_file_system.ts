@@ -1,57 +1,68 @@
 // The file-system port with planned failures. A failing call has no effect, but for two that cannot be without: a write
 // leaves half of its bytes, as a full disk does, and a close gives the file back, as systems do.
-import type { FileSystem, OpenFile } from "../backend/file_system.ts";
+import type { FileSystem, OpenFile, QuickFile } from "../backend/file_system.ts";
 import type { Faults } from "./faults.ts";
 
-class FaultyFile implements OpenFile {
-  readonly #file: OpenFile;
-  readonly #path: string;
-  readonly #faults: Faults;
+class FaultyFile<File extends OpenFile = OpenFile> implements OpenFile {
+  protected readonly file: File;
+  protected readonly path: string;
+  protected readonly faults: Faults;
 
-  constructor(file: OpenFile, path: string, faults: Faults) {
-    this.#file = file;
-    this.#path = path;
-    this.#faults = faults;
+  constructor(file: File, path: string, faults: Faults) {
+    this.file = file;
+    this.path = path;
+    this.faults = faults;
     faults.opened(this, path);
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
-    this.#faults.count("read", this.#path);
-    return await this.#file.read(target, position);
+    this.faults.count("read", this.path);
+    return await this.file.read(target, position);
   }
 
   async write(bytes: Uint8Array, position: number): Promise<void> {
     try {
-      this.#faults.count("write", this.#path);
+      this.faults.count("write", this.path);
     } catch (error) {
-      await this.#file.write(bytes.subarray(0, bytes.length >> 1), position);
+      await this.file.write(bytes.subarray(0, bytes.length >> 1), position);
       throw error;
     }
-    await this.#file.write(bytes, position);
+    await this.file.write(bytes, position);
   }
 
   async sizeBytes(): Promise<number> {
-    this.#faults.count("sizeBytes", this.#path);
-    return await this.#file.sizeBytes();
+    this.faults.count("sizeBytes", this.path);
+    return await this.file.sizeBytes();
   }
 
   async identity(): Promise<string | undefined> {
-    this.#faults.count("identity", this.#path);
-    return await this.#file.identity?.();
+    this.faults.count("identity", this.path);
+    return await this.file.identity?.();
   }
 
   async sync(): Promise<void> {
-    this.#faults.count("sync", this.#path);
-    await this.#file.sync();
+    this.faults.count("sync", this.path);
+    await this.file.sync();
   }
 
   async close(): Promise<void> {
-    this.#faults.closed(this);
+    this.faults.closed(this);
     try {
-      this.#faults.count("close", this.#path);
+      this.faults.count("close", this.path);
     } finally {
-      await this.#file.close();
+      await this.file.close();
     }
+  }
+}
+
+class FaultyQuickFile extends FaultyFile<QuickFile> implements QuickFile {
+  get openedBytes(): number {
+    return this.file.openedBytes;
+  }
+
+  readNow(target: Uint8Array, position: number): number {
+    this.faults.count("read", this.path);
+    return this.file.readNow(target, position);
   }
 }
 
@@ -67,6 +78,7 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     faults.count(operation, path);
     return await run();
   };
+  const { statNow, openNow } = files;
   return {
     create: (path, mode) =>
       counted("create", path, async () => new FaultyFile(await files.create(path, mode), path, faults)),
@@ -99,5 +111,18 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     ...files.freeBytes === undefined
       ? {}
       : { freeBytes: (path: string) => counted("freeBytes", path, async () => await files.freeBytes?.(path)) },
+    // Counted as what they do, whether or not their caller waits.
+    ...statNow && {
+      statNow: (path: string, followsLink?: boolean) => {
+        faults.count("stat", path);
+        return statNow.call(files, path, followsLink);
+      },
+    },
+    ...openNow && {
+      openNow: (path: string, followsLink?: boolean) => {
+        faults.count("open", path);
+        return new FaultyQuickFile(openNow.call(files, path, followsLink), path, faults);
+      },
+    },
   };
 }

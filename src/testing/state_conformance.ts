@@ -5,6 +5,7 @@ import { StateStore } from "../store/state_store.ts";
 import { turn } from "../words/bounded.ts";
 import { iterate, toReadableStream } from "../words/bytes.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
+import type { StandardSchema } from "../words/standard_schema.ts";
 import { type EntryInfo, type PersistentState, type StateReader, WORK_FOLDER } from "../words/state.ts";
 import type { ConformanceCase } from "./backend_conformance.ts";
 import { check } from "./expectations.ts";
@@ -56,8 +57,10 @@ class FaultyReader implements StateReader {
     return this.#counted(path, () => this.#reader.text(path));
   }
 
-  json(path: string): Promise<unknown> {
-    return this.#counted(path, () => this.#reader.json(path));
+  json(path: string): Promise<unknown>;
+  json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
+  json(path: string, schema?: StandardSchema): Promise<unknown> {
+    return this.#counted(path, () => this.#reader.json(path, schema as StandardSchema));
   }
 
   stream(path: string): ReadableStream<Uint8Array> {

@@ -26,6 +26,8 @@ export interface BlobInfo {
 export interface BlobReader {
   /** Size in bytes. */
   readonly sizeBytes: number;
+  /** How many bytes of its end are best read at once. Default 256 KiB, which spares a remote storage a second request. */
+  readonly tailBytes?: number;
   /**
    * Reads `lengthBytes` at `offset`, or fewer only where the blob ends: none at its end and beyond, which is no failure. The caller
    * owns the buffer and may change it: neither the blob nor what others read may change with it.
@@ -145,6 +147,20 @@ export interface WorkFolder {
   remove(): Promise<void>;
 }
 
+/** How units are listed. */
+export interface ListOptions {
+  /** List only units after this text, which need not be a unit that is there. */
+  readonly after?: Unit;
+  /** Aborts the listing. */
+  readonly signal?: AbortSignal;
+  /**
+   * Receives, for listed units, a text that stands for the commit that lies there now. A backend must give the same text twice
+   * only if nothing can have come in its place meanwhile. Optional: a backend that cannot tell never calls it, and readers then
+   * look at the bytes of the commit.
+   */
+  readonly onStamp?: (unit: Unit, stamp: string) => void;
+}
+
 /** How a unit is staged. */
 export interface StageOptions {
   /** Whether a unit of the same name in another layout is no hindrance. */
@@ -174,7 +190,7 @@ export interface Backend {
    * missing place has none. What may be a unit and cannot be looked at must be listed too: it must not hide the others, and
    * opening it tells what is wrong. Must fail with the signal's reason once it is aborted.
    */
-  list(options?: { after?: Unit; signal?: AbortSignal }): AsyncIterable<Unit>;
+  list(options?: ListOptions): AsyncIterable<Unit>;
   /** All blobs of a unit, the commit blob too, in any order, also those that should not be there; none where it is not there. */
   blobs(unit: Unit): AsyncIterable<BlobInfo>;
   /**
@@ -182,6 +198,12 @@ export interface Backend {
    * this layout, no such path, or one that is a folder or goes on behind a blob. An unsafe unit is not there, or is refused.
    */
   open(unit: Unit, path?: string): Promise<BlobReader | undefined>;
+  /**
+   * Opens a blob as `open` does, without waiting: its small reads must resolve at once. For a glance at many small blobs, where
+   * waiting for each would take most of the time. Optional. Returns `undefined` whenever `open` is to be called instead: the
+   * blob is absent or cannot be opened, or the storage is slow.
+   */
+  glance?(unit: Unit, path?: string): BlobReader | undefined;
   /**
    * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
    * where a unit of that name is published: in any layout, or with `besideOthers` in the very same. Of many who call it at once

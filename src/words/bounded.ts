@@ -1,8 +1,30 @@
 // Doing many small things at once, but not too many, and much work without holding up everybody else.
 import { setImmediate } from "node:timers";
 
+// Well below the 10 ms that no stretch of work may hold up the program.
+const STRETCH_MS = 4;
+
+/** Tells when work that awaits nothing slow has held the event loop long enough. */
+export class Pace {
+  #sinceMs = performance.now();
+  #resting: Promise<void> | undefined;
+
+  /** Lets everything else have its turn; all who wait here share one, so each must look again whether it is due. */
+  rest(): Promise<void> {
+    return this.#resting ??= turn().then(() => {
+      this.#resting = undefined;
+      this.#sinceMs = performance.now();
+    });
+  }
+
+  /** Whether the last turn was some milliseconds ago. */
+  get isDue(): boolean {
+    return performance.now() - this.#sinceMs >= STRETCH_MS;
+  }
+}
+
 /**
- * Runs `work` over all items, a bounded number at once.
+ * Runs `work` over all items, a bounded number at once. Lets others have their turn where the work never waits.
  *
  * @param items What to work on.
  * @param work Done once per item; its first failure fails the whole, when what was begun has ended, and no further is begun.
@@ -17,9 +39,12 @@ export async function mapBounded<T, R>(
   const results: R[] = new Array(items.length);
   let next = 0;
   let failure: { readonly error: unknown } | undefined;
+  const pace = new Pace();
   const run = async () => {
     while (next < items.length) {
+      while (pace.isDue) await pace.rest();
       const index = next++;
+      if (index >= items.length) return; // another took the last one meanwhile
       try {
         results[index] = await work(items[index] as T);
       } catch (error) {

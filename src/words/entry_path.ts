@@ -115,7 +115,10 @@ export function faultOfSnapshotName(name: string): string | undefined {
   const key = collisionKey(name);
   const suffix = UNIT_SUFFIXES.find((end) => key.endsWith(end));
   if (suffix !== undefined) return `it ends with "${suffix}", which tells the layout`;
-  return encoder.encode(name).length > MAX_NAME_BYTES ? `it is longer than ${MAX_NAME_BYTES} bytes` : undefined;
+  const mayBeLong = name.length * 3 > MAX_NAME_BYTES;
+  return mayBeLong && encoder.encode(name).length > MAX_NAME_BYTES
+    ? `it is longer than ${MAX_NAME_BYTES} bytes`
+    : undefined;
 }
 
 /**

@@ -1,6 +1,8 @@
 // Everything that can go wrong in the world, as one closed list. A caller's mistake is a TypeError or RangeError
 // instead, thrown before any I/O; so a SnapshotError always speaks of data, storage or a state's own code.
 
+import { addressOf } from "./address.ts";
+
 /** Which rule an archive breaks. */
 export type RejectionReason =
   | "COMPRESSION_DAMAGED"
@@ -37,6 +39,8 @@ export interface SnapshotErrorDetails {
   ENTRY_EXISTS: { path: string; existing: string };
   /** The snapshot has no such entry. */
   ENTRY_NOT_FOUND: { path: string };
+  /** An entry's JSON value is not what its reader's schema says; `issues` tells each fault and its place, such as `$.weights[3]`. */
+  ENTRY_INVALID: { uri: string; path: string; issues: readonly { readonly place: string; readonly message: string }[] };
   /** A body had another size than was declared for it. */
   ENTRY_SIZE_MISMATCH: { path: string; expectedBytes: number; actualBytes: number };
   /** A snapshot of this name is there already; nothing was overwritten. */
@@ -214,6 +218,6 @@ export function reasonOf(error: unknown): string {
 
 /** An entry is not what the manifest says. */
 export function corruptEntry(uri: string, path: string, expected: string, actual: string): SnapshotError {
-  const message = `Cannot trust "${path}" in "${uri}": expected ${expected}, found ${actual}`;
+  const message = `Cannot trust "${path}" in "${addressOf(uri)}": expected ${expected}, found ${actual}`;
   return new SnapshotError("SNAPSHOT_CORRUPT", message, { uri, path, expected, actual });
 }

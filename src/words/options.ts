@@ -1,6 +1,7 @@
 // Options that a caller misspelt, or gave what they cannot be, are a caller's mistake, found before anything else happens. The only
 // file that knows leven.
 import { closestMatch } from "leven";
+import { show } from "./show.ts";
 
 type Kind =
   | "true or false"
@@ -95,19 +96,6 @@ function hasMethods(value: unknown, ...methods: readonly string[]): boolean {
   return methods.every((method) => typeof (value as Record<string, unknown>)[method] === "function");
 }
 
-/** A value as messages tell it: short, and never by code of the value's own. */
 function describe(value: unknown): string {
-  if (Array.isArray(value)) return "an array";
-  switch (typeof value) {
-    case "string":
-      return value.length > 100
-        ? `the string ${JSON.stringify(value.slice(0, 100))}…`
-        : `the string ${JSON.stringify(value)}`;
-    case "function":
-      return "a function";
-    case "object":
-      return value === null ? "null" : "an object";
-    default:
-      return String(value);
-  }
+  return Array.isArray(value) ? "an array" : typeof value === "string" ? `the string ${show(value)}` : show(value);
 }

@@ -134,6 +134,8 @@ export interface EntryReader {
 
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
 export interface UnitReader {
+  /** How the unit is compressed; absent where it is not one archive. */
+  readonly compression?: "gzip" | "zstd" | "none";
   /** How many entries may be open at once. */
   readonly mostOpen: number;
   /** The manifest. */
@@ -158,6 +160,9 @@ export interface ScannedFile {
   readonly digest?: Digest;
 }
 
+/** What opening a unit needs of a backend. */
+export type UnitSource = Pick<Backend, "uri" | "open" | "blobs" | "scratch">;
+
 /** The upper seam: how a snapshot is arranged within a unit. Layouts know backends only through their contract. */
 export interface Layout {
   /** What users call it. */
@@ -175,7 +180,7 @@ export interface Layout {
    */
   write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
-  open(backend: Backend, unit: Unit): Promise<UnitReader>;
+  open(backend: UnitSource, unit: Unit): Promise<UnitReader>;
   /**
    * All files a unit really holds, whatever its manifest says; reads them to their end where `digest` is asked for. The
    * manifest is among them where it is not read by its name.

@@ -1,4 +1,5 @@
 // What a program's objects must do to be saved and loaded, and what they are handed for it.
+import type { StandardSchema } from "./standard_schema.ts";
 
 /** Under this key a writer or reader may give a real folder at the place of the store; see `Backend.workFolder`. */
 export const WORK_FOLDER: symbol = Symbol.for("snapkeep.workFolder");
@@ -82,10 +83,19 @@ export interface StateReader {
   has(path: string): boolean;
   /** The bytes; the caller owns the buffer, which starts at offset 0. */
   bytes(path: string): Promise<Uint8Array<ArrayBuffer>>;
-  /** The bytes as UTF-8 text; a TypeError if they are not. */
+  /** The bytes as UTF-8 text; a TypeError if they are not, a RangeError if they are more than a string can hold. */
   text(path: string): Promise<string>;
   /** The bytes as parsed JSON. */
   json(path: string): Promise<unknown>;
+  /**
+   * The bytes as parsed JSON, checked by a schema.
+   *
+   * @param path Path within the state.
+   * @param schema What the value must be: a schema of zod, valibot, arktype or any library that implements Standard Schema.
+   * @returns What the schema makes of the parsed value.
+   * @throws {SnapshotError} `ENTRY_INVALID` if the schema refuses the value; the message says where, such as `$.weights[3]`.
+   */
+  json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   /** The bytes as a stream, for entries too big to hold. */
   stream(path: string): ReadableStream<Uint8Array>;
 }

@@ -252,7 +252,7 @@ describe("exportTo", () => {
       await locator.exportTo(new URL(`${pathToFileURL(`${into}four`).href}/`), { layout: "directory" }),
     ];
     expect(made.map(String)).toEqual([
-      path.join(into, "one", NAME),
+      path.join(into, "one", from === "archive" ? `${NAME}.tar.gz` : NAME),
       path.join(into, "two", `${NAME}.tar.gz`),
       path.join(into, "three", `${NAME}.tar`),
       path.join(into, "four", NAME),

@@ -585,8 +585,8 @@ describe("importSnapshot", () => {
         stream: () => saved.stream(),
       }[form]();
       const state = new TreeState({});
-      const store = fileStore({ layout: to }).register("a", state);
-      const imported = await store.importSnapshot(given);
+      const store = fileStore().register("a", state);
+      const imported = await store.importSnapshot(given, { layout: to });
       expect([imported.name, imported.layout]).toEqual([saved.name, to]);
       expect((await store.list()).map(String)).toEqual([String(imported)]);
       expect(await imported.verify()).toMatchObject({ isWhole: true, entries: 3 });

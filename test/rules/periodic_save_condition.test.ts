@@ -3,7 +3,7 @@ import { PeriodicSaveCondition } from "snapkeep";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-function withClock(intervalSeconds: number) {
+function withClock(intervalSeconds: number | string) {
   let nowMs = 1000;
   const condition = new PeriodicSaveCondition(intervalSeconds, { now: () => nowMs });
   return { condition, pass: (ms: number) => void (nowMs += ms) };
@@ -16,6 +16,41 @@ describe("PeriodicSaveCondition", () => {
     expect(withClock(10).condition.check()).toBe(false);
     expect(withClock(0).condition.check()).toBe(false);
   });
+
+  it.each([["5m", 300_000], ["90s", 90_000], ["1h30m", 5_400_000], ["250ms", 250], [5, 5000], [Infinity, Infinity]])(
+    "takes %j as an interval of %d ms",
+    (interval, intervalMs) => {
+      const { condition, pass } = withClock(interval);
+      pass(Math.min(intervalMs, 1e12));
+      expect(condition.check()).toBe(false);
+      pass(1);
+      expect(condition.check()).toBe(intervalMs < Infinity);
+    },
+  );
+
+  it.each([
+    ["", '""'],
+    ["5", '"5"'],
+    ["-5m", '"-5m"'],
+    ["5 m", '"5 m"'],
+    [{ minutes: 5 }, "{ minutes: 5 }"],
+    [["5m"], "'5m'"],
+    [
+      null,
+      "null",
+    ],
+    [undefined, "undefined"],
+    [NaN, "NaN"],
+    [-1, "-1"],
+    [5n, "5n"],
+    [true, "true"],
+  ])(
+    "refuses the interval %s and shows it",
+    (interval, shown) => {
+      expect(() => new PeriodicSaveCondition(interval as unknown as number)).toThrow(RangeError);
+      expect(() => new PeriodicSaveCondition(interval as unknown as number)).toThrow(shown);
+    },
+  );
 
   it("is false as long as no more than the interval has passed", () => {
     const { condition, pass } = withClock(10);
