@@ -1,5 +1,6 @@
 // Reading an open file as a blob, and private scratch files that are written first and read after.
 import type { BlobReader, ByteSource, Scratch } from "../words/backend.ts";
+import { chunkOf } from "../words/bytes.ts";
 import { storageError } from "../words/errors.ts";
 import { leaving } from "../words/memory.ts";
 import { type FileSystem, hasNoRoom, type OpenFile } from "./file_system.ts";
@@ -79,6 +80,7 @@ export class FileBlob implements BlobReader {
 
 /** A private file in the folder of the units; where that has no room to give, among the system's temporary files. */
 export class FileScratch extends FileBlob implements Scratch {
+  readonly borrows = true;
   readonly #giveBack: () => Promise<void>;
 
   private constructor(file: OpenFile, giveBack: () => Promise<void>) {
@@ -136,7 +138,8 @@ class Appender {
     return this.#writtenBytes + this.#gatheredBytes;
   }
 
-  async append(chunk: Uint8Array): Promise<void> {
+  async append(given: Uint8Array): Promise<void> {
+    const chunk = chunkOf(given);
     if (chunk.length >= SMALL_BYTES || this.sizeBytes === 0) {
       await this.flush();
       return await this.#write(chunk);

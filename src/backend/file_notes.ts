@@ -1,7 +1,8 @@
 // Notes as small files in .notes, each replaced atomically.
 import { join } from "node:path";
 import type { Notes } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
+import { concat, viewOf } from "../words/bytes.ts";
+import { monotonicMs, setTimeout, systemMs } from "../words/clock.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
@@ -52,7 +53,7 @@ export class FileNotes implements Notes {
     const temporary = join(root, tokenName("scratch"));
     const heartbeat = new Heartbeat(files, temporary);
     try {
-      const { file } = await writeFile(files, temporary, [concat([note])], () => true);
+      const { file } = await writeFile(files, temporary, [concat([viewOf(note)])], () => true);
       try {
         await sync.file(file, temporary);
       } finally {
@@ -108,9 +109,9 @@ export class FileNotes implements Notes {
         throw storageError("lock", path, new Error("what lies there is another program's"));
       }
       const { modifiedAtMs } = stat;
-      if (seen?.modifiedAtMs !== modifiedAtMs) seen = { modifiedAtMs, sinceMs: performance.now() };
+      if (seen?.modifiedAtMs !== modifiedAtMs) seen = { modifiedAtMs, sinceMs: monotonicMs() };
       // Clocks may jump, so a lock that was watched for as long is stale too, whatever its time says.
-      const ageMs = Math.max(Date.now() - modifiedAtMs, performance.now() - seen.sinceMs);
+      const ageMs = Math.max(systemMs() - modifiedAtMs, monotonicMs() - seen.sinceMs);
       if (ageMs > LOCK_STALE_AFTER_MS) await unlessGone(files.removeFile(path));
       else await new Promise((resolve) => setTimeout(resolve, LOCK_LOOK_AGAIN_MS));
     }

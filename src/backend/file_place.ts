@@ -1,6 +1,7 @@
 // One folder that holds units: where each lies, how it is removed, and what is swept out of it.
 import { join } from "node:path";
 import { mapBounded } from "../words/bounded.ts";
+import { systemMs } from "../words/clock.ts";
 import { errnoOf } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
@@ -99,7 +100,7 @@ async function isStale(
   if (olderThanMs >= 0 && Heartbeat.isBeating(path)) return false;
   const stat = await files.stat(path);
   if (stat === undefined || !isOurs(kind, stat)) return false;
-  return olderThanMs < 0 || Math.abs(Date.now() - stat.modifiedAtMs) > olderThanMs;
+  return olderThanMs < 0 || Math.abs(systemMs() - stat.modifiedAtMs) > olderThanMs;
 }
 
 /** Removes what dead writers and unfinished removals left among these names of the place; see `Backend.sweep`. */

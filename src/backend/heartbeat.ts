@@ -1,5 +1,5 @@
 // How a writer shows that it lives: it touches a file every few seconds. Process ids say nothing in containers.
-import { clearInterval, setInterval } from "node:timers";
+import { clearInterval, setInterval, systemMs } from "../words/clock.ts";
 import type { FileSystem } from "./file_system.ts";
 
 const BEAT_MS = 5_000;
@@ -18,7 +18,7 @@ export class Heartbeat {
     Heartbeat.#beating.add(this);
     this.#timer = setInterval(() => {
       // A beat that fails (swept away, file system gone) is told by the next write or the publish itself.
-      files.touch(path, Date.now()).catch(() => {});
+      files.touch(path, systemMs()).catch(() => {});
     }, BEAT_MS);
     this.#timer.unref();
   }

@@ -5,6 +5,7 @@ import { openArchive, scanArchive } from "../archive/archive_reader.ts";
 import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
 import type { Backend, BlobReader, Scratch } from "../words/backend.ts";
+import { bodyFor } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { Layout, Seal } from "../words/snapshot.ts";
 import type { Unit, UnitSuffix } from "../words/unit.ts";
@@ -66,7 +67,7 @@ export function archiveLayout(compression: Compression, options: ArchiveOptions 
 
     async write(stage, entries, seal) {
       const archive = encoder(seal, () => stage.scratch());
-      await stage.publish("", archive.encode(entries));
+      await stage.publish("", bodyFor(stage, archive.encode(entries)));
       return archive.manifest;
     },
 

@@ -4,6 +4,7 @@ import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Backend, BlobInfo, BlobReader } from "../words/backend.ts";
 import { mapBounded } from "../words/bounded.ts";
+import { bodyFor } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { EntrySource, Layout, ScannedFile, SealedManifest, UnitReader, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
@@ -69,7 +70,7 @@ export const directoryLayout: Layout = {
       const entry = new MeasuredEntry(source);
       await stage.write(
         entry.path,
-        entry.chunks(),
+        bodyFor(stage, entry.chunks()),
         source.sizeBytes === undefined ? {} : { sizeBytes: source.sizeBytes },
       );
       written[index] = entry.finish();
@@ -99,7 +100,7 @@ export const directoryLayout: Layout = {
     const sealing = function* () {
       yield (sealed = seal.seal(written)).bytes;
     };
-    await stage.publish(MANIFEST_PATH, sealing());
+    await stage.publish(MANIFEST_PATH, bodyFor(stage, sealing()));
     return (sealed ?? seal.seal(written)).manifest;
   },
 

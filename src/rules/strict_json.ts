@@ -42,7 +42,7 @@ function assertJson(value: unknown, place: (string | number)[], depth: number, h
   if (ArrayBuffer.isView(value) || BOXES.some((box) => value instanceof box)) return refuse(nameOf(value), place);
   const { toJSON } = value as { toJSON?: unknown };
   if (typeof toJSON === "function" && !hasSpoken) {
-    if (value instanceof Date && Number.isNaN(value.getTime())) return refuse("an invalid Date", place);
+    if (isInvalidDate(value)) return refuse("an invalid Date", place);
     return assertJson(toJSON.call(value, String(place[depth - 1] ?? "")), place, depth, true);
   }
   if (depth === MAX_DEPTH) return refuse("a value nested too deeply, or holding itself", place.slice(0, 8));
@@ -64,6 +64,11 @@ function assertJson(value: unknown, place: (string | number)[], depth: number, h
     assertJson(member, place, depth + 1);
   }
   place.length = depth;
+}
+
+/** A Date of any realm that stands for no time. */
+function isInvalidDate(value: object): boolean {
+  return Object.prototype.toString.call(value) === "[object Date]" && Number.isNaN(Number(value));
 }
 
 function isPlain(value: object): boolean {

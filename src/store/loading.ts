@@ -78,11 +78,13 @@ function selectOnly(
 ): readonly Registration[] {
   if (only === undefined) return registrations;
   if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only is no list of names");
-  const unknown = only.filter((name) => !registrations.some((registration) => registration.name === name));
+  const names = new Set(registrations.map(({ name }) => name));
+  const unknown = only.filter((name) => !names.has(name));
   if (unknown.length > 0) {
     throw new TypeError(`Cannot load only ${unknown.map((name) => `"${name}"`).join(", ")}: it is not registered`);
   }
-  return registrations.filter(({ name }) => only.includes(name));
+  const wanted = new Set(only);
+  return registrations.filter(({ name }) => wanted.has(name));
 }
 
 /** Finds each state in the snapshot, under its name or a former one, in a version that can be loaded. */
@@ -153,7 +155,7 @@ async function migrated(uri: string, { registration, from }: Match): Promise<Sta
 async function inMemory(registrations: readonly Registration[]): Promise<SnapshotReader> {
   const backend = memoryBackend();
   const unit = "memory.state/";
-  const capture = new Capture(registrations, new CaptureMemory());
+  const capture = new Capture(registrations, new CaptureMemory({ isReused: false }));
   try {
     const savedAt = new Date();
     const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };

@@ -9,11 +9,13 @@ import { sealManifest } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { unlessAborted } from "../words/bounded.ts";
 import { toReadableStream } from "../words/bytes.ts";
+import { monotonicMs } from "../words/clock.ts";
 import { assertStateName, collisionKey } from "../words/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { Labels, Layout, LayoutKind, Seal, WrittenEntry } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
+import { isReadableStream } from "../words/sources.ts";
 import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
 import { Capture, type CaptureOptions, type Registration, type SaveProgress, type StateMigration } from "./capture.ts";
@@ -145,6 +147,8 @@ export class StateStore {
   /** The clock, in milliseconds since 1970; keepers plan by it too. */
   readonly now: () => number;
   readonly #states = new Map<string, Registration>();
+  /** Names of the states by what file systems may take them for. */
+  readonly #namesByKey = new Map<string, string>();
   readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
   /** Resolves when all saves have ended that were called so far. */
@@ -210,8 +214,8 @@ export class StateStore {
       throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
     }
     const key = collisionKey(name);
-    for (const registered of this.#states.keys()) {
-      if (collisionKey(registered) !== key) continue;
+    const registered = this.#namesByKey.get(key);
+    if (registered !== undefined) {
       const reason = registered === name ? "there is a state of this name" : `it collides with "${registered}"`;
       throw new SnapshotError("STATE_ALREADY_REGISTERED", `Cannot register "${name}": ${reason}`, {
         state: name,
@@ -229,6 +233,7 @@ export class StateStore {
     }
     formerly.forEach(assertStateName);
     this.#states.set(name, { name, state, version, migrate: migrations, formerly });
+    this.#namesByKey.set(key, name);
     return this;
   }
 
@@ -239,7 +244,8 @@ export class StateStore {
    * @returns Whether there was one.
    */
   unregister(name: string): boolean {
-    return this.#states.delete(name);
+    if (!this.#states.delete(name)) return false;
+    return this.#namesByKey.delete(collisionKey(name));
   }
 
   /**
@@ -297,7 +303,7 @@ export class StateStore {
     const nowMs = this.now();
     const name = this.#names.propose(nowMs);
     const states = [...this.#states.values()];
-    const capture = this.#capture(states, new CaptureMemory(), options);
+    const capture = this.#capture(states, new CaptureMemory({ isReused: false }), options);
     const seal = this.#sealFor(name, nowMs, capture, labels);
     const encoder = layout.encoder(seal, () => this.backend.scratch());
     const cancel = () => {
@@ -334,7 +340,7 @@ export class StateStore {
   ): Promise<SnapshotLocator> {
     const layout = this.#layoutFor(options);
     options.signal?.throwIfAborted();
-    const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
+    const source = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
     const reader = source === undefined
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
       : await source.open();
@@ -371,7 +377,7 @@ export class StateStore {
     options: LoadOptions = {},
   ): Promise<LoadReport> {
     options.signal?.throwIfAborted();
-    if (!(from instanceof ReadableStream)) {
+    if (!isReadableStream(from)) {
       const snapshot = isLocator(from) ? from : locate(from);
       return { snapshot, ...await this.#load(await snapshot.open(), options, snapshot) };
     }
@@ -624,8 +630,8 @@ export class StateStore {
 
   /** Sweeps at the first save and again when what had signs of life then may have none by now. */
   async #sweepNowAndThen(): Promise<void> {
-    if (performance.now() - this.#sweptAtMs < STALE_AFTER_MS) return;
-    this.#sweptAtMs = performance.now();
+    if (monotonicMs() - this.#sweptAtMs < STALE_AFTER_MS) return;
+    this.#sweptAtMs = monotonicMs();
     try {
       await this.sweep();
     } catch (error) {

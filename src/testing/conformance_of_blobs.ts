@@ -1,6 +1,7 @@
 // The contract of bytes: what is written is what is read, in whatever pieces.
 import type { ByteSource } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
+import { setTimeout } from "../words/clock.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
 import {
   BLOB,

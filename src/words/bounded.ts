@@ -1,5 +1,5 @@
 // Doing many small things at once, but not too many, and much work without holding up everybody else.
-import { setImmediate } from "node:timers";
+import { setImmediate } from "./clock.ts";
 
 /**
  * Runs `work` over all items, a bounded number at once.
