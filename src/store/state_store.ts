@@ -367,6 +367,7 @@ export class StateStore {
    * @param from A locator, the path or `file:` URL of a snapshot, or a stream of an archive, which is spooled and verified
    *   first.
    * @param options What may be missing.
+   * @throws {TypeError} If the stream is being read, or was read or handed over before.
    * @returns Which states were loaded, missing and ignored.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `STATE_MISSING`, `STATE_INCOMPATIBLE`, `SNAPSHOT_CORRUPT` and other damage: no
    *   state was touched.

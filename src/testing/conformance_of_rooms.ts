@@ -69,7 +69,11 @@ export const roomCases: Cases = {
     await lend(scratch, bytes.subarray(300_000), (body) => scratch.write(body));
     transfer(await scratch.read(10, 100), "a range of scratch");
     for await (const chunk of scratch.stream()) transfer(chunk, "a chunk of scratch");
-    sameBytes(await drain(scratch.stream()), bytes, "scratch, after what was lent was overwritten and all was transferred");
+    sameBytes(
+      await drain(scratch.stream()),
+      bytes,
+      "scratch, after what was lent was overwritten and all was transferred",
+    );
     await scratch.remove();
   },
 

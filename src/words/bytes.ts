@@ -30,7 +30,9 @@ export function viewOf(view: ArrayBufferView): Uint8Array {
  * @throws {TypeError} If it is not a Uint8Array, or as {@link viewOf}.
  */
 export function chunkOf(chunk: unknown): Uint8Array {
-  if (tagOf.call(chunk) !== "Uint8Array") throw new TypeError("Cannot read a stream: a chunk of it is not a Uint8Array");
+  if (tagOf.call(chunk) !== "Uint8Array") {
+    throw new TypeError("Cannot read a stream: a chunk of it is not a Uint8Array");
+  }
   return viewOf(chunk as Uint8Array);
 }
 

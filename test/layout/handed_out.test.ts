@@ -71,7 +71,9 @@ interface World {
 const ways: Record<string, (world: World) => Promise<void>> = {
   "SnapshotReader.bytes": async ({ snapshot }) => {
     const reader = await snapshot.open();
-    for (const [name, bytes] of Object.entries(files)) expect(isSame(take(await reader.bytes(`a/${name}`)), bytes)).toBe(true);
+    for (const [name, bytes] of Object.entries(files)) {
+      expect(isSame(take(await reader.bytes(`a/${name}`)), bytes)).toBe(true);
+    }
     await reader.close();
   },
   "SnapshotReader.bytes after verifyAll": async ({ snapshot }) => {
@@ -86,14 +88,17 @@ const ways: Record<string, (world: World) => Promise<void>> = {
     const reader = await snapshot.open();
     for (const [name, bytes] of Object.entries(files)) {
       for (const [offset, length] of [[0, 3], [1, 2_000], [200_000, 150_000]] as const) {
-        expect(isSame(take(await reader.range(`a/${name}`, offset, length)), bytes.subarray(offset, offset + length))).toBe(true);
+        expect(isSame(take(await reader.range(`a/${name}`, offset, length)), bytes.subarray(offset, offset + length)))
+          .toBe(true);
       }
     }
     await reader.close();
   },
   "SnapshotReader.stream": async ({ snapshot }) => {
     const reader = await snapshot.open();
-    for (const [name, bytes] of Object.entries(files)) expect(isSame(await takeAll(reader.stream(`a/${name}`)), bytes)).toBe(true);
+    for (const [name, bytes] of Object.entries(files)) {
+      expect(isSame(await takeAll(reader.stream(`a/${name}`)), bytes)).toBe(true);
+    }
     await reader.close();
   },
   "SnapshotReader.manifestBytes": async ({ snapshot }) => {

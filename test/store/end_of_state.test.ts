@@ -56,7 +56,9 @@ describe.each(Object.entries(endings))("a state that %s", (_how, { save, paths }
   });
 
   it("is streamed whole", async () => {
-    const snapshot = await new StateStore(memoryBackend()).importSnapshot(between(new StateStore(memoryBackend())).streamState().body);
+    const snapshot = await new StateStore(memoryBackend()).importSnapshot(
+      between(new StateStore(memoryBackend())).streamState().body,
+    );
     expect(pathsOf(await snapshot.manifest())).toEqual([["x"], paths, ["x"]]);
   });
 
@@ -79,18 +81,24 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
     const gate = deferred();
     let late: unknown;
     const store = place.store()
-      .register("a", saving((out) => {
-        void (async () => {
+      .register(
+        "a",
+        saving((out) => {
+          void (async () => {
+            await out.write("x", "1");
+            for (let turn = 0; turn < 10; turn++) await nextTurn();
+            late = await rejection(out.write("y", "2"));
+            gate.resolve();
+          })();
+        }),
+      )
+      .register(
+        "b",
+        saving(async (out) => {
+          await gate.promise;
           await out.write("x", "1");
-          for (let turn = 0; turn < 10; turn++) await nextTurn();
-          late = await rejection(out.write("y", "2"));
-          gate.resolve();
-        })();
-      }))
-      .register("b", saving(async (out) => {
-        await gate.promise;
-        await out.write("x", "1");
-      }));
+        }),
+      );
     const error = await rejection(store.saveState());
     expect(error).toMatchObject({ code: "STATE_SAVE_FAILED", details: { state: "a" }, cause: { name: "TypeError" } });
     expect(late).toBe(error);

@@ -15,7 +15,8 @@ const detached = <View extends ArrayBufferView>(view: View): View => {
   structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] });
   return view;
 };
-const resizable = () => new ArrayBuffer(16, { maxByteLength: 32 } as never) as ArrayBuffer & { resize(to: number): void };
+const resizable = () =>
+  new ArrayBuffer(16, { maxByteLength: 32 } as never) as ArrayBuffer & { resize(to: number): void };
 
 const dead: Record<string, () => ArrayBufferView> = {
   "was transferred": () => detached(new Uint8Array(8)),
@@ -63,7 +64,11 @@ const empty: Record<string, () => ArrayBufferView> = {
   },
 };
 
-const REFUSED = { code: "STATE_SAVE_FAILED", details: { state: "a" }, cause: { message: expect.stringContaining("their memory is gone") } };
+const REFUSED = {
+  code: "STATE_SAVE_FAILED",
+  details: { state: "a" },
+  cause: { message: expect.stringContaining("their memory is gone") },
+};
 
 describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
   const save = async (body: () => Body, options?: WriteOptions) => {
@@ -111,17 +116,26 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
     const place = await make();
     const foreign = () => runInNewContext("new Uint8Array([1, 2, 3])") as Uint8Array;
     const floats = runInNewContext("new Float32Array([1])") as Float32Array;
-    const store = place.store().register("a", saving((out) => {
-      void out.write("view", foreign());
-      void out.write("owned", foreign(), { owned: true });
-      void out.write("floats", floats);
-      void out.write("chunk", streamOf(foreign(), foreign()));
-      void out.write("shared", new Uint8Array(new SharedArrayBuffer(3)).fill(7));
-    }));
+    const store = place.store().register(
+      "a",
+      saving((out) => {
+        void out.write("view", foreign());
+        void out.write("owned", foreign(), { owned: true });
+        void out.write("floats", floats);
+        void out.write("chunk", streamOf(foreign(), foreign()));
+        void out.write("shared", new Uint8Array(new SharedArrayBuffer(3)).fill(7));
+      }),
+    );
     const reader = await (await store.saveState()).open();
-    const found = await Promise.all(["view", "owned", "floats", "chunk", "shared"].map((name) => reader.bytes(`a/${name}`)));
+    const found = await Promise.all(
+      ["view", "owned", "floats", "chunk", "shared"].map((name) => reader.bytes(`a/${name}`)),
+    );
     await reader.close();
-    expect(found.map((bytes) => [...bytes])).toEqual([[1, 2, 3], [1, 2, 3], [0, 0, 128, 63], [1, 2, 3, 1, 2, 3], [7, 7, 7]]);
+    expect(found.map((bytes) => [...bytes])).toEqual([[1, 2, 3], [1, 2, 3], [0, 0, 128, 63], [1, 2, 3, 1, 2, 3], [
+      7,
+      7,
+      7,
+    ]]);
   });
 
   it("takes a stream of another library, by what it can do", async () => {
@@ -223,10 +237,13 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
   it.each(Object.entries(once))("refuses a %s when it is written twice in one save", async (_what, make) => {
     const body = await make();
     const place = await makeStore();
-    place.register("a", saving((out) => {
-      void out.write("x", body);
-      void out.write("y", body);
-    }));
+    place.register(
+      "a",
+      saving((out) => {
+        void out.write("x", body);
+        void out.write("y", body);
+      }),
+    );
     expect(await rejection(place.saveState())).toMatchObject(AGAIN);
     expect(await place.list()).toEqual([]);
   });
@@ -241,10 +258,13 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
 
   it("saves an iterable again and again when it gives a new iterator each time", async () => {
     const body = { [Symbol.asyncIterator]: () => iterableOf(new Uint8Array(2))[Symbol.asyncIterator]() };
-    const store = (await make()).store().register("a", saving((out) => {
-      void out.write("x", body);
-      void out.write("y", body);
-    }));
+    const store = (await make()).store().register(
+      "a",
+      saving((out) => {
+        void out.write("x", body);
+        void out.write("y", body);
+      }),
+    );
     for (const _save of [1, 2]) {
       expect((await (await store.saveState()).manifest()).totals).toMatchObject({ entries: 2, sizeBytes: 4 });
     }
@@ -253,7 +273,10 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
   it("saves an empty entry when a source that nothing read is empty", async () => {
     const closed = new ReadableStream<Uint8Array>({ start: (controller) => controller.close() });
     for (const body of [streamOf(), closed, iterableOf(), Readable.from([])]) {
-      expect((await (await (await save(() => body)).saved).manifest()).totals).toMatchObject({ entries: 1, sizeBytes: 0 });
+      expect((await (await (await save(() => body)).saved).manifest()).totals).toMatchObject({
+        entries: 1,
+        sizeBytes: 0,
+      });
     }
   });
 
@@ -297,7 +320,9 @@ describe("StateStore", () => {
     const store = new StateStore(memoryBackend());
     const snapshot = await store.register("a", new Files({ x: "1" })).saveState();
     const generator = iterableOf(new Uint8Array(1));
-    for (const body of [() => detached(new Uint8Array(8)), () => streamOf(detached(new Uint8Array(8))), () => generator]) {
+    for (
+      const body of [() => detached(new Uint8Array(8)), () => streamOf(detached(new Uint8Array(8))), () => generator]
+    ) {
       const next = new StateStore(store.backend).register("a", new Files(), {
         version: 2,
         migrate: { 1: (_from, to) => void to.write("x", body()) },
