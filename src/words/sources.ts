@@ -23,7 +23,7 @@ export function isAsyncIterable(value: unknown): value is AsyncIterable<Uint8Arr
 
 /** What Node's streams tell of themselves. */
 interface NodeState {
-  readonly errored?: unknown;
+  readonly errored?: Error | null;
   readonly destroyed?: boolean;
   readonly readable?: boolean;
   readonly readableDidRead?: boolean;
@@ -45,7 +45,7 @@ export function handOver(source: ReadableStream<Uint8Array> | AsyncIterable<Uint
     // Another iterable may give a new iterator each time: only the iterator tells, when it is begun.
     if (!("on" in source && typeof source.on === "function")) return;
     const { errored, destroyed, readable, readableDidRead, readableEnded, readableFlowing } = source as NodeState;
-    if (errored !== undefined && errored !== null) throw errored;
+    if (errored) throw errored;
     if (destroyed || readable === false || readableDidRead || readableEnded || readableFlowing) {
       throw new TypeError(`Cannot read the stream: ${WAS_READ}`);
     }
