@@ -35,7 +35,7 @@ const LOCK_STALE_AFTER_MS = 10_000;
 
 async function gather(body: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk.slice());
+  for await (const chunk of body) chunks.push(new Uint8Array(chunk)); // lent; the slice of a Buffer would be no copy
   return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
 }
 
@@ -234,7 +234,7 @@ export function keyValueBackend(store: KeyValue, uri: string): Backend {
       },
       async put(name, note) {
         assertSnapshotName(name);
-        await set(`notes/${name}`, note);
+        await set(`notes/${name}`, new Uint8Array(note));
       },
       remove: (name) => set(`notes/${name}`, undefined),
       async *list() {

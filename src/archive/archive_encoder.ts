@@ -4,6 +4,7 @@ import { Digester, digestOf } from "../rules/digest.ts";
 import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { Scratch } from "../words/backend.ts";
 import { turn } from "../words/bounded.ts";
+import { bodyFor, chunkOf } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { Digest, EntrySource, Manifest, Seal, WrittenEntry } from "../words/snapshot.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
@@ -116,7 +117,8 @@ export class ArchiveEncoder {
   }
 
   /** Takes a piece of a payload, up to where something must be done first; returns what is left of it. */
-  #take(payload: Payload, piece: Uint8Array): Uint8Array | undefined {
+  #take(payload: Payload, given: Uint8Array): Uint8Array | undefined {
+    const piece = chunkOf(given); // it was read some turns ago, and may have lost its memory since
     const writer = this.#writer;
     const { chunkBytes } = this.#options;
     for (let done = 0; done < piece.length;) {
@@ -194,11 +196,12 @@ export class ArchiveEncoder {
     const scratch = await this.#newScratch();
     try {
       const first = next.value;
-      await scratch.write((async function* () {
+      const all = (async function* () {
         yield* held.splice(0);
         yield first;
         yield* { [Symbol.asyncIterator]: () => body };
-      })());
+      })();
+      await scratch.write(bodyFor(scratch, all));
       const spooled = new Digester();
       const payload = this.#begin(entry.path, scratch.sizeBytes);
       yield* this.#encodeBody(payload, digested(scratch.stream(), spooled));
@@ -227,6 +230,9 @@ export class ArchiveEncoder {
 
   #finish(entry: MeasuredEntry, payload: Payload, written: WrittenEntry[]): WrittenEntry {
     const found = entry.finish();
+    if (found.sizeBytes !== payload.sizeBytes) {
+      throw new TypeError(`Cannot save "${entry.path}": its bytes changed while they were read`);
+    }
     written.push(found);
     this.#end(entry.path, payload, found.digest);
     return found;

@@ -5,6 +5,7 @@ import { codecOf, compressionOf } from "../rules/compression.ts";
 import { Digester } from "../rules/digest.ts";
 import { openManifest } from "../rules/manifest.ts";
 import type { BlobReader, Scratch } from "../words/backend.ts";
+import { bodyFor } from "../words/bytes.ts";
 import type { ScannedFile, UnitReader } from "../words/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH } from "../words/unit.ts";
 import { mostPackedBytes, openIndexed } from "./indexed_reader.ts";
@@ -123,7 +124,7 @@ async function openUnindexed(
     for await (const { path, sizeBytes, body } of filesOf(blob, uri, codec, limits)) {
       if (path === MANIFEST_PATH) assertManifestSize(sizeBytes, uri);
       if (!IGNORED.has(path)) places.set(path, { offset: scratch.sizeBytes, sizeBytes });
-      await scratch.write(body);
+      await scratch.write(bodyFor(scratch, body));
     }
     const place = places.get(MANIFEST_PATH);
     if (place === undefined) throw manifestMissing(uri, places.keys());

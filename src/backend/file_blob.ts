@@ -1,5 +1,6 @@
 // Reading an open file as a blob, and private scratch files that are written first and read after.
 import type { BlobReader, ByteSource, Scratch } from "../words/backend.ts";
+import { chunkOf } from "../words/bytes.ts";
 import { storageError } from "../words/errors.ts";
 import { leaving } from "../words/memory.ts";
 import { type FileSystem, hasNoRoom, type OpenFile, type QuickFile } from "./file_system.ts";
@@ -82,7 +83,7 @@ const GLANCED_BYTES = 128 * 1024;
 
 /** A file of a published unit that was opened for a glance: few bytes are read without waiting. */
 export class GlancedBlob extends FileBlob {
-  readonly tailBytes = 32 * 1024;
+  readonly tailBytes: number = 32 * 1024;
   readonly #quickFile: QuickFile;
 
   constructor(file: QuickFile) {
@@ -106,6 +107,7 @@ export class GlancedBlob extends FileBlob {
 
 /** A private file in the folder of the units; where that has no room to give, among the system's temporary files. */
 export class FileScratch extends FileBlob implements Scratch {
+  readonly borrows = true;
   readonly #giveBack: () => Promise<void>;
 
   private constructor(file: OpenFile, giveBack: () => Promise<void>) {
@@ -163,7 +165,8 @@ class Appender {
     return this.#writtenBytes + this.#gatheredBytes;
   }
 
-  async append(chunk: Uint8Array): Promise<void> {
+  async append(given: Uint8Array): Promise<void> {
+    const chunk = chunkOf(given);
     if (chunk.length >= SMALL_BYTES || this.sizeBytes === 0) {
       await this.flush();
       return await this.#write(chunk);

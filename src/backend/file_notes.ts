@@ -1,7 +1,7 @@
 // Notes as small files in .notes, each replaced atomically.
 import { join } from "node:path";
 import type { LockOptions, Notes } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
+import { concat, viewOf } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { errnoOf } from "../words/errors.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
@@ -50,7 +50,7 @@ export class FileNotes implements Notes {
     const temporary = join(root, tokenName("scratch"));
     const heartbeat = new Heartbeat(files, [temporary]);
     try {
-      const { file } = await writeFile(files, temporary, [concat([note])], () => true);
+      const { file } = await writeFile(files, temporary, [concat([viewOf(note)])], () => true);
       try {
         await sync.file(file, temporary);
       } finally {

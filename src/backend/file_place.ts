@@ -1,6 +1,7 @@
 // One folder that holds units: where each lies, how it is removed, and what is swept out of it.
 import { join } from "node:path";
 import { mapBounded } from "../words/bounded.ts";
+import { systemMs } from "../words/clock.ts";
 import { errnoOf, reasonOf } from "../words/errors.ts";
 import { warnUser } from "../words/logging.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
@@ -105,7 +106,7 @@ async function staleSince(
   if (limitMs >= 0 && Heartbeat.isBeating(path)) return undefined;
   const stat = await files.stat(path);
   if (stat === undefined || !isOurs(kind, stat)) return undefined;
-  return limitMs < 0 || Math.abs(Date.now() - stat.modifiedAtMs) > limitMs ? stat.modifiedAtMs : undefined;
+  return limitMs < 0 || Math.abs(systemMs() - stat.modifiedAtMs) > limitMs ? stat.modifiedAtMs : undefined;
 }
 
 /** How long something may have shown no sign of life; what this process writes is not swept within the ordinary limit. */

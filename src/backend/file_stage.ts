@@ -29,6 +29,7 @@ function existsError(name: string, uri: string, reason: string, cause?: unknown)
 
 /** A unit being written. */
 export class FileStage implements Stage {
+  readonly borrows = true;
   readonly unit: Unit;
   readonly #place: FilePlace;
   readonly #name: string;

@@ -42,7 +42,7 @@ export interface FileStat {
 export interface OpenFile {
   /** Reads into `target` from `position`; resolves to the bytes read, 0 at the end, perhaps fewer than asked for. */
   read(target: Uint8Array, position: number): Promise<number>;
-  /** Writes all of `bytes` at `position`. */
+  /** Writes all of `bytes` at `position`; they are lent until it settles. */
   write(bytes: Uint8Array, position: number): Promise<void>;
   /** Size in bytes; fails for what is no ordinary file. */
   sizeBytes(): Promise<number>;

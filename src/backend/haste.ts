@@ -1,5 +1,7 @@
 // Looking at many files without waiting for the thread pool, as long as that does not hold up the program: where a storage is
 // slow (a network, a disk that has to turn), waiting costs less than standing still.
+import { monotonicMs } from "../words/clock.ts";
+
 const FREE_MS = 20;
 const FREE_MS_PER_LOOK = 0.5;
 
@@ -15,12 +17,12 @@ export class Haste {
 
   /** Looks, and measures it. */
   look<T>(at: () => T): T {
-    const sinceMs = performance.now();
+    const sinceMs = monotonicMs();
     try {
       return at();
     } finally {
       this.#looks++;
-      this.#spentMs += performance.now() - sinceMs;
+      this.#spentMs += monotonicMs() - sinceMs;
     }
   }
 }

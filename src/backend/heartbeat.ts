@@ -1,6 +1,6 @@
 // How a writer shows that it lives: it touches a file every few seconds. Process ids say nothing in containers.
-import { clearInterval, setInterval } from "node:timers";
 import { basename } from "node:path";
+import { clearInterval, setInterval, systemMs } from "../words/clock.ts";
 import type { FileSystem } from "./file_system.ts";
 
 const BEAT_MS = 5_000;
@@ -20,7 +20,7 @@ export class Heartbeat {
     this.standsFor = standsFor;
     Heartbeat.#beating.add(this);
     this.#timer = setInterval(() => {
-      const nowMs = Date.now();
+      const nowMs = systemMs();
       // A beat that fails (swept away, file system gone) is told by the next write or the publish itself.
       for (const path of paths) files.touch(path, nowMs).catch(() => {});
     }, BEAT_MS);

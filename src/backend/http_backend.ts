@@ -1,6 +1,7 @@
 // One snapshot behind an HTTP address, read-only, by ranges: the way to look into an archive far away without fetching it.
 import type { Backend, BlobReader, Notes, Stage } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
+import { clearTimeout, setTimeout } from "../words/clock.ts";
 import { reasonOf, SnapshotError, storageError } from "../words/errors.ts";
 import { shownUrl } from "../words/shown_url.ts";
 import type { Unit } from "../words/unit.ts";

@@ -9,7 +9,7 @@ import type {
   Stage,
   StageOptions,
 } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
+import { chunkOf, concat, copyOf, viewOf } from "../words/bytes.ts";
 import { assertSnapshotName } from "../words/entry_path.ts";
 import { SnapshotError } from "../words/errors.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
@@ -18,7 +18,7 @@ let count = 0;
 
 async function gather(body: ByteSource): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk.slice());
+  for await (const chunk of body) chunks.push(copyOf(chunkOf(chunk)));
   return concat(chunks);
 }
 
@@ -51,8 +51,11 @@ class MemoryBlob implements BlobReader {
 }
 
 class MemoryScratch extends MemoryBlob implements Scratch {
+  readonly borrows = true;
+
   async write(body: ByteSource): Promise<void> {
-    for await (const chunk of body) {
+    for await (const given of body) {
+      const chunk = chunkOf(given);
       const { buffer, length } = this.bytes;
       const sizeBytes = length + chunk.length;
       // Twice the room each time, so that many small writes copy no byte often.
@@ -97,7 +100,7 @@ class MemoryBackend implements Backend {
       get: (name) => Promise.resolve(notes.get(name)?.slice()),
       put: async (name, note) => {
         assertSnapshotName(name);
-        notes.set(name, note.slice());
+        notes.set(name, copyOf(viewOf(note)));
       },
       remove: (name) => Promise.resolve(void notes.delete(name)),
       async *list() {
@@ -174,6 +177,7 @@ function nameOf(unit: Unit): string {
 }
 
 class MemoryStage implements Stage {
+  readonly borrows = true;
   readonly unit: Unit;
   readonly #end: (blobs?: ReadonlyMap<string, Uint8Array>) => void;
   readonly #blobs = new Map<string, Uint8Array>();

@@ -31,7 +31,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { setTimeout } from "node:timers";
+import { setTimeout, systemMs } from "../words/clock.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
 import {
   type FileKind,
@@ -248,7 +248,7 @@ const COARSE_STEP_MS = 2500;
 /** See `FileStat.stamp`. A rename or a new link sets the time of the last change, `ctime`, which no program can set back. */
 function stampOf({ dev, ino, size, mtimeMs, ctimeMs, birthtimeMs }: Stats): string | undefined {
   const stepMs = ctimeMs % 1000 === 0 ? COARSE_STEP_MS : FINE_STEP_MS;
-  const isSettled = Date.now() - ctimeMs > stepMs;
+  const isSettled = systemMs() - ctimeMs > stepMs;
   return ino > 0 && ctimeMs > 0 && isSettled ? `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs} ${birthtimeMs}` : undefined;
 }
 

@@ -1,8 +1,7 @@
 // The lock of a note: an empty file, and beside it a record of the process that holds it, so that a lock which a killed program
 // left holds nobody up. The record is believed only where it speaks of this very lock and proves that its process has ended.
 import { join } from "node:path";
-import { performance } from "node:perf_hooks";
-import { setTimeout } from "node:timers";
+import { monotonicMs, setTimeout, systemMs } from "../words/clock.ts";
 import { errnoOf, storageError } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { FileStat, FileSystem, OpenFile } from "./file_system.ts";
@@ -45,9 +44,9 @@ export async function lockNote(
     if (kind !== "file" || sizeBytes > 0) {
       throw storageError("lock", path, new Error("what lies there is another program's"));
     }
-    if (since?.modifiedAtMs !== modifiedAtMs) since = { modifiedAtMs, ms: performance.now() };
+    if (since?.modifiedAtMs !== modifiedAtMs) since = { modifiedAtMs, ms: monotonicMs() };
     // Clocks may jump, so a lock that was watched for as long is stale too, whatever its time says.
-    const ageMs = Math.max(Date.now() - modifiedAtMs, performance.now() - since.ms);
+    const ageMs = Math.max(systemMs() - modifiedAtMs, monotonicMs() - since.ms);
     if (ageMs > LOCK_STALE_AFTER_MS) await breakLock(files, path, ownerPath, lock, false);
     else if (await isOrphan(files, ownerPath, lock)) await breakLock(files, path, ownerPath, lock, true);
     else if (!waits) return undefined;
@@ -63,7 +62,7 @@ export async function sweepLock({ files, root }: NotedPlace, name: string, older
   const lock = await files.stat(path, false, true);
   if (lock === undefined || lock.kind !== "file" || lock.sizeBytes > 0) return;
   const limitMs = Math.max(olderThanMs, LOCK_STALE_AFTER_MS);
-  const isStale = olderThanMs < 0 || Math.abs(Date.now() - lock.modifiedAtMs) > limitMs;
+  const isStale = olderThanMs < 0 || Math.abs(systemMs() - lock.modifiedAtMs) > limitMs;
   if (isStale || await isOrphan(files, ownerPath, lock)) await breakLock(files, path, ownerPath, lock, !isStale);
 }
 
@@ -73,7 +72,7 @@ export async function sweepLockOwner({ files, root }: NotedPlace, name: string, 
   const stat = await files.stat(path);
   if (stat?.kind !== "file" || stat.sizeBytes > OWNER_MAX_BYTES) return;
   const limitMs = Math.max(olderThanMs, LOCK_STALE_AFTER_MS);
-  if (olderThanMs >= 0 && Math.abs(Date.now() - stat.modifiedAtMs) <= limitMs) return;
+  if (olderThanMs >= 0 && Math.abs(systemMs() - stat.modifiedAtMs) <= limitMs) return;
   if (await files.stat(join(root, lockName(name))) === undefined) await removeName(files, path);
 }
 

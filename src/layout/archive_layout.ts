@@ -4,8 +4,9 @@ import { ArchiveEncoder } from "../archive/archive_encoder.ts";
 import { openArchive, scanArchive } from "../archive/archive_reader.ts";
 import type { Compression } from "../rules/codec.ts";
 import { codecOf } from "../rules/compression.ts";
-import type { BlobReader, Scratch } from "../words/backend.ts";
 import { addressOf, uriOfUnit } from "../words/address.ts";
+import type { BlobReader, Scratch } from "../words/backend.ts";
+import { bodyFor } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type { OptionNames } from "../words/options.ts";
 import { show } from "../words/show.ts";
@@ -72,7 +73,7 @@ export function archiveLayout(compression: Compression, options: ArchiveOptions 
 
     async write(stage, entries, seal) {
       const archive = encoder(seal, () => stage.scratch());
-      await stage.publish("", archive.encode(entries));
+      await stage.publish("", bodyFor(stage, archive.encode(entries)));
       return archive.manifest;
     },
 

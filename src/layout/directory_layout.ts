@@ -5,6 +5,7 @@ import { MeasuredEntry } from "../rules/measured_entry.ts";
 import type { BlobInfo, BlobReader } from "../words/backend.ts";
 import { addressOf, uriOfUnit } from "../words/address.ts";
 import { mapBounded } from "../words/bounded.ts";
+import { bodyFor } from "../words/bytes.ts";
 import { SnapshotError } from "../words/errors.ts";
 import type {
   EntrySource,
@@ -78,7 +79,7 @@ export const directoryLayout: Layout = {
       const entry = new MeasuredEntry(source);
       await stage.write(
         entry.path,
-        entry.chunks(),
+        bodyFor(stage, entry.chunks()),
         source.sizeBytes === undefined ? {} : { sizeBytes: source.sizeBytes },
       );
       written[index] = entry.finish();
@@ -108,7 +109,7 @@ export const directoryLayout: Layout = {
     const sealing = function* () {
       yield (sealed = seal.seal(written)).bytes;
     };
-    await stage.publish(MANIFEST_PATH, sealing());
+    await stage.publish(MANIFEST_PATH, bodyFor(stage, sealing()));
     return (sealed ?? seal.seal(written)).manifest;
   },
 

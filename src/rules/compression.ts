@@ -1,5 +1,6 @@
 // Which codec serves a compression in this runtime.
 import { SnapshotError } from "../words/errors.ts";
+import { copyOf } from "../words/bytes.ts";
 import { type Codec, type Compression, CompressionFault, Head } from "./codec.ts";
 import { nativeGzip } from "./gzip_codec.ts";
 import { pureGzip } from "./pure_gzip_codec.ts";
@@ -7,7 +8,7 @@ import { nativeZstd } from "./zstd_codec.ts";
 
 const none: Codec = {
   compression: "none",
-  encode: (bytes) => Promise.resolve([bytes.slice()]), // what is handed in is used again for the next member
+  encode: (bytes) => Promise.resolve([copyOf(bytes)]), // what is handed in is used again for the next member
   decode: (members, maxBytes) => {
     const isTooLarge = members.length > maxBytes;
     if (isTooLarge) return Promise.reject(new CompressionFault("LIMIT_BYTES", 0, "it is longer than it may be"));
@@ -15,7 +16,7 @@ const none: Codec = {
   },
   async decodeHead(source, sizeBytes, slackBytes) {
     const head = new Head(sizeBytes, slackBytes);
-    for await (const chunk of source) if (!head.take(chunk.slice())) break;
+    for await (const chunk of source) if (!head.take(copyOf(chunk))) break;
     return head.bytes;
   },
   async *decodeStream(source) {

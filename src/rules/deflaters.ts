@@ -1,7 +1,8 @@
 // Compressors that serve again and again. Making one takes a quarter of a megabyte of memory that nobody touched before, which
 // costs small members more than their compression.
-import { setImmediate } from "node:timers";
 import { plain } from "../words/bytes.ts";
+import { setImmediate } from "../words/clock.ts";
+import { Idle } from "../words/idle.ts";
 import { isCollectedLate } from "../words/memory.ts";
 import { zlib } from "./native_zlib.ts";
 
@@ -43,9 +44,18 @@ class Deflater {
       this.#stream.write(bytes, (error) => error ? reject(error) : finish());
     });
   }
+
+  /** Gives its memory back; must not be called while a member is made. */
+  close(): void {
+    this.#stream.destroy();
+  }
 }
 
 const idle = new Map<string, Deflater[]>();
+const givingBack = new Idle(() => {
+  for (const deflater of [...idle.values()].flat()) deflater.close();
+  idle.clear();
+});
 
 /**
  * Compresses bytes into one gzip member.
@@ -64,6 +74,8 @@ export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise
   const deflater = waiting.pop() ?? new Deflater(method);
   const pieces = await deflater.member(bytes); // one that failed is dropped
   if (waiting.length < IDLE_OF_EACH_METHOD) waiting.push(deflater);
+  else deflater.close();
+  givingBack.used();
   return pieces;
 }
 

@@ -1,4 +1,5 @@
 // Reading an entry's body once, and knowing afterwards what it was: size and digest, checked against what was declared.
+import { chunkOf } from "../words/bytes.ts";
 import { corruptEntry, SnapshotError } from "../words/errors.ts";
 import type { EntrySource, WrittenEntry } from "../words/snapshot.ts";
 import { Digester, digestOf } from "./digest.ts";
@@ -24,8 +25,9 @@ export class MeasuredEntry {
   /** A body that lies in memory as one piece, instead of {@link MeasuredEntry.chunks}; `undefined` for others. */
   whole(): Uint8Array | undefined {
     const { body, sizeBytes } = this.#source;
-    const only = Array.isArray(body) && body.length === 1 ? body[0] as unknown : undefined;
-    if (!(only instanceof Uint8Array) || only.length > MAX_CHUNK_BYTES) return undefined;
+    if (!Array.isArray(body) || body.length !== 1) return undefined;
+    const only = chunkOf(body[0]); // it may have lost its memory since it was handed over
+    if (only.length > MAX_CHUNK_BYTES) return undefined;
     if (sizeBytes !== undefined && only.length !== sizeBytes) throw this.#mismatch(sizeBytes, only.length);
     this.#whole = { sizeBytes: only.length, digest: digestOf(only) };
     return only;
@@ -52,10 +54,8 @@ export class MeasuredEntry {
     this.#assertEnd();
   }
 
-  *#pieces(chunk: Uint8Array): Generator<Uint8Array, void> {
-    if (!(chunk instanceof Uint8Array)) {
-      throw new TypeError(`Cannot save "${this.path}": a chunk of its stream is no Uint8Array`);
-    }
+  *#pieces(given: Uint8Array): Generator<Uint8Array, void> {
+    const chunk = chunkOf(given);
     const { sizeBytes = Infinity } = this.#source;
     for (let start = 0; start < chunk.length; start += MAX_CHUNK_BYTES) {
       const piece = chunk.length <= MAX_CHUNK_BYTES ? chunk : chunk.subarray(start, start + MAX_CHUNK_BYTES);

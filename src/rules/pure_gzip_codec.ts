@@ -2,7 +2,7 @@
 // both are checked here, member by member. The only file that knows fflate.
 import { Gunzip, gzipSync } from "fflate";
 import type { ByteSource } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
+import { concat, copyOf } from "../words/bytes.ts";
 import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
 
 const MEMBER_END_BYTES = 8;
@@ -96,7 +96,7 @@ async function* gunzipMembers(source: ByteSource, mostPaddingBytes = 0): AsyncGe
     seen = concat([tail, chunk]);
     seenOffset = offset - tail.length;
     try {
-      gunzip.push(chunk.slice(), false);
+      gunzip.push(copyOf(chunk), false);
     } catch (error) {
       if (error instanceof CompressionFault) throw error;
       throw new CompressionFault("COMPRESSION_DAMAGED", offset, "its compressed data is damaged", { cause: error });

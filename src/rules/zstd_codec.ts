@@ -2,7 +2,7 @@
 // word; so frames are split here, by walking their block headers, and each is decoded alone and held against its length.
 import type { ByteSource } from "../words/backend.ts";
 import { turn } from "../words/bounded.ts";
-import { concat, plain } from "../words/bytes.ts";
+import { concat, copyOf, plain } from "../words/bytes.ts";
 import { type Codec, CompressionFault, Head } from "./codec.ts";
 import { zlib } from "./native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
@@ -238,7 +238,7 @@ async function decodeFrameHead(
   slackBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array[] = [];
-  for await (const chunk of source) pieces.push(chunk.slice());
+  for await (const chunk of source) pieces.push(copyOf(chunk));
   const packed = pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces);
   const head = new Head(sizeBytes, slackBytes);
   try {

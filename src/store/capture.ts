@@ -1,11 +1,12 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
 import { turn } from "../words/bounded.ts";
-import { discard, hold, isAsyncIterable, iterate, viewOf } from "../words/bytes.ts";
+import { chunkOf, discard, hold, iterate, viewOf } from "../words/bytes.ts";
 import { PathSet } from "../words/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import type { EntrySource } from "../words/snapshot.ts";
+import { begin, handOver, isAsyncIterable, isReadableStream } from "../words/sources.ts";
 import type { WorkFolder } from "../words/backend.ts";
 import {
   type Body,
@@ -90,21 +91,29 @@ export class Capture {
     }
   }
 
-  /** All entries, in order, each to be read before the next is asked for or after; ends when every state has finished. */
+  /**
+   * All entries, in order, each to be read before the next is asked for or after; ends when every state has ended. Where a state's
+   * last writes are still being read, those of the next states come first, and then what it writes when they have settled.
+   */
   async *entries(): AsyncGenerator<EntrySource, void> {
-    for (const state of this.#states) {
+    const states = [...this.#states];
+    for (let index = 0; index < states.length; index++) {
+      const state = states[index] as StateCapture;
       while (true) {
         this.throwIfFailed();
-        const entry = await state.next();
+        const entry = await state.next(index < this.#states.length);
         this.throwIfFailed();
-        if (entry === undefined) break;
+        if (entry === undefined) {
+          if (!state.hasEnded) states.push(state);
+          break;
+        }
         const { path, body, sizeBytes } = entry;
         yield {
           state: state.name,
           path,
           ...sizeBytes === undefined ? {} : { sizeBytes },
           body: Array.isArray(body)
-            ? this.#observed(state.name, body)
+            ? this.#observed(state, body)
             : this.#interruptible(state, body as AsyncIterable<Uint8Array>),
           release: () => {
             this.#entries++;
@@ -151,8 +160,15 @@ export class Capture {
     this.#options.onProgress?.({ state, entries: this.#entries, sizeBytes: this.#sizeBytes });
   }
 
-  #observed(state: string, segments: readonly Uint8Array[]): readonly Uint8Array[] {
-    for (const segment of segments) this.#progress(state, segment);
+  #observed(state: StateCapture, segments: readonly Uint8Array[]): readonly Uint8Array[] {
+    for (const segment of segments) {
+      try {
+        viewOf(segment); // one that is owned may have lost its memory since it was handed over
+      } catch (error) {
+        throw state.wrap(error);
+      }
+      this.#progress(state.name, segment);
+    }
     return segments;
   }
 
@@ -160,23 +176,20 @@ export class Capture {
   async *#interruptible(state: StateCapture, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
     let iterator: AsyncIterator<Uint8Array> | undefined;
     const next = async () => {
-      const { done = false, value } = await state.call(() => (iterator ??= source[Symbol.asyncIterator]()).next());
-      return { done, value };
+      const { done = false, value } = await state.call(() => (iterator ??= begin(source)).next());
+      return { done, value: done ? undefined : chunkOf(value) };
     };
     let isDone = false;
     try {
       while (true) {
         this.throwIfFailed();
-        const result = await new Promise<{ done: boolean; value: Uint8Array }>((resolve, reject) => {
+        const result = await new Promise<{ done: boolean; value: Uint8Array | undefined }>((resolve, reject) => {
           this.#interrupt = reject;
           next().then(resolve, (error) => reject(state.wrap(error)));
         });
-        if (result.done) {
+        if (result.value === undefined) {
           isDone = true;
           return;
-        }
-        if (!(result.value instanceof Uint8Array)) {
-          throw state.wrap(new TypeError("a chunk of its stream is no Uint8Array"));
         }
         this.#progress(state.name, result.value);
         yield result.value;
@@ -252,7 +265,7 @@ class StateCapture implements StateWriter {
   #wake: (() => void) | undefined;
   #hasReturned = false;
   #isClosed = false;
-  #isChained = false;
+  #writes = 0;
   #hasWritten = false;
   #cancelled: { readonly error: unknown } | undefined;
 
@@ -279,16 +292,14 @@ class StateCapture implements StateWriter {
   start(): void {
     const run = async () => {
       const result: unknown = await this.call(() => this.#registration.state.saveState(this));
-      if (!this.#hasWritten && !isNothing(result)) {
-        const reason =
-          `it wrote nothing, and what it returns is not saved; write it with out.json("state.json", value)`;
-        throw new TypeError(reason);
-      }
-      this.#isChained = this.#queue.size + this.#taken.size > 0;
+      if (this.#hasWritten || isNothing(result)) return;
+      const reason = `it wrote nothing, and what it returns is not saved; write it with out.json("state.json", value)`;
+      throw new TypeError(reason);
     };
     run().catch((error) => this.#fail(this.wrap(error))).finally(() => {
       this.#hasReturned = true;
       this.#wake?.();
+      this.#endIfQuiet();
     });
   }
 
@@ -297,26 +308,45 @@ class StateCapture implements StateWriter {
     return this.#store === undefined ? await run() : await callState(this.#store, run);
   }
 
-  /** The next entry, or `undefined` once the state has finished. */
-  async next(): Promise<EntrySource | undefined> {
+  /** Whether nothing more can come. */
+  get hasEnded(): boolean {
+    return this.#isClosed;
+  }
+
+  /**
+   * The next entry, or `undefined` once the state has ended.
+   *
+   * @param mayPass Whether to return `undefined` as well where only entries that are being read hold up its end.
+   */
+  async next(mayPass = false): Promise<EntrySource | undefined> {
     while (!this.#isClosed) {
       const entry = this.#queue.shift();
       if (entry !== undefined) {
         this.#taken.add(entry);
         return entry;
       }
-      if (!this.#hasReturned) {
-        await new Promise<void>((resolve) => this.#wake = resolve);
-      } else if (this.#isChained) {
-        // A saveState that returned while it was still writing may go on writing as each write resolves.
-        this.#isChained = false;
-        await turn();
-        this.#isChained = this.#queue.size > 0;
-      } else {
-        this.#isClosed = true;
-      }
+      if (mayPass && this.#hasReturned && this.#taken.size > 0) return undefined;
+      await new Promise<void>((resolve) => this.#wake = resolve);
     }
     return undefined;
+  }
+
+  /**
+   * Ends the state if its saveState has settled, all its writes have settled, and a whole turn of the event loop brings no new
+   * one: a saveState that returned while it was still writing may go on writing as each write resolves.
+   */
+  #endIfQuiet(): void {
+    const isQuiet = () => this.#hasReturned && this.#queue.size + this.#taken.size === 0;
+    if (!isQuiet()) return;
+    const writes = this.#writes;
+    const end = async () => {
+      await turn(); // the rest of this one
+      await turn();
+      if (this.#writes !== writes) return; // they end it when they settle
+      this.#isClosed = true;
+      this.#wake?.();
+    };
+    void end();
   }
 
   /** Rejects all that is pending, and whatever comes later. */
@@ -333,11 +363,24 @@ class StateCapture implements StateWriter {
   }
 
   write(path: string, body: Body, options?: WriteOptions): Promise<void> {
-    if (isAsyncIterable(body)) hold(body);
-    return this.#attempt(path, () => this.#capture(path, body, options), () => {
-      // Handed over is handed over: a stream is read or cancelled, also where its write is refused.
-      if (body instanceof ReadableStream) void (body.locked || discard(iterate(body)));
-      else if (isAsyncIterable(body)) discard(body);
+    const source = isReadableStream(body) || isAsyncIterable(body) ? body : undefined;
+    let fault: { readonly error: unknown } | undefined;
+    if (source !== undefined) {
+      try {
+        handOver(source);
+      } catch (error) {
+        fault = { error };
+      }
+      if (isAsyncIterable(source)) hold(source);
+    }
+    const capture = () => {
+      if (fault !== undefined) throw fault.error;
+      return this.#capture(path, body, options);
+    };
+    return this.#attempt(path, capture, () => {
+      // Handed over is handed over: a stream is read or cancelled, also where its write is refused. One that is another's is not.
+      if (source === undefined || fault !== undefined) return;
+      discard(isReadableStream(source) ? iterate(source) : source);
     });
   }
 
@@ -381,9 +424,11 @@ class StateCapture implements StateWriter {
           this.#taken.delete(entry);
           captured.release();
           resolve();
+          this.#endIfQuiet();
         },
         cancel: reject,
       };
+      this.#writes++;
       this.#queue.push(entry);
       this.#wake?.();
     });
@@ -408,10 +453,7 @@ class StateCapture implements StateWriter {
       const { segments, release } = this.#memory.copy(view);
       return { ...inMemory(segments, declared), release };
     }
-    if (body instanceof ReadableStream) {
-      if (body.locked) throw new TypeError(`Cannot write "${path}": the stream is locked, somebody else reads it`);
-      return { body: iterate(body), ...declared, release: () => {} };
-    }
+    if (isReadableStream(body)) return { body: iterate(body), ...declared, release: () => {} };
     if (isAsyncIterable(body)) return { body, ...declared, release: () => {} };
     throw new TypeError(`Cannot write "${path}": a body is a string, bytes or a stream of bytes`);
   }

@@ -1,5 +1,6 @@
 // Where captured bytes wait to be written. Fresh memory is slow to touch for the first time (a GiB takes seconds), so the
-// slabs of one save serve the next.
+// slabs of one save serve the next, unless none comes for a while.
+import { Idle, type IdleClock } from "../words/idle.ts";
 
 const SLAB_BYTES = 1024 * 1024;
 
@@ -16,13 +17,33 @@ export interface CapturedBytes {
   release(): void;
 }
 
+/** How memory is kept. */
+export interface CaptureMemoryOptions {
+  /** Whether other saves follow, for which it is worth keeping. Default yes. */
+  readonly isReused?: boolean;
+  /** What it waits with for the next save; the runtime's own timers unless given. */
+  readonly clock?: IdleClock;
+}
+
 /** Reusable memory for copies. */
 export class CaptureMemory {
+  readonly #isReused: boolean;
+  readonly #idle: Idle;
   #free: Slab[] = [];
   #current: Slab | undefined;
   #usedOfCurrent = 0;
   #inUse = 0;
   #peak = 0;
+
+  constructor({ isReused = true, clock }: CaptureMemoryOptions = {}) {
+    this.#isReused = isReused;
+    this.#idle = new Idle(() => void (this.#free = []), clock);
+  }
+
+  /** Bytes that are kept for the next copy. */
+  get keptBytes(): number {
+    return this.#free.length * SLAB_BYTES;
+  }
 
   /** Copies bytes, at once. */
   copy(bytes: Uint8Array): CapturedBytes {
@@ -46,13 +67,17 @@ export class CaptureMemory {
     };
   }
 
-  /** Ends a save: keeps as much memory as it needed at once, for the next one, and forgets what it never gave back. */
+  /**
+   * Ends a save: keeps as much memory as it needed at once, for the next one, and forgets what it never gave back. What no save has
+   * needed for a while is given back as well.
+   */
   endSave(): void {
     if (this.#current !== undefined) this.#leave(this.#current);
     this.#current = undefined;
-    this.#free.length = Math.min(this.#free.length, this.#peak);
+    this.#free.length = this.#isReused ? Math.min(this.#free.length, this.#peak) : 0;
     this.#inUse = 0;
     this.#peak = 0;
+    if (this.#isReused) this.#idle.used(); // of no memory too: it is the time between saves that tells how long to wait
   }
 
   #slabWithRoom(): Slab {

@@ -4,11 +4,12 @@ import { openArchive } from "../archive/archive_reader.ts";
 import { fileBackend, splitPath } from "../backend/file_backend.ts";
 import type { Compression } from "../rules/codec.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../words/backend.ts";
-import { iterate } from "../words/bytes.ts";
+import { bodyFor, chunkOf, iterate } from "../words/bytes.ts";
 import { storageError } from "../words/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
 import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../words/snapshot.ts";
+import { handOver } from "../words/sources.ts";
 import { splitUnit, suffixOf, type Unit } from "../words/unit.ts";
 import { relabelManifest } from "../rules/manifest.ts";
 import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "./layouts.ts";
@@ -180,7 +181,7 @@ async function* arriving(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void> {
   try {
-    yield* pieces;
+    for await (const piece of pieces) yield chunkOf(piece);
   } catch (cause) {
     signal?.throwIfAborted(); // who gave it up may have ended its source as well
     throw storageError("read", STREAM_URI, cause);
@@ -195,12 +196,14 @@ async function* arriving(
  * @param stream The archive; it is cancelled where it is not read to its end.
  * @param options Gives up waiting for it, with the signal's own reason.
  * @throws {SnapshotError} `STORAGE_FAILED` where the stream fails, with its error as cause, and what opening an archive throws.
+ * @throws {TypeError} If the stream is being read, or was read or handed over before.
  */
 export async function openStream(
   backend: Backend,
   stream: ReadableStream<Uint8Array>,
   { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<SnapshotReader> {
+  handOver(stream);
   const pieces = iterate(stream);
   const giveUp = () => void pieces.return?.();
   signal?.addEventListener("abort", giveUp);
@@ -208,7 +211,7 @@ export async function openStream(
   try {
     signal?.throwIfAborted();
     scratch = await backend.scratch();
-    await scratch.write(arriving(pieces, signal));
+    await scratch.write(bodyFor(scratch, arriving(pieces, signal)));
   } catch (error) {
     giveUp();
     await scratch?.remove();

@@ -107,11 +107,13 @@ function selectOnly(
   only: readonly string[] | undefined,
 ): readonly Registration[] {
   if (only === undefined) return registrations;
-  const unknown = only.filter((name) => !registrations.some((registration) => registration.name === name));
+  const names = new Set(registrations.map(({ name }) => name));
+  const unknown = only.filter((name) => !names.has(name));
   if (unknown.length > 0) {
     throw new TypeError(`Cannot load only ${unknown.map((name) => `"${name}"`).join(", ")}: it is not registered`);
   }
-  return registrations.filter(({ name }) => only.includes(name));
+  const wanted = new Set(only);
+  return registrations.filter(({ name }) => wanted.has(name));
 }
 
 /** Finds each state in the snapshot, under its name or a former one, in a version that can be loaded. */
@@ -182,7 +184,7 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
 async function inMemory(registrations: readonly Registration[], store: object): Promise<SnapshotReader> {
   const backend = memoryBackend();
   const unit = "memory.state/";
-  const capture = new Capture(registrations, new CaptureMemory(), { store });
+  const capture = new Capture(registrations, new CaptureMemory({ isReused: false }), { store });
   try {
     const savedAt = new Date();
     const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };

@@ -2,6 +2,7 @@
 import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "../rules/retention_plan.ts";
 import type { RetentionFunction, RetentionRule, RetentionSnapshot } from "../rules/retention_rule.ts";
 import { mapBounded } from "../words/bounded.ts";
+import { monotonicMs } from "../words/clock.ts";
 import { isSnapshotError, reasonOf } from "../words/errors.ts";
 import { loggerOf } from "../words/logging.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
@@ -114,10 +115,10 @@ export class RetentionKeeper extends StatesKeeper {
   protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
     const nowMs = this.#now();
     // Where a glance tells, what is known is seen again at once; else only if anything is to be removed.
-    const sinceMs = performance.now();
+    const sinceMs = monotonicMs();
     const isGlance = this.store.backend.glance !== undefined;
     let { snapshots, guards } = await this.#gather(isGlance);
-    const isCertain = isGlance && performance.now() - sinceMs < LONG_MS;
+    const isCertain = isGlance && monotonicMs() - sinceMs < LONG_MS;
     let plan = this.#planOver({ snapshots, guards }, nowMs);
     if (this.#needsFacts && !isCertain && plan.removed.length > 0) {
       ({ snapshots, guards } = await this.#gather(true));

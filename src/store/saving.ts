@@ -4,6 +4,7 @@ import { STALE_AFTER_MS } from "../backend/heartbeat.ts";
 import { sealManifest } from "../rules/manifest.ts";
 import type { Backend, Stage } from "../words/backend.ts";
 import { toReadableStream } from "../words/bytes.ts";
+import { monotonicMs } from "../words/clock.ts";
 import { isSnapshotError, SnapshotError } from "../words/errors.ts";
 import { loggerOf, warnUser } from "../words/logging.ts";
 import type { Labels, Layout, ManifestState, Seal, SealedManifest, WrittenEntry } from "../words/snapshot.ts";
@@ -136,7 +137,7 @@ export class Saver {
         lineage.assertWhole("stream", states);
         const nowMs = now();
         const { parent } = lineage;
-        capture = this.#capture(states, new CaptureMemory(), options, turn);
+        capture = this.#capture(states, new CaptureMemory({ isReused: false }), options, turn);
         return { turn, capture, seal: this.#seal({ name, nowMs, labels, parent }, capture) };
       } catch (error) {
         turn.end();
@@ -296,8 +297,8 @@ export class Saver {
 
   /** Sweeps at the first save and again when what had signs of life then may have none by now. */
   async #sweepNowAndThen(): Promise<void> {
-    if (performance.now() - this.#sweptAtMs < STALE_AFTER_MS) return;
-    this.#sweptAtMs = performance.now();
+    if (monotonicMs() - this.#sweptAtMs < STALE_AFTER_MS) return;
+    this.#sweptAtMs = monotonicMs();
     try {
       await this.#parts.sweep();
     } catch (error) {

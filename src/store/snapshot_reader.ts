@@ -4,7 +4,7 @@ import { constants } from "node:buffer";
 import type { Compression } from "../rules/codec.ts";
 import { Digester, digestOf } from "../rules/digest.ts";
 import { mapBounded, turn } from "../words/bounded.ts";
-import { textOf, toReadableStream } from "../words/bytes.ts";
+import { copyOf, textOf, toReadableStream, unshared } from "../words/bytes.ts";
 import { corruptEntry, SnapshotError } from "../words/errors.ts";
 import { release } from "../words/memory.ts";
 import { assertOptions, nearest, SIGNAL_OPTION } from "../words/options.ts";
@@ -31,6 +31,8 @@ const KEPT_BYTES = 64 * 1024 * 1024;
 // leave all but one core idle.
 const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
+// Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
+const MOST_BY_LINE = 32;
 // What is digested in one go holds up the program: this takes some 10 ms.
 const DIGESTED_BYTES = 16 * 1024 * 1024;
 
@@ -87,6 +89,8 @@ export class SnapshotReader {
   readonly #isGone: () => Promise<boolean>;
   readonly #workFolder: (() => WorkFolder) | undefined;
   #entries: ReadonlyMap<string, ManifestEntry> | undefined;
+  #states: ReadonlyMap<string, ManifestState> | undefined;
+  #foundByLine = 0;
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
 
   /**
@@ -118,9 +122,9 @@ export class SnapshotReader {
     return this.#unit.compression;
   }
 
-  /** The manifest's very bytes, for copies that must have the same. */
+  /** The manifest's very bytes, for copies that must have the same; the caller owns the buffer. */
   get manifestBytes(): Uint8Array {
-    return this.#unit.sealed.bytes;
+    return copyOf(this.#unit.sealed.bytes);
   }
 
   /** All entries, with paths `<state>/<path>`, in the order they were written. */
@@ -154,7 +158,7 @@ export class SnapshotReader {
     }
     const actual = bytes.length > DIGESTED_BYTES ? await this.#digestInTurns(bytes) : digestOf(bytes);
     if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
-    return bytes;
+    return unshared(bytes);
   }
 
   /**
@@ -245,7 +249,7 @@ export class SnapshotReader {
     const end = Math.min(offset + lengthBytes, entry.sizeBytes);
     if (end <= offset) return new Uint8Array();
     const source = await this.#source(path, entry);
-    if (source.range !== undefined) return await source.range(offset, end - offset);
+    if (source.range !== undefined) return unshared(await source.range(offset, end - offset));
     const part = new Uint8Array(end - offset);
     let position = 0;
     for await (const chunk of this.#verify(path, entry, source.chunks())) {
@@ -264,7 +268,8 @@ export class SnapshotReader {
    * @returns Its reader, or `undefined` where the snapshot has no such state.
    */
   state(name: string): StateReader | undefined {
-    const state = this.manifest.states.find((candidate) => candidate.name === name);
+    this.#states ??= new Map(this.manifest.states.map((each) => [each.name, each]));
+    const state = this.#states.get(name);
     return state === undefined ? undefined : new ScopedReader(this, state, this.#workFolder);
   }
 
@@ -391,7 +396,8 @@ export class SnapshotReader {
 
   #entry(path: string): ManifestEntry {
     // One entry of many is found by its line; what is not found so may still be there.
-    const entry = (this.#entries === undefined ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
+    const isByLine = this.#entries === undefined && this.#foundByLine++ < MOST_BY_LINE;
+    const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
     if (entry === undefined) {
       const reason = `there is no such entry; ${this.#nearestTo(path)}`;
       throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": ${reason}`, { path });

@@ -13,6 +13,7 @@ import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../words/options
 import { show } from "../words/show.ts";
 import type { Labels, Layout, LayoutKind } from "../words/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
+import { isReadableStream } from "../words/sources.ts";
 import type { PersistentState } from "../words/state.ts";
 import { splitUnit } from "../words/unit.ts";
 import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
@@ -204,6 +205,8 @@ export class StateStore {
   /** Id of this run, as recorded in each snapshot. */
   readonly run: string;
   readonly #states = new Map<string, Registration>();
+  /** Names of the states by what file systems may take them for. */
+  readonly #namesByKey = new Map<string, string>();
   readonly #log = loggerOf("StateStore");
   readonly #lineage: Lineage;
   readonly #saver: Saver;
@@ -283,8 +286,8 @@ export class StateStore {
       throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
     }
     const key = collisionKey(name);
-    for (const registered of this.#states.keys()) {
-      if (collisionKey(registered) !== key) continue;
+    const registered = this.#namesByKey.get(key);
+    if (registered !== undefined) {
       const reason = registered === name ? "there is a state of this name" : `it collides with "${registered}"`;
       throw new SnapshotError("STATE_ALREADY_REGISTERED", `Cannot register "${name}": ${reason}`, {
         state: name,
@@ -303,6 +306,7 @@ export class StateStore {
     formerly.forEach(assertStateName);
     this.#states.set(name, { name, state, version, migrate: migrations, formerly });
     this.#lineage.registered({ name, formerly });
+    this.#namesByKey.set(key, name);
     return this;
   }
 
@@ -313,8 +317,9 @@ export class StateStore {
    * @returns Whether there was one.
    */
   unregister(name: string): boolean {
+    if (!this.#states.delete(name)) return false;
     this.#lineage.unregistered(name);
-    return this.#states.delete(name);
+    return this.#namesByKey.delete(collisionKey(name));
   }
 
   /**
@@ -408,7 +413,7 @@ export class StateStore {
     assertOptions("import", options, IMPORT_OPTIONS);
     this.#layoutFor(options); // refuses unknown words before anything is read
     options.signal?.throwIfAborted();
-    const source = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
+    const source = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
     const reader = source === undefined
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
       : await source.open();
@@ -437,6 +442,7 @@ export class StateStore {
    * @param from A locator, the path or `file:` URL of a snapshot, or a stream of an archive, which is spooled and verified
    *   first.
    * @param options What may be missing.
+   * @throws {TypeError} If the stream is being read, or was read or handed over before.
    * @returns Which states were loaded, missing and ignored.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `STATE_MISSING`, `STATE_INCOMPATIBLE`, `SNAPSHOT_CORRUPT` and other damage: no
    *   state was touched.
@@ -450,9 +456,9 @@ export class StateStore {
     this.#warnIfEmpty("load");
     options.signal?.throwIfAborted();
     assertNotInside(this, "load");
-    const snapshot = from instanceof ReadableStream ? undefined : isLocator(from) ? from : locate(from);
+    const snapshot = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
     // A stream is taken in before the turn: it may be one of this store, which must end before a load begins.
-    const spooled = from instanceof ReadableStream ? await openStream(this.backend, from, options) : undefined;
+    const spooled = isReadableStream(from) ? await openStream(this.backend, from, options) : undefined;
     return await this.#exclusively(options, spooled, async () => {
       const newest = await this.#newestName();
       if (snapshot === undefined) return await this.#load(spooled as SnapshotReader, options, newest);

@@ -1,6 +1,7 @@
 // The contract of bytes: what is written is what is read, in whatever pieces.
 import type { ByteSource } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
+import { setTimeout } from "../words/clock.ts";
 import { MANIFEST_PATH } from "../words/unit.ts";
 import {
   BLOB,
@@ -10,12 +11,14 @@ import {
   encode,
   failure,
   GROUP,
+  lend,
   noise,
   opened,
   publish,
   same,
   sameBytes,
   textOf,
+  transfer,
 } from "./expectations.ts";
 
 /** Cuts bytes into pieces of uneven sizes, empty ones among them. */
@@ -154,6 +157,43 @@ export function blobCases(bigBlobBytes: number): Cases {
           sameBytes(await drain(again.stream()), bytes, "the blob, opened again");
         });
       });
+    },
+
+    "what is read is the reader's, to transfer as well": async (backend) => {
+      const bytes = noise(1_300_000);
+      const stage = await backend.stage(GROUP);
+      await stage.write("big", [bytes]);
+      await stage.write("small", [bytes.subarray(0, 100)]);
+      await stage.publish(MANIFEST_PATH, [encode("commit")]);
+      for (const [path, expected] of [["big", bytes], ["small", bytes.subarray(0, 100)]] as const) {
+        await opened(backend, GROUP, path, async (blob) => {
+          const [first, second] = await Promise.all([blob.read(0, 60), blob.read(30, 60)]);
+          transfer(first, `a range of "${path}"`);
+          sameBytes(second, expected.subarray(30, 90), "another range, after the first was transferred");
+          const other = blob.stream();
+          for await (const chunk of blob.stream()) transfer(chunk, `a chunk of "${path}"`);
+          sameBytes(await drain(other), expected, "another stream, after all chunks of the first were transferred");
+          sameBytes(await blob.read(0, expected.length), expected, "the blob, after all chunks were transferred");
+        });
+      }
+    },
+
+    "what is lent to a write is not kept": async (backend) => {
+      const bytes = noise(500_000);
+      const stage = await backend.stage(GROUP);
+      await lend(stage, bytes, (body) => stage.write("a", body));
+      await lend(stage, bytes.subarray(0, 100), (body) => stage.write("b", body));
+      await lend(stage, bytes, (body) => stage.write("c", slowly(body as Iterable<Uint8Array>)));
+      await lend(stage, bytes, (body) => stage.publish(MANIFEST_PATH, body));
+      const single = await backend.stage(BLOB);
+      await lend(single, bytes, (body) => single.publish("", body));
+      const blobs = [[GROUP, "a"], [GROUP, "c"], [GROUP, MANIFEST_PATH], [BLOB, ""]] as const;
+      for (const [unit, path] of blobs) {
+        const found = await opened(backend, unit, path, (blob) => drain(blob.stream()));
+        sameBytes(found, bytes, `"${unit}${path}", after what was lent was overwritten`);
+      }
+      const small = await opened(backend, GROUP, "b", (blob) => drain(blob.stream()));
+      sameBytes(small, bytes.subarray(0, 100), "a small blob, after what was lent was overwritten");
     },
 
     "a blob may be opened many times, and closed twice": async (backend) => {

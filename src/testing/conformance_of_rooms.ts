@@ -1,4 +1,5 @@
 // The contract of what lies beside the units: scratch and notes; and of names that must not lead out of the place.
+import * as buffer from "node:buffer";
 import type { Backend, Scratch } from "../words/backend.ts";
 import {
   all,
@@ -8,11 +9,13 @@ import {
   drain,
   encode,
   GROUP,
+  lend,
   noise,
   publish,
   refuses,
   same,
   sameBytes,
+  transfer,
 } from "./expectations.ts";
 
 const UNSAFE_NAMES = ["../x", "..", ".", "a/b", "/x", "a:b", "a\\b", "x\0", ".x", "x.", "nul"];
@@ -57,6 +60,21 @@ export const roomCases: Cases = {
       await room.remove();
     }
     await stage.abandon();
+  },
+
+  "scratch keeps nothing of what is lent to it, and what is read of it is the reader's": async (backend) => {
+    const bytes = noise(500_000);
+    const scratch = await backend.scratch();
+    await lend(scratch, bytes.subarray(0, 300_000), (body) => scratch.write(body));
+    await lend(scratch, bytes.subarray(300_000), (body) => scratch.write(body));
+    transfer(await scratch.read(10, 100), "a range of scratch");
+    for await (const chunk of scratch.stream()) transfer(chunk, "a chunk of scratch");
+    sameBytes(
+      await drain(scratch.stream()),
+      bytes,
+      "scratch, after what was lent was overwritten and all was transferred",
+    );
+    await scratch.remove();
   },
 
   "living scratch is not swept, and removing what was swept does not fail": async (backend) => {
@@ -118,7 +136,15 @@ export const roomCases: Cases = {
     check(found !== undefined, "the note is missing");
     sameBytes(found, encode("note"), "the note, after the writer changed its bytes");
     new Uint8Array(found.buffer).fill(0);
-    sameBytes(await backend.notes.get("x.state") ?? note, encode("note"), "the note, after a reader changed its bytes");
+    const again = await backend.notes.get("x.state");
+    sameBytes(again ?? note, encode("note"), "the note, after a reader changed its bytes");
+    if (again !== undefined) transfer(again, "a note");
+    sameBytes(await backend.notes.get("x.state") ?? note, encode("note"), "the note, after a reader transferred it");
+    const lent = buffer.Buffer.from(new ArrayBuffer(4)); // its slice is no copy
+    lent.set(encode("lent"));
+    await backend.notes.put("x.state", lent);
+    lent.fill(0);
+    sameBytes(await backend.notes.get("x.state") ?? note, encode("lent"), "the note, after its Buffer was changed");
   },
 
   "of many notes set at once for one name one stays, whole": async (backend) => {

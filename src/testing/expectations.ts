@@ -1,4 +1,5 @@
 // What the conformance cases say and see: small reads and writes through the contract, and failures that tell what was found.
+import * as buffer from "node:buffer";
 import type { Backend, BlobReader, ByteSource } from "../words/backend.ts";
 import { concat } from "../words/bytes.ts";
 import { isSnapshotError, type SnapshotErrorCode } from "../words/errors.ts";
@@ -66,6 +67,43 @@ export function noise(sizeBytes: number, seed = 1): Uint8Array<ArrayBuffer> {
     bytes[index] = state >>> 24;
   }
   return bytes;
+}
+
+/** Fails unless bytes lie alone in an ArrayBuffer, and then takes that away, as a transfer to another thread does. */
+export function transfer(bytes: Uint8Array<ArrayBuffer>, what: string): void {
+  same(bytes.byteOffset, 0, `${what}, offset in its ArrayBuffer`);
+  same(bytes.buffer.byteLength, bytes.byteLength, `${what}, size of its ArrayBuffer`);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+}
+
+/**
+ * Lends bytes as a body, in pieces, all in the same memory where the taker borrows; overwrites all memory once it was given back.
+ *
+ * @param taker The stage or scratch that the body is written to.
+ * @param bytes What the body holds.
+ * @param use Writes the body.
+ */
+export async function lend(
+  taker: { readonly borrows?: boolean },
+  bytes: Uint8Array,
+  use: (body: ByteSource) => Promise<unknown>,
+): Promise<void> {
+  const PIECE_BYTES = 70_001;
+  const lent: Uint8Array[] = [];
+  const pieces = function* () {
+    for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
+      const part = bytes.subarray(start, start + PIECE_BYTES);
+      const last = taker.borrows === true ? lent[0] : undefined;
+      // Of Node's Buffer, whose slice is no copy.
+      const memory = last ?? buffer.Buffer.from(new ArrayBuffer(PIECE_BYTES));
+      if (last === undefined) lent.push(memory);
+      memory.fill(0xee);
+      memory.set(part);
+      yield memory.subarray(0, part.length);
+    }
+  };
+  await use(pieces());
+  for (const memory of lent) memory.fill(0xee);
 }
 
 /** All items, in order. */

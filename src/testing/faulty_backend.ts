@@ -61,6 +61,10 @@ class FaultyBlob<Blob extends BlobReader> implements BlobReader {
 }
 
 class FaultyScratch extends FaultyBlob<Scratch> implements Scratch {
+  get borrows(): boolean {
+    return this.blob.borrows ?? false;
+  }
+
   async write(body: ByteSource): Promise<void> {
     this.faults.count("write", this.path);
     await this.blob.write(body);
@@ -74,11 +78,13 @@ class FaultyScratch extends FaultyBlob<Scratch> implements Scratch {
 
 class FaultyStage implements Stage {
   readonly unit: Unit;
+  readonly borrows: boolean;
   readonly #stage: Stage;
   readonly #faults: Faults;
 
   constructor(stage: Stage, faults: Faults) {
     this.unit = stage.unit;
+    this.borrows = stage.borrows ?? false;
     this.#stage = stage;
     this.#faults = faults;
     faults.opened(this, stage.unit);

@@ -4,8 +4,11 @@
 import type { Unit } from "./unit.ts";
 
 /**
- * Bytes in order, in chunks of any size, empty ones too, or in none. Chunks must not be changed by their producer after they
- * were handed over, nor by who takes them.
+ * Bytes in order, in chunks of any size, empty ones too, or in none.
+ *
+ * The chunks that a call is given are lent for the length of that call. The called method must not change or transfer them, and
+ * must keep nothing of them once it has settled: their memory is used again. One that declares `borrows` must in addition be
+ * done with each chunk when it asks for the next.
  */
 export type ByteSource = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
@@ -30,18 +33,19 @@ export interface BlobReader {
   readonly tailBytes?: number;
   /**
    * Reads `lengthBytes` at `offset`, or fewer only where the blob ends: none at its end and beyond, which is no failure. The caller
-   * owns the buffer and may change it: neither the blob nor what others read may change with it.
+   * owns the bytes and the ArrayBuffer behind them, and may change or transfer it: nothing else may lie in it, so that neither the
+   * blob nor what others read changes with it.
    */
   read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
-   * The same bytes in pieces that must not be changed, and are valid only until the next is asked for. Backends need not have
+   * The same bytes in pieces that must not be changed or transferred, and are valid only until the next is asked for. Backends need not have
    * it: it spares those that can use their memory again, or have the bytes in memory, from making a copy. May run side by side, and
    * be left early. Lends nothing at the blob's end and beyond; else no piece may be empty.
    */
   lend?(offset: number, lengthBytes: number): AsyncIterable<Uint8Array>;
   /**
    * All bytes in order; may be called several times, side by side, and left early. No chunk may be empty, and an empty blob has
-   * none. The consumer owns each chunk.
+   * none. The consumer owns each chunk with its ArrayBuffer, as what `read` gives.
    */
   stream(): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** Gives everything back; never throws, may be called twice. */
@@ -54,6 +58,8 @@ export interface BlobReader {
  * it lends or streams may be the body of a stage's write. Closing it or removing it may come in any order.
  */
 export interface Scratch extends BlobReader {
+  /** As {@link Stage.borrows}. */
+  readonly borrows?: boolean;
   /** Appends bytes; resolves once they were taken. Must not be called while an earlier call runs. */
   write(body: ByteSource): Promise<void>;
   /** Closes it and gives the room back; never throws, may be called twice, and after it was swept. */
@@ -70,6 +76,13 @@ export interface Scratch extends BlobReader {
 export interface Stage {
   /** The unit this becomes. */
   readonly unit: Unit;
+  /**
+   * Declares that `write` and `publish` are done with each chunk when they ask for the next. snapkeep then lends them its own
+   * memory and that of its callers. To others it hands copies, which costs a copy of all that is written.
+   *
+   * @default false
+   */
+  readonly borrows?: boolean;
   /**
    * Writes one blob of a group. The path is new, safe and relative. Calls may run side by side.
    *
@@ -112,8 +125,8 @@ export interface Notes {
   /** The note of a snapshot, or `undefined`; it may be empty. The caller owns the buffer. */
   get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /**
-   * Sets a note, atomically, in place of an earlier one: of many set at once, one stays, whole. The bytes are the caller's again
-   * once it resolves. Must fail with `NAME_UNSAFE` for what `assertSnapshotName` refuses.
+   * Sets a note, atomically, in place of an earlier one: of many set at once, one stays, whole. The bytes are lent until it
+   * settles. Must fail with `NAME_UNSAFE` for what `assertSnapshotName` refuses.
    */
   put(name: string, note: Uint8Array): Promise<void>;
   /** Removes a note if there is one. */

@@ -1,25 +1,25 @@
 // Doing many small things at once, but not too many, and much work without holding up everybody else.
-import { setImmediate } from "node:timers";
+import { monotonicMs, setImmediate } from "./clock.ts";
 
 // Well below the 10 ms that no stretch of work may hold up the program.
 const STRETCH_MS = 4;
 
 /** Tells when work that awaits nothing slow has held the event loop long enough. */
 export class Pace {
-  #sinceMs = performance.now();
+  #sinceMs = monotonicMs();
   #resting: Promise<void> | undefined;
 
   /** Lets everything else have its turn; all who wait here share one, so each must look again whether it is due. */
   rest(): Promise<void> {
     return this.#resting ??= turn().then(() => {
       this.#resting = undefined;
-      this.#sinceMs = performance.now();
+      this.#sinceMs = monotonicMs();
     });
   }
 
   /** Whether the last turn was some milliseconds ago. */
   get isDue(): boolean {
-    return performance.now() - this.#sinceMs >= STRETCH_MS;
+    return monotonicMs() - this.#sinceMs >= STRETCH_MS;
   }
 }
 

@@ -1,9 +1,69 @@
 // Moving bytes without needless copies. Streams of the runtimes become async iterables here, and back.
 import * as buffer from "node:buffer";
+import type { ByteSource } from "./backend.ts";
+import { begin } from "./sources.ts";
 
-/** The bytes a view looks at, without a copy. */
+// What a typed array of any realm says that it is; and a method that, unlike its length, fails where its memory is gone.
+const TypedArray = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
+const tagOf = Object.getOwnPropertyDescriptor(TypedArray, Symbol.toStringTag)?.get as (this: unknown) => unknown;
+const { at } = TypedArray;
+
+/**
+ * The bytes a view looks at, without a copy; of a view of another realm as a view of this one.
+ *
+ * @throws {TypeError} If its memory is gone: transferred, grown as WebAssembly memory, or cut off below it.
+ */
 export function viewOf(view: ArrayBufferView): Uint8Array {
+  try {
+    // Without memory a typed array looks empty, and a DataView throws.
+    if (view.byteLength === 0 && tagOf.call(view) !== undefined) at.call(view as Uint8Array, 0);
+  } catch (cause) {
+    const reason = "their memory is gone: the ArrayBuffer was transferred, or resized so that it no longer holds them";
+    throw new TypeError(`Cannot read the bytes: ${reason}; hand over a copy`, { cause });
+  }
   return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/**
+ * A chunk of a stream as bytes, without a copy.
+ *
+ * @throws {TypeError} If it is not a Uint8Array, or as {@link viewOf}.
+ */
+export function chunkOf(chunk: unknown): Uint8Array {
+  if (tagOf.call(chunk) !== "Uint8Array") {
+    throw new TypeError("Cannot read a stream: a chunk of it is not a Uint8Array");
+  }
+  return viewOf(chunk as Uint8Array);
+}
+
+/** A copy, in an ArrayBuffer of its own; the `slice` of a Buffer would be none. */
+export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes);
+}
+
+/** The bytes in an ArrayBuffer that holds nothing else: as they are where that is so, else a copy. */
+export function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (!(bytes.buffer instanceof ArrayBuffer) || bytes.buffer.byteLength !== bytes.byteLength) return copyOf(bytes);
+  return bytes.constructor === Uint8Array ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes.buffer);
+}
+
+/**
+ * A body for a backend: as it is for one that borrows, so that nothing is copied, else in chunks that are the backend's own.
+ *
+ * @param taker The stage or scratch that the body is written to.
+ * @param body The body; its chunks may be memory that is used again.
+ */
+export function bodyFor(taker: { readonly borrows?: boolean }, body: ByteSource): ByteSource {
+  if (taker.borrows === true) return body;
+  return Symbol.iterator in body ? copies(body) : copiesAsync(body);
+}
+
+function* copies(body: Iterable<Uint8Array>): Generator<Uint8Array, void> {
+  for (const chunk of body) yield copyOf(chunk);
+}
+
+async function* copiesAsync(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of body) yield copyOf(chunk);
 }
 
 /** The bytes of a runtime's own Buffer as a plain array, without a copy: a Buffer's `slice` shares what it should copy. */
@@ -62,7 +122,8 @@ export function iterate(stream: ReadableStream<Uint8Array>): AsyncIterableIterat
 }
 
 /**
- * An async iterable as a web stream that pulls only when it is read; cancelling it ends the iteration.
+ * An async iterable as a web stream that pulls only when it is read; cancelling it ends the iteration. Each chunk has an
+ * ArrayBuffer of its own.
  *
  * @param source The bytes.
  * @param onCancel Called first when it is cancelled: to end what the iteration may be waiting for, and what a generator that
@@ -74,7 +135,7 @@ export function toReadableStream(source: AsyncIterable<Uint8Array>, onCancel?: (
     async pull(controller) {
       const { done, value } = await iterator.next();
       if (done) controller.close();
-      else controller.enqueue(value);
+      else controller.enqueue(unshared(value)); // from here on it is the reader's, to transfer as well
     },
     async cancel() {
       onCancel?.();
@@ -91,7 +152,7 @@ export function discard(source: AsyncIterable<Uint8Array>, begun?: AsyncIterator
   const end = async () => {
     // Node's own streams iterate by a generator, and one that has not begun, or that hangs, cannot end its stream.
     if ("destroy" in source && typeof source.destroy === "function") source.destroy();
-    await (begun ?? source[Symbol.asyncIterator]()).return?.();
+    await (begun ?? begin(source)).return?.();
   };
   end().catch(() => {});
 }
@@ -102,9 +163,4 @@ export function discard(source: AsyncIterable<Uint8Array>, begun?: AsyncIterator
  */
 export function hold(source: AsyncIterable<Uint8Array>): void {
   if ("on" in source && typeof source.on === "function") source.on("error", () => {});
-}
-
-/** Whether a value can be read with `for await` and is no plain data. */
-export function isAsyncIterable(value: unknown): value is AsyncIterable<Uint8Array> {
-  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
 }

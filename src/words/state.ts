@@ -7,7 +7,10 @@ export const WORK_FOLDER: symbol = Symbol.for("snapkeep.workFolder");
 /**
  * What an entry may be written from. Text is stored as UTF-8.
  *
- * Chunks of a stream must not be changed after they were handed over.
+ * Chunks of a stream must not be changed after they were handed over. A view or chunk whose memory is gone (transferred, cut off
+ * by a resize) fails the save. So does a stream or generator that was read or handed over before: make a new one for each write.
+ * An iterable that gives a new iterator each time may be written again. A generator that other code has read to its end looks
+ * like one that yields nothing, and makes an empty entry.
  */
 export type Body = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
@@ -44,6 +47,9 @@ export interface EntryInfo {
  * Calling a method captures: the value is copied at the call, and may change right after it (bytes handed over as
  * `owned`, and streams, are not copied). Awaiting it bounds memory. The store awaits every write itself, so a
  * `saveState` that does not await is correct; a write that fails, awaited or not, fails the save.
+ *
+ * The state has ended if `saveState` has settled, all its writes have settled, and one whole turn of the event loop brought no new
+ * write. A later write rejects and is logged as an error; if the save has not committed by then, the save fails.
  */
 export interface StateWriter {
   /** Name the state is registered under. */

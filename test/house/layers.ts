@@ -23,7 +23,7 @@ const across = new Map([["src/layout", "src/archive"], ["src/bin.ts", "src/cli"]
 const vague = new Set(["utils", "util", "types", "helpers", "common", "lib", "misc", "shared"]);
 
 /** Built-ins that are a choice, as a package is. */
-const guarded = new Set(["node:zlib", "node:crypto"]);
+const guarded = new Set(["node:zlib", "node:crypto", "node:timers", "node:perf_hooks", "node:async_hooks"]);
 
 interface File {
   readonly imports: readonly string[];

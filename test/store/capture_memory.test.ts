@@ -138,4 +138,61 @@ describe("CaptureMemory", () => {
   it("takes nothing for no bytes", () => {
     expect(new CaptureMemory().copy(new Uint8Array()).segments).toEqual([]);
   });
+
+  describe("when no save has needed it for a while", () => {
+    /** A clock that is moved by hand. */
+    function handClock() {
+      let nowMs = 0;
+      let timers: { atMs: number; callback: () => void }[] = [];
+      return {
+        now: () => nowMs,
+        later(callback: () => void, delayMs: number) {
+          const timer = { atMs: nowMs + delayMs, callback };
+          timers.push(timer);
+          return () => void (timers = timers.filter((other) => other !== timer));
+        },
+        pass(ms: number) {
+          const endMs = nowMs + ms;
+          for (let due = timers[0]; due !== undefined && due.atMs <= endMs; due = timers[0]) {
+            timers.shift();
+            nowMs = due.atMs;
+            due.callback();
+          }
+          nowMs = endMs;
+        },
+      };
+    }
+    const save = (memory: CaptureMemory) => {
+      memory.copy(new Uint8Array(3 * MIB)).release();
+      memory.endSave();
+    };
+
+    it("gives memory back after a minute", () => {
+      const clock = handClock();
+      const memory = new CaptureMemory({ clock });
+      save(memory);
+      clock.pass(59_000);
+      expect(memory.keptBytes).toBe(3 * MIB);
+      clock.pass(1_000);
+      expect(memory.keptBytes).toBe(0);
+    });
+
+    it("waits longer than the usual time between saves", () => {
+      const clock = handClock();
+      const memory = new CaptureMemory({ clock });
+      for (let round = 0; round < 3; round++) {
+        save(memory);
+        clock.pass(5 * 60_000);
+      }
+      expect(memory.keptBytes).toBe(3 * MIB);
+      clock.pass(5 * 60_000);
+      expect(memory.keptBytes).toBe(0);
+    });
+
+    it("keeps nothing where no other save follows", () => {
+      const memory = new CaptureMemory({ isReused: false });
+      save(memory);
+      expect(memory.keptBytes).toBe(0);
+    });
+  });
 });

@@ -399,7 +399,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
         code: "STATE_SAVE_FAILED",
         cause: expect.objectContaining({
           name: "TypeError",
-          message: expect.stringContaining("somebody else reads it"),
+          message: expect.stringContaining("something else is reading it"),
         }),
       }],
       ["a text chunk", (out) => out.write("x", streamOf("text")), {

@@ -2,7 +2,8 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { concat, discard, isAsyncIterable, iterate, toReadableStream, viewOf } from "../../src/words/bytes.ts";
+import { concat, discard, iterate, toReadableStream, viewOf } from "../../src/words/bytes.ts";
+import { isAsyncIterable } from "../../src/words/sources.ts";
 
 const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 8 });
 
