@@ -114,12 +114,11 @@ class FileBackend implements Backend {
     const pace = new Pace();
     this.#haste = new Haste();
     for (const name of names) {
+      signal?.throwIfAborted();
       const commit = this.#commitNow(name);
       if (commit === undefined) others.push(name);
       else add(commit);
-      if (!pace.isDue) continue;
-      await pace.rest();
-      signal?.throwIfAborted();
+      if (pace.isDue) await pace.rest();
     }
     for (let begin = 0; begin < others.length; begin += LISTED_AT_ONCE) {
       signal?.throwIfAborted();

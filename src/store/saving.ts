@@ -63,7 +63,8 @@ interface Wanted {
   readonly options: SavingOptions;
 }
 
-const UNCHANGED = Symbol("unchanged");
+/** Ends a save that would publish what the last snapshot holds. */
+const UNCHANGED = new Error("Nothing has changed since the last snapshot");
 
 /** Saves the states of one store. */
 export class Saver {

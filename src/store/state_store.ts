@@ -460,9 +460,11 @@ export class StateStore {
     // A stream is taken in before the turn: it may be one of this store, which must end before a load begins.
     const spooled = isReadableStream(from) ? await openStream(this.backend, from, options) : undefined;
     return await this.#exclusively(options, spooled, async () => {
-      const newest = await this.#newestName();
-      if (snapshot === undefined) return await this.#load(spooled as SnapshotReader, options, newest);
-      return { snapshot, ...await this.#open(snapshot, options, newest) };
+      if (snapshot === undefined) {
+        const reader = spooled as SnapshotReader;
+        return await this.#load(reader, options, await this.#newestSince(reader.manifest.name));
+      }
+      return { snapshot, ...await this.#open(snapshot, options, await this.#newestSince(snapshot.name)) };
     }, snapshot?.name);
   }
 
@@ -487,8 +489,11 @@ export class StateStore {
     }
   }
 
-  async #newestName(): Promise<string | undefined> {
-    return (await this.list()).at(-1)?.name;
+  /** The newest name at the place, where it is later than a snapshot's; else that. */
+  async #newestSince(name: string): Promise<string | undefined> {
+    const after = this.isTimedName(name) ? name : undefined;
+    const names = (await this.#names.list(after)).map((listed) => listed.name);
+    return names.reduce((newest, other) => newest !== undefined && newest > other ? newest : other, after);
   }
 
   async #open(

@@ -352,7 +352,7 @@ describe("an archive behind an address", () => {
   it("is asked for with the user and query of its URL, which no address and no message shows", async () => {
     const asked: { url: string; headers: Headers }[] = [];
     const ask = (url: string | URL | Request, init: RequestInit = {}) => {
-      asked.push({ url: String(url), headers: new Headers(init.headers) });
+      asked.push({ url: new Request(url).url, headers: new Headers(init.headers) });
       const cause = new TypeError(`Failed to parse URL from ${SECRET_URL}`);
       return asked.length === 1
         ? Promise.resolve(new Response("", { status: 403 }))
@@ -397,7 +397,7 @@ describe("an archive behind an address", () => {
     };
     const ask = (url: string | URL | Request, init: RequestInit = {}) => {
       expect(init.redirect).toBe("manual");
-      const { pathname, origin } = new URL(String(url));
+      const { pathname, origin } = new URL(new Request(url).url);
       const headers = new Headers(init.headers);
       asked.push([origin + pathname, headers.get("authorization")]);
       const location = hops[pathname];

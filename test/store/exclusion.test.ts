@@ -295,18 +295,22 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
     it("is allowed when its method has ended, and for another store", async () => {
       const store: StateStore = (await make()).store();
       const other = (await make()).store();
-      const later = deferred<Promise<unknown>>();
+      const later = deferred<() => Promise<unknown>>();
       const goOn = deferred();
       store.register(
         "a",
         saving(async () => {
           await other.saveState();
-          void goOn.promise.then(() => later.resolve(store.saveState()));
+          void goOn.promise.then(() => {
+            const save = store.saveState();
+            later.resolve(() => save);
+          });
         }),
       );
       await store.saveState();
       goOn.resolve();
-      await (await later.promise);
+      const saved = await later.promise;
+      await saved();
       expect(await store.list()).toHaveLength(2);
     });
   });

@@ -5,6 +5,7 @@ import {
   fileBackend,
   keepLatest,
   LatestStatesKeeper,
+  locate,
   memoryBackend,
   PeriodicSaveCondition,
   planRetention,
@@ -75,6 +76,7 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
   }],
   ["WriteOptions", (options) => failureOf((out) => out.write("a", "b", options))],
   ["JsonOptions", (options) => failureOf((out) => out.json("a", "b", options))],
+  ["LocateOptions", (options) => locate("https://example.org/x.state.tar.gz", options)],
   ["FileBackendOptions", (options) => fileBackend("states", options)],
   ["RetentionKeeperOptions", (options, { store }) => new RetentionKeeper(store, [keepLatest(1)], options)],
   ["RetentionKeeperOptions", (options) => new RetentionKeeper("states", [keepLatest(1)], options)],
@@ -106,8 +108,8 @@ describe("options", () => {
       return [...text.matchAll(/\b\w+(?:Options|Plan)\b/g)].map(([name]) => name);
     });
     const known = new Set(TAKERS.map(([type]) => type));
-    // Of a contract, which backends of others need not look at; and a result.
-    const others = ["StageOptions", "RetentionPlan"];
+    // Of contracts, which backends of others need not look at; and a result.
+    const others = ["LockOptions", "RetentionPlan", "StageOptions"];
     expect([...new Set(exported)].filter((name) => !known.has(name)).sort()).toEqual(others.sort());
   });
 
