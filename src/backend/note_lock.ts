@@ -125,13 +125,15 @@ async function writeOwner(files: FileSystem, path: string, lock: string): Promis
       return await files.create(path);
     });
     try {
-      await file.write(new TextEncoder().encode(`${JSON.stringify(record)}\n`), 0);
+      try {
+        await file.write(new TextEncoder().encode(`${JSON.stringify(record)}\n`), 0);
+      } finally {
+        await file.close();
+      }
       return true;
     } catch (error) {
       await removeName(files, path).catch(() => {});
       throw error;
-    } finally {
-      await file.close();
     }
   } catch (error) {
     loggerOf("FileBackend").debug("Cannot write '{path}': {error}", { path, error });

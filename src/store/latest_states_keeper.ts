@@ -4,6 +4,7 @@ import { keepLatest, type RetentionRule } from "../rules/retention_rule.ts";
 import { pathOfUri } from "../words/address.ts";
 import { faultOfSnapshotName } from "../words/entry_path.ts";
 import { loggerOf } from "../words/logging.ts";
+import { show } from "../words/show.ts";
 import { assertOptions, type OptionNames } from "../words/options.ts";
 import { locate, type SnapshotLocator } from "./locator.ts";
 import { listSnapshots } from "./listing.ts";
@@ -51,11 +52,11 @@ export class LatestStatesKeeper extends RetentionKeeper {
    * Makes a keeper.
    *
    * @param where A store, or what a store takes.
-   * @param maxKeep How many to keep; 0 keeps none, `Infinity` all.
+   * @param maxKeep How many to keep; 0 keeps none.
    * @param pattern Glob that the names of snapshots must match, without the suffix of archives; all of the store unless given, and
    *   of foreign folders `*.state`.
    * @param options Foreign folders, and as of a store where no store is given.
-   * @throws {RangeError} If `maxKeep` is neither a whole number from 0 on nor `Infinity`.
+   * @throws {RangeError} If `maxKeep` is no whole number from 0 on.
    * @throws {TypeError} If foreign folders are asked for where there can be none.
    */
   constructor(
@@ -66,6 +67,9 @@ export class LatestStatesKeeper extends RetentionKeeper {
   ) {
     assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
+    if (!Number.isSafeInteger(maxKeep) || maxKeep < 0) {
+      throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on`);
+    }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
       throw new TypeError(

@@ -38,7 +38,12 @@ afterAll(() => vi.resetModules());
 
 /** The tree as an archive, by one of the two. */
 async function saved({ StateStore, memoryBackend }: Library, archive: ArchiveOptions = {}): Promise<Uint8Array> {
-  const store = new StateStore(memoryBackend(), { layout: "archive", archive, now: () => 1_770_091_445_000 });
+  const store = new StateStore(memoryBackend(), {
+    layout: "archive",
+    archive,
+    run: "one",
+    now: () => 1_770_091_445_000,
+  });
   store.register("a", {
     saveState: async (out) => {
       for (const [path, content] of Object.entries(TREE)) await out.write(path, content);

@@ -79,7 +79,12 @@ export function storeOf(
   options: StateStoreOptions & { readonly backend?: Backend; readonly handing?: Handing } = {},
 ): StateStore {
   const { backend = memoryBackend(), handing, ...storeOptions } = options;
-  const store = new StateStore(backend, { layout: "archive", now: () => INSTANT_MS, ...storeOptions });
+  const store = new StateStore(backend, {
+    layout: "archive",
+    now: () => INSTANT_MS,
+    run: "one", // bytes are compared
+    ...storeOptions,
+  });
   for (const [name, tree] of Object.entries(states)) store.register(name, new TreeState(tree, handing));
   return store;
 }

@@ -40,7 +40,7 @@ const model = {
 
 const isOneThread = process.env["SNAPKEEP_ONE_THREAD"] === "1";
 const place = isOneThread ? fileBackend(folder, { fileSystem: oneThreadFileSystem }) : fileBackend(folder);
-const store = new StateStore(place, { startFresh: true }).register("model", model);
+const store = new StateStore(place, { startFresh: true, run: "shared" }).register("model", model);
 
 async function perform(task: string): Promise<void> {
   if (task === "cleanup") {

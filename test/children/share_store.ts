@@ -25,7 +25,7 @@ const model = {
   },
 };
 
-const store = new StateStore(folder, { startFresh: true }).register("model", model);
+const store = new StateStore(folder, { startFresh: true, run: "shared" }).register("model", model);
 const keeper = new LatestStatesKeeper(store, 12);
 
 async function write(): Promise<void> {

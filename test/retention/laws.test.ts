@@ -182,7 +182,12 @@ describe("laws of plans", () => {
 
   it("a budget only takes away, where what the rules keep does not hang on what is older", () => {
     const steady = fc.subarray([keepLatest(4), keepWithin("5d"), keepTagged("a", "b"), atLeast(3, keepLatest(1))]);
-    fc.assert(fc.property(anySnapshots, steady, anyBudget, (snapshots, rules, budget) => {
+    // Where a clock was set back, the newest time may be an older snapshot's, and keepWithin hangs on it.
+    const inOrder = anySnapshots.map((snapshots) => {
+      const times = snapshots.map(({ savedAtMs }) => savedAtMs).sort((a, b) => a - b);
+      return snapshots.map((snapshot, index) => ({ ...snapshot, savedAtMs: times[index] ?? 0 }));
+    });
+    fc.assert(fc.property(inOrder, steady, anyBudget, (snapshots, rules, budget) => {
       const without = keptSet(snapshots, rules.length === 0 ? [keepUnder(1e9)] : rules);
       for (const name of keptSet(snapshots, [...rules, budget])) expect(without).toContain(name);
     }));

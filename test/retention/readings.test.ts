@@ -504,7 +504,7 @@ describe("what is no rule", () => {
     expect(() => planOf([], undefined as unknown as Rules)).toThrow(fault);
   });
 
-  it.each([-1, 1.5, NaN, Infinity, 2 ** 53, "3"])("a count of %j is a RangeError", (given) => {
+  it.each([-1, 1.5, NaN, -Infinity, 2 ** 53, "3"])("a count of %j is a RangeError", (given) => {
     const count = given as number;
     const make: Readonly<Record<string, (n: number) => RetentionRule>> = {
       keepLatest,

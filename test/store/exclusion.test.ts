@@ -297,10 +297,13 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
       const other = (await make()).store();
       const later = deferred<() => Promise<unknown>>();
       const goOn = deferred();
+      let hasBegun = false;
       store.register(
         "a",
         saving(async () => {
           await other.saveState();
+          if (hasBegun) return;
+          hasBegun = true;
           void goOn.promise.then(() => {
             const save = store.saveState();
             later.resolve(() => save);

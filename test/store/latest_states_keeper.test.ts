@@ -212,7 +212,7 @@ describe.each(filePlaces)("LatestStatesKeeper on disk ($layout)", ({ layout }) =
     expect(await keeper.cleanup()).toEqual([]);
     expect((await stat(folder)).isDirectory()).toBe(true);
     expect(logs.of("warning")).toEqual([
-      expect.stringMatching(/^LatestStatesKeeper: '.*states\/' did not exist and was made$/),
+      expect.stringMatching(/^LatestStatesKeeper: '.*states' did not exist and was made$/),
     ]);
     await keeper.cleanup();
     expect(logs.of("warning")).toHaveLength(1);

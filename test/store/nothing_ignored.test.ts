@@ -36,7 +36,7 @@ describe("StateStore", () => {
   ])("warns once when nothing is registered and it is to %s", async (action, run) => {
     const warnings = collectProcessWarnings();
     const backend = memoryBackend();
-    for (let time = 0; time < 2; time++) await run(new StateStore(backend));
+    for (let time = 0; time < 2; time++) await run(new StateStore(backend, { startFresh: true }));
     expect(await warnings.all()).toEqual([
       `NOTHING_REGISTERED: No state is registered in the store of "${backend.uri}": there is nothing to ${action}; ` +
       "call store.register() first",

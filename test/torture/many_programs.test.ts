@@ -96,7 +96,7 @@ it("many programs share one store, and some die", async () => {
   expect(saved.length).toBeGreaterThan((WRITERS - KILLS) * SAVES);
   expect(new Set(removed).size, "each removal is told once").toBe(removed.length);
 
-  const store = new StateStore(folder, { startFresh: true });
+  const store = new StateStore(folder, { startFresh: true, run: "shared" });
   const listed = await store.list();
   const names = listed.map(({ name }) => name);
   // Whoever was not removed is there; at most the save of each killed writer may be there without its line.
@@ -126,7 +126,7 @@ it("a program stopped beyond the limit of a sweep fails its save cleanly", async
   program.signal("SIGSTOP");
   await new Promise((resolve) => setTimeout(resolve, 300));
   // Its heart has not beaten for longer than this.
-  const store = new StateStore(folder, { startFresh: true });
+  const store = new StateStore(folder, { startFresh: true, run: "shared" });
   expect(await store.sweep({ olderThanMs: 200 })).toHaveLength(1);
   const meanwhile = await store.saveState();
   await writeFile(path.join(room, "go"), "");

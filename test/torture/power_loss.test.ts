@@ -134,7 +134,7 @@ async function lookAt(disk: Disk, room: string, { image, lines }: Moment, where:
     const folder = path.join(machine, "states");
     const listed = await checkRetained(folder, lines, where);
     expect(listed, where).toBeGreaterThanOrEqual(Math.min(saved, 6));
-    const store = new StateStore(folder);
+    const store = new StateStore(folder, { startFresh: true });
     await store.sweep({ olderThanMs: -1 });
     expect(await hiddenIn(folder), where).toEqual([]);
     const next = await store.saveState();

@@ -66,7 +66,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
   });
 
   async function goesOn(folder: string, where: string): Promise<void> {
-    const store = new StateStore(folder).register("model", new Cell(1));
+    const store = new StateStore(folder, { startFresh: true }).register("model", new Cell(1));
     await store.sweep({ olderThanMs: -1 });
     expect(await hiddenIn(folder), where).toEqual([]);
     const saved = await store.saveState();
@@ -119,8 +119,9 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
             const codes = ["COMMIT_UNCERTAIN", errno === "EIO" ? "STORAGE_FAILED" : "STORAGE_FULL"];
             expect(codes, `${where}: ${line}`).toContain(line.split(" ").slice(2).join(" "));
           }
-          // No failure is passed over in silence, and none strikes another save.
-          if (injected.length > 0) expect(failed.length, `${where}: ${injected}`).toBeGreaterThan(0);
+          // No failure is passed over in silence, and none strikes another save. Where a link fails, a rename publishes.
+          const isMended = kind === "link" && errno === "EIO";
+          if (injected.length > 0 && !isMended) expect(failed.length, `${where}: ${injected}`).toBeGreaterThan(0);
           expect(failed.length, where).toBeLessThanOrEqual(injected.length);
           await checkPlace(folder, lines, where);
           expect(await hiddenIn(folder), where).toEqual([]);
