@@ -33,7 +33,8 @@ export default defineConfig({
     pool: "forks",
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).
     deps: { interopDefault: false },
-    maxWorkers: 2,
+    // On two processors: tests wait for files and for threads a third of their time.
+    maxWorkers: isLong ? 2 : 3,
     testTimeout: isLong ? 3_600_000 : 120_000,
     hookTimeout: isLong ? 3_600_000 : 120_000,
     // Examples and children may print; only a failing test's output is of interest.

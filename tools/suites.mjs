@@ -116,7 +116,7 @@ function differences(results) {
 }
 
 /**
- * Tests and seconds of each suite, which is a folder below test/; two files run at the same time.
+ * Tests and seconds of each suite, which is a folder below test/; several files run at the same time.
  *
  * @param {readonly Result[]} results
  */

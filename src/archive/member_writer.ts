@@ -9,6 +9,9 @@ const SLACK_BYTES = 64 * 1024;
 // Of small members more are on the way: each is done before the next could be begun.
 const WINDOW_BYTES = 1024 * 1024;
 const ZEROS = new Uint8Array(1024);
+// Where a buffer begins: memory is slow to touch for the first time, and most archives are small.
+const FIRST_BYTES = 64 * 1024;
+const NOTHING = new Uint8Array(0);
 
 /** How members are made. */
 export interface MemberOptions {
@@ -36,7 +39,8 @@ export class MemberWriter {
   readonly #spare: Uint8Array[] = [];
   readonly #jobs: Job[] = [];
   #jobsBytes = 0;
-  #buffer: Uint8Array;
+  #buffer: Uint8Array = NOTHING;
+  #firstBytes = FIRST_BYTES;
   #usedBytes = 0;
   #member: Member = { offset: -1 };
   #writtenBytes = 0;
@@ -44,7 +48,6 @@ export class MemberWriter {
   constructor(options: MemberOptions) {
     this.#options = options;
     this.#capacity = options.chunkBytes + SLACK_BYTES;
-    this.#buffer = new Uint8Array(this.#capacity);
   }
 
   /** The member being filled. */
@@ -78,6 +81,7 @@ export class MemberWriter {
   /** Adds payload bytes to the member being filled, until it holds `limitBytes`; returns how many it took. */
   fill(bytes: Uint8Array, limitBytes: number): number {
     const taken = Math.min(bytes.length, limitBytes - this.#usedBytes);
+    if (this.#usedBytes + taken > this.#buffer.length) this.#grow(this.#usedBytes + taken);
     this.#buffer.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), this.#usedBytes);
     this.#usedBytes += taken;
     return taken;
@@ -95,9 +99,18 @@ export class MemberWriter {
     output.catch(() => {}); // told when it is its turn; before that it must not count as unhandled
     this.#jobs.push({ member: this.#member, output, buffer: this.#buffer, sizeBytes: this.#usedBytes });
     this.#jobsBytes += this.#usedBytes;
-    this.#buffer = this.#spare.pop() ?? new Uint8Array(this.#capacity);
+    if (this.#usedBytes > this.#firstBytes) this.#firstBytes = this.#capacity; // others as large will follow
+    this.#buffer = this.#spare.pop() ?? NOTHING;
     this.#usedBytes = 0;
     this.#member = { offset: -1 };
+  }
+
+  #grow(leastBytes: number): void {
+    const buffer = new Uint8Array(
+      Math.min(this.#capacity, Math.max(this.#firstBytes, leastBytes, 2 * this.#buffer.length)),
+    );
+    buffer.set(this.#buffer.subarray(0, this.#usedBytes));
+    this.#buffer = buffer;
   }
 
   /** Whether more than a window of members are on the way, so that finished ones must be handed out first. */
@@ -110,7 +123,7 @@ export class MemberWriter {
     while (this.isBehind || (untilEnd && this.#jobs.length > 0)) {
       const { output, buffer, sizeBytes, member } = this.#jobs.shift() as Job;
       const pieces = await output;
-      this.#spare.push(buffer);
+      if (buffer.length >= this.#firstBytes) this.#spare.push(buffer);
       this.#jobsBytes -= sizeBytes;
       member.offset = this.#writtenBytes;
       for (const piece of pieces) {

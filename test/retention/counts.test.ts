@@ -84,13 +84,7 @@ describe("other rules", () => {
 });
 
 describe("LatestStatesKeeper", () => {
-  it("removes nothing when it keeps Infinity", async () => {
-    const store = new StateStore(memoryBackend());
-    for (let index = 0; index < 3; index++) await store.saveState();
-    expect(await new LatestStatesKeeper(store, Infinity).cleanup()).toEqual([]);
-  });
-
-  it("refuses -1, as before", () => {
-    expect(() => new LatestStatesKeeper(memoryBackend(), -1)).toThrow(RangeError);
+  it.each([-1, Infinity, "3"])("refuses %j: a keeper that keeps all is none", (maxKeep) => {
+    expect(() => new LatestStatesKeeper(memoryBackend(), maxKeep as number)).toThrow(RangeError);
   });
 });
