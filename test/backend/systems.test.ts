@@ -12,7 +12,7 @@ import { isNotAllowed } from "../../src/backend/file_system.ts";
 import { retryRename } from "../../src/backend/node_file_system.ts";
 import { commandOf } from "../faults/child.ts";
 import { recorded } from "./recorded.ts";
-import { temporaryFolder } from "./temporary.ts";
+import { diskFolder, temporaryFolder } from "./temporary.ts";
 import { all, encode, publish, read } from "./texts.ts";
 
 const isWindows = process.platform === "win32";
@@ -138,7 +138,7 @@ const hasPermissions = inDeno || !("Bun" in globalThis) && permissionFlag !== un
 
 describe("A program that may touch the states' folder only", () => {
   it.skipIf(!hasPermissions)("saves and cleans up, and is told once that the parent cannot be synced", async () => {
-    const folder = path.join(await temporaryFolder(), "states");
+    const folder = path.join(await diskFolder(), "states");
     await mkdir(folder);
     const [command, args] = commandOf("clean_up");
     const allowed = inDeno ? ["run", `--allow-read=${folder}`, `--allow-write=${folder}`, ...args.slice(2)] : [

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 const MEMORY = "/dev/shm";
+const DISK = "/var/tmp";
 const made: string[] = [];
 
 /** A new empty folder, which lives as long as the test. */
@@ -15,6 +16,11 @@ export async function temporaryFolder(): Promise<string> {
 /** The same where syncs cost nothing, for tests with thousands of saves; anywhere if there is no such place. */
 export async function fastFolder(): Promise<string> {
   return await makeFolder(existsSync(MEMORY) ? MEMORY : tmpdir());
+}
+
+/** The same outside of `/dev`, where Deno gives no program a folder alone. */
+export async function diskFolder(): Promise<string> {
+  return await makeFolder(existsSync(DISK) ? DISK : tmpdir());
 }
 
 async function makeFolder(parent: string): Promise<string> {

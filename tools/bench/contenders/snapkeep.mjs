@@ -26,7 +26,7 @@ function optionsOf({ options = {}, level }) {
 /** @param {object} state @param {import("../job.mjs").SaveJob} job */
 async function save(state, job) {
   const folder = `${job.out}.store`;
-  const store = new StateStore(folder, optionsOf(job)).register(STATE, state);
+  const store = new StateStore(folder, { startFresh: true, ...optionsOf(job) }).register(STATE, state);
   return async () => {
     const snapshot = await store.saveState();
     return async () => {
@@ -183,6 +183,7 @@ export async function loadStream(from) {
 /** How long a save holds its caller while it copies, the first time and again. @param {{ folder: string, entries: { name: string, bytes: Uint8Array }[] }} job */
 export async function capture({ folder, entries }) {
   const store = new StateStore(folder, {
+    startFresh: true,
     layout: "directory",
     durability: "none",
   }).register(STATE, {
