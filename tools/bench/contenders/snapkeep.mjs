@@ -45,7 +45,7 @@ const loadState = () => {};
  * @returns {Promise<import("../job.mjs").Saves>}
  */
 export async function saves({ program, out, options }) {
-  const store = new StateStore(out, optionsOf({ options }));
+  const store = new StateStore(out, { startFresh: true, ...optionsOf({ options }) });
   for (const name of Object.keys(program.values)) {
     store.register(name, { loadState, saveState: (out) => out.json("value.json", program.values[name]) });
   }
