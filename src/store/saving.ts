@@ -197,7 +197,10 @@ export class Saver {
     let onAbort = () => {};
     const left = new Promise<never>((_, reject) => {
       onAbort = () => {
-        if (--waiting.members === 0) return waiting.abort.abort(signal?.reason);
+        if (--waiting.members === 0) {
+          this.#waiting.delete(waiting); // at once: a call that comes now must not share the abort
+          return waiting.abort.abort(signal?.reason);
+        }
         if (onProgress !== undefined) waiting.listeners.delete(onProgress);
         reject(signal?.reason);
       };

@@ -110,6 +110,8 @@ class Run {
   readonly store: StateStore;
   readonly #calls: Promise<unknown>[] = [];
   hasSaved = false;
+  /** Loads that were called and have not ended: a program does not change what is being loaded. */
+  #loads = 0;
 
   constructor(place: ModelPlace) {
     this.store = new StateStore(place.open()).register("alpha", this.alpha).register("beta", this.beta);
@@ -142,12 +144,16 @@ class Run {
 
   /** Does one call; a snapshot that vanishes under it is the one thing that may go wrong. */
   async #do(call: Call): Promise<void> {
+    const isLoad = ["load", "load stream", "resume"].includes(call.do);
+    if (isLoad) this.#loads++;
     try {
       await this.#attempt(call);
     } catch (error) {
       if (isSnapshotError(error) && GONE.includes(error.code)) return;
       if (isSnapshotError(error, "RESUME_REFUSED") && error.details.tried.length > 0) return;
       throw error;
+    } finally {
+      if (isLoad) this.#loads--;
     }
   }
 
@@ -155,6 +161,7 @@ class Run {
     const { store } = this;
     switch (call.do) {
       case "change":
+        if (this.#loads > 0) return;
         this.alpha.value = call.value;
         this.beta.value = call.value;
         return;

@@ -78,6 +78,18 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make }) => 
     expect(await store.list()).toHaveLength(2);
   });
 
+  it("is not ended by the abort of a save that no other call shared, when it is called right after it", async () => {
+    const { store, first, goOn } = await busy();
+    const controller = new AbortController();
+    const aborted = store.saveState({ signal: controller.signal });
+    controller.abort(new Error("aborted"));
+    const joined = store.saveState({ ifBusy: "join" });
+    goOn();
+    expect(await rejection(aborted)).toMatchObject({ message: "aborted" });
+    await first;
+    expect((await joined).name).toBe((await store.latest())?.name);
+  });
+
   it("shares the failure as well", async () => {
     const { store, cell, first, goOn } = await busy();
     store.register("bad", { saveState: () => Promise.reject(new Error("no")), loadState() {} });
