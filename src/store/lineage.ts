@@ -135,6 +135,7 @@ export class Lineage {
   /** Notes a load that has fulfilled. `states` are those registered by now. */
   finishedLoad(load: FinishedLoad, states: readonly NamedState[]): void {
     this.#saw(load.newest);
+    if (load.isFull) this.#loaded.clear(); // nothing is left of what was loaded before
     this.#loaded.delete(load.name); // the one that was loaded last comes last
     this.#loaded.set(load.name, { number: ++this.#loads, isFull: load.isFull });
     if (load.isFull) {

@@ -138,7 +138,7 @@ async function save(world: World, { layout: kind, labels: given, alpha, beta }: 
   world.names.add(locator.name);
   const snap = fresh(world, kind, given);
   world.snaps.set(locator.name, snap);
-  world.resumedFrom = undefined;
+  world.guarded.clear();
   await world.checkSnapshot(locator, snap.values, given);
 }
 
@@ -221,7 +221,8 @@ async function load(world: World, { index: wanted, only }: Of<"load">): Promise<
   };
   ensure(sameValue(world.values, expected), `loaded ${JSON.stringify(world.values)}, not ${JSON.stringify(expected)}`);
   for (const state of ["alpha", "beta"] as const) if (!isLoaded(state)) world[state].value = before[state];
-  if (only === undefined) world.resumedFrom = name;
+  if (only === undefined) world.guarded.clear();
+  world.guarded.add(name);
 }
 
 async function resume(world: World): Promise<void> {
@@ -242,7 +243,8 @@ async function resume(world: World): Promise<void> {
   ensure(snap !== undefined && sameValue(world.values, snap.values), `resumed ${JSON.stringify(world.values)}`);
   const isNewest = snapshot.name === sound?.[0] || (snap.damage === "perhaps" && snapshot.name > (sound?.[0] ?? ""));
   ensure(isNewest, `resumed from ${snapshot.name}, and the newest whole one is ${sound?.[0]}`);
-  world.resumedFrom = snapshot.name;
+  world.guarded.clear();
+  world.guarded.add(snapshot.name);
 }
 
 async function prune(world: World, { keeper: kind, keep }: Of<"prune">): Promise<void> {
@@ -252,12 +254,12 @@ async function prune(world: World, { keeper: kind, keep }: Of<"prune">): Promise
   const names = [...world.snaps.keys()].sort().reverse();
   const removed = (await keeper.cleanup()).map(({ name }) => name);
   const isSpared = (name: string) =>
-    names.indexOf(name) < keep || world.snaps.get(name)?.labels.pinned === true || name === world.resumedFrom ||
+    names.indexOf(name) < keep || world.snaps.get(name)?.labels.pinned === true || world.guarded.has(name) ||
     world.snaps.get(name)?.damage === "manifest";
   for (const name of removed) ensure(!isSpared(name), `"${name}" was removed, and must not be`);
   // What is pinned, damaged or guarded may take a place or not; beyond that all must go.
   const special = names.filter((name) =>
-    world.snaps.get(name)?.labels.pinned === true || name === world.resumedFrom ||
+    world.snaps.get(name)?.labels.pinned === true || world.guarded.has(name) ||
     world.snaps.get(name)?.damage !== "none"
   );
   const must = names.slice(keep + special.length).filter((name) => !special.includes(name));
@@ -270,7 +272,7 @@ async function remove(world: World, { index: wanted }: Of<"remove">): Promise<vo
   if (name === undefined) return;
   ensure(await (await world.locator(name)).remove(), `"${name}" could not be removed`);
   world.snaps.delete(name);
-  if (world.resumedFrom === name) world.resumedFrom = undefined;
+  world.guarded.delete(name);
 }
 
 async function label(world: World, wanted: number, changes: { [Key in keyof Labels]?: Labels[Key] | undefined }) {

@@ -95,8 +95,8 @@ export class World {
   readonly beta = new Numbered();
   store: StateStore;
   nowMs = START_MS;
-  /** The snapshot that was loaded last, until a newer one is saved. */
-  resumedFrom: string | undefined;
+  /** The snapshots that were loaded, in whole or in part, until a newer one is saved. */
+  readonly guarded = new Set<string>();
 
   constructor(place: ModelPlace) {
     this.place = place;
@@ -113,7 +113,7 @@ export class World {
   /** As a program that begins now. */
   reopen(): void {
     this.store = this.storeOn(this.place.open());
-    this.resumedFrom = undefined;
+    this.guarded.clear();
   }
 
   get values(): Values {
