@@ -62,7 +62,8 @@ export function readNaively(tar: Uint8Array, manner: Manner): [string, Uint8Arra
     const type = String.fromCharCode(block[156] || 0x30);
     const isExtended = type === "x" || type === "g" || type === "L";
     const told = manner.believesSizes && !isExtended ? Number(records.get("size") ?? Number.NaN) : Number.NaN;
-    const sizeBytes = Number.isNaN(told) ? numberOf(block.subarray(124, 136)) : told;
+    // Below zero, careless as it is, it goes on: it must not go back.
+    const sizeBytes = Math.max(0, Number.isNaN(told) ? numberOf(block.subarray(124, 136)) : told);
     const payload = tar.subarray(at, at + sizeBytes);
     at += Math.ceil(sizeBytes / BLOCK) * BLOCK;
     if (type === "x" || type === "g") {
