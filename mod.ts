@@ -18,14 +18,14 @@
  *
  * @module
  */
-export { type Durability, fileBackend, type FileBackendOptions } from "./src/backend/file_backend.ts";
-export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./src/backend/file_system.ts";
-export type { Compression } from "./src/rules/codec.ts";
-export type { ExportOptions } from "./src/store/copying.ts";
+export { type Durability, fileBackend, type FileBackendOptions } from "./src/file/file_backend.ts";
+export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./src/file/file_system.ts";
+export type { Compression } from "./src/compression/codec.ts";
+export type { ExportOptions } from "./src/snapshot/copying.ts";
 export type { ArchiveOptions } from "./src/layout/archive_layout.ts";
-export type { Calendar, CalendarUnit } from "./src/rules/calendar.ts";
-export type { Duration } from "./src/rules/duration.ts";
-export { type PlanOptions, planRetention, type RetentionDecision, RetentionPlan } from "./src/rules/retention_plan.ts";
+export type { Calendar, CalendarUnit } from "./src/retention/calendar.ts";
+export type { Duration } from "./src/retention/duration.ts";
+export { type PlanOptions, planRetention, type RetentionDecision, RetentionPlan } from "./src/retention/plan.ts";
 export {
   atLeast,
   keepBest,
@@ -44,24 +44,17 @@ export {
   type RetentionContext,
   type RetentionFunction,
   type RetentionRule,
-  type RetentionSnapshot,
-} from "./src/rules/retention_rule.ts";
-export { simulate, type SimulatedMoment, type SimulateOptions } from "./src/rules/retention_simulation.ts";
-export { type KeptSnapshot, RetentionKeeper, type RetentionKeeperOptions } from "./src/store/retention_keeper.ts";
+} from "./src/retention/rule.ts";
+export { simulate, type SimulatedMoment, type SimulateOptions } from "./src/retention/simulation.ts";
+export { type KeptSnapshot, RetentionKeeper, type RetentionKeeperOptions } from "./src/retention/retention_keeper.ts";
 export type { Refusal, ResumeOptions, ResumeReport } from "./src/store/resuming.ts";
 export type { LoadedStates, LoadOptions } from "./src/store/loading.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
-export { PeriodicSaveCondition, type SaveCondition } from "./src/rules/periodic_save_condition.ts";
-export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/store/latest_states_keeper.ts";
-export {
-  locate,
-  type LocateOptions,
-  type SnapshotFacts,
-  SnapshotLocator,
-  type SnapshotStat,
-} from "./src/store/locator.ts";
-export { pathState, type PathStateMethods } from "./src/store/path_state.ts";
-export { SnapshotReader } from "./src/store/snapshot_reader.ts";
+export { PeriodicSaveCondition, type SaveCondition } from "./src/autosave/periodic_save_condition.ts";
+export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
+export { locate, type LocateOptions, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
+export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
+export { SnapshotReader } from "./src/snapshot/snapshot_reader.ts";
 export {
   type ImportOptions,
   type LoadReport,
@@ -74,8 +67,8 @@ export {
   type StreamOptions,
 } from "./src/store/state_store.ts";
 export type { SaveProgress, StateMigration } from "./src/store/capture.ts";
-export { StatesKeeper } from "./src/store/states_keeper.ts";
-export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/store/verification.ts";
+export { StatesKeeper } from "./src/retention/states_keeper.ts";
+export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/snapshot/verification.ts";
 export type {
   Backend,
   BlobInfo,
@@ -89,8 +82,8 @@ export type {
   Stage,
   StageOptions,
   WorkFolder,
-} from "./src/words/backend.ts";
-export { assertSnapshotName } from "./src/words/entry_path.ts";
+} from "./src/model/backend.ts";
+export { assertSnapshotName } from "./src/model/entry_path.ts";
 export {
   isSnapshotError,
   type RejectionReason,
@@ -98,7 +91,7 @@ export {
   type SnapshotErrorCode,
   type SnapshotErrorDetails,
   storageError,
-} from "./src/words/errors.ts";
+} from "./src/model/errors.ts";
 export type {
   Digest,
   EntryReader,
@@ -109,10 +102,12 @@ export type {
   ManifestEntry,
   ManifestState,
   OpenedManifest,
+  RetentionSnapshot,
   SealedManifest,
+  SnapshotFacts,
   UnitReader,
-} from "./src/words/snapshot.ts";
-export type { SchemaIssue, SchemaResult, StandardSchema } from "./src/words/standard_schema.ts";
+} from "./src/model/snapshot.ts";
+export type { SchemaIssue, SchemaResult, StandardSchema } from "./src/model/standard_schema.ts";
 export type {
   Body,
   EntryInfo,
@@ -121,6 +116,6 @@ export type {
   StateReader,
   StateWriter,
   WriteOptions,
-} from "./src/words/state.ts";
-export { splitUnit, type Unit, type UnitSuffix } from "./src/words/unit.ts";
-export { VERSION } from "./src/words/version.ts";
+} from "./src/model/state.ts";
+export { splitUnit, type Unit, type UnitSuffix } from "./src/model/unit.ts";
+export { VERSION } from "./src/model/version.ts";

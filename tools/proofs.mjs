@@ -81,7 +81,7 @@ export const proofs = {
   model: {
     group: "model",
     about: "a store behaves as a Map, whatever is done to it",
-    files: ["test/model/store.test.ts"],
+    files: ["test/sequences/store.test.ts"],
     measures: {
       runs: { short: [40, 20], long: [800, 300], what: "sequences of commands" },
       seed: { short: 1, long: 1, what: "where the random begins" },
@@ -90,7 +90,7 @@ export const proofs = {
   overlap: {
     group: "model",
     about: "calls that overlap at random moments tear no snapshot, and lose none",
-    files: ["test/model/overlap.test.ts"],
+    files: ["test/sequences/overlap.test.ts"],
     measures: {
       runs: { short: [30, 15], long: [600, 200], what: "sequences of calls" },
       seed: { short: 1, long: 1, what: "where the random begins" },
@@ -143,7 +143,7 @@ export const proofs = {
       "test/archive/estargz.test.ts",
       "test/archive/interop.test.ts",
       "test/archive/other_readers.test.ts",
-      "test/archive/pure_gzip.test.ts",
+      "test/compression/pure_gzip.test.ts",
     ],
     measures: {
       options: { short: 1, long: 6, what: "sets of options that archives are made with" },

@@ -1,13 +1,13 @@
 // Entries in, archive bytes out: a pull-driven pipeline of headers, chunks, digests and members, with the manifest, the
 // table and the footer at its end. Nothing is read further ahead than the window of members on the way.
-import { Digester, digestOf } from "../rules/digest.ts";
-import { MeasuredEntry } from "../rules/measured_entry.ts";
-import type { Scratch } from "../words/backend.ts";
-import { turn } from "../words/bounded.ts";
-import { bodyFor, chunkOf } from "../words/bytes.ts";
-import { SnapshotError } from "../words/errors.ts";
-import type { Digest, EntrySource, Manifest, Seal, WrittenEntry } from "../words/snapshot.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
+import { Digester, digestOf } from "../runtime/digest.ts";
+import { MeasuredEntry } from "../manifest/measured_entry.ts";
+import type { Scratch } from "../model/backend.ts";
+import { turn } from "../runtime/concurrency.ts";
+import { bodyFor, chunkOf } from "../runtime/bytes.ts";
+import { SnapshotError } from "../model/errors.ts";
+import type { Digest, EntrySource, Manifest, Seal, WrittenEntry } from "../model/snapshot.ts";
+import { MANIFEST_PATH } from "../model/unit.ts";
 import { containerOf } from "./container.ts";
 import { type MemberOptions, MemberWriter } from "./member_writer.ts";
 import { type Chunk, TableText } from "./table.ts";

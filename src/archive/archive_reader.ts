@@ -1,13 +1,13 @@
 // Reading an archive: by its table where it has one (see indexed_reader.ts), else (a tar that other tools made) unpacked once
 // into scratch; or scanned in sequence. The set of files must equal the manifest, and nothing is believed.
-import type { Codec } from "../rules/codec.ts";
-import { codecOf, compressionOf } from "../rules/compression.ts";
-import { Digester } from "../rules/digest.ts";
-import { openManifest } from "../rules/manifest.ts";
-import type { BlobReader, Scratch } from "../words/backend.ts";
-import { bodyFor } from "../words/bytes.ts";
-import type { ScannedFile, UnitReader } from "../words/snapshot.ts";
-import { isLeftByDesktop, MANIFEST_PATH } from "../words/unit.ts";
+import type { Codec } from "../compression/codec.ts";
+import { codecOf, compressionOf } from "../compression/codecs.ts";
+import { Digester } from "../runtime/digest.ts";
+import { openManifest } from "../manifest/manifest.ts";
+import type { BlobReader, Scratch } from "../model/backend.ts";
+import { bodyFor } from "../runtime/bytes.ts";
+import type { ScannedFile, UnitReader } from "../model/snapshot.ts";
+import { isLeftByDesktop, MANIFEST_PATH } from "../model/unit.ts";
 import { mostPackedBytes, openIndexed } from "./indexed_reader.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import { IGNORED } from "./table.ts";

@@ -1,8 +1,8 @@
 // How an archive ends, per compression: where its table lies and how a reader finds it from the file's last bytes. gzip is
 // eStargz, zstd is stargz-snapshotter's dialect of zstd:chunked, a plain tar has no table.
-import type { Codec, Compression } from "../rules/codec.ts";
-import { concat, sizeOfText } from "../words/bytes.ts";
-import { TABLE_PATH } from "../words/unit.ts";
+import type { Codec, Compression } from "../compression/codec.ts";
+import { concat, sizeOfText } from "../runtime/bytes.ts";
+import { TABLE_PATH } from "../model/unit.ts";
 import { TableFault } from "./table.ts";
 import { filesInTar } from "./tar_guard.ts";
 import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";

@@ -1,13 +1,13 @@
 // Reading an archive by its table: the tail of the file tells where everything lies, and one entry costs the members it lies
 // in. Nothing the table says is believed: it must equal the manifest, and bytes are held against their digests.
-import { type Codec, CompressionFault } from "../rules/codec.ts";
-import { digestOf } from "../rules/digest.ts";
-import { openManifest } from "../rules/manifest.ts";
-import type { BlobReader } from "../words/backend.ts";
-import { mapBounded } from "../words/bounded.ts";
-import { leaving, release } from "../words/memory.ts";
-import type { EntryReader, OpenedManifest, UnitReader } from "../words/snapshot.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
+import { type Codec, CompressionFault } from "../compression/codec.ts";
+import { digestOf } from "../runtime/digest.ts";
+import { openManifest } from "../manifest/manifest.ts";
+import type { BlobReader } from "../model/backend.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
+import { leaving, release } from "../runtime/memory.ts";
+import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.ts";
+import { MANIFEST_PATH } from "../model/unit.ts";
 import { containerOf } from "./container.ts";
 import { LatestMembers, Room } from "./member_memory.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";

@@ -1,7 +1,7 @@
 // Cutting the tar into members that stand alone, and compressing several at once: bytes go in in order, compressed members
 // come out in order, and never more than a window of them is on the way.
-import type { Codec } from "../rules/codec.ts";
-import { leaving } from "../words/memory.ts";
+import type { Codec } from "../compression/codec.ts";
+import { leaving } from "../runtime/memory.ts";
 import type { Member } from "./table.ts";
 
 // Room behind a full chunk for its padding and the headers that follow it in the same member.

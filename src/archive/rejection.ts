@@ -1,10 +1,10 @@
 // Why an archive is refused: a closed list of reasons, each with where it was found.
-import { addressOf } from "../words/address.ts";
-import { CompressionFault } from "../rules/codec.ts";
-import { MAX_MANIFEST_BYTES } from "../rules/manifest.ts";
-import { SnapshotError } from "../words/errors.ts";
-import type { RejectionReason } from "../words/errors.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
+import { addressOf } from "../model/address.ts";
+import { CompressionFault } from "../compression/codec.ts";
+import { MAX_MANIFEST_BYTES } from "../manifest/manifest.ts";
+import { SnapshotError } from "../model/errors.ts";
+import type { RejectionReason } from "../model/errors.ts";
+import { MANIFEST_PATH } from "../model/unit.ts";
 import { TableFault } from "./table.ts";
 
 /**

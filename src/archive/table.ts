@@ -1,8 +1,8 @@
 // The table of contents: an index that lets one entry be read by itself. It is hostile input like
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
-import { indexOfText, textOf } from "../words/bytes.ts";
-import type { Digest, Manifest } from "../words/snapshot.ts";
-import { isLeftByDesktop, MANIFEST_PATH, TABLE_PATH } from "../words/unit.ts";
+import { indexOfText, textOf } from "../runtime/bytes.ts";
+import type { Digest, Manifest } from "../model/snapshot.ts";
+import { isLeftByDesktop, MANIFEST_PATH, TABLE_PATH } from "../model/unit.ts";
 import { FILE_MODE } from "./tar_header.ts";
 
 /** Files at the root of an archive that are the format's own and no entries. */

@@ -1,10 +1,10 @@
 // One snapshot behind an HTTP address, read-only, by ranges: the way to look into an archive far away without fetching it.
-import type { Backend, BlobReader, Notes, Stage } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
-import { clearTimeout, setTimeout } from "../words/clock.ts";
-import { reasonOf, SnapshotError, storageError } from "../words/errors.ts";
-import { shownUrl } from "../words/shown_url.ts";
-import type { Unit } from "../words/unit.ts";
+import type { Backend, BlobReader, Notes, Stage } from "../model/backend.ts";
+import { concat } from "../runtime/bytes.ts";
+import { clearTimeout, setTimeout } from "../runtime/clock.ts";
+import { reasonOf, SnapshotError, storageError } from "../model/errors.ts";
+import { shownUrl } from "../model/shown_url.ts";
+import type { Unit } from "../model/unit.ts";
 
 // The first request asks for the file's end, where an archive has its footer, table and manifest.
 const TAIL_BYTES = 256 * 1024;

@@ -8,11 +8,11 @@ import type {
   Scratch,
   Stage,
   StageOptions,
-} from "../words/backend.ts";
-import { chunkOf, concat, copyOf, viewOf } from "../words/bytes.ts";
-import { assertSnapshotName } from "../words/entry_path.ts";
-import { SnapshotError } from "../words/errors.ts";
-import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../words/unit.ts";
+} from "../model/backend.ts";
+import { chunkOf, concat, copyOf, viewOf } from "../runtime/bytes.ts";
+import { assertSnapshotName } from "../model/entry_path.ts";
+import { SnapshotError } from "../model/errors.ts";
+import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../model/unit.ts";
 
 let count = 0;
 

@@ -2,16 +2,16 @@
 // meets the backend.
 import { ArchiveEncoder } from "../archive/archive_encoder.ts";
 import { openArchive, scanArchive } from "../archive/archive_reader.ts";
-import type { Compression } from "../rules/codec.ts";
-import { codecOf } from "../rules/compression.ts";
-import { addressOf, uriOfUnit } from "../words/address.ts";
-import type { BlobReader, Scratch } from "../words/backend.ts";
-import { bodyFor } from "../words/bytes.ts";
-import { SnapshotError } from "../words/errors.ts";
-import type { OptionNames } from "../words/options.ts";
-import { show } from "../words/show.ts";
-import type { Layout, Seal, UnitSource } from "../words/snapshot.ts";
-import type { Unit, UnitSuffix } from "../words/unit.ts";
+import type { Compression } from "../compression/codec.ts";
+import { codecOf } from "../compression/codecs.ts";
+import { addressOf, uriOfUnit } from "../model/address.ts";
+import type { BlobReader, Scratch } from "../model/backend.ts";
+import { bodyFor } from "../runtime/bytes.ts";
+import { SnapshotError } from "../model/errors.ts";
+import type { OptionNames } from "../model/options.ts";
+import { show } from "../model/show.ts";
+import type { Layout, Seal, UnitSource } from "../model/snapshot.ts";
+import type { Unit, UnitSuffix } from "../model/unit.ts";
 
 /** How archives are made; equal options give equal bytes on the same runtime version. */
 export interface ArchiveOptions {

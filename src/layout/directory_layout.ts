@@ -1,12 +1,12 @@
 // The directory layout: `<state>/<path>` as blobs of a group, and `manifest.json` as its commit blob.
-import { Digester } from "../rules/digest.ts";
-import { MAX_MANIFEST_BYTES, openManifest } from "../rules/manifest.ts";
-import { MeasuredEntry } from "../rules/measured_entry.ts";
-import type { BlobInfo, BlobReader } from "../words/backend.ts";
-import { addressOf, uriOfUnit } from "../words/address.ts";
-import { mapBounded } from "../words/bounded.ts";
-import { bodyFor } from "../words/bytes.ts";
-import { SnapshotError } from "../words/errors.ts";
+import { Digester } from "../runtime/digest.ts";
+import { MAX_MANIFEST_BYTES, openManifest } from "../manifest/manifest.ts";
+import { MeasuredEntry } from "../manifest/measured_entry.ts";
+import type { BlobInfo, BlobReader } from "../model/backend.ts";
+import { addressOf, uriOfUnit } from "../model/address.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
+import { bodyFor } from "../runtime/bytes.ts";
+import { SnapshotError } from "../model/errors.ts";
 import type {
   EntrySource,
   Layout,
@@ -15,8 +15,8 @@ import type {
   UnitReader,
   UnitSource,
   WrittenEntry,
-} from "../words/snapshot.ts";
-import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../words/unit.ts";
+} from "../model/snapshot.ts";
+import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../model/unit.ts";
 
 // What reads like the name of a file, and no store of ours makes.
 const LIKE_FILE = /\.(?!state\/)[a-z0-9]{1,8}\/$/i;

@@ -1,13 +1,13 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
-import { turn } from "../words/bounded.ts";
-import { chunkOf, discard, hold, iterate, viewOf } from "../words/bytes.ts";
-import { PathSet } from "../words/entry_path.ts";
-import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
-import type { EntrySource } from "../words/snapshot.ts";
-import { begin, handOver, isAsyncIterable, isReadableStream } from "../words/sources.ts";
-import type { WorkFolder } from "../words/backend.ts";
+import { turn } from "../runtime/concurrency.ts";
+import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
+import { PathSet } from "../model/entry_path.ts";
+import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
+import { loggerOf } from "../runtime/logging.ts";
+import type { EntrySource } from "../model/snapshot.ts";
+import { begin, handOver, isAsyncIterable, isReadableStream } from "../runtime/sources.ts";
+import type { WorkFolder } from "../model/backend.ts";
 import {
   type Body,
   type JsonOptions,
@@ -16,9 +16,9 @@ import {
   type StateWriter,
   WORK_FOLDER,
   type WriteOptions,
-} from "../words/state.ts";
-import { stringifyStrictly } from "../rules/strict_json.ts";
-import { assertOptions, type OptionNames } from "../words/options.ts";
+} from "../model/state.ts";
+import { stringifyStrictly } from "./strict_json.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
 

@@ -1,6 +1,6 @@
 // Where captured bytes wait to be written. Fresh memory is slow to touch for the first time (a GiB takes seconds), so the
 // slabs of one save serve the next, unless none comes for a while.
-import { Idle, type IdleClock } from "../words/idle.ts";
+import { Idle, type IdleClock } from "../runtime/idle.ts";
 
 const SLAB_BYTES = 1024 * 1024;
 

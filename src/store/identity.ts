@@ -1,6 +1,6 @@
 // Whose snapshots a place holds: the program that saves them, and the one run of it.
-import { SnapshotError } from "../words/errors.ts";
-import { quoted } from "../words/entry_path.ts";
+import { SnapshotError } from "../model/errors.ts";
+import { quoted } from "../model/entry_path.ts";
 
 const CONTROL = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 

@@ -1,7 +1,7 @@
 // What a program may save over: it knows which snapshots the program has loaded, which states a failed load left half-changed,
 // which were never loaded, and which snapshots another run has added since. It holds names only, and does no I/O.
-import { SnapshotError } from "../words/errors.ts";
-import { warnUser } from "../words/logging.ts";
+import { SnapshotError } from "../model/errors.ts";
+import { warnUser } from "../runtime/logging.ts";
 
 /** A snapshot that was found at the place. */
 export interface ListedName {

@@ -1,15 +1,15 @@
 // Loading an open snapshot into states: match, verify, migrate, and only then change anything.
 import { memoryBackend } from "../backend/memory_backend.ts";
 import { directoryLayout } from "../layout/directory_layout.ts";
-import { sealManifest } from "../rules/manifest.ts";
-import { reasonOf, SnapshotError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
-import { assertOptions, type OptionNames } from "../words/options.ts";
-import type { StateReader } from "../words/state.ts";
+import { sealManifest } from "../manifest/manifest.ts";
+import { reasonOf, SnapshotError } from "../model/errors.ts";
+import { loggerOf } from "../runtime/logging.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import type { StateReader } from "../model/state.ts";
 import { Capture, type Registration } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
-import { SnapshotReader } from "./snapshot_reader.ts";
+import { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 
 /** How a snapshot is loaded. */
 export interface LoadOptions {

@@ -1,9 +1,9 @@
 // Names for new snapshots: each later than all that are there, claimed before anything is written.
-import type { Backend, Stage } from "../words/backend.ts";
-import { isSnapshotError } from "../words/errors.ts";
-import { loggerOf } from "../words/logging.ts";
-import type { SnapshotNameFormat } from "../words/snapshot_name.ts";
-import { splitUnit, type Unit, type UnitSuffix } from "../words/unit.ts";
+import type { Backend, Stage } from "../model/backend.ts";
+import { isSnapshotError } from "../model/errors.ts";
+import { loggerOf } from "../runtime/logging.ts";
+import type { SnapshotNameFormat } from "../model/snapshot_name.ts";
+import { splitUnit, type Unit, type UnitSuffix } from "../model/unit.ts";
 
 const CLOCK_BEHIND_US = 60_000_000n;
 

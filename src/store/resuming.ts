@@ -1,13 +1,14 @@
 // Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
 // is not damage, and going on from something older, or from nothing, would be a lie.
-import { rankByMetric } from "../rules/retention_rule.ts";
-import { mapBounded } from "../words/bounded.ts";
-import { isSnapshotError, reasonOf, SnapshotError } from "../words/errors.ts";
-import { loggerOf, warnUser } from "../words/logging.ts";
-import type { OptionNames } from "../words/options.ts";
+import { rankByMetric } from "../manifest/labels.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
+import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
+import { loggerOf, warnUser } from "../runtime/logging.ts";
+import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
-import type { SnapshotFacts, SnapshotLocator } from "./locator.ts";
-import { isDamage } from "./verification.ts";
+import type { SnapshotFacts } from "../model/snapshot.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
 export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {

@@ -1,20 +1,20 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
-import { STALE_AFTER_MS } from "../backend/heartbeat.ts";
-import { sealManifest } from "../rules/manifest.ts";
-import type { Backend, Stage } from "../words/backend.ts";
-import { toReadableStream } from "../words/bytes.ts";
-import { monotonicMs } from "../words/clock.ts";
-import { isSnapshotError, SnapshotError } from "../words/errors.ts";
-import { loggerOf, warnUser } from "../words/logging.ts";
-import type { Labels, Layout, ManifestState, Seal, SealedManifest, WrittenEntry } from "../words/snapshot.ts";
+import { STALE_AFTER_MS } from "../model/backend.ts";
+import { sealManifest } from "../manifest/manifest.ts";
+import type { Backend, Stage } from "../model/backend.ts";
+import { toReadableStream } from "../runtime/bytes.ts";
+import { monotonicMs } from "../runtime/clock.ts";
+import { isSnapshotError, SnapshotError } from "../model/errors.ts";
+import { loggerOf, warnUser } from "../runtime/logging.ts";
+import type { Labels, Layout, ManifestState, Seal, SealedManifest, WrittenEntry } from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
 import { Capture, type CaptureOptions, type Registration, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import type { Lineage, ListedName } from "./lineage.ts";
-import { SnapshotLocator } from "./locator.ts";
+import { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ListedUnit, NameClaimer } from "./name_claimer.ts";
-import { publishNoted } from "./noting.ts";
+import { publishNoted } from "../snapshot/notes.ts";
 import { StateAccess, type Turn } from "./state_access.ts";
 
 /** What a save does beside arranging and labelling. */

@@ -1,7 +1,7 @@
 // Who may call the states of one store, and when: a load excludes saves, streams and other loads; saves come one after the other.
 // Requests are granted in the order of their calls, but one may pass another that it does not exclude.
-import { unlessAborted } from "../words/bounded.ts";
-import { clearTimeout, setTimeout } from "../words/clock.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
+import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 
 /** What the states are called for. */
 export type Purpose = "save" | "stream" | "load";

@@ -1,27 +1,27 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
-import { type Durability, fileBackend, pathOfUri } from "../backend/file_backend.ts";
-import { STALE_AFTER_MS } from "../backend/heartbeat.ts";
+import { type Durability, fileBackend, pathOfUri } from "../file/file_backend.ts";
+import { STALE_AFTER_MS } from "../model/backend.ts";
 import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
-import type { Compression } from "../rules/codec.ts";
-import { LABEL_NAMES, storableLabels } from "../rules/labels.ts";
-import type { Backend } from "../words/backend.ts";
-import { assertStateName, collisionKey } from "../words/entry_path.ts";
-import { SnapshotError } from "../words/errors.ts";
-import { loggerOf, warnUser } from "../words/logging.ts";
-import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../words/options.ts";
-import { show } from "../words/show.ts";
-import type { Labels, Layout, LayoutKind } from "../words/snapshot.ts";
-import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../words/snapshot_name.ts";
-import { isReadableStream } from "../words/sources.ts";
-import type { PersistentState } from "../words/state.ts";
-import { splitUnit } from "../words/unit.ts";
+import type { Compression } from "../compression/codec.ts";
+import { LABEL_NAMES, storableLabels } from "../manifest/labels.ts";
+import type { Backend } from "../model/backend.ts";
+import { assertStateName, collisionKey } from "../model/entry_path.ts";
+import { SnapshotError } from "../model/errors.ts";
+import { loggerOf, warnUser } from "../runtime/logging.ts";
+import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
+import { show } from "../model/show.ts";
+import type { Labels, Layout, LayoutKind } from "../model/snapshot.ts";
+import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
+import { isReadableStream } from "../runtime/sources.ts";
+import type { PersistentState } from "../model/state.ts";
+import { splitUnit } from "../model/unit.ts";
 import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
-import { leastBytesOf, openStream, writeCopy } from "./copying.ts";
-import { archiveLayoutOf, layoutOfKind } from "./layouts.ts";
-import { isLocator, locate, SnapshotLocator } from "./locator.ts";
-import type { SnapshotReader } from "./snapshot_reader.ts";
-import { listSnapshots } from "./listing.ts";
+import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
+import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
+import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
+import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
+import { listSnapshots } from "../snapshot/listing.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
 import { assertProgram, programsOf, runOf } from "./identity.ts";
@@ -29,7 +29,7 @@ import { assertNotInside } from "./inside.ts";
 import { Lineage } from "./lineage.ts";
 import { assertResumeOptions, resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
 import { Saver } from "./saving.ts";
-import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "./verification.ts";
+import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
 import { verifyAll } from "./verifying_all.ts";
 
 /** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */

@@ -1,10 +1,10 @@
 // Verifying all that lies at a place: each snapshot by itself, and then what only whoever sees all of them can know.
-import { mapBounded } from "../words/bounded.ts";
-import { isSnapshotError, reasonOf } from "../words/errors.ts";
-import type { Manifest } from "../words/snapshot.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
-import type { SnapshotLocator } from "./locator.ts";
-import { type Finding, type VerifyOptions, type VerifyReport, withFindings } from "./verification.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
+import { isSnapshotError, reasonOf } from "../model/errors.ts";
+import type { Manifest } from "../model/snapshot.ts";
+import { MANIFEST_PATH } from "../model/unit.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { type Finding, type VerifyOptions, type VerifyReport, withFindings } from "../snapshot/verification.ts";
 
 // Each reads up to 64 files of a folder side by side already.
 const VERIFIED_AT_ONCE = 2;

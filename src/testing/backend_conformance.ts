@@ -1,6 +1,6 @@
 // The contract of backends as tests, free of any test framework.
-import type { Backend } from "../words/backend.ts";
-import { assertOptions, type OptionNames } from "../words/options.ts";
+import type { Backend } from "../model/backend.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
 import { blobCases } from "./conformance_of_blobs.ts";
 import { roomCases } from "./conformance_of_rooms.ts";
 import { stageCases } from "./conformance_of_stages.ts";

@@ -1,8 +1,8 @@
 // The contract of bytes: what is written is what is read, in whatever pieces.
-import type { ByteSource } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
-import { setTimeout } from "../words/clock.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
+import type { ByteSource } from "../model/backend.ts";
+import { concat } from "../runtime/bytes.ts";
+import { setTimeout } from "../runtime/clock.ts";
+import { MANIFEST_PATH } from "../model/unit.ts";
 import {
   BLOB,
   type Cases,

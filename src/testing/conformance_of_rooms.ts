@@ -1,6 +1,6 @@
 // The contract of what lies beside the units: scratch and notes; and of names that must not lead out of the place.
 import * as buffer from "node:buffer";
-import type { Backend, Scratch } from "../words/backend.ts";
+import type { Backend, Scratch } from "../model/backend.ts";
 import {
   all,
   BLOB,

@@ -1,7 +1,7 @@
 // The contract of writing: claims, races, giving up, being swept.
-import type { Backend, Stage } from "../words/backend.ts";
-import { isSnapshotError } from "../words/errors.ts";
-import { MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../words/unit.ts";
+import type { Backend, Stage } from "../model/backend.ts";
+import { isSnapshotError } from "../model/errors.ts";
+import { MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 import {
   all,
   BLOB,

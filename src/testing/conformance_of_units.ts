@@ -1,6 +1,6 @@
 // The contract of what is published: listing, opening, removing.
-import { isSnapshotError } from "../words/errors.ts";
-import { MANIFEST_PATH } from "../words/unit.ts";
+import { isSnapshotError } from "../model/errors.ts";
+import { MANIFEST_PATH } from "../model/unit.ts";
 import {
   all,
   BLOB,

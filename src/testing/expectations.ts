@@ -1,9 +1,9 @@
 // What the conformance cases say and see: small reads and writes through the contract, and failures that tell what was found.
 import * as buffer from "node:buffer";
-import type { Backend, BlobReader, ByteSource } from "../words/backend.ts";
-import { concat } from "../words/bytes.ts";
-import { isSnapshotError, type SnapshotErrorCode } from "../words/errors.ts";
-import { isGroup, MANIFEST_PATH, type Unit } from "../words/unit.ts";
+import type { Backend, BlobReader, ByteSource } from "../model/backend.ts";
+import { concat } from "../runtime/bytes.ts";
+import { isSnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
+import { isGroup, MANIFEST_PATH, type Unit } from "../model/unit.ts";
 
 /** Cases by their names; each gets a backend of its own. */
 export type Cases = Readonly<Record<string, (backend: Backend) => Promise<void>>>;

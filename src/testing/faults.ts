@@ -1,6 +1,6 @@
 // Which call is to fail, and what was called: the one counter that both faulty decorators share.
-import { type SnapshotError, storageError } from "../words/errors.ts";
-import { assertOptions, type OptionNames } from "../words/options.ts";
+import { type SnapshotError, storageError } from "../model/errors.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
 
 /** A call that went through a faulty decorator. */
 export interface FaultCall {

@@ -12,8 +12,8 @@ import type {
   Stage,
   StageOptions,
   WorkFolder,
-} from "../words/backend.ts";
-import type { Unit } from "../words/unit.ts";
+} from "../model/backend.ts";
+import type { Unit } from "../model/unit.ts";
 import type { Faults } from "./faults.ts";
 
 async function* counted<T>(

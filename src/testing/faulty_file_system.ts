@@ -1,6 +1,6 @@
 // The file-system port with planned failures. A failing call has no effect, but for two that cannot be without: a write
 // leaves half of its bytes, as a full disk does, and a close gives the file back, as systems do.
-import type { FileSystem, OpenFile, QuickFile } from "../backend/file_system.ts";
+import type { FileSystem, OpenFile, QuickFile } from "../file/file_system.ts";
 import type { Faults } from "./faults.ts";
 
 class FaultyFile<File extends OpenFile = OpenFile> implements OpenFile {

@@ -33,7 +33,7 @@
  *
  * @module
  */
-export { nodeFileSystem } from "../backend/node_file_system.ts";
+export { nodeFileSystem } from "../file/node_file_system.ts";
 export { backendConformance, type ConformanceCase, type ConformanceOptions } from "./backend_conformance.ts";
 export { type FaultCall, type FaultPlan, Faults, forEachFault } from "./faults.ts";
 export { faultyBackend } from "./faulty_backend.ts";

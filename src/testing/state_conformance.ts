@@ -1,12 +1,12 @@
 // What a state owes its program as tests, free of any test framework. States are compared by what they save.
 import { memoryBackend } from "../backend/memory_backend.ts";
-import type { SnapshotLocator } from "../store/locator.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { StateStore } from "../store/state_store.ts";
-import { turn } from "../words/bounded.ts";
-import { iterate, toReadableStream } from "../words/bytes.ts";
-import { assertOptions, type OptionNames } from "../words/options.ts";
-import type { StandardSchema } from "../words/standard_schema.ts";
-import { type EntryInfo, type PersistentState, type StateReader, WORK_FOLDER } from "../words/state.ts";
+import { turn } from "../runtime/concurrency.ts";
+import { iterate, toReadableStream } from "../runtime/bytes.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import type { StandardSchema } from "../model/standard_schema.ts";
+import { type EntryInfo, type PersistentState, type StateReader, WORK_FOLDER } from "../model/state.ts";
 import type { ConformanceCase } from "./backend_conformance.ts";
 import { check } from "./expectations.ts";
 import { type Faults, forEachFault } from "./faults.ts";

@@ -5,7 +5,7 @@ import process from "node:process";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { isSnapshotError, locate, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
-import { mapBounded } from "../../src/words/bounded.ts";
+import { mapBounded } from "../../src/runtime/concurrency.ts";
 import { amount, isLong } from "../torture/budget.ts";
 import { archiveOf, bytesOf, digests, noise, place, sha256, storeOf, streamOf, TreeState, within } from "./samples.ts";
 import { concatenated, END, file, manifestOf } from "./tar_maker.ts";

@@ -1,8 +1,8 @@
 // Makes tars byte by byte, sound ones and broken ones: every field of a header can be set to anything. Nothing of the
 // library is used for the tar; the manifest is the library's own, unless a test writes its text itself.
 import { createHash } from "node:crypto";
-import { sealManifest } from "../../src/rules/manifest.ts";
-import type { WrittenEntry } from "../../src/words/snapshot.ts";
+import { sealManifest } from "../../src/manifest/manifest.ts";
+import type { WrittenEntry } from "../../src/model/snapshot.ts";
 import { contentOf, INSTANT_MS, type Tree } from "./content.ts";
 
 /** A header's fields, as text or bytes, exactly as they are to stand there. */

@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import type { FileSystem, OpenFile } from "../../mod.ts";
 import { nodeFileSystem } from "../../src/testing/mod.ts";
-import { storageError } from "../../src/words/errors.ts";
+import { storageError } from "../../src/model/errors.ts";
 
 function attempt<T>(operation: string, path: string, run: () => T): Promise<T> {
   try {

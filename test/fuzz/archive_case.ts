@@ -1,5 +1,5 @@
 // One archive to a seed: files, a tar, a compression, a table, each of them perhaps mutated.
-import { concat } from "../../src/words/bytes.ts";
+import { concat } from "../../src/runtime/bytes.ts";
 import { footer } from "../archive/footer.ts";
 import { INSTANT_MS } from "../archive/content.ts";
 import { header, octal } from "../archive/tar_maker.ts";

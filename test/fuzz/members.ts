@@ -2,7 +2,7 @@
 // back: an independent walk over members and frames, which must use up all bytes.
 import { createHash } from "node:crypto";
 import * as zlib from "node:zlib";
-import { concat } from "../../src/words/bytes.ts";
+import { concat } from "../../src/runtime/bytes.ts";
 import type { Random } from "./random.ts";
 
 /** How members are compressed. */

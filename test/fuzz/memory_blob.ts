@@ -1,6 +1,6 @@
 // A file in memory that is handed over in pieces, and that knows whether it was given back.
-import type { Backend, BlobReader, ByteSource, Scratch } from "../../src/words/backend.ts";
-import { concat } from "../../src/words/bytes.ts";
+import type { Backend, BlobReader, ByteSource, Scratch } from "../../src/model/backend.ts";
+import { concat } from "../../src/runtime/bytes.ts";
 
 /** A place with one file in it. */
 export interface OneFile {

@@ -1,9 +1,9 @@
 // What must hold of any archive, whatever its bytes: it is refused by a SnapshotError that speaks of it, or what it gives is
 // what its manifest says, whoever reads it and in whatever way.
 import { archiveLayout } from "../../src/layout/archive_layout.ts";
-import { SnapshotReader } from "../../src/store/snapshot_reader.ts";
-import { verifyUnit } from "../../src/store/verification.ts";
-import { isSnapshotError } from "../../src/words/errors.ts";
+import { SnapshotReader } from "../../src/snapshot/snapshot_reader.ts";
+import { verifyUnit } from "../../src/snapshot/verification.ts";
+import { isSnapshotError } from "../../src/model/errors.ts";
 import { FOOTER_BYTES } from "../archive/footer.ts";
 import { digestOf, unpack } from "./members.ts";
 import { faultOfText } from "./slow_manifest.ts";

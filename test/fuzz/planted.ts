@@ -26,7 +26,7 @@ export const PLANTED: readonly Planted[] = [
     target: "table",
     edits: [
       ["archive/table.js", "row.sizeBytes !== sizeBytes || row.digest !== digest", "row.sizeBytes !== sizeBytes"],
-      ["store/snapshot_reader.js", "if (digest !== entry.digest)", "if (false)"],
+      ["snapshot/snapshot_reader.js", "if (digest !== entry.digest)", "if (false)"],
     ],
   },
   {
@@ -38,19 +38,19 @@ export const PLANTED: readonly Planted[] = [
     name: "paths are compared without folding case",
     target: "paths",
     edits: [
-      ["words/entry_path.js", "return path.toLowerCase();", "return path;"],
-      ["words/entry_path.js", ".toLowerCase().toUpperCase().toLowerCase()", ""],
+      ["model/entry_path.js", "return path.toLowerCase();", "return path;"],
+      ["model/entry_path.js", ".toLowerCase().toUpperCase().toLowerCase()", ""],
     ],
   },
   {
     name: "totals of the manifest are not compared",
     target: "manifest",
-    edits: [["rules/manifest.js", "totals.sizeBytes !== sizeBytes", "false"]],
+    edits: [["manifest/manifest.js", "totals.sizeBytes !== sizeBytes", "false"]],
   },
   {
     name: "bytes behind the end of gzip are dropped",
     target: "archive",
-    edits: [["rules/gzip_codec.js", "!bytes.isZeroFrom(stream.bytesWritten)", "false"]],
+    edits: [["compression/gzip_codec.js", "!bytes.isZeroFrom(stream.bytesWritten)", "false"]],
   },
   {
     name: "a loop never ends",
@@ -76,7 +76,7 @@ export const PLANTED: readonly Planted[] = [
     name: "memory is never given back",
     target: "manifest",
     edits: [[
-      "rules/manifest.js",
+      "manifest/manifest.js",
       "function assertDigest(bytes, uri) {",
       "const kept = [];\nfunction assertDigest(bytes, uri) {\nkept.push(new Uint8Array(2 ** 19).fill(1));",
     ]],

@@ -1,7 +1,7 @@
 // A tar as a list of headers with what follows each: sound ones to begin with, and mutations that know what a header is.
 import { type Header, header, longName, octal, record } from "../archive/tar_maker.ts";
 import { contentOf, noise } from "../archive/content.ts";
-import { concat } from "../../src/words/bytes.ts";
+import { concat } from "../../src/runtime/bytes.ts";
 import type { Random } from "./random.ts";
 
 /** A header block and what follows it. */

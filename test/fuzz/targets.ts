@@ -2,9 +2,9 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { parseManifest } from "../../src/rules/manifest.ts";
-import { faultOfStateName, PathSet } from "../../src/words/entry_path.ts";
-import { isSnapshotError } from "../../src/words/errors.ts";
+import { parseManifest } from "../../src/manifest/manifest.ts";
+import { faultOfStateName, PathSet } from "../../src/model/entry_path.ts";
+import { isSnapshotError } from "../../src/model/errors.ts";
 import { type Chances, makeArchive, manifestText, mutateManifest, sealText } from "./archive_case.ts";
 import { Fault, judge, refusalOf } from "./oracle.ts";
 import { Random } from "./random.ts";

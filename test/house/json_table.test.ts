@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
-import { stringifyStrictly } from "../../src/rules/strict_json.ts";
+import { stringifyStrictly } from "../../src/store/strict_json.ts";
 
 const guide = readFileSync(path.join(root, "docs/guide.md"), "utf8");
 const section = guide.split("## What JSON cannot carry")[1]?.split("\n## ")[0] ?? "";

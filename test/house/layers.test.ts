@@ -17,7 +17,7 @@ function tree(files: Record<string, string>): Tree {
   return new Map(Object.entries(files).map(([name, text]) => [name, `// Says why.\n${text}`]));
 }
 
-const ends = { "src/words/a.ts": "", "src/rules/a.ts": "", "src/layout/a.ts": "", "src/archive/a.ts": "" };
+const ends = { "src/model/a.ts": "", "src/runtime/a.ts": "", "src/layout/a.ts": "", "src/archive/a.ts": "" };
 
 describe("the sources", () => {
   it("keep the laws of the house", () => {
@@ -38,53 +38,53 @@ describe("the sources", () => {
 });
 
 describe("the reader of layers", () => {
-  it("accepts imports downwards, inside a folder, and from layout to archive", () => {
+  it("accepts imports downwards, and inside a folder", () => {
     expect(breaches(tree({
       ...ends,
-      "src/layout/b.ts": 'import "./a.ts"; import "../archive/a.ts"; import type { A } from "../words/a.ts";',
+      "src/layout/b.ts": 'import "./a.ts"; import "../archive/a.ts"; import type { A } from "../model/a.ts";',
       "src/store/a.ts": 'export { b } from "../layout/b.ts"; import fs from "node:fs";',
       "mod.ts": 'export { a } from "./src/store/a.ts";',
     }))).toEqual([]);
   });
 
   it.each([
-    ["a higher floor", { "src/words/b.ts": 'import "../rules/a.ts";' }, /words\/b.*from a higher floor/],
-    ["a type from a higher floor", { "src/words/b.ts": 'import type { A } from "../rules/a.ts";' }, /higher floor/],
-    ["a higher floor in a type", { "src/words/b.ts": 'let a: import("../rules/a.ts").A;' }, /higher floor/],
-    ["a higher floor when running", { "src/words/b.ts": 'await import("../rules/a.ts");' }, /higher floor/],
-    ["a higher floor by re-export", { "src/words/b.ts": 'export * from "../rules/a.ts";' }, /higher floor/],
-    ["a layout from a backend", { "src/backend/b.ts": 'import "../layout/a.ts";' }, /another folder of its floor/],
-    ["a backend from a layout", { "src/backend/b.ts": "", "src/layout/b.ts": 'import "../backend/b.ts";' }, /another/],
-    ["a layout from archive", { "src/archive/b.ts": 'import "../layout/a.ts";' }, /another folder of its floor/],
+    ["a higher floor", { "src/model/b.ts": 'import "../runtime/a.ts";' }, /model\/b.*from a higher floor/],
+    ["a type from a higher floor", { "src/model/b.ts": 'import type { A } from "../runtime/a.ts";' }, /higher floor/],
+    ["a higher floor in a type", { "src/model/b.ts": 'let a: import("../runtime/a.ts").A;' }, /higher floor/],
+    ["a higher floor when running", { "src/model/b.ts": 'await import("../runtime/a.ts");' }, /higher floor/],
+    ["a higher floor by re-export", { "src/model/b.ts": 'export * from "../runtime/a.ts";' }, /higher floor/],
+    ["a file system from archive", { "src/file/b.ts": 'import "../archive/a.ts";' }, /another folder of its floor/],
+    ["a backend from another", { "src/backend/b.ts": "", "src/file/b.ts": 'import "../backend/b.ts";' }, /another/],
+    ["a layout from archive", { "src/archive/b.ts": 'import "../layout/a.ts";' }, /higher floor/],
     ["an edge", { "mod.ts": "", "src/testing/mod.ts": 'import "../../mod.ts";' }, /nobody imports the edges/],
-    ["a file that is not there", { "src/words/b.ts": 'import "./gone.ts";' }, /no file of the sources/],
-    ["a file without its ending", { "src/words/b.ts": 'import "./a";' }, /no file of the sources/],
-    ["one by absolute path", { "src/words/b.ts": 'import "/src/words/a.ts";' }, /absolute path/],
+    ["a file that is not there", { "src/model/b.ts": 'import "./gone.ts";' }, /no file of the sources/],
+    ["a file without its ending", { "src/model/b.ts": 'import "./a";' }, /no file of the sources/],
+    ["one by absolute path", { "src/model/b.ts": 'import "/src/model/a.ts";' }, /absolute path/],
   ])("sees an import of %s", (_, files, message) => {
     expect(breaches(tree({ ...ends, ...files }))).toEqual([expect.stringMatching(message)]);
   });
 
   it("sees a cycle", () => {
     const files = {
-      "src/words/a.ts": 'import "./b.ts";',
-      "src/words/b.ts": 'import "./c.ts";',
-      "src/words/c.ts": 'import type { A } from "./a.ts";',
+      "src/model/a.ts": 'import "./b.ts";',
+      "src/model/b.ts": 'import "./c.ts";',
+      "src/model/c.ts": 'import type { A } from "./a.ts";',
     };
     expect(breaches(tree(files))).toEqual([
-      "import cycle: src/words/a.ts -> src/words/b.ts -> src/words/c.ts -> src/words/a.ts",
+      "import cycle: src/model/a.ts -> src/model/b.ts -> src/model/c.ts -> src/model/a.ts",
     ]);
   });
 
   it("sees a package with two importers, types and subpaths included", () => {
     const files = {
-      "src/words/a.ts": 'import { z } from "zod"; import "node:fs";',
-      "src/words/b.ts": 'import type { z } from "zod/mini"; import "node:fs";',
-      "src/rules/a.ts": 'import "node:zlib"; import "@logtape/logtape";',
-      "src/rules/b.ts": 'import { gzip } from "node:zlib";',
+      "src/model/a.ts": 'import { z } from "zod"; import "node:fs";',
+      "src/model/b.ts": 'import type { z } from "zod/mini"; import "node:fs";',
+      "src/runtime/a.ts": 'import "node:zlib"; import "@logtape/logtape";',
+      "src/runtime/b.ts": 'import { gzip } from "node:zlib";',
     };
     expect(breaches(tree(files))).toEqual([
-      "zod is imported by more than one file: src/words/a.ts, src/words/b.ts",
-      "node:zlib is imported by more than one file: src/rules/a.ts, src/rules/b.ts",
+      "zod is imported by more than one file: src/model/a.ts, src/model/b.ts",
+      "node:zlib is imported by more than one file: src/runtime/a.ts, src/runtime/b.ts",
     ]);
     expect(packages(tree(files))).toEqual(["@logtape/logtape", "zod"]);
   });
@@ -101,8 +101,8 @@ describe("the reader of layers", () => {
   });
 
   it("sees a file that does not open with a comment", () => {
-    expect(breaches(new Map([["src/words/a.ts", "export const a = 1; // one"]]))).toEqual([
-      "src/words/a.ts: does not open with a comment",
+    expect(breaches(new Map([["src/model/a.ts", "export const a = 1; // one"]]))).toEqual([
+      "src/model/a.ts: does not open with a comment",
     ]);
   });
 });

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { VERSION } from "../../src/words/version.ts";
+import { VERSION } from "../../src/model/version.ts";
 import { root } from "../../tools/run.mjs";
 
 interface Package {

@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locate, StateStore } from "snapkeep";
 import { root } from "../../tools/run.mjs";
-import { nativeZstd } from "../../src/rules/zstd_codec.ts";
+import { nativeZstd } from "../../src/compression/zstd_codec.ts";
 import { sha256 } from "../archive/samples.ts";
 import { LABELS, SAVED_AT, STATES } from "../fixtures/content.ts";
 

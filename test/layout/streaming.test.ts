@@ -11,8 +11,8 @@ import { pathToFileURL } from "node:url";
 import { fileBackend, isSnapshotError, locate, memoryBackend, type PersistentState, StateStore } from "snapkeep";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { directoryLayout } from "../../src/layout/directory_layout.ts";
-import { openStream, writeCopy } from "../../src/store/copying.ts";
-import type { Stage } from "../../src/words/backend.ts";
+import { openStream, writeCopy } from "../../src/snapshot/copying.ts";
+import type { Stage } from "../../src/model/backend.ts";
 import { checkEstargz } from "../archive/estargz_checker.ts";
 import {
   archiveOf,

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { CalendarUnit } from "snapkeep";
 import { describe, expect, it } from "vitest";
-import { Calendar } from "../../src/rules/calendar.ts";
+import { Calendar } from "../../src/retention/calendar.ts";
 import { DAY_MS, HOUR_MS, ms } from "./samples.ts";
 import { slowBucket } from "./slow_calendar.ts";
 

@@ -22,7 +22,7 @@ import {
 } from "snapkeep";
 import { Faults, faultyBackend } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
-import { forge } from "../resume/altered.ts";
+import { forge } from "../store/altered.ts";
 import { collectLogs } from "../store/logs.ts";
 import { changed, type Place, places } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";

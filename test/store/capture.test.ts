@@ -1,8 +1,8 @@
 // What a capture takes, in which order it hands it on, and what becomes of it when the save fails. Below the layouts.
 import { Buffer } from "node:buffer";
 import { describe, expect, it } from "vitest";
-import type { EntrySource } from "../../src/words/snapshot.ts";
-import type { PersistentState, StateWriter } from "../../src/words/state.ts";
+import type { EntrySource } from "../../src/model/snapshot.ts";
+import type { PersistentState, StateWriter } from "../../src/model/state.ts";
 import { Capture } from "../../src/store/capture.ts";
 import { CaptureMemory } from "../../src/store/capture_memory.ts";
 import { deferred, hangingStream, iterableOf, rejection, saving, settle, streamOf } from "./states.ts";

@@ -18,7 +18,7 @@ import {
 import { backendConformance, Faults, forEachFault, stateConformance } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
-import { isSnapshotError } from "../../src/words/errors.ts";
+import { isSnapshotError } from "../../src/model/errors.ts";
 import { Cell, rejection } from "./states.ts";
 
 // oxlint-disable-next-line typescript/no-explicit-any -- what JavaScript may pass

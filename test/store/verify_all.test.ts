@@ -3,9 +3,9 @@ import { appendFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type Backend, isSnapshotError, type LayoutKind, memoryBackend, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
-import { writeCopy } from "../../src/store/copying.ts";
-import { layoutOfKind } from "../../src/store/layouts.ts";
-import { storageError } from "../../src/words/errors.ts";
+import { writeCopy } from "../../src/snapshot/copying.ts";
+import { layoutOfKind } from "../../src/layout/layouts.ts";
+import { storageError } from "../../src/model/errors.ts";
 import { changed, filePlaces, places } from "./places.ts";
 import { Cell, Files, rejection } from "./states.ts";
 

@@ -1,8 +1,8 @@
 // A file system in memory that forgets as disks do. What is written reaches the disk only by a sync of that file, an entry of
 // a folder only by a sync of that folder; until then each may be there after a crash or not, in any combination. Only a
 // rename is one step: both its names change, or none. A file that was not synced may hold anything.
-import type { FileStat, FileSystem, OpenFile } from "../../src/backend/file_system.ts";
-import { storageError } from "../../src/words/errors.ts";
+import type { FileStat, FileSystem, OpenFile } from "../../src/file/file_system.ts";
+import { storageError } from "../../src/model/errors.ts";
 
 /** All that is on a disk: files as bytes and folders as `null`, by absolute path. */
 export type Tree = ReadonlyMap<string, Uint8Array | null>;

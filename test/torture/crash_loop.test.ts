@@ -1,7 +1,7 @@
 // Power fails at every call of every operation, and again while the next program recovers.
 import { fileBackend, memoryBackend, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
-import { renderNote } from "../../src/rules/labels.ts";
+import { renderNote } from "../../src/manifest/labels.ts";
 import { Cell } from "../store/states.ts";
 import { amount, limitMs, report } from "./budget.ts";
 import { CrashFileSystem } from "./crash_file_system.ts";

@@ -3,7 +3,7 @@
 // would, and the next program crashes as well. A tree is looked at once for what may be expected of it.
 import { createHash } from "node:crypto";
 import { type Backend, fileBackend, type Labels, SnapshotLocator, StateStore, type StateWriter } from "snapkeep";
-import { storableLabels } from "../../src/rules/labels.ts";
+import { storableLabels } from "../../src/manifest/labels.ts";
 import { CrashFileSystem, seeded, type Tree } from "./crash_file_system.ts";
 
 export const ROOT = "/states";

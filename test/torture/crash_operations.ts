@@ -1,7 +1,7 @@
 // What is crashed. Each operation says what it acknowledged, and when.
 import { type Labels, LatestStatesKeeper, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
-import { layoutOfKind } from "../../src/store/layouts.ts";
-import { writeCopy } from "../../src/store/copying.ts";
+import { layoutOfKind } from "../../src/layout/layouts.ts";
+import { writeCopy } from "../../src/snapshot/copying.ts";
 import { COPIES, type CrashOperation, Model, ROOT, START_MS, type World } from "./crash_loop.ts";
 
 const OF_SCRATCH_BYTES = 1_100_000;

@@ -131,33 +131,44 @@ const DAMAGE = [...suitesIn("archive", "damage", "every_bit"), "test/fuzz"];
 
 /** Suites that should notice, the likeliest and quickest first. @type {[RegExp, string[][]][]} */
 const suites = [
-  [/backend\/http/, [suitesIn("backend", "http_backend")]],
-  [/backend\//, [
-    suitesIn("backend", "commit_sequence", "file_backend", "free_space", "heartbeat"),
-    ["test/backend", "test/store/path_state.test.ts"],
+  [/backend\//, [suitesIn("backend", "http_backend"), ["test/backend"]]],
+  [/file\//, [
+    suitesIn("file", "commit_sequence", "file_backend", "free_space", "heartbeat"),
+    ["test/file", "test/backend", "test/states/path_state.test.ts"],
     [CRASHES],
-    ["test/faults/backend_calls.test.ts", "test/model"],
+    ["test/faults/backend_calls.test.ts", "test/sequences"],
   ]],
-  [/archive\//, [ATTACKS, BYTES, ["test/layout/both_layouts.test.ts"], suitesIn("resume", "resume"), DAMAGE]],
-  [/rules\/(manifest|labels|shapes|guarded|measured|strict|digest|periodic)/, [["test/rules"], [
+  [/archive\//, [ATTACKS, BYTES, ["test/layout/both_layouts.test.ts"], suitesIn("store", "resume"), DAMAGE]],
+  [/manifest\//, [["test/manifest"], ["test/store", "test/snapshot", "test/layout"]]],
+  [/compression\/pure_gzip/, [suitesIn("compression", "pure_gzip"), DAMAGE]],
+  [/compression\/zstd/, [
+    ["test/compression/zstd_codec.test.ts", ...BYTES],
+    ["test/layout/both_layouts.test.ts"],
+    DAMAGE,
+  ]],
+  [/compression\//, [["test/compression", ...ATTACKS], BYTES, DAMAGE]],
+  [/(model|runtime|layout)\//, [
+    ["test/model", "test/runtime", "test/layout"],
+    [...ATTACKS, "test/store", "test/snapshot"],
+    ["test/backend", "test/file"],
+  ]],
+  [/snapshot\/snapshot_reader/, [
+    ["test/snapshot/snapshot_reader.test.ts", "test/store/load.test.ts"],
+    ["test/archive/table.test.ts"],
+    ["test/snapshot", "test/store", "test/layout"],
+  ]],
+  [/snapshot\/verif|store\/verif/, [
+    ["test/snapshot/verification.test.ts", "test/store/verify_all.test.ts"],
+    ["test/archive/damage.test.ts"],
+    ["test/store"],
+  ]],
+  [/store\/(resum|loading)/, [suitesIn("store", "resume", "lineage", "rollback", "versions"), [
     "test/store",
     "test/layout",
-    "test/resume",
   ]]],
-  [/rules\/(retention|calendar|duration)/, [["test/retention"]]],
-  [/rules\/pure_gzip/, [suitesIn("archive", "pure_gzip"), DAMAGE]],
-  [/rules\/zstd/, [["test/rules/zstd_codec.test.ts", ...BYTES], ["test/layout/both_layouts.test.ts"], DAMAGE]],
-  [/rules\//, [["test/rules", ...ATTACKS], BYTES, DAMAGE]],
-  [/words\/|layout\//, [["test/words", "test/layout"], [...ATTACKS, "test/store"], ["test/backend"]]],
-  [/store\/snapshot_reader/, [
-    suitesIn("store", "snapshot_reader", "load"),
-    ["test/archive/table.test.ts"],
-    ["test/store", "test/layout", "test/resume"],
-  ]],
-  [/store\/verif/, [suitesIn("store", "verification", "verify_all"), ["test/archive/damage.test.ts"], ["test/store"]]],
-  [/store\/(resum|loading)/, [["test/resume"], ["test/store", "test/layout"]]],
-  [/store\/.*keeper/, [suitesIn("store", "states_keeper", "latest_states_keeper"), ["test/retention"]]],
-  [/store\//, [["test/store"], ["test/layout", "test/resume"], ["test/model"], [CRASHES]]],
+  [/retention\//, [["test/retention"]]],
+  [/(autosave|states)\//, [["test/autosave", "test/states"]]],
+  [/(store|snapshot)\//, [["test/store", "test/snapshot"], ["test/layout"], ["test/sequences"], [CRASHES]]],
 ];
 
 const NODE = process.execPath;

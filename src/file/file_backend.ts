@@ -1,0 +1,447 @@
+// Units in a folder of the file system: X.state/ is a folder, X.state.tar.gz a file, all else has a dot-name.
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type {
+  Backend,
+  BlobInfo,
+  BlobReader,
+  ForeignFolders,
+  ListOptions,
+  Notes,
+  Scratch,
+  Stage,
+  StageOptions,
+  WorkFolder,
+} from "../model/backend.ts";
+import { mapBounded, Pace } from "../runtime/concurrency.ts";
+import { assertSnapshotName } from "../model/entry_path.ts";
+import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
+import { warnUser } from "../runtime/logging.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import { shownUrl } from "../model/shown_url.ts";
+import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { type Durability, Syncer } from "./durability.ts";
+import { FileBlob, FileScratch, GlancedBlob } from "./file_blob.ts";
+import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
+import { FileStage } from "./file_stage.ts";
+import type { FileKind, FileStat, FileSystem, QuickFile } from "./file_system.ts";
+import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
+import { assertNoSnapshot } from "./free_folder.ts";
+import { assertRoom } from "./free_space.ts";
+import { FileNotes } from "./file_notes.ts";
+import { Haste } from "./haste.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { tokenName } from "./hidden_name.ts";
+import { nodeFileSystem } from "./node_file_system.ts";
+import { modeOf, privateFileSystem } from "./private_file_system.ts";
+
+const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
+const LISTED_AT_ONCE = 256;
+const NOWHERE = "it is a link that leads nowhere";
+// Made by file systems themselves at the root of a volume; often nobody but the system may look into them.
+const OF_FILE_SYSTEMS = new Set(["lost+found", "System Volume Information", "$RECYCLE.BIN"]);
+
+/** How a {@link fileBackend} keeps snapshots. */
+export interface FileBackendOptions {
+  /**
+   * `full` (the default): a snapshot survives power loss once its save resolved. `none` leaves out every sync: it survives
+   * the end of the program, but not of the machine.
+   */
+  readonly durability?: Durability;
+  /**
+   * Rights of the folders that the backend makes, such as `0o700` for a place that only this user may look into. Files get the same
+   * rights without those to execute. The place itself gets them if the backend makes it; a place that exists, folders above it,
+   * and exports to other places do not. It costs up to three system calls per file and folder.
+   *
+   * @default What the umask of the process leaves of `0o777` and `0o666`.
+   */
+  readonly mode?: number;
+  /** Another file system, for tests that fail or crash it. */
+  readonly fileSystem?: FileSystem;
+}
+
+const FILE_OPTIONS: OptionNames<FileBackendOptions> = { durability: true, mode: true, fileSystem: "an object" };
+/** A unit as listed, with the stamp of its commit where the file system tells it. */
+interface Commit {
+  readonly unit: Unit;
+  readonly stamp?: string | undefined;
+}
+
+class FileBackend implements Backend {
+  readonly uri: string;
+  readonly notes: Notes;
+  readonly foreign: ForeignFolders;
+  readonly workFolder?: () => WorkFolder;
+  readonly #place: FilePlace;
+  // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
+  // where it is there already: who made it may have been killed before it was durable.
+  readonly #unsyncedParents = new Set<string>();
+  #haste = new Haste();
+  #isFree: boolean;
+
+  constructor(root: string, options: FileBackendOptions) {
+    const system = options.fileSystem ?? nodeFileSystem;
+    const files = options.mode === undefined ? system : privateFileSystem(system, root, modeOf(options.mode));
+    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full") };
+    const uri = pathToFileURL(root).href;
+    this.uri = uri.endsWith("/") ? uri : `${uri}/`;
+    this.#unsyncedParents.add(dirname(root));
+    this.#isFree = system !== nodeFileSystem; // another file system has other paths
+    this.notes = new FileNotes(this.#place);
+    if (system === nodeFileSystem) this.workFolder = () => this.#workFolder();
+    this.foreign = { list: () => this.#foreign(), remove: (name) => this.#removeForeign(name) };
+  }
+
+  async create(): Promise<boolean> {
+    this.#assertFree();
+    const isNew = await this.#createFolder(this.#place.root);
+    await this.#syncParents();
+    return isNew;
+  }
+
+  async *list(options: ListOptions = {}): AsyncGenerator<Unit, void> {
+    this.#assertFree();
+    const { after = "", signal, onStamp } = options;
+    // A folder's unit ends with a slash, so it may come after `after` though its file name does not.
+    const names = (await this.#visibleNames()).filter((name) => `${name}/` > after);
+    const units: Unit[] = [];
+    const add = (commit: Commit | undefined): void => {
+      if (commit === undefined || commit.unit <= after) return;
+      units.push(commit.unit);
+      if (commit.stamp !== undefined) onStamp?.(commit.unit, commit.stamp);
+    };
+    const others: string[] = [];
+    const pace = new Pace();
+    this.#haste = new Haste();
+    for (const name of names) {
+      signal?.throwIfAborted();
+      const commit = this.#commitNow(name);
+      if (commit === undefined) others.push(name);
+      else add(commit);
+      if (pace.isDue) await pace.rest();
+    }
+    for (let begin = 0; begin < others.length; begin += LISTED_AT_ONCE) {
+      signal?.throwIfAborted();
+      (await mapBounded(others.slice(begin, begin + LISTED_AT_ONCE), (name) => this.#commit(name))).forEach(add);
+    }
+    yield* units.sort();
+  }
+
+  async *blobs(unit: Unit): AsyncGenerator<BlobInfo, void> {
+    const path = this.#pathOf(unit);
+    const { files } = this.#place;
+    const stat = await files.stat(path, true);
+    if (stat === undefined) return;
+    if (isGroup(unit)) {
+      if (stat.kind === "folder") yield* walkTree(files, path);
+    } else yield { path: "", sizeBytes: stat.sizeBytes, isRegular: stat.kind === "file" };
+  }
+
+  async open(unit: Unit, path = ""): Promise<BlobReader | undefined> {
+    const { files } = this.#place;
+    const unitPath = this.#pathOf(unit);
+    const fullPath = join(unitPath, path);
+    const isUnit = path === ""; // which may be a link to where there is more room; what lies within a unit may not
+    try {
+      const file = await files.open(fullPath, isUnit);
+      try {
+        return new FileBlob(file, await file.sizeBytes());
+      } catch (error) {
+        await file.close().catch(() => {});
+        throw error;
+      }
+    } catch (error) {
+      if (ABSENT.has(errnoOf(error))) {
+        if (await leadsNowhere(files, unitPath)) throw storageError("open", unitPath, new Error(NOWHERE));
+        return undefined;
+      }
+      // A link or folder in the place of a file is no blob.
+      const stat = await files.stat(fullPath, isUnit).catch(() => {
+        throw error;
+      });
+      if (stat === undefined || stat.kind !== "file") return undefined;
+      throw error;
+    }
+  }
+
+  glance(unit: Unit, path = ""): BlobReader | undefined {
+    const { files } = this.#place;
+    const fullPath = join(this.#pathOf(unit), path);
+    if (files.openNow === undefined || !this.#haste.pays) return undefined;
+    try {
+      return new GlancedBlob(this.#haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
+    } catch {
+      return undefined; // open() tells what is wrong
+    }
+  }
+
+  async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
+    this.#assertFree();
+    this.#pathOf(unit);
+    const claim = () =>
+      FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
+    const stage = await this.#inPlace(claim);
+    try {
+      await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
+      await this.#syncParents();
+      return stage;
+    } catch (error) {
+      await stage.abandon();
+      throw error;
+    }
+  }
+
+  async scratch(): Promise<Scratch> {
+    this.#assertFree();
+    const { files, root } = this.#place;
+    const path = join(root, tokenName("scratch"));
+    return await FileScratch.create(files, path, () => this.#inPlace(() => files.create(path)));
+  }
+
+  async remove(unit: Unit): Promise<boolean> {
+    return await removeToTrash(this.#place, this.#pathOf(unit));
+  }
+
+  async sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    this.#assertFree();
+    return await sweepPlace(this.#place, await this.#fileNames(), olderThanMs);
+  }
+
+  /** Throws a TypeError where the place is a snapshot or inside one; looks once. */
+  #assertFree(): void {
+    if (!this.#isFree) assertNoSnapshot(this.#place.root);
+    this.#isFree = true;
+  }
+
+  #workFolder(): WorkFolder {
+    this.#assertFree();
+    const { files, root } = this.#place;
+    const path = join(root, tokenName("work"));
+    this.#makeFoldersNow(path);
+    const heartbeat = new Heartbeat(files, [path]);
+    return {
+      path,
+      remove: async () => {
+        heartbeat.stop();
+        await removeTree(files, path).catch(() => {}); // what stays is swept
+      },
+    };
+  }
+
+  /** Makes something in the place; the place before it, where that is missing. */
+  async #inPlace<T>(make: () => Promise<T>): Promise<T> {
+    try {
+      return await make();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      await this.create();
+      return await make();
+    }
+  }
+
+  /** Makes missing folders from the top down, and remembers the parents in which they are to be made durable. */
+  async #createFolder(path: string, hasParent = false): Promise<boolean> {
+    const { files } = this.#place;
+    try {
+      await files.makeFolder(path);
+    } catch (error) {
+      // Once: some folders, those of /proc for instance, say so of whatever is to be made in them.
+      if (errnoOf(error) === "ENOENT" && dirname(path) !== path && !hasParent) {
+        await this.#createFolder(dirname(path));
+        return await this.#createFolder(path, true);
+      }
+      const stat = await files.stat(path).catch((second) => {
+        throw errnoOf(error) === "EEXIST" ? second : error;
+      });
+      if (stat?.kind === "folder") return false;
+      // A link to a folder is a fine place for units.
+      if (errnoOf(error) === "EEXIST" && await files.readFolder(path).then(() => true, () => false)) return false;
+      throw error;
+    }
+    this.#madeIn(dirname(path));
+    return true;
+  }
+
+  #madeIn(parent: string): void {
+    this.#unsyncedParents.delete(parent); // what is made first is synced first
+    this.#unsyncedParents.add(parent);
+  }
+
+  async #syncParents(): Promise<void> {
+    for (const parent of this.#unsyncedParents) {
+      await this.#syncParent(parent);
+      this.#unsyncedParents.delete(parent); // only now: where the sync failed, the next save must not be told it is durable
+    }
+  }
+
+  async #syncParent(path: string): Promise<void> {
+    try {
+      await this.#place.sync.folder(path);
+    } catch (error) {
+      if (!isNotAllowed(error)) throw error;
+      const { root } = this.#place;
+      const reason = `"${path}" may not be read by this program, so it cannot be synced`;
+      const message =
+        `Cannot be sure that "${root}" survives a power loss if it is new: ${reason}; allow it to read that folder`;
+      warnUser({ className: "FileBackend", kind: "PARENT_NOT_SYNCED", address: root, message });
+    }
+  }
+
+  #makeFoldersNow(path: string): void {
+    try {
+      this.#place.files.makeFolderNow(path);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT" || dirname(path) === path) throw error;
+      this.#makeFoldersNow(dirname(path));
+      this.#madeIn(dirname(dirname(path))); // synced by the next stage
+      this.#place.files.makeFolderNow(path);
+    }
+  }
+
+  async #fileNames(): Promise<string[]> {
+    const { files, root } = this.#place;
+    const names = await unlessGone(files.readFolder(root));
+    // A disk that is not mounted is not an empty place.
+    if (names === undefined && await leadsNowhere(files, root)) throw storageError("list", root, new Error(NOWHERE));
+    return names ?? [];
+  }
+
+  async #visibleNames(): Promise<string[]> {
+    return (await this.#fileNames()).filter((name) => !name.startsWith(".") && !OF_FILE_SYSTEMS.has(name)).sort();
+  }
+
+  /** As `#commit`, where a single look without waiting tells that there is one. */
+  #commitNow(fileName: string): Commit | undefined {
+    const { files } = this.#place;
+    if (files.statNow === undefined || !this.#haste.pays) return undefined;
+    const { unit, path, isArchive } = this.#commitPath(fileName);
+    try {
+      const commit = this.#haste.look(() => files.statNow?.(path, isArchive));
+      return commit?.kind === "file" ? { unit, stamp: commit.stamp } : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The unit of a name, if there is one; what cannot be looked at counts as one, for opening it tells more. */
+  async #commit(fileName: string): Promise<Commit | undefined> {
+    const { files, root } = this.#place;
+    const { unit, path, isArchive } = this.#commitPath(fileName);
+    const unitPath = join(root, fileName);
+    let commit: FileStat | undefined;
+    try {
+      commit = await files.stat(path, isArchive);
+    } catch {
+      const kind = isArchive ? "unknown" : await kindAt(files, unitPath, true);
+      return kind === "folder" || kind === "unknown" ? { unit } : undefined;
+    }
+    if (commit?.kind === "file") return { unit, stamp: commit.stamp };
+    return commit === undefined && await leadsNowhere(files, unitPath) ? { unit } : undefined;
+  }
+
+  /** Where the commit of a unit of such a name lies. */
+  #commitPath(fileName: string): { readonly unit: Unit; readonly path: string; readonly isArchive: boolean } {
+    const path = join(this.#place.root, fileName);
+    return splitUnit(fileName) === undefined
+      ? { unit: `${fileName}/`, path: join(path, MANIFEST_PATH), isArchive: false }
+      : { unit: fileName, path, isArchive: true };
+  }
+
+  async *#foreign(): AsyncGenerator<{ name: string; modifiedAtMs: number }, void> {
+    this.#assertFree();
+    for (const name of await this.#visibleNames()) {
+      if (await this.#commit(name) !== undefined) continue;
+      const stat = await this.#place.files.stat(join(this.#place.root, name));
+      if (stat?.kind === "folder") yield { name, modifiedAtMs: stat.modifiedAtMs };
+    }
+  }
+
+  async #removeForeign(name: string): Promise<boolean> {
+    const path = this.#pathOf(`${name}/`);
+    const stat = await this.#place.files.stat(path);
+    if (stat?.kind !== "folder" || await this.#commit(name) !== undefined) return false;
+    return await removeToTrash(this.#place, path);
+  }
+
+  /** A unit's path; what is no safe name directly in the root is refused before any I/O. */
+  #pathOf(unit: Unit): string {
+    if (suffixOf(unit) === undefined) throw storageError("address", unit, new Error("it is no unit"));
+    assertSnapshotName(splitUnit(unit)?.name ?? unit);
+    return pathOfUnit(this.#place, unit);
+  }
+}
+
+/**
+ * Keeps snapshots in a folder of the file system, which is made when it is first saved to.
+ *
+ * Several programs may share the folder. The folder, and each snapshot in it, may be a symbolic link to where it really lies;
+ * removing such a snapshot removes the link. Other links are no part of a snapshot, and nothing they lead to is ever removed.
+ *
+ * A folder that is a snapshot, or lies inside one, is refused as a TypeError by the first call that lists or writes.
+ *
+ * @param folder Path or `file:` URL of the folder. A relative path is made absolute at once: a later `chdir` changes nothing.
+ * @param options Durability, and the rights of what it makes.
+ * @returns The backend.
+ * @throws {TypeError} If it is a URL, or a text with `://`, of another scheme than `file:`, the path is empty, or it is `~` or
+ *   begins with `~/`, which only shells replace; or `mode` is no number.
+ * @throws {RangeError} If `mode` is not a whole number from `0o700` to `0o777`.
+ * @example Leave out the syncs where speed counts and a power loss does not
+ * ```ts
+ * import { fileBackend, StateStore } from "snapkeep";
+ *
+ * const store = new StateStore(fileBackend("states", { durability: "none" }));
+ * await store.saveState();
+ * ```
+ */
+export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
+  assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
+  if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
+  return new FileBackend(pathOf(folder), options);
+}
+
+/** A text with `://` as the URL it is; anything else as it is. */
+export function urlOrPath(where: string | URL): string | URL {
+  if (typeof where !== "string" || !/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) return where; // C:// is a drive
+  if (URL.canParse(where)) return new URL(where);
+  // The runtime's own error shows all of it, and it may have a password or a signature.
+  throw new TypeError(
+    `Cannot use a text that begins with "${where.slice(0, where.indexOf("/"))}//": it is not a valid URL`,
+  );
+}
+
+/** The absolute path that a path or a `file:` URL stands for; a relative one is made absolute now, whatever chdir does later. */
+function pathOf(where: string | URL): string {
+  const place = urlOrPath(where);
+  if (typeof place === "string" && /^~(?:[/\\]|$)/.test(place)) {
+    const instead = `join(homedir(), ${JSON.stringify(place.slice(2))})`;
+    throw new TypeError(
+      `Cannot use "${place}" as a place: only shells replace "~"; write ${instead}, or "./${place}" for a folder called "~"`,
+    );
+  }
+  if (typeof place === "string") return resolve(place);
+  if (place.protocol === "file:") return resolve(fileURLToPath(place));
+  throw new TypeError(`Cannot use "${shownUrl(place)}" as a place: it is neither a path nor a file: URL`);
+}
+
+/** What there is at a path; `unknown` where even that cannot be told. */
+async function kindAt(
+  files: FileSystem,
+  path: string,
+  followsLink: boolean,
+): Promise<FileKind | "nothing" | "unknown"> {
+  return await files.stat(path, followsLink).then((stat) => stat?.kind ?? "nothing", () => "unknown");
+}
+
+/** Whether a path is a link to what is not there. */
+async function leadsNowhere(files: FileSystem, path: string): Promise<boolean> {
+  return await kindAt(files, path, false) === "link" && await kindAt(files, path, true) === "nothing";
+}
+
+/** Splits the path of a snapshot into its folder and its file name. */
+export function splitPath(path: string | URL): { folder: string; fileName: string } {
+  const full = pathOf(path);
+  return { folder: dirname(full), fileName: basename(full) };
+}
+
+export { pathOfUri } from "../model/address.ts";
+export type { Durability };

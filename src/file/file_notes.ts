@@ -1,0 +1,89 @@
+// Notes as small files in .notes, each replaced atomically.
+import { join } from "node:path";
+import type { LockOptions, Notes } from "../model/backend.ts";
+import { concat, viewOf } from "../runtime/bytes.ts";
+import { assertSnapshotName } from "../model/entry_path.ts";
+import { errnoOf } from "../model/errors.ts";
+import { FileBlob, writeFile } from "./file_blob.ts";
+import type { FilePlace } from "./file_place.ts";
+import { removeTree, unlessGone } from "./file_tree.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { NOTES_FOLDER, tokenName } from "./hidden_name.ts";
+import { lockNote } from "./note_lock.ts";
+
+const SUFFIX = ".json";
+
+/** The notes beside the units of a folder. */
+export class FileNotes implements Notes {
+  readonly #place: FilePlace;
+  readonly #folder: string;
+  #isFolderDurable = false;
+
+  constructor(place: FilePlace) {
+    this.#place = place;
+    this.#folder = join(place.root, NOTES_FOLDER);
+  }
+
+  async get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const file = await unlessGone(this.#place.files.open(this.#pathOf(name)));
+    if (file === undefined) return undefined;
+    const blob = new FileBlob(file, 0);
+    try {
+      return await new FileBlob(file, await file.sizeBytes()).read(0, Infinity);
+    } finally {
+      await blob.close();
+    }
+  }
+
+  async put(name: string, note: Uint8Array): Promise<void> {
+    const { files, root, sync } = this.#place;
+    const path = this.#pathOf(name);
+    try {
+      await files.makeFolder(this.#folder);
+      this.#isFolderDurable = false;
+    } catch (error) {
+      if (errnoOf(error) !== "EEXIST") throw error;
+    }
+    // Also where it is there already: who made it may have been killed before it was durable.
+    if (!this.#isFolderDurable) await sync.folder(root);
+    this.#isFolderDurable = true;
+    const temporary = join(root, tokenName("scratch"));
+    const heartbeat = new Heartbeat(files, [temporary]);
+    try {
+      const { file } = await writeFile(files, temporary, [concat([viewOf(note)])], () => true);
+      try {
+        await sync.file(file, temporary);
+      } finally {
+        await file.close();
+      }
+      await files.rename(temporary, path);
+    } catch (error) {
+      await removeTree(files, temporary).catch(() => {}); // what stays is swept; the first error is the one to tell
+      throw error;
+    } finally {
+      heartbeat.stop();
+    }
+    await sync.folder(this.#folder);
+  }
+
+  async remove(name: string): Promise<void> {
+    if (await unlessGone(this.#place.files.removeFile(this.#pathOf(name)).then(() => true))) {
+      await this.#place.sync.folder(this.#folder);
+    }
+  }
+
+  async lock(name: string, { wait = true }: LockOptions = {}): Promise<(() => Promise<void>) | undefined> {
+    assertSnapshotName(name);
+    return await lockNote(this.#place, name, wait);
+  }
+
+  async *list(): AsyncGenerator<string, void> {
+    const names = await unlessGone(this.#place.files.readFolder(this.#folder)) ?? [];
+    for (const name of names.sort()) if (name.endsWith(SUFFIX)) yield name.slice(0, -SUFFIX.length);
+  }
+
+  #pathOf(name: string): string {
+    assertSnapshotName(name);
+    return join(this.#folder, name + SUFFIX);
+  }
+}

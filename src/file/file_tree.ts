@@ -1,0 +1,73 @@
+// Walks over folders of the port: what lies below, and removing it. Links are never followed.
+import { join } from "node:path";
+import type { BlobInfo } from "../model/backend.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
+import { errnoOf, isNotAllowed } from "../model/errors.ts";
+import type { FileSystem } from "./file_system.ts";
+
+/** What a runtime puts for bytes of a name that are not UTF-8; under such a name it finds nothing again. */
+const REPLACED = "\u{FFFD}";
+
+/** All that lies below a folder and is no folder itself, with paths relative to it. */
+export async function* walkTree(files: FileSystem, root: string, below = ""): AsyncGenerator<BlobInfo> {
+  const names = (await files.readFolder(join(root, below))).sort();
+  const stats = await mapBounded(names, (name) => files.stat(join(root, below, name)));
+  for (const [index, name] of names.entries()) {
+    const stat = stats[index];
+    const path = below === "" ? name : `${below}/${name}`;
+    if (stat?.kind === "folder") yield* walkTree(files, root, path);
+    else if (stat !== undefined) yield { path, sizeBytes: stat.sizeBytes, isRegular: stat.kind === "file" };
+    else if (name.includes(REPLACED)) yield { path, sizeBytes: 0, isRegular: false };
+  }
+}
+
+/** Runs a call within a folder; where rights are given back, once more after that if it was not allowed. */
+export type InFolder = <T>(call: () => Promise<T>) => Promise<T>;
+
+/** Gives its owner all rights on a folder before a call within it runs again, which was not allowed. */
+export function unlocking(files: FileSystem, folder: string): InFolder {
+  let unlocked: Promise<boolean> | undefined;
+  return async (call) => {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isNotAllowed(error)) throw error;
+      unlocked ??= (async () => await files.unlockFolder?.(folder).then(() => true, () => false) ?? false)();
+      if (!await unlocked) throw error;
+      return await call();
+    }
+  };
+}
+
+/**
+ * Removes a path and all below it; what has gone meanwhile is fine. With `givesRights`, which is meant for trash only, folders that
+ * were made read-only are changed so that they can be emptied.
+ */
+export async function removeTree(files: FileSystem, path: string, givesRights = false): Promise<void> {
+  await removeWithin(files, path, givesRights, (call) => call());
+}
+
+async function removeWithin(files: FileSystem, path: string, givesRights: boolean, inParent: InFolder): Promise<void> {
+  const stat = await inParent(() => files.stat(path));
+  if (stat === undefined) return;
+  if (stat.kind !== "folder") return await inParent(() => unlessGone(files.removeFile(path)));
+  const inFolder: InFolder = givesRights ? unlocking(files, path) : (call) => call();
+  const names = await inFolder(() => unlessGone(files.readFolder(path)));
+  await mapBounded(names ?? [], (name) => removeWithin(files, join(path, name), givesRights, inFolder));
+  await inParent(() => unlessGone(files.removeFolder(path)));
+}
+
+/** Removes a file's name; resolves to whether it was there. */
+export async function removeName(files: FileSystem, path: string): Promise<boolean> {
+  return await unlessGone(files.removeFile(path).then(() => true)) ?? false;
+}
+
+/** Lets an operation fail because its path is not there. */
+export async function unlessGone<T>(operation: Promise<T>): Promise<T | undefined> {
+  try {
+    return await operation;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}

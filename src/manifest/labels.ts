@@ -1,0 +1,94 @@
+// Labels: what of them can be stored, and the note that carries those that came after the save.
+import { reasonOf } from "../model/errors.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import type { Labels, RetentionSnapshot } from "../model/snapshot.ts";
+import { FORMAT_VERSION } from "../model/version.ts";
+import { digestOf } from "../runtime/digest.ts";
+import { FREE_VALUES, parseGuarded, refuseProto } from "./guarded_json.ts";
+import { labelsOf, NOTE_FORMAT_NAME, noteOf } from "./schema.ts";
+
+const MAX_LABELS = FREE_VALUES / 2;
+const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
+
+/** The labels there are; what each may be is looked at where they are made storable. */
+export const LABEL_NAMES: OptionNames<Labels> = { tags: true, metrics: true, step: true, remark: true, pinned: true };
+
+/**
+ * Labels as they are stored: only what is known, and metrics that are NaN or infinite as `null`, which JSON can carry.
+ *
+ * @param labels What the caller says.
+ * @returns The labels to store.
+ * @throws {TypeError} If a label has the wrong type, or there are more than half a million.
+ */
+export function storableLabels(labels: Labels): Labels {
+  assertOptions("use these labels", labels, LABEL_NAMES);
+  const { metrics: given } = labels;
+  if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
+    throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
+  }
+  const metrics = given && Object.fromEntries(
+    Object.entries(given).map((
+      [name, value],
+    ) => [name, typeof value === "number" && !Number.isFinite(value) ? null : value]),
+  );
+  const known = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
+    value !== undefined
+  );
+  let storable;
+  try {
+    storable = labelsOf(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
+  } catch (cause) {
+    throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
+  }
+  if ((storable.tags?.length ?? 0) + Object.keys(storable.metrics ?? {}).length > MAX_LABELS) {
+    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
+  }
+  return storable;
+}
+
+/**
+ * The text of a note.
+ *
+ * @param labels Storable labels.
+ * @returns `<name>.json`.
+ */
+export function renderNote(labels: Labels): Uint8Array {
+  const encoder = new TextEncoder();
+  const text = JSON.stringify({ format: NOTE_FORMAT_NAME, formatVersion: FORMAT_VERSION, labels }).slice(0, -1);
+  return encoder.encode(`${text},"digest":"${digestOf(encoder.encode(text))}"}\n`);
+}
+
+/**
+ * Reads a note.
+ *
+ * @param bytes `<name>.json`.
+ * @returns The labels, or `undefined` where it is damaged or of a newer format.
+ */
+export function parseNote(bytes: Uint8Array): Labels | undefined {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const [end, digest] = DIGEST_OF_NOTE.exec(text) ?? [];
+    if (end !== undefined && digest !== digestOf(bytes.subarray(0, -end.length))) return undefined;
+    const note = noteOf(parseGuarded(text), end !== undefined);
+    return note.formatVersion <= FORMAT_VERSION ? note.labels : undefined;
+  } catch {
+    return undefined; // damage of a note costs labels, and whoever asks is told
+  }
+}
+
+/** Snapshots by a metric, best first; equal ones newer first; unmeasured ones last, newer first. */
+export function rankByMetric<T extends RetentionSnapshot>(
+  snapshots: readonly T[],
+  metric: string,
+  mode: "min" | "max",
+): T[] {
+  const sign = mode === "min" ? 1 : -1;
+  const valueOf = ({ metrics }: RetentionSnapshot): number => {
+    const value = metrics !== undefined && Object.hasOwn(metrics, metric) ? metrics[metric] : null;
+    return typeof value === "number" && Number.isFinite(value) ? value * sign : Infinity;
+  };
+  return snapshots
+    .map((snapshot) => ({ snapshot, value: valueOf(snapshot) }))
+    .sort((a, b) => a.value < b.value ? -1 : a.value > b.value ? 1 : a.snapshot.name > b.snapshot.name ? -1 : 1)
+    .map(({ snapshot }) => snapshot);
+}

@@ -1,0 +1,276 @@
+// The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
+// names are safe, its sums add up.
+import { addressOf } from "../model/address.ts";
+import { textOf } from "../runtime/bytes.ts";
+import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../model/entry_path.ts";
+import { reasonOf, SnapshotError } from "../model/errors.ts";
+import type {
+  Labels,
+  Manifest,
+  ManifestEntry,
+  ManifestState,
+  OpenedManifest,
+  SealedManifest,
+  WrittenEntry,
+} from "../model/snapshot.ts";
+import { FORMAT_VERSION, VERSION } from "../model/version.ts";
+import { digestOf } from "../runtime/digest.ts";
+import { parseGuarded, refuseProto } from "./guarded_json.ts";
+import { storableLabels } from "./labels.ts";
+import { FORMAT_NAME, isEntry, isState, manifestOf } from "./schema.ts";
+
+const DIGEST_LINE = /\n {2}"digest": "(sha256:[0-9a-f]{64})"\n\}\n$/;
+const DIGEST_LINE_BYTES = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length;
+
+/** No manifest may be larger; 256 MiB is about two million entries. */
+export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
+
+/**
+ * The manifest of a copy whose labels are others than those its original was saved with.
+ *
+ * @param manifest The original, unknown fields included.
+ * @param labels The labels now.
+ * @returns The manifest and its bytes.
+ */
+export function relabelManifest(manifest: Manifest, labels: Labels): SealedManifest {
+  const relabelled = { ...manifest, labels };
+  return { manifest: relabelled, bytes: renderManifest(relabelled) };
+}
+
+/** What a manifest says beside its entries. */
+export interface ManifestFacts {
+  /** The snapshot's name. */
+  readonly name: string;
+  /** When it was captured. */
+  readonly savedAt: Date;
+  /** The states in order of registration, with their versions. */
+  readonly states: readonly { readonly name: string; readonly version: number }[];
+  /** The snapshot that the run had resumed from. */
+  readonly parent: string | null;
+  /** Labels as saved. */
+  readonly labels: Labels;
+  /** Name of the program. */
+  readonly program?: string | undefined;
+  /** Id of the run. */
+  readonly run?: string | undefined;
+}
+
+/**
+ * Makes the manifest of what was written.
+ *
+ * @param facts What it says beside the entries.
+ * @param written All entries, in the order they were written; each belongs to one of the states.
+ * @returns The manifest and its bytes.
+ * @throws {TypeError} As {@link storableLabels}: a manifest with other labels would make its snapshot unreadable.
+ */
+export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntry[]): SealedManifest {
+  const states = new Map(
+    facts.states.map(({ name, version }) => [name, { name, version, entries: [] as Omit<WrittenEntry, "state">[] }]),
+  );
+  let sizeBytes = 0;
+  for (const { state, path, sizeBytes: entryBytes, digest } of written) {
+    states.get(state)?.entries.push({ path, sizeBytes: entryBytes, digest });
+    sizeBytes += entryBytes;
+  }
+  const manifest: Manifest = {
+    formatVersion: FORMAT_VERSION,
+    name: facts.name,
+    savedAt: facts.savedAt.toISOString(),
+    library: { name: "snapkeep", version: VERSION },
+    ...facts.program === undefined ? {} : { program: facts.program },
+    ...facts.run === undefined ? {} : { run: facts.run },
+    parent: facts.parent,
+    states: [...states.values()],
+    totals: { states: states.size, entries: written.length, sizeBytes },
+    labels: storableLabels(facts.labels),
+  };
+  return { manifest, bytes: renderManifest(manifest) };
+}
+
+/** One member a line, one entry a line, the digest of all bytes before it as the last: made to be read and diffed. */
+function renderManifest(manifest: Manifest): Uint8Array {
+  const { states, ...rest } = manifest;
+  const lines = Object.entries({ format: FORMAT_NAME, ...rest, states: null }).map(([key, value]) =>
+    key === "states" ? `  "states": ${renderStates(states)},` : `  ${JSON.stringify(key)}: ${JSON.stringify(value)},`
+  );
+  const encoder = new TextEncoder();
+  const body = encoder.encode(`{\n${lines.join("\n")}`);
+  const tail = encoder.encode(`\n  "digest": "${digestOf(body)}"\n}\n`);
+  const bytes = new Uint8Array(body.length + tail.length);
+  bytes.set(body);
+  bytes.set(tail, body.length);
+  return bytes;
+}
+
+function renderStates(states: readonly ManifestState[]): string {
+  if (states.length === 0) return "[]";
+  return `[${
+    states.map(({ entries, ...state }) => {
+      const head = JSON.stringify(state).slice(0, -1);
+      const rows = entries.map((entry) => `\n      ${JSON.stringify(entry)}`).join(",");
+      return `\n    ${head},"entries":[${rows}${rows === "" ? "" : "\n    "}]}`;
+    }).join(",")
+  }\n  ]`;
+}
+
+// How our writer begins: what begins so can be searched line by line, for no string in JSON holds a line break.
+const CANONICAL_HEAD = `{\n  "format": "${FORMAT_NAME}",\n  "formatVersion": ${FORMAT_VERSION},\n`;
+
+/**
+ * Opens a manifest, believing nothing: its bytes must match its digest line. The rest is checked when it is first needed, for
+ * to read one entry of many not all need be parsed.
+ *
+ * @param bytes `manifest.json`.
+ * @param uri Address of the snapshot, for errors.
+ * @returns The manifest; asking for all of it may throw `MANIFEST_INVALID`.
+ * @throws {SnapshotError} `MANIFEST_INVALID` if it is damaged, `FORMAT_UNSUPPORTED` if it is whole but of a newer format.
+ */
+export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
+  assertDigest(bytes, uri);
+  let text: string | undefined;
+  let manifest: Manifest | undefined;
+  let isLaidOut: boolean | undefined;
+  const opened: OpenedManifest = {
+    bytes,
+    get manifest() {
+      return manifest ??= parseText(text ?? decode(bytes, uri), uri);
+    },
+    find(entryPath) {
+      if (manifest !== undefined) return undefined;
+      text ??= decode(bytes, uri);
+      isLaidOut ??= isCanonical(text);
+      return isLaidOut ? findEntry(text, entryPath) : undefined;
+    },
+  };
+  const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
+  if (head !== CANONICAL_HEAD) void opened.manifest; // another writer's, or another format: read it all at once
+  return opened;
+}
+
+/**
+ * Reads a manifest, believing nothing.
+ *
+ * @param bytes `manifest.json`.
+ * @param uri Address of the snapshot, for errors.
+ * @returns The manifest, unknown fields kept.
+ * @throws {SnapshotError} `MANIFEST_INVALID` if it is damaged or breaks its own rules, `FORMAT_UNSUPPORTED` if it is whole
+ *   but of a newer format.
+ */
+export function parseManifest(bytes: Uint8Array, uri: string): Manifest {
+  return openManifest(bytes, uri).manifest;
+}
+
+const STATES = '\n  "states": [';
+// Longer than any name that is allowed is spelt, strings are not looked at: where they had no end, the stack would have one.
+const CANONICAL_LINE =
+  /\n(?: {6}\{"path":"(?:[^"\\]|\\.){0,8192}","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.){0,8192}","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
+
+/**
+ * Whether every line of the states is just what our writer writes. Else a line that looks like an entry may lie within a field
+ * that nobody knows, and who parses the whole would find another entry than who looks for the line.
+ */
+function isCanonical(text: string): boolean {
+  const start = text.indexOf(STATES);
+  if (!text.startsWith(CANONICAL_HEAD) || start === -1) return false;
+  try {
+    JSON.parse(text.slice(0, start).replace(/,$/, "}")); // at the top level, then
+  } catch {
+    return false;
+  }
+  let end = start + STATES.length;
+  CANONICAL_LINE.lastIndex = end;
+  while (CANONICAL_LINE.test(text)) end = CANONICAL_LINE.lastIndex;
+  return text.slice(end) === `\n  ],${text.slice(-DIGEST_LINE_BYTES)}`;
+}
+
+/** Finds one entry by its line. */
+function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
+  const slash = entryPath.indexOf("/");
+  if (slash < 1) return undefined;
+  const state = text.indexOf(`\n    {"name":${JSON.stringify(entryPath.slice(0, slash))},"version":`);
+  // A state without entries ends on its line: what follows is another's.
+  if (state === -1 || text[text.indexOf("\n", state + 1) - 1] !== "[") return undefined;
+  const start = text.indexOf(`\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`, state);
+  if (start === -1 || start > text.indexOf("\n    ]}", state)) return undefined;
+  const row = text.slice(start, text.indexOf("\n", start + 1)).replace(/,$/, "");
+  const value: unknown = JSON.parse(row, refuseProto);
+  return isEntry(value) ? value : undefined;
+}
+
+function invalid(uri: string, reason: string, cause?: unknown): SnapshotError {
+  const message = `Cannot read the manifest of "${addressOf(uri)}": ${reason}`;
+  return new SnapshotError("MANIFEST_INVALID", message, { uri, reason }, { cause });
+}
+
+function assertDigest(bytes: Uint8Array, uri: string): void {
+  if (bytes.length > MAX_MANIFEST_BYTES) throw invalid(uri, `it is larger than ${MAX_MANIFEST_BYTES} bytes`);
+  const tail = new TextDecoder().decode(bytes.subarray(Math.max(0, bytes.length - DIGEST_LINE_BYTES)));
+  const stated = DIGEST_LINE.exec(tail)?.[1];
+  if (stated === undefined) throw invalid(uri, "it does not end with its digest line");
+  const actual = digestOf(bytes.subarray(0, bytes.length - DIGEST_LINE_BYTES));
+  if (actual !== stated) throw invalid(uri, `its digest is ${actual}, not ${stated}`);
+}
+
+function decode(bytes: Uint8Array, uri: string): string {
+  try {
+    return textOf(bytes);
+  } catch (cause) {
+    throw invalid(uri, reasonOf(cause), cause);
+  }
+}
+
+function parseText(text: string, uri: string): Manifest {
+  let value: unknown;
+  try {
+    value = parseGuarded(text);
+  } catch (cause) {
+    throw invalid(uri, reasonOf(cause), cause);
+  }
+  const version = (value as { formatVersion?: unknown } | null)?.formatVersion;
+  if (typeof version === "number" && (version > FORMAT_VERSION || version === 0)) {
+    const details = { uri, found: String(version), supported: String(FORMAT_VERSION) };
+    const remedy = version === 0 ? "it is a draft that was never released" : "update snapkeep";
+    const what = `it has format ${version}, this snapkeep reads ${details.supported}; ${remedy}`;
+    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${addressOf(uri)}": ${what}`, details);
+  }
+  let manifest;
+  let fault;
+  try {
+    manifest = manifestOf(value);
+    fault = faultOfManifest(manifest);
+  } catch (cause) {
+    throw invalid(uri, reasonOf(cause), cause);
+  }
+  if (fault !== undefined) throw invalid(uri, fault);
+  return manifest;
+}
+
+function faultOfManifest(manifest: Manifest): string | undefined {
+  const fault = faultOfSnapshotName(manifest.name);
+  if (fault !== undefined) return `its name ${quoted(manifest.name)} is unsafe: ${fault}`;
+  const paths = new PathSet();
+  let entries = 0;
+  let sizeBytes = 0;
+  const names = new PathSet();
+  for (const [index, state] of manifest.states.entries()) {
+    if (!isState(state)) return `states[${index}] is no state: name, version or entries are missing or of another kind`;
+    const stateFault = faultOfStateName(state.name);
+    if (stateFault !== undefined) return `its state name ${quoted(state.name)} is unsafe: ${stateFault}`;
+    names.add(state.name);
+    for (const [index, entry] of state.entries.entries()) {
+      if (!isEntry(entry)) {
+        return `entry ${index} of ${
+          quoted(state.name)
+        } is none: path, sizeBytes or digest are missing or of another kind`;
+      }
+      paths.add(`${state.name}/${entry.path}`);
+      sizeBytes += entry.sizeBytes;
+      entries++;
+    }
+  }
+  const { totals } = manifest;
+  if (totals.states !== manifest.states.length || totals.entries !== entries || totals.sizeBytes !== sizeBytes) {
+    return "its totals are not the sums of its entries";
+  }
+  return undefined;
+}

@@ -1,0 +1,217 @@
+// What a snapshot is, apart from how it lies (layout) and where (backend): the manifest's shape, and the upper seam, Layout.
+import type { Backend, Stage } from "./backend.ts";
+import type { Unit, UnitSuffix } from "./unit.ts";
+
+/** How a snapshot is arranged: a folder of files, or one compressed tar archive. */
+export type LayoutKind = "directory" | "archive";
+
+/** SHA-256 of bytes, written `sha256:<64 lower-case hex digits>`. */
+export type Digest = `sha256:${string}`;
+
+/** Values that JSON carries unchanged. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** One file of a state, as recorded in the manifest. */
+export interface ManifestEntry {
+  /** Path within the state, POSIX, relative. */
+  readonly path: string;
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /** SHA-256 of the bytes. */
+  readonly digest: Digest;
+}
+
+/** One state, as recorded in the manifest. */
+export interface ManifestState {
+  /** Name it was registered under; one path segment. */
+  readonly name: string;
+  /** Version of what the state writes; 1 unless registered with another. */
+  readonly version: number;
+  /** Its entries, in the order they were written. */
+  readonly entries: readonly ManifestEntry[];
+}
+
+/** What people say about a snapshot. */
+export interface Labels {
+  /** Free words to find it by. */
+  readonly tags?: readonly string[];
+  /** Measured values, such as a loss. */
+  readonly metrics?: Readonly<Record<string, number | null>>;
+  /** How far the program was, in its own count. */
+  readonly step?: number;
+  /** Free text. */
+  readonly remark?: string;
+  /** Whether retention must leave it alone. */
+  readonly pinned?: boolean;
+}
+
+/** The snapshot's table of contents and commit record; written last, never changed. */
+export interface Manifest {
+  /** Version of the snapshot format. */
+  readonly formatVersion: number;
+  /** The snapshot's name. */
+  readonly name: string;
+  /** When the states were captured, ISO 8601 in UTC with milliseconds. */
+  readonly savedAt: string;
+  /** Which library wrote it. */
+  readonly library: { readonly name: string; readonly version: string };
+  /** Name of the program that saved it, if its store was given one. */
+  readonly program?: string;
+  /** Id of the run that saved it; older snapshots have none. */
+  readonly run?: string;
+  /** Name, as it was saved, of the snapshot that the run had resumed from, or `null`. */
+  readonly parent: string | null;
+  /** The states, in order of registration. */
+  readonly states: readonly ManifestState[];
+  /** Sums, for a first check. */
+  readonly totals: { readonly states: number; readonly entries: number; readonly sizeBytes: number };
+  /** Labels as saved; a note beside the unit replaces them. */
+  readonly labels: Labels;
+}
+
+/** An entry on its way into a unit. */
+export interface EntrySource {
+  /** Name of the state it belongs to. */
+  readonly state: string;
+  /** Path within the state, already checked. */
+  readonly path: string;
+  /** The bytes; an array when they lie in memory, to be read before {@link EntrySource.release}. */
+  readonly body: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
+  /** Size in bytes where it is known beforehand; the layout must fail with `ENTRY_SIZE_MISMATCH` if the body differs. */
+  readonly sizeBytes?: number;
+  /** What it must turn out to be, where it is a copy; else the layout must fail with `SNAPSHOT_CORRUPT`. */
+  readonly copyOf?: { readonly uri: string; readonly digest: Digest };
+  /** Must be called once, when the body was read and is needed no more. */
+  release(): void;
+}
+
+/** What a layout found an entry to be, having written it. */
+export interface WrittenEntry extends ManifestEntry {
+  /** Name of the state it belongs to. */
+  readonly state: string;
+}
+
+/** Turns what was written into the manifest. */
+export interface Seal {
+  /** The snapshot's time, for layouts that stamp their entries. */
+  readonly savedAt: Date;
+  /** The manifest of all entries; called once, after the last. */
+  seal(written: readonly WrittenEntry[]): SealedManifest;
+}
+
+/** A manifest with the very bytes that stand for it. */
+export interface SealedManifest {
+  /** The manifest; of an opened unit it is parsed when it is first asked for, which may throw `MANIFEST_INVALID`. */
+  readonly manifest: Manifest;
+  /** `manifest.json`. */
+  readonly bytes: Uint8Array;
+}
+
+/** The manifest of an opened unit: its bytes match its digest. */
+export interface OpenedManifest extends SealedManifest {
+  /** One entry by its path in the snapshot, found without reading all others; `undefined` where it takes reading all. */
+  find(entryPath: string): ManifestEntry | undefined;
+}
+
+/** The raw, not yet verified, bytes of an entry. */
+export interface EntryReader {
+  /** How many there are, as far as the unit says. */
+  readonly sizeBytes: number;
+  /** What they are, where the unit says it beside the manifest. */
+  readonly digest?: Digest;
+  /** The bytes, in order, in bounded memory; instead of `bytes`, once or not at all. */
+  chunks(): AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /** The same in pieces that are valid only until the next is asked for; present where that is cheaper. */
+  lend?(): AsyncIterable<Uint8Array>;
+  /** All bytes at once, in a buffer of their own; instead of `chunks`, once or not at all. */
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Part of the bytes, verified by digests of the unit's own; present where that needs not all of them. The part lies within
+   * the entry.
+   */
+  range?(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** An opened unit: its manifest and its raw, not yet verified, bytes. */
+export interface UnitReader {
+  /** How the unit is compressed; absent where it is not one archive. */
+  readonly compression?: "gzip" | "zstd" | "none";
+  /** How many entries may be open at once. */
+  readonly mostOpen: number;
+  /** The manifest. */
+  readonly sealed: OpenedManifest;
+  /** Holds the unit's own index, where it has one, against the whole manifest; `ARCHIVE_REJECTED` if they differ. */
+  check(): void;
+  /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
+  open(entryPath: string): Promise<EntryReader | undefined>;
+  /** Gives everything back; never throws, may be called twice. */
+  close(): Promise<void>;
+}
+
+/** A file found in a unit. */
+export interface ScannedFile {
+  /** Path within the snapshot. */
+  readonly path: string;
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /** Whether it is an ordinary file. */
+  readonly isRegular: boolean;
+  /** SHA-256 of what it holds, if it was asked for. */
+  readonly digest?: Digest;
+}
+
+/** What opening a unit needs of a backend. */
+export type UnitSource = Pick<Backend, "uri" | "open" | "blobs" | "scratch">;
+
+/** The upper seam: how a snapshot is arranged within a unit. Layouts know backends only through their contract. */
+export interface Layout {
+  /** What users call it. */
+  readonly kind: LayoutKind;
+  /** What a unit's name has after the snapshot's name. */
+  readonly suffix: UnitSuffix;
+  /** Whether it needs pieces of streamed bodies no longer than until it asks for the next, so that they may be lent. */
+  readonly takesLent: boolean;
+  /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand. */
+  leastBytes(sizesBytes: Iterable<number>): number;
+  /**
+   * Writes all entries, then the manifest, last, and publishes.
+   *
+   * @returns The manifest, once the unit is published.
+   */
+  write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
+  /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
+  open(backend: UnitSource, unit: Unit): Promise<UnitReader>;
+  /**
+   * All files a unit really holds, whatever its manifest says; reads them to their end where `digest` is asked for. The
+   * manifest is among them where it is not read by its name.
+   */
+  scan(
+    backend: Backend,
+    unit: Unit,
+    options: { readonly digest: boolean; readonly signal?: AbortSignal },
+  ): AsyncIterable<ScannedFile>;
+}
+
+/** What rules look at. */
+export interface RetentionSnapshot {
+  /** Its name, which orders it. */
+  readonly name: string;
+  /** When it was saved, in milliseconds since 1970. */
+  readonly savedAtMs: number;
+  /** What it takes up, in bytes, if known. */
+  readonly sizeBytes?: number | undefined;
+  /** How far the program was. */
+  readonly step?: number | undefined;
+  /** Measured values. */
+  readonly metrics?: Readonly<Record<string, number | null>> | undefined;
+  /** Free words. */
+  readonly tags?: readonly string[] | undefined;
+  /** Whether it must be left alone. */
+  readonly pinned?: boolean | undefined;
+}
+
+/** What retention and resuming look at. */
+export type SnapshotFacts = Omit<RetentionSnapshot, "name"> & {
+  /** Name of the program that saved it. */
+  readonly program?: string | undefined;
+};

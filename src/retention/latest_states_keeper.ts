@@ -1,0 +1,153 @@
+// The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
+import picomatch from "picomatch";
+import { keepLatest, type RetentionRule } from "./rule.ts";
+import { pathOfUri } from "../model/address.ts";
+import { faultOfSnapshotName } from "../model/entry_path.ts";
+import { loggerOf } from "../runtime/logging.ts";
+import { show } from "../model/show.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
+import { listSnapshots } from "../snapshot/listing.ts";
+import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import { RetentionKeeper } from "./retention_keeper.ts";
+
+/** How a {@link LatestStatesKeeper} looks for snapshots. */
+export interface LatestStatesKeeperOptions extends StateStoreOptions {
+  /**
+   * Whether folders that match the pattern but are no snapshots of ours (pamiq-core's own, for instance) are kept and
+   * removed too: counted apart, ordered by name where all their names have the store's format, else by modification time.
+   */
+  readonly foreign?: boolean;
+}
+
+const LATEST_OPTIONS: OptionNames<LatestStatesKeeperOptions> = { ...STORE_OPTIONS, foreign: "true or false" };
+
+// As a rule this is off, and a plan of nothing but that is refused; the seed's keeper keeps none when told so.
+const KEEP_NONE: RetentionRule = { ...keepLatest(0), isOff: false };
+
+/**
+ * Keeps the latest snapshots and removes older ones (pamiq-core's `LatestStatesKeeper`).
+ *
+ * @example Keep the latest three
+ * ```ts
+ * import { LatestStatesKeeper, StateStore } from "snapkeep";
+ *
+ * const store = new StateStore("states");
+ * const keeper = new LatestStatesKeeper(store, 3);
+ * keeper.append(await store.saveState());
+ * const removed = await keeper.cleanup();
+ * console.log(`${removed.length} removed`);
+ * ```
+ */
+export class LatestStatesKeeper extends RetentionKeeper {
+  readonly #maxKeep: number;
+  readonly #pattern: string;
+  readonly #matches: (name: string) => boolean;
+  readonly #matchesOwn: (name: string) => boolean;
+  readonly #withForeign: boolean;
+  readonly #foreign = new WeakSet<SnapshotLocator>();
+  #hasLooked = false;
+
+  /**
+   * Makes a keeper.
+   *
+   * @param where A store, or what a store takes.
+   * @param maxKeep How many to keep; 0 keeps none.
+   * @param pattern Glob that the names of snapshots must match, without the suffix of archives; all of the store unless given, and
+   *   of foreign folders `*.state`.
+   * @param options Foreign folders, and as of a store where no store is given.
+   * @throws {RangeError} If `maxKeep` is no whole number from 0 on.
+   * @throws {TypeError} If foreign folders are asked for where there can be none.
+   */
+  constructor(
+    where: StateStore | StoreLocation,
+    maxKeep: number,
+    pattern?: string,
+    options: LatestStatesKeeperOptions = {},
+  ) {
+    assertOptions("make a keeper", options, LATEST_OPTIONS);
+    const { foreign = false, ...storeOptions } = options;
+    if (!Number.isSafeInteger(maxKeep) || maxKeep < 0) {
+      throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on`);
+    }
+    super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
+    if (foreign && this.store.backend.foreign === undefined) {
+      throw new TypeError(
+        `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
+      );
+    }
+    this.#maxKeep = maxKeep;
+    this.#pattern = pattern ?? "*.state";
+    this.#matches = picomatch(this.#pattern, { dot: false });
+    this.#matchesOwn = pattern === undefined ? () => true : this.#matches;
+    this.#withForeign = foreign;
+  }
+
+  /** Selects all but the latest, and foreign folders likewise where asked for. */
+  protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
+    const removals = await super.selectRemovalStates();
+    return this.#withForeign ? [...removals, ...await this.#foreignRemovals()] : removals;
+  }
+
+  /** Those whose names match the pattern; makes a missing folder, with a warning, as the seed does. */
+  protected override async snapshots(): Promise<SnapshotLocator[]> {
+    if (!this.#hasLooked) await this.#look();
+    return (await super.snapshots()).filter(({ name }) => this.#matchesOwn(name));
+  }
+
+  /** Whether any is kept at all. */
+  protected override guardsNewest(): boolean {
+    return this.#maxKeep > 0;
+  }
+
+  /** As of every keeper; foreign folders have no manifest to ask. */
+  protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
+    return !this.#foreign.has(locator) && await super.isProtected(locator);
+  }
+
+  /** Removes a snapshot, or a folder that is foreign still. */
+  protected override remove(locator: SnapshotLocator): Promise<boolean> {
+    const { foreign } = this.store.backend;
+    return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);
+  }
+
+  /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
+  async #look(): Promise<void> {
+    const { backend } = this.store;
+    const log = loggerOf("LatestStatesKeeper");
+    this.#hasLooked = true;
+    if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
+    const listed = new Set((await this.store.list()).map(({ name }) => name));
+    if (listed.size > 0 && ![...listed].some((name) => this.#matchesOwn(name))) {
+      const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";
+      log.warn(message, { count: listed.size, pattern: this.#pattern });
+    }
+    const others = (await listSnapshots(backend)).filter(({ name }) => this.#matches(name) && !listed.has(name));
+    if (others.length === 0) return;
+    log.warn(
+      "{count} snapshots match '{pattern}' but not the name format of the store, such as '{name}'; they are kept for ever",
+      {
+        count: others.length,
+        pattern: this.#pattern,
+        name: others[0]?.name,
+      },
+    );
+  }
+
+  async #foreignRemovals(): Promise<SnapshotLocator[]> {
+    const { backend } = this.store;
+    const found: { name: string; modifiedAtMs: number }[] = [];
+    for await (const folder of backend.foreign?.list() ?? []) {
+      if (!this.#matches(folder.name)) continue;
+      const fault = faultOfSnapshotName(folder.name);
+      if (fault === undefined) found.push(folder);
+      else loggerOf("LatestStatesKeeper").warn("'{name}' is kept: {fault}", { name: folder.name, fault });
+    }
+    // One order for all: names beside times would contradict each other, and a wrong order here removes the wrong ones.
+    const isTimed = found.every(({ name }) => this.store.isTimedName(name));
+    found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));
+    const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep)).map(({ name }) => locate(backend, name));
+    for (const locator of removals) this.#foreign.add(locator);
+    return removals;
+  }
+}

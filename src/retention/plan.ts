@@ -1,0 +1,200 @@
+// The planner: guards first, then the union of what all rules keep, then the budget; and again, until nothing changes, so that
+// carrying out a plan leaves nothing to do.
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import type { RetentionSnapshot } from "../model/snapshot.ts";
+import { show } from "../model/show.ts";
+import { Calendar } from "./calendar.ts";
+import { keepUnderBudgets, type Reasons } from "./budget.ts";
+import { asRule, type RetentionContext, type RetentionFunction, type RetentionRule } from "./rule.ts";
+
+/** What becomes of one snapshot. */
+export interface RetentionDecision<T extends RetentionSnapshot = RetentionSnapshot> {
+  /** The snapshot. */
+  readonly snapshot: T;
+  /** Whether it is kept. */
+  readonly isKept: boolean;
+  /** Why it is kept, all reasons; why not, where a rule took it back. */
+  readonly reasons: readonly string[];
+}
+
+/** What a plan needs to know beside rules and snapshots. */
+export interface PlanOptions<T extends RetentionSnapshot = RetentionSnapshot> {
+  /** Now, in milliseconds since 1970. */
+  readonly nowMs: number;
+  /** IANA zone of all calendar rules. Default `UTC`. */
+  readonly zone?: string;
+  /** Splits the snapshots into groups that are planned apart. */
+  readonly groupBy?: (snapshot: T) => string;
+  /** Reasons to keep a snapshot before any rule, by name; beside pins and the newest. */
+  readonly guards?: ReadonlyMap<string, string>;
+  /** Whether the newest is not guarded; only where none is to be kept. */
+  readonly mayRemoveNewest?: boolean;
+}
+
+const PLAN_OPTIONS: OptionNames<PlanOptions> = {
+  nowMs: true,
+  zone: "a string",
+  groupBy: "a function",
+  guards: "a Map",
+  mayRemoveNewest: "true or false",
+};
+
+/** Which snapshots are kept and which removed, with reasons; carrying it out is another matter. */
+export class RetentionPlan<T extends RetentionSnapshot = RetentionSnapshot> {
+  /** What becomes of each, oldest first by name. */
+  readonly decisions: readonly RetentionDecision<T>[];
+
+  /** Made by {@link planRetention}. */
+  constructor(decisions: readonly RetentionDecision<T>[]) {
+    this.decisions = decisions;
+  }
+
+  /** Those that are kept, oldest first. */
+  get kept(): T[] {
+    return this.decisions.filter(({ isKept }) => isKept).map(({ snapshot }) => snapshot);
+  }
+
+  /** Those that are to be removed, oldest first. */
+  get removed(): T[] {
+    return this.decisions.filter(({ isKept }) => !isKept).map(({ snapshot }) => snapshot);
+  }
+
+  /** The plan as a table, newest first. */
+  toString(): string {
+    const rows = [...this.decisions].reverse().map(({ snapshot, isKept, reasons }) => {
+      return `${isKept ? "keep  " : "remove"}  ${snapshot.name}  ${reasons.join(", ")}`.trimEnd();
+    });
+    return [...rows, `${this.kept.length} kept, ${this.removed.length} to be removed`].join("\n");
+  }
+}
+
+/**
+ * Reads rules; functions of one's own are rules too.
+ *
+ * @param given The rules.
+ * @returns Those that are on.
+ * @throws {TypeError} If there is none, all are off, or one is no rule.
+ */
+export function readRules(given: readonly (RetentionRule | RetentionFunction)[]): RetentionRule[] {
+  if (!Array.isArray(given)) throw new TypeError("Cannot plan retention: the rules must be an array");
+  const rules = given.map(asRule).filter(({ isOff }) => !isOff);
+  if (rules.length === 0) {
+    throw new TypeError("Cannot plan retention without a rule that is on: it would remove everything");
+  }
+  return rules;
+}
+
+/**
+ * Decides which snapshots are kept. Pure: the same input gives the same plan, whatever its order.
+ *
+ * A snapshot is removed only if no guard and no rule keeps it. Carrying the plan out and planning again removes nothing.
+ *
+ * @param snapshots What there is.
+ * @param rules At least one that is on.
+ * @param options Now, zone, groups, guards.
+ * @returns The plan.
+ * @throws {TypeError} If no rule is on, or a function of one's own does not return what it must.
+ * @throws {RangeError} If there is no such zone, or now is no time.
+ * @example What would be kept
+ * ```ts
+ * import { keepDaily, keepLatest, planRetention } from "snapkeep";
+ *
+ * const days = [20, 21, 22].map((day) => ({ name: `day-${day}`, savedAtMs: Date.UTC(2026, 10, day) }));
+ * const plan = planRetention(days, [keepLatest(1), keepDaily(2)], { nowMs: Date.UTC(2026, 10, 23) });
+ * console.log(String(plan));
+ * ```
+ */
+export function planRetention<T extends RetentionSnapshot>(
+  snapshots: readonly T[],
+  rules: readonly (RetentionRule | RetentionFunction)[],
+  options: PlanOptions<T>,
+): RetentionPlan<T> {
+  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanOptions<T>>);
+  return planWith(new Calendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
+}
+
+/** As {@link planRetention}, with rules that are on and a calendar made before: making one takes longer than a small plan. */
+export function planWith<T extends RetentionSnapshot>(
+  calendar: Calendar,
+  snapshots: readonly T[],
+  rules: readonly RetentionRule[],
+  options: Omit<PlanOptions<T>, "zone">,
+): RetentionPlan<T> {
+  const { nowMs } = options;
+  if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, which is no time`);
+  const context: RetentionContext = { nowMs, calendar };
+  const groups = new Map<string, T[]>();
+  for (const snapshot of [...snapshots].sort((a, b) => a.name < b.name ? -1 : 1)) {
+    const key = options.groupBy?.(snapshot) ?? "";
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [snapshot]);
+    else group.push(snapshot);
+  }
+  const decisions = [...groups.values()].flatMap((group) => decide(group, rules, context, options));
+  return new RetentionPlan(decisions.sort((a, b) => a.snapshot.name < b.snapshot.name ? -1 : 1));
+}
+
+/** Decides over one group, again and again until nothing changes: rules of one's own may want less of what is left. */
+function decide<T extends RetentionSnapshot>(
+  group: readonly T[],
+  rules: readonly RetentionRule[],
+  context: RetentionContext,
+  options: Omit<PlanOptions<T>, "zone">,
+): RetentionDecision<T>[] {
+  const budgets = rules.filter(({ budgetBytes }) => budgetBytes !== undefined);
+  const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
+  const reasons = new Map<string, readonly string[]>();
+  let survivors = group;
+  let before: number;
+  do {
+    const guards = guardsOf(survivors, context.nowMs, options);
+    const keepOf = (snapshots: readonly T[]) => union(snapshots, guards, selecting, context);
+    const { kept, beyond } = keepUnderBudgets({ budgets, snapshots: survivors, guards, keepOf });
+    for (const { name } of survivors) reasons.set(name, kept.get(name) ?? beyond.get(name) ?? []);
+    before = survivors.length;
+    survivors = survivors.filter(({ name }) => kept.has(name));
+  } while (survivors.length < before);
+  const kept = new Set(survivors);
+  return group.map((snapshot) => ({
+    snapshot,
+    isKept: kept.has(snapshot),
+    reasons: reasons.get(snapshot.name) ?? [],
+  }));
+}
+
+/** What no rule and no budget decides over. */
+function guardsOf<T extends RetentionSnapshot>(
+  snapshots: readonly T[],
+  nowMs: number,
+  { guards = new Map(), mayRemoveNewest = false }: Omit<PlanOptions<T>, "zone">,
+): Reasons {
+  const reasons = new Map<string, string[]>();
+  const add = (name: string, reason: string) => void reasons.set(name, [...reasons.get(name) ?? [], reason]);
+  for (const { name, pinned } of snapshots) if (pinned) add(name, "pinned");
+  for (const [name, reason] of guards) add(name, reason);
+  if (mayRemoveNewest) return reasons;
+  const newest = snapshots.at(-1);
+  const present = [...snapshots].reverse().find(({ savedAtMs }) => savedAtMs <= nowMs);
+  if (newest !== undefined) add(newest.name, "newest");
+  if (present !== undefined && present !== newest) add(present.name, "newest not in the future");
+  return reasons;
+}
+
+/** What is kept of some snapshots by a guard or any of the rules; all of them, where no rule selects. */
+function union(
+  snapshots: readonly RetentionSnapshot[],
+  guards: Reasons,
+  rules: readonly RetentionRule[],
+  context: RetentionContext,
+): Reasons {
+  const names = new Set(snapshots.map(({ name }) => name));
+  const kept = new Map<string, readonly string[]>();
+  for (const [name, reasons] of guards) if (names.has(name)) kept.set(name, reasons);
+  for (const { keep } of rules) {
+    for (const { name, reason } of keep(snapshots, context)) {
+      if (names.has(name)) kept.set(name, [...kept.get(name) ?? [], reason]);
+    }
+  }
+  if (rules.length === 0) { for (const name of names) if (!kept.has(name)) kept.set(name, ["under the budget"]); }
+  return kept;
+}

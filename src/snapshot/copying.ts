@@ -1,0 +1,276 @@
+// Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
+// its source to the byte, and every entry is verified on its way.
+import { openArchive } from "../archive/archive_reader.ts";
+import { fileBackend, splitPath } from "../file/file_backend.ts";
+import type { Compression } from "../compression/codec.ts";
+import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
+import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
+import { storageError } from "../model/errors.ts";
+import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../model/snapshot.ts";
+import { handOver } from "../runtime/sources.ts";
+import { splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { relabelManifest } from "../manifest/manifest.ts";
+import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "../layout/layouts.ts";
+import { publishNoted } from "./notes.ts";
+import { copying, SnapshotReader } from "./snapshot_reader.ts";
+
+/** How a snapshot is exported, where the target's name does not say it. */
+export interface ExportOptions {
+  /** How the copy is arranged. Default: as the target's suffix says, else as the source. */
+  readonly layout?: LayoutKind;
+  /** How an archive is compressed. Default: as the target's suffix says, else as the source, else gzip. */
+  readonly compression?: Compression;
+  /** How an archive is made. */
+  readonly archive?: ArchiveOptions;
+  /** Gives up, between one entry and the next; nothing becomes visible. Once the commit has begun it comes too late. */
+  readonly signal?: AbortSignal;
+}
+
+const EXPORT_OPTIONS: OptionNames<ExportOptions> = {
+  layout: true,
+  compression: true,
+  archive: ARCHIVE_OPTIONS,
+  signal: "an AbortSignal",
+};
+
+/** The options of a stream are those of an export that its target would tell otherwise. */
+export const ARCHIVED_OPTIONS: OptionNames<Pick<ExportOptions, "compression" | "archive">> = {
+  compression: true,
+  archive: ARCHIVE_OPTIONS,
+};
+
+// A folder of such a name would be taken for what it is not.
+const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
+
+/** How a snapshot lies that is copied. */
+export interface SourceForm {
+  /** How it is arranged. */
+  readonly layout: LayoutKind;
+  /** How it is compressed, where it is an archive. */
+  readonly compression?: Compression | undefined;
+}
+
+/** Where an export goes. */
+export function targetOf(
+  target: string | URL,
+  name: string,
+  options: ExportOptions,
+  source: SourceForm,
+): { backend: Backend; unit: Unit; layout: Layout } {
+  assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
+  const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
+  const { folder, fileName } = splitPath(target);
+  const compression = options.compression ?? (isInto ? source.compression : undefined) ?? "gzip";
+  const unsaid = isInto ? source.layout : "directory";
+  const wanted = options.layout ?? (options.compression === undefined ? unsaid : "archive");
+  const suffix = suffixOfKind(wanted, compression);
+  if (isInto) {
+    return {
+      backend: fileBackend(target),
+      unit: name + suffix,
+      layout: layoutOfKind(wanted, compression, options.archive),
+    };
+  }
+  const isFile = suffixOf(fileName) !== undefined;
+  if (!isFile && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
+    const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
+    throw new TypeError(
+      `Cannot export to "${target}": ${reason}; for a folder of this name say { layout: "directory" }`,
+    );
+  }
+  const unit = isFile ? fileName : `${fileName}/`;
+  const layout = layoutOfUnit(unit, options.archive);
+  const isContradiction = options.layout !== undefined && options.layout !== layout.kind ||
+    options.compression !== undefined && layout.suffix !== suffixOfKind("archive", compression);
+  if (isContradiction) {
+    throw new TypeError(`Cannot export to "${target}": an export with these options ends with "${suffix}"`);
+  }
+  return { backend: fileBackend(folder), unit, layout };
+}
+
+// Small entries are read side by side before they are asked for: one after the other, most time would be waiting.
+const SMALL_BYTES = 256 * 1024;
+const READ_AHEAD = 16;
+
+/** The entries of an open snapshot, verified as they are read or, the large ones, by who writes them. */
+async function* entriesOf(
+  reader: SnapshotReader,
+  mayLend: boolean,
+  signal?: AbortSignal,
+): AsyncGenerator<EntrySource, void> {
+  const copied = copying(reader, mayLend);
+  const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
+  const ahead = new Map<string, Promise<Uint8Array>>();
+  let next = 0;
+  const takeSmall = (path: string): Promise<Uint8Array> => {
+    while (next < paths.length && ahead.size < READ_AHEAD) {
+      const reading = reader.bytes(paths[next] as string);
+      reading.catch(() => {}); // told when it is its turn
+      ahead.set(paths[next++] as string, reading);
+    }
+    const taken = ahead.get(path) ?? reader.bytes(path);
+    ahead.delete(path);
+    return taken;
+  };
+  for (const state of reader.manifest.states) {
+    for (const { path, sizeBytes } of state.entries) {
+      signal?.throwIfAborted();
+      if (sizeBytes <= SMALL_BYTES) {
+        const bytes = await takeSmall(`${state.name}/${path}`);
+        yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
+        continue;
+      }
+      const from = copied(`${state.name}/${path}`);
+      yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
+    }
+  }
+}
+
+/** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
+function sealOf(reader: SnapshotReader, labels: Labels, signal?: AbortSignal): Seal {
+  const { manifest, manifestBytes } = reader;
+  const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
+  const sealed = isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
+  const seal = () => {
+    signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
+    return sealed;
+  };
+  return { savedAt: new Date(manifest.savedAt), seal };
+}
+
+/** What a copy takes up at least, in bytes. */
+export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
+  return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
+}
+
+/** What a copy is written to, and with. */
+export interface CopyOptions {
+  /** Where it is to lie. */
+  readonly backend: Backend;
+  /** Its stage, which becomes the copy's own. */
+  readonly stage: Stage;
+  /** Its labels. */
+  readonly labels: Labels;
+  /** Gives up, between one entry and the next. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
+export async function writeCopy(
+  reader: SnapshotReader,
+  layout: Layout,
+  { backend, stage, labels, signal }: CopyOptions,
+): Promise<void> {
+  const name = splitUnit(stage.unit)?.name ?? stage.unit;
+  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent, signal), sealOf(reader, labels, signal));
+  try {
+    await publishNoted(backend, name, labels, write);
+  } catch (error) {
+    await stage.abandon();
+    throw error;
+  }
+}
+
+const STREAM_URI = "the stream";
+
+/** What comes in; that it breaks off is told in the same way on every runtime. */
+async function* arriving(
+  pieces: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    for await (const piece of pieces) yield chunkOf(piece);
+  } catch (cause) {
+    signal?.throwIfAborted(); // who gave it up may have ended its source as well
+    throw storageError("read", STREAM_URI, cause);
+  }
+  signal?.throwIfAborted(); // what was cancelled looks as if it had ended
+}
+
+/**
+ * Opens an archive that comes as a stream: its compressed bytes are spooled at the place of the store.
+ *
+ * @param backend The place of the store.
+ * @param stream The archive; it is cancelled where it is not read to its end.
+ * @param options Gives up waiting for it, with the signal's own reason.
+ * @throws {SnapshotError} `STORAGE_FAILED` where the stream fails, with its error as cause, and what opening an archive throws.
+ * @throws {TypeError} If the stream is being read, or was read or handed over before.
+ */
+export async function openStream(
+  backend: Backend,
+  stream: ReadableStream<Uint8Array>,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<SnapshotReader> {
+  handOver(stream);
+  const pieces = iterate(stream);
+  const giveUp = () => void pieces.return?.();
+  signal?.addEventListener("abort", giveUp);
+  let scratch: Scratch | undefined;
+  try {
+    signal?.throwIfAborted();
+    scratch = await backend.scratch();
+    await scratch.write(bodyFor(scratch, arriving(pieces, signal)));
+  } catch (error) {
+    giveUp();
+    await scratch?.remove();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
+  // The reader closes what it reads; a scratch closed so is to vanish.
+  const spool: BlobReader = {
+    sizeBytes: scratch.sizeBytes,
+    read: (offset, lengthBytes) => scratch.read(offset, lengthBytes),
+    ...scratch.lend === undefined ? {} : { lend: scratch.lend.bind(scratch) },
+    stream: () => scratch.stream(),
+    close: () => scratch.remove(),
+  };
+  const unit = await openArchive(spool, STREAM_URI, () => backend.scratch());
+  return new SnapshotReader(STREAM_URI, unit, () => Promise.resolve(false), backend.workFolder?.bind(backend));
+}
+
+/** What copying needs to know of a snapshot; a locator knows it. */
+export interface CopySource {
+  /** Where it lies. */
+  readonly backend: Backend;
+  /** Opens it. */
+  open(): Promise<SnapshotReader>;
+  /** Its labels now. */
+  labels(): Promise<Labels>;
+  /** Its note, where labels were changed since it was saved. */
+  note(): Promise<unknown>;
+}
+
+/** A snapshot as the bytes of an archive. */
+export async function* streamSnapshot(
+  source: CopySource,
+  unit: Unit,
+  compression?: Compression,
+  archive: ArchiveOptions = {},
+): AsyncGenerator<Uint8Array, void> {
+  const own = layoutOfUnit(unit);
+  if (
+    own.kind === "archive" && (compression === undefined || archiveLayoutOf(compression).suffix === own.suffix) &&
+    await source.note() === undefined
+  ) {
+    const blob = await source.backend.open(unit);
+    if (blob !== undefined) {
+      try {
+        return yield* blob.stream();
+      } finally {
+        await blob.close();
+      }
+    }
+  }
+  const reader = await source.open();
+  try {
+    const labels = await source.labels();
+    const newScratch = (): Promise<Scratch> => source.backend.scratch();
+    const layout = archiveLayoutOf(compression ?? "gzip", archive);
+    yield* layout.encoder(sealOf(reader, labels), newScratch).encode(entriesOf(reader, layout.takesLent));
+  } finally {
+    await reader.close();
+  }
+}

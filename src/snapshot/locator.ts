@@ -1,0 +1,506 @@
+// The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
+import { fileBackend, splitPath, urlOrPath } from "../file/file_backend.ts";
+import { httpBackend } from "../backend/http_backend.ts";
+import { digestOf } from "../runtime/digest.ts";
+import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
+import { pathOfUri, uriOfUnit } from "../model/address.ts";
+import type { Backend, BlobReader } from "../model/backend.ts";
+import { toReadableStream } from "../runtime/bytes.ts";
+import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
+import { isSnapshotError, SnapshotError } from "../model/errors.ts";
+import { warnUser } from "../runtime/logging.ts";
+import { assertOptions } from "../model/options.ts";
+import { shownUrl } from "../model/shown_url.ts";
+import type { Labels, LayoutKind, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
+import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { ARCHIVED_OPTIONS, type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
+import { formOfUnit, layoutOfUnit } from "../layout/layouts.ts";
+import { changeNote, removeNoted } from "./notes.ts";
+import { SnapshotReader } from "./snapshot_reader.ts";
+import {
+  assertVerifyOptions,
+  type Finding,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyUnit,
+  withFindings,
+} from "./verification.ts";
+
+const REMOVE_OPTIONS = { sparesPinned: "true or false" } as const;
+
+// In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
+const ENDING_BYTES = 4096;
+
+// What the commit was like that facts were read of: its stamp as it was listed before, or the end of its bytes.
+const commits = new WeakMap<
+  SnapshotFacts,
+  { readonly stamp?: string | undefined; readonly ending?: string | undefined }
+>();
+
+/** Stamps of commits, as a listing told them. */
+export const listedStamps: WeakMap<SnapshotLocator, string> = new WeakMap();
+
+// Marks locators across copies of the library, where instanceof fails.
+const BRAND = Symbol.for("snapkeep.SnapshotLocator");
+
+/** Facts about a snapshot, out of its manifest and its storage. */
+export interface SnapshotStat {
+  /** Its name, as it was saved. */
+  readonly name: string;
+  /** How it is arranged. */
+  readonly layout: LayoutKind;
+  /** When it was saved. */
+  readonly savedAt: Date;
+  /** Number of states. */
+  readonly states: number;
+  /** Number of entries. */
+  readonly entries: number;
+  /** Sum of the entries' sizes in bytes. */
+  readonly sizeBytes: number;
+  /** What it takes up in storage, in bytes. */
+  readonly storedBytes: number;
+}
+
+/** How {@link locate} fetches an archive from a server. */
+export interface LocateOptions {
+  /**
+   * Headers of every request, such as `authorization`. They never follow a redirect to another origin.
+   *
+   * @default none
+   */
+  readonly headers?: HeadersInit;
+  /**
+   * Fetches instead of the runtime's `fetch`. It must leave redirects alone if asked to.
+   *
+   * @default globalThis.fetch
+   */
+  readonly fetch?: typeof globalThis.fetch;
+}
+
+/**
+ * Address of one snapshot, whatever its layout and backend.
+ *
+ * It is only an address: there may be no snapshot there, now or later. `locate(String(locator))` finds a snapshot on the
+ * file system again.
+ */
+export class SnapshotLocator {
+  /** Where the snapshot lies. */
+  readonly backend: Backend;
+  /** The snapshot's name at this place. */
+  readonly name: string;
+  /** How it is arranged; where a name lies in both layouts, the one that is read. */
+  readonly layout: LayoutKind;
+  readonly #units: readonly [Unit, ...Unit[]];
+  #facts: SnapshotFacts | undefined;
+
+  /**
+   * Use {@link locate}, or what a store returns.
+   *
+   * @param backend Where the snapshot lies.
+   * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
+   */
+  constructor(backend: Backend, units: readonly [Unit, ...Unit[]]) {
+    const name = splitUnit(units[0])?.name ?? units[0];
+    assertSnapshotName(name);
+    this.backend = backend;
+    this.name = name;
+    this.layout = layoutOfUnit(units[0]).kind;
+    this.#units = units;
+    Object.defineProperty(this, BRAND, { value: true });
+    // What consoles print: the address, and not all of the backend.
+    Object.defineProperty(this, Symbol.for("nodejs.util.inspect.custom"), { value: () => `SnapshotLocator <${this}>` });
+  }
+
+  /** Address as a URI, percent-encoded. */
+  get uri(): string {
+    return uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
+  }
+
+  /** Address as people write it: a path on the file system, else the URI. */
+  toString(): string {
+    return pathOfUri(this.uri);
+  }
+
+  /**
+   * Tells whether there is a committed snapshot.
+   *
+   * @returns Whether there is; not whether it is whole.
+   */
+  async exists(): Promise<boolean> {
+    const blob = await this.backend.open(this.#unit, this.layout === "directory" ? MANIFEST_PATH : "");
+    await blob?.close();
+    return blob !== undefined;
+  }
+
+  /**
+   * Opens the snapshot for reading; close the reader when done.
+   *
+   * @returns A reader that verifies whatever it yields.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
+   */
+  async open(): Promise<SnapshotReader> {
+    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit).catch(async (error) => {
+      throw await this.#asFolderOfSnapshots(error) ?? error;
+    });
+    return new SnapshotReader(
+      String(this),
+      unit,
+      async () => !await this.exists(),
+      this.backend.workFolder?.bind(this.backend),
+    );
+  }
+
+  /**
+   * The snapshot's manifest, verified against its own digest.
+   *
+   * @returns The manifest.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async manifest(): Promise<Manifest> {
+    const reader = await this.open();
+    await reader.close();
+    return reader.manifest;
+  }
+
+  /**
+   * Facts about the snapshot; reads the manifest and no entry.
+   *
+   * @returns The facts.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async stat(): Promise<SnapshotStat> {
+    const { name, savedAt, totals } = await this.manifest();
+    let storedBytes = 0;
+    for await (const blob of this.backend.blobs(this.#unit)) storedBytes += blob.sizeBytes;
+    return { name, layout: this.layout, savedAt: new Date(savedAt), ...totals, storedBytes };
+  }
+
+  /**
+   * What retention and resuming look at: out of the manifest, which is read once.
+   *
+   * @param known What any locator said before; given back where the commit that it was said of is still there.
+   * @returns When it was saved, what it takes up, and the labels it was saved with.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async facts(known?: SnapshotFacts): Promise<SnapshotFacts> {
+    this.#facts ??= await this.#readFacts(known);
+    return this.#facts;
+  }
+
+  /**
+   * The labels: those of the note beside the snapshot, else those it was saved with.
+   *
+   * @returns The labels; a note that is damaged is logged and counts as none.
+   * @throws {SnapshotError} As {@link SnapshotLocator.open}.
+   */
+  async labels(): Promise<Labels> {
+    const note = await this.note();
+    if (note === "damaged") {
+      const message = `The note of '${this}' is damaged`;
+      warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address: String(this), message });
+    }
+    return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
+  }
+
+  /**
+   * Changes labels, in a note beside the snapshot; its own bytes stay as they are. Changes made side by side, also by other
+   * programs, come one after the other, and none undoes another.
+   *
+   * @param changes What to set, each label as a whole: `metrics` replaces all metrics. The other labels stay, `undefined` takes one
+   *   away.
+   * @returns The labels now.
+   * @throws {TypeError} If a label has the wrong type.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, or where the storage fails.
+   * @example
+   * ```ts
+   * import { StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore("states").saveState({ labels: { step: 100 } });
+   * await snapshot.label({ tags: ["good"], metrics: { loss: 0.1 } });
+   * await snapshot.pin();
+   * ```
+   */
+  async label(changes: { readonly [Key in keyof Labels]?: Labels[Key] | undefined }): Promise<Labels> {
+    const set = storableLabels(changes as Labels);
+    const changed = new Set(Object.keys(changes));
+    return await changeNote(this.backend, this.name, async () => {
+      const mayBePin = await this.note() === "damaged" ? { pinned: true } : {};
+      const before = { ...await this.labels(), ...mayBePin };
+      const kept = Object.entries(before).filter(([label]) => !changed.has(label));
+      const labels: Labels = { ...Object.fromEntries(kept), ...set };
+      await this.backend.notes.put(this.name, renderNote(labels));
+      return labels;
+    });
+  }
+
+  /** Pins the snapshot: retention leaves it alone. */
+  async pin(): Promise<void> {
+    await this.label({ pinned: true });
+  }
+
+  /** Takes the pin away. */
+  async unpin(): Promise<void> {
+    await this.label({ pinned: undefined });
+  }
+
+  /**
+   * The note beside the snapshot; reads no manifest.
+   *
+   * @returns Its labels, `"damaged"`, or `undefined` where there is none.
+   * @throws {SnapshotError} `STORAGE_FAILED`.
+   */
+  async note(): Promise<Labels | "damaged" | undefined> {
+    const bytes = await this.backend.notes.get(this.name);
+    return bytes === undefined ? undefined : parseNote(bytes) ?? "damaged";
+  }
+
+  /** The snapshot in each layout it was listed in, as an address of its own; the one that is read first comes first. */
+  alternatives(): SnapshotLocator[] {
+    return this.#units.length === 1 ? [this] : this.#units.map((unit) => new SnapshotLocator(this.backend, [unit]));
+  }
+
+  /**
+   * Re-reads the whole snapshot and compares it with its manifest; looks at its note as well. Repairs and deletes nothing.
+   *
+   * Where the name lies in several layouts, the one that is read is verified; {@link SnapshotLocator.alternatives} has the others.
+   *
+   * @param options How thoroughly.
+   * @returns What was looked at and found.
+   * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_GONE` if it was removed meanwhile, or where the storage itself fails.
+   * @example Name all that is wrong
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const { isWhole, findings } = await snapshot.verify();
+   * for (const { step, problem, path, expected, actual } of findings) {
+   *   console.log(`${step}: "${path}" is ${problem}: ${expected} expected, ${actual} found`);
+   * }
+   * if (!isWhole) throw new Error("keep your hands off it");
+   * ```
+   */
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    assertVerifyOptions(options);
+    const found = await verifyUnit(this.backend, layoutOfUnit(this.#unit), this.#unit, options);
+    const report = withFindings({ ...found, uri: String(this) }, await this.#findingsOfNote());
+    if (!report.isWhole && await this.#hasGone()) {
+      // What a removal took away is no damage.
+      const message = `Cannot verify "${this}": it was removed meanwhile`;
+      throw new SnapshotError("SNAPSHOT_GONE", message, { uri: String(this) });
+    }
+    return report;
+  }
+
+  /**
+   * The snapshot as one archive, to be piped or sent.
+   *
+   * An archive of the wanted compression is passed on as it lies; anything else is verified and encoded on the way.
+   *
+   * @param options How an archive is made, and its compression; that of the snapshot if it is an archive, else gzip.
+   * @returns The bytes; the stream fails, and what was read can never verify, where the snapshot is damaged.
+   */
+  stream(options: Pick<ExportOptions, "compression" | "archive"> = {}): ReadableStream<Uint8Array> {
+    assertOptions("stream", options, ARCHIVED_OPTIONS);
+    return toReadableStream(streamSnapshot(this, this.#unit, options.compression, options.archive));
+  }
+
+  /**
+   * Copies the snapshot to another place: a directory becomes one archive file, an archive a directory, as the target says.
+   *
+   * Everything is verified on the way. What it becomes is visible whole or not at all, and nothing is overwritten.
+   *
+   * @param target Path or `file:` URL. Ending with `.tar.gz`, `.tgz`, `.tar.zst`, `.tzst` or `.tar` it becomes an archive file, ending with `/`
+   *   it goes into that folder under its own name and is arranged as this snapshot is, else it becomes a directory.
+   * @param options Layout and compression, where the target does not say them; they must not contradict it.
+   * @returns Address of the copy.
+   * @throws {SnapshotError} `SNAPSHOT_EXISTS` if there is something, `SNAPSHOT_CORRUPT` and other damage of the source.
+   * @throws {TypeError} If target and options contradict each other, or it ends like an archive that is not written.
+   * @example One file out of a directory
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const file = await snapshot.exportTo("backups/before-the-update.tar.gz");
+   * console.log(`${file}: ${(await file.stat()).storedBytes} bytes`);
+   * ```
+   */
+  async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
+    const { backend, unit, layout } = targetOf(target, this.name, options, formOfUnit(this.#unit));
+    options.signal?.throwIfAborted();
+    const reader = await this.open();
+    try {
+      const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
+      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
+      await writeCopy(reader, layout, { backend, stage, labels, signal: options.signal });
+    } finally {
+      await reader.close();
+    }
+    return new SnapshotLocator(backend, [unit]);
+  }
+
+  /**
+   * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
+   * labels go with it, unless the name lies in another layout as well.
+   *
+   * @param options Whether to leave it where it is if it was pinned after it was saved, or its note cannot be read. It is then also
+   *   left, without a wait, where its labels are being changed just now: the change may pin it.
+   * @returns `false` where it had gone, or is left.
+   */
+  async remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
+    assertOptions("remove", options, REMOVE_OPTIONS);
+    return await removeNoted(this.backend, this.name, this.#units, options);
+  }
+
+  async #findingsOfNote(): Promise<Finding[]> {
+    if (await this.note() !== "damaged") return [];
+    return [{ step: "note", problem: "damaged", path: "note", expected: "labels", actual: "bytes that are none" }];
+  }
+
+  async #hasGone(): Promise<boolean> {
+    for await (const _blob of this.backend.blobs(this.#unit)) return false;
+    return true;
+  }
+
+  async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
+    const stamp = listedStamps.get(this);
+    const commit = known && commits.get(known);
+    if (stamp !== undefined && stamp === commit?.stamp) return known as SnapshotFacts;
+    // Where a stamp tells, the end of the bytes need not.
+    const ending = stamp === undefined || commit?.ending !== undefined ? await this.#ending() : undefined;
+    if (known !== undefined && ending !== undefined && ending === commit?.ending) {
+      commits.set(known, { stamp, ending });
+      return known;
+    }
+    let commitBytes: number | undefined;
+    const { backend } = this;
+    const source: UnitSource = {
+      uri: backend.uri,
+      blobs: (unit) => backend.blobs(unit),
+      scratch: () => backend.scratch(),
+      open: async (unit, path) => {
+        const blob = await this.#glanceOrOpen(unit, path);
+        commitBytes ??= blob?.sizeBytes;
+        return blob;
+      },
+    };
+    const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
+    await reader.close();
+    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
+    const sizeBytes = this.layout === "archive" ? commitBytes : totals.sizeBytes;
+    const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
+    commits.set(facts, { stamp, ending });
+    return facts;
+  }
+
+  /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
+  async #ending(): Promise<string | undefined> {
+    const blob = await this.#glanceOrOpen(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
+    if (blob === undefined) return undefined;
+    try {
+      const { sizeBytes } = blob;
+      return `${sizeBytes} ${digestOf(await blob.read(Math.max(0, sizeBytes - ENDING_BYTES), ENDING_BYTES))}`;
+    } finally {
+      await blob.close();
+    }
+  }
+
+  async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
+    return this.backend.glance?.(unit, path) ?? await this.backend.open(unit, path);
+  }
+
+  /** A better error where the address is that of a store: a folder that holds snapshots and is none itself. */
+  async #asFolderOfSnapshots(cause: unknown): Promise<SnapshotError | undefined> {
+    if (!isSnapshotError(cause, "MANIFEST_MISSING") || !this.uri.startsWith("file:")) return undefined;
+    const names: string[] = [];
+    try {
+      const folder = fileBackend(String(this));
+      for await (const unit of folder.list()) {
+        const { name } = splitUnit(unit) ?? {};
+        if (name !== undefined && faultOfSnapshotName(name) === undefined) names.push(String(locate(folder, unit)));
+      }
+    } catch {
+      return undefined; // the first error tells more
+    }
+    const newest = names.at(-1);
+    if (newest === undefined) return undefined;
+    const remedy = `resume from the newest with store.resume(), or name one of them, such as "${newest}"`;
+    const message = `Cannot open "${this}": it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
+    return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
+  }
+
+  get #unit(): Unit {
+    return this.#units[0];
+  }
+}
+
+/** Tells whether a value is a locator, also one from another copy of the library. */
+export function isLocator(value: unknown): value is SnapshotLocator {
+  return typeof value === "object" && value !== null && BRAND in value;
+}
+
+/**
+ * Address of a snapshot that lies at a path; nothing is read yet.
+ *
+ * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` or `X.tgz` an archive. An `http:` or
+ *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
+ * @param options For `http:` and `https:` URLs: how the archive is fetched.
+ * @returns The locator. Its address has neither the user nor the query of the URL, which requests use all the same.
+ * @throws {TypeError} If it is a URL of another scheme, or anything else, or an option is unknown or not for such an address.
+ * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
+ * @example Look at a snapshot
+ * ```ts
+ * import { locate, memoryBackend, StateStore } from "snapkeep";
+ *
+ * const saved = await new StateStore("states").saveState();
+ * const { savedAt, entries } = await locate(String(saved)).stat();
+ * console.log(savedAt, entries);
+ * ```
+ */
+export function locate(path: string | URL, options?: LocateOptions): SnapshotLocator;
+/**
+ * Address of a snapshot on a backend; nothing is read yet.
+ *
+ * @param backend Where it lies.
+ * @param name `X.state` for a directory snapshot, `X.state.tar.gz` for an archive.
+ * @returns The locator.
+ * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
+ */
+export function locate(backend: Backend, name: string): SnapshotLocator;
+export function locate(where: string | URL | Backend, more?: string | LocateOptions): SnapshotLocator {
+  const place = typeof where === "string" ? urlOrPath(where) : where;
+  const isServer = place instanceof URL && /^https?:$/.test(place.protocol);
+  if (more !== undefined && (typeof place === "string" || place instanceof URL)) {
+    const address = place instanceof URL ? shownUrl(place) : place;
+    assertOptions(`locate "${address}"`, more as LocateOptions, { headers: true, fetch: true });
+    if (!isServer) {
+      throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
+    }
+    const { fetch } = more as LocateOptions;
+    if (fetch !== undefined && typeof fetch !== "function") {
+      throw new TypeError(`Cannot locate "${address}": fetch must be a function`);
+    }
+  }
+  if (isServer) {
+    const { backend, unit } = httpBackend(place, more as LocateOptions | undefined);
+    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
+  }
+  if (typeof place === "string" || place instanceof URL && place.protocol === "file:") {
+    const { folder, fileName } = splitPath(place);
+    return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
+  }
+  if (place instanceof URL) {
+    throw new TypeError(`Cannot locate "${shownUrl(place)}": it is neither a path nor a URL of file:, http: or https:`);
+  }
+  if (typeof place?.stage !== "function") {
+    const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
+    throw new TypeError(
+      `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
+    );
+  }
+  if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
+  return new SnapshotLocator(place, [unitOfFileName(more)]);
+}
+
+function unitOfFileName(fileName: string): Unit {
+  return suffixOf(fileName) === undefined ? `${fileName}/` : fileName;
+}

@@ -1,0 +1,487 @@
+// Reading a snapshot without believing it: every byte that leaves here was compared with the manifest's digests, whatever
+// the layout beneath did or did not check; but what is copied, which is compared where it is written.
+import { constants } from "node:buffer";
+import type { Compression } from "../compression/codec.ts";
+import { Digester, digestOf } from "../runtime/digest.ts";
+import { mapBounded, turn } from "../runtime/concurrency.ts";
+import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
+import { corruptEntry, SnapshotError } from "../model/errors.ts";
+import { release } from "../runtime/memory.ts";
+import { assertOptions, nearest, SIGNAL_OPTION } from "../model/options.ts";
+import { show } from "../model/show.ts";
+import { isSchema, placeOf, type StandardSchema } from "../model/standard_schema.ts";
+import type {
+  Digest,
+  EntryReader,
+  EntrySource,
+  Manifest,
+  ManifestEntry,
+  ManifestState,
+  UnitReader,
+} from "../model/snapshot.ts";
+import type { WorkFolder } from "../model/backend.ts";
+import { type EntryInfo, type StateReader, WORK_FOLDER } from "../model/state.ts";
+
+// Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
+// twice, and some of a larger one.
+const SMALL_SNAPSHOT_BYTES = 256 * 1024 * 1024;
+const SMALL_ENTRY_BYTES = 32 * 1024 * 1024;
+const KEPT_BYTES = 64 * 1024 * 1024;
+// So many entries are verified at once, more where they are small: several share a member, and one member at a time would
+// leave all but one core idle.
+const VERIFIED_AT_ONCE = 8;
+const VERIFIED_BYTES = 4 * 1024 * 1024;
+// Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
+const MOST_BY_LINE = 32;
+// What is digested in one go holds up the program: this takes some 10 ms.
+const DIGESTED_BYTES = 16 * 1024 * 1024;
+
+const { MAX_STRING_LENGTH } = constants;
+const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two
+const MOST_SUGGESTED = 3;
+const MOST_COMPARED = 1000;
+
+/** How many units of a string bytes of UTF-8 make. */
+function unitsIn(bytes: Uint8Array): number {
+  let units = 0;
+  for (const byte of bytes) units += byte >= 0xf0 ? 2 : Number((byte & 0xc0) !== 0x80);
+  return units;
+}
+
+/** Text out of verified bytes. */
+function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return textOf(bytes);
+  } catch (cause) {
+    throw new TypeError(`Cannot read "${path}" as text: it is not UTF-8`, { cause });
+  }
+}
+
+/** An entry's bytes, not verified yet, and what they must turn out to be. */
+type CopiedBody = Required<Pick<EntrySource, "copyOf">> & { readonly body: AsyncIterable<Uint8Array> };
+
+/**
+ * Begins a copy: holds the unit's own index against the manifest, and then gives entries to who holds each against its digest
+ * himself. No method, for programs must not believe these bytes.
+ *
+ * @param reader The open snapshot.
+ * @param mayLend Whether each chunk is needed no longer than until the next is asked for.
+ * @returns Reads the entry `<state>/<path>`; asking for the first of its bytes fails as {@link SnapshotReader.bytes} does.
+ * @throws {SnapshotError} `ARCHIVE_REJECTED` if they differ.
+ */
+export let copying: (reader: SnapshotReader, mayLend: boolean) => (path: string) => CopiedBody;
+
+/**
+ * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
+ *
+ * Close it when done: it may hold files open.
+ */
+export class SnapshotReader {
+  static {
+    copying = (reader, mayLend) => {
+      reader.#unit.check();
+      return (path) => reader.#copied(path, mayLend);
+    };
+  }
+
+  readonly #uri: string;
+  readonly #unit: UnitReader;
+  readonly #isGone: () => Promise<boolean>;
+  readonly #workFolder: (() => WorkFolder) | undefined;
+  #entries: ReadonlyMap<string, ManifestEntry> | undefined;
+  #states: ReadonlyMap<string, ManifestState> | undefined;
+  #foundByLine = 0;
+  readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
+
+  /**
+   * Wraps an opened unit; `SnapshotLocator.open` does it.
+   *
+   * @param uri Address, for errors.
+   * @param unit The opened unit.
+   * @param isGone Tells whether the snapshot has been removed meanwhile.
+   * @param workFolder Gives states that need one a real folder.
+   */
+  constructor(uri: string, unit: UnitReader, isGone: () => Promise<boolean>, workFolder?: () => WorkFolder) {
+    this.#uri = uri;
+    this.#unit = unit;
+    this.#isGone = isGone;
+    this.#workFolder = workFolder;
+  }
+
+  /**
+   * The snapshot's manifest; parsed when it is first asked for.
+   *
+   * @throws {SnapshotError} `MANIFEST_INVALID` if it breaks its own rules.
+   */
+  get manifest(): Manifest {
+    return this.#unit.sealed.manifest;
+  }
+
+  /** How the archive is compressed; `undefined` for a directory. */
+  get compression(): Compression | undefined {
+    return this.#unit.compression;
+  }
+
+  /** The manifest's very bytes, for copies that must have the same; the caller owns the buffer. */
+  get manifestBytes(): Uint8Array {
+    return copyOf(this.#unit.sealed.bytes);
+  }
+
+  /** All entries, with paths `<state>/<path>`, in the order they were written. */
+  get entries(): readonly EntryInfo[] {
+    return [...this.#all()].map(([path, entry]) => ({ ...entry, path }));
+  }
+
+  /** Whether there is an entry `<state>/<path>`. */
+  has(path: string): boolean {
+    return this.#all().has(path);
+  }
+
+  /**
+   * The bytes of an entry.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The verified bytes; the caller owns the buffer, which starts at offset 0.
+   * @throws {SnapshotError} `ENTRY_NOT_FOUND`, `SNAPSHOT_CORRUPT`, `SNAPSHOT_GONE`.
+   */
+  async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    const entry = this.#entry(path);
+    const kept = this.#kept.get(path);
+    if (kept !== undefined) {
+      this.#kept.delete(path);
+      return kept;
+    }
+    const source = await this.#source(path, entry);
+    const bytes = await source.bytes();
+    if (bytes.length !== entry.sizeBytes) {
+      throw this.#corrupt(path, `${entry.sizeBytes} bytes`, `${bytes.length} bytes`);
+    }
+    const actual = bytes.length > DIGESTED_BYTES ? await this.#digestInTurns(bytes) : digestOf(bytes);
+    if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
+    return unshared(bytes);
+  }
+
+  /**
+   * The text of an entry.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The verified bytes as UTF-8.
+   * @throws {TypeError} If it is not UTF-8.
+   * @throws {RangeError} If it is longer than a string can be. Else as {@link SnapshotReader.bytes}.
+   */
+  async text(path: string): Promise<string> {
+    await this.#assertFitsString(path, this.#entry(path));
+    return decodeText(await this.bytes(path), path);
+  }
+
+  /**
+   * The JSON value of an entry.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The parsed value.
+   * @throws {SyntaxError} If it is not JSON. Else as {@link SnapshotReader.text}.
+   */
+  async json(path: string): Promise<unknown>;
+  /**
+   * The JSON value of an entry, checked by a schema.
+   *
+   * @param path `<state>/<path>`.
+   * @param schema What the value must be: a schema of zod, valibot, arktype or any library that implements Standard Schema.
+   * @returns What the schema makes of the parsed value.
+   * @throws {SyntaxError} If it is not JSON.
+   * @throws {TypeError} If the schema implements no Standard Schema.
+   * @throws {SnapshotError} `ENTRY_INVALID` if the schema refuses the value. Else as {@link SnapshotReader.text}.
+   */
+  async json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
+  async json(path: string, schema?: StandardSchema): Promise<unknown> {
+    if (schema !== undefined && !isSchema(schema)) {
+      throw new TypeError(`Cannot read "${path}": the schema ${show(schema)} does not implement Standard Schema`);
+    }
+    const value: unknown = JSON.parse(await this.text(path));
+    if (schema === undefined) return value;
+    const result = await schema["~standard"].validate(value);
+    if (result.issues === undefined) return result.value;
+    const issues = result.issues.map((issue) => ({ place: placeOf(issue), message: issue.message }));
+    const [first] = issues;
+    const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
+    const reason = first === undefined ? "its schema refuses it" : `${first.place}: ${first.message}${more}`;
+    const message = `Cannot use "${path}" in "${this.#uri}": ${reason}`;
+    throw new SnapshotError("ENTRY_INVALID", message, { uri: this.#uri, path, issues });
+  }
+
+  /**
+   * The bytes of an entry as a stream, in bounded memory.
+   *
+   * The last chunk comes only when all bytes matched; where they did not, the stream fails instead of ending.
+   *
+   * @param path `<state>/<path>`.
+   * @returns The stream; cancelling it frees what it holds.
+   * @throws {SnapshotError} `ENTRY_NOT_FOUND` at once; the stream fails as {@link SnapshotReader.bytes} does.
+   */
+  stream(path: string): ReadableStream<Uint8Array> {
+    return toReadableStream(this.#verified(path, this.#entry(path)));
+  }
+
+  /**
+   * Part of an entry.
+   *
+   * Out of an archive of ours it costs the chunks it lies in, verified by digests of their own; elsewhere the whole entry is
+   * read and verified.
+   *
+   * @param path `<state>/<path>`.
+   * @param offset Where the part begins, in bytes.
+   * @param lengthBytes How long it is; less comes back only where the entry ends.
+   * @returns The verified bytes; the caller owns the buffer.
+   * @throws {RangeError} If offset or length is no whole number from 0 on.
+   * @throws {SnapshotError} As {@link SnapshotReader.bytes}, and `ARCHIVE_REJECTED`.
+   */
+  async range(path: string, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    for (const count of [offset, lengthBytes]) {
+      if (!(Number.isSafeInteger(count) && count >= 0)) {
+        throw new RangeError(
+          `Cannot read ${show(lengthBytes)} bytes of "${path}" at ${
+            show(offset)
+          }: both must be whole numbers from 0 on`,
+        );
+      }
+    }
+    const entry = this.#entry(path);
+    const end = Math.min(offset + lengthBytes, entry.sizeBytes);
+    if (end <= offset) return new Uint8Array();
+    const source = await this.#source(path, entry);
+    if (source.range !== undefined) return unshared(await source.range(offset, end - offset));
+    const part = new Uint8Array(end - offset);
+    let position = 0;
+    for await (const chunk of this.#verify(path, entry, source.chunks())) {
+      const from = Math.max(0, offset - position);
+      const to = Math.min(chunk.length, end - position);
+      if (to > from) part.set(chunk.subarray(from, to), position + from - offset);
+      position += chunk.length;
+    }
+    return part;
+  }
+
+  /**
+   * One state of the snapshot, as its `loadState` sees it.
+   *
+   * @param name Name of the state.
+   * @returns Its reader, or `undefined` where the snapshot has no such state.
+   */
+  state(name: string): StateReader | undefined {
+    this.#states ??= new Map(this.manifest.states.map((each) => [each.name, each]));
+    const state = this.#states.get(name);
+    return state === undefined ? undefined : new ScopedReader(this, state, this.#workFolder);
+  }
+
+  /**
+   * Reads and verifies all entries; small ones stay in memory for who reads them next.
+   *
+   * @param options Gives up.
+   * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
+   */
+  async verifyAll(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    assertOptions("verify", options, SIGNAL_OPTION);
+    const entries = [...this.#all()];
+    const totalBytes = this.manifest.totals.sizeBytes;
+    const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES &&
+      entries.every(([, { sizeBytes }]) => sizeBytes <= SMALL_ENTRY_BYTES);
+    const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
+    const fitting = Math.floor(VERIFIED_BYTES * entries.length / Math.max(1, totalBytes));
+    const atOnce = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
+    let keptBytes = 0;
+    this.#unit.check();
+    await mapBounded(entries, async ([path, entry]) => {
+      options.signal?.throwIfAborted();
+      if (keptBytes + entry.sizeBytes > mostBytes) {
+        const source = await this.#source(path, entry);
+        for await (const chunk of this.#compared(path, entry, source.lend?.() ?? source.chunks())) {
+          options.signal?.throwIfAborted();
+          if (source.lend === undefined) release(chunk);
+        }
+        return;
+      }
+      keptBytes += entry.sizeBytes;
+      this.#kept.set(path, await this.bytes(path));
+    }, atOnce);
+    options.signal?.throwIfAborted(); // there may have been no entry at all
+  }
+
+  /** Gives everything back; may be called twice. */
+  async close(): Promise<void> {
+    this.#kept.clear();
+    await this.#unit.close();
+  }
+
+  /** Same as {@link SnapshotReader.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #copied(path: string, mayLend: boolean): CopiedBody {
+    const entry = this.#entry(path);
+    const read = async function* (opening: () => Promise<EntryReader>): AsyncGenerator<Uint8Array, void> {
+      const source = await opening();
+      yield* mayLend && source.lend !== undefined ? source.lend() : source.chunks();
+    };
+    return { body: read(() => this.#source(path, entry)), copyOf: { uri: this.#uri, digest: entry.digest } };
+  }
+
+  async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    yield* this.#verify(path, entry, (await this.#source(path, entry)).chunks());
+  }
+
+  /** All but the last chunk as they come; the last when all were as the manifest says. */
+  async *#verify(
+    path: string,
+    entry: ManifestEntry,
+    chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    let held: Uint8Array<ArrayBuffer> | undefined;
+    for await (const chunk of this.#compared(path, entry, chunks)) {
+      if (held !== undefined) yield held;
+      held = chunk;
+    }
+    if (held !== undefined) yield held;
+  }
+
+  /** Chunks as they come; fails at their end if they were not as the manifest says. */
+  async *#compared<Chunk extends Uint8Array>(
+    path: string,
+    entry: ManifestEntry,
+    chunks: AsyncIterable<Chunk>,
+  ): AsyncGenerator<Chunk, void> {
+    const digester = new Digester();
+    for await (const chunk of chunks) {
+      digester.update(chunk);
+      if (digester.sizeBytes > entry.sizeBytes) throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "more bytes");
+      yield chunk;
+    }
+    if (digester.sizeBytes < entry.sizeBytes) {
+      throw this.#corrupt(path, `${entry.sizeBytes} bytes`, `${digester.sizeBytes} bytes`);
+    }
+    const actual = digester.digest();
+    if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
+  }
+
+  /** Fails before anything is allocated; where bytes alone do not tell, the letters are counted in bounded memory. */
+  async #assertFitsString(path: string, entry: ManifestEntry): Promise<void> {
+    const { sizeBytes } = entry;
+    if (sizeBytes <= MAX_STRING_LENGTH) return;
+    let units = sizeBytes > MAX_STRING_LENGTH * MOST_BYTES_PER_UNIT ? Infinity : 0;
+    if (units === 0) {
+      for await (const chunk of this.#verified(path, entry)) {
+        units += unitsIn(chunk);
+        if (units > MAX_STRING_LENGTH) break;
+      }
+    }
+    if (units <= MAX_STRING_LENGTH) return;
+    const reason = `its ${sizeBytes} bytes are more than a string can hold here (${MAX_STRING_LENGTH} characters)`;
+    throw new RangeError(`Cannot read "${path}" as text: ${reason}; read it in pieces with stream()`);
+  }
+
+  async #digestInTurns(bytes: Uint8Array): Promise<Digest> {
+    const digester = new Digester();
+    for (let start = 0; start < bytes.length; start += DIGESTED_BYTES) {
+      digester.update(bytes.subarray(start, start + DIGESTED_BYTES));
+      await turn();
+    }
+    return digester.digest();
+  }
+
+  #all(): ReadonlyMap<string, ManifestEntry> {
+    return this.#entries ??= new Map(
+      this.manifest.states.flatMap((state) => state.entries.map((entry) => [`${state.name}/${entry.path}`, entry])),
+    );
+  }
+
+  #entry(path: string): ManifestEntry {
+    // One entry of many is found by its line; what is not found so may still be there.
+    const isByLine = this.#entries === undefined && this.#foundByLine++ < MOST_BY_LINE;
+    const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
+    if (entry === undefined) {
+      const reason = `there is no such entry; ${this.#nearestTo(path)}`;
+      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": ${reason}`, { path });
+    }
+    return entry;
+  }
+
+  /** What the caller may have meant: entries of the same state if there are any, of the same file name first. */
+  #nearestTo(path: string): string {
+    const state = path.slice(0, path.indexOf("/") + 1);
+    const fileName = path.slice(path.lastIndexOf("/"));
+    const all = [...this.#all().keys()];
+    const own = all.filter((other) => other.startsWith(state));
+    const candidates = own.length > 0 ? own : all;
+    const isAlike = (other: string) => Number(other.endsWith(fileName));
+    const left = candidates.sort((a, b) => isAlike(b) - isAlike(a)).slice(0, MOST_COMPARED);
+    const found: string[] = [];
+    while (found.length < MOST_SUGGESTED && left.length > 0) {
+      const next = nearest(path, left) as string;
+      found.push(`"${next}"`);
+      left.splice(left.indexOf(next), 1);
+    }
+    if (found.length === 0) return "the snapshot has no entries";
+    return found.length === 1 ? `the nearest is ${found[0]}` : `the nearest are ${found.join(", ")}`;
+  }
+
+  async #source(path: string, entry: ManifestEntry): Promise<EntryReader> {
+    const source = await this.#unit.open(path);
+    if (source !== undefined) {
+      const { sizeBytes, digest = entry.digest } = source;
+      if (sizeBytes !== entry.sizeBytes) {
+        const found = sizeBytes > entry.sizeBytes ? "more bytes" : `${sizeBytes} bytes`;
+        throw this.#corrupt(path, `${entry.sizeBytes} bytes`, found);
+      }
+      if (digest !== entry.digest) throw this.#corrupt(path, entry.digest, digest);
+      return source;
+    }
+    if (await this.#isGone()) {
+      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read "${this.#uri}": it was removed meanwhile`, {
+        uri: this.#uri,
+      });
+    }
+    throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "nothing");
+  }
+
+  #corrupt(path: string, expected: string, actual: string): SnapshotError {
+    return corruptEntry(this.#uri, path, expected, actual);
+  }
+}
+
+/** A snapshot's reader seen from one state. */
+class ScopedReader implements StateReader {
+  readonly name: string;
+  readonly version: number;
+  readonly entries: readonly EntryInfo[];
+  readonly #snapshot: SnapshotReader;
+
+  constructor(snapshot: SnapshotReader, state: ManifestState, workFolder: (() => WorkFolder) | undefined) {
+    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.name = state.name;
+    this.version = state.version;
+    this.entries = state.entries;
+    this.#snapshot = snapshot;
+  }
+
+  has(path: string): boolean {
+    return this.#snapshot.has(`${this.name}/${path}`);
+  }
+
+  bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#snapshot.bytes(`${this.name}/${path}`);
+  }
+
+  text(path: string): Promise<string> {
+    return this.#snapshot.text(`${this.name}/${path}`);
+  }
+
+  json(path: string): Promise<unknown>;
+  json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
+  json(path: string, schema?: StandardSchema): Promise<unknown> {
+    return this.#snapshot.json(`${this.name}/${path}`, schema as StandardSchema);
+  }
+
+  stream(path: string): ReadableStream<Uint8Array> {
+    return this.#snapshot.stream(`${this.name}/${path}`);
+  }
+}

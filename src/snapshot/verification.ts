@@ -1,0 +1,195 @@
+// Verification: re-read everything, report, repair nothing. The steps are named, so that a report says what was looked at.
+import { digestOf } from "../runtime/digest.ts";
+import type { Backend } from "../model/backend.ts";
+import { iterate } from "../runtime/bytes.ts";
+import { isSnapshotError, reasonOf } from "../model/errors.ts";
+import { show } from "../model/show.ts";
+import type { Layout, ScannedFile, UnitReader } from "../model/snapshot.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import { isGroup, isLeftByDesktop, MANIFEST_PATH, type Unit } from "../model/unit.ts";
+import { SnapshotReader } from "./snapshot_reader.ts";
+
+/**
+ * What verification looks at, in this order: the manifest, the files there are, their bytes, the note beside the snapshot; and
+ * where a store verifies all it has, whether the snapshot's name is the one it was saved with, and whether a name that lies in
+ * several layouts is the same snapshot in each.
+ */
+export type VerifyStep = "manifest" | "inventory" | "content" | "note" | "name" | "layouts";
+
+const STEPS: readonly VerifyStep[] = ["manifest", "inventory", "content", "note", "name", "layouts"];
+
+/** One problem found. */
+export interface Finding {
+  /** Step that found it. */
+  readonly step: VerifyStep;
+  /**
+   * What is wrong: an entry is missing, not as recorded, of the wrong kind, or there is one too many; two things differ that
+   * should agree; or the storage failed, so that nothing is known (told only where a store verifies all it has).
+   */
+  readonly problem: "missing" | "damaged" | "extra" | "wrong-kind" | "differs" | "unreadable";
+  /** Which entry or file; `note` for the note, empty for the snapshot as a whole. */
+  readonly path: string;
+  /** What the manifest says. */
+  readonly expected: string;
+  /** What was found. */
+  readonly actual: string;
+}
+
+/** Result of a verification. */
+export interface VerifyReport {
+  /** Address of the snapshot. */
+  readonly uri: string;
+  /** Whether nothing was found; a damaged note counts, though every byte of the states may be as it was. */
+  readonly isWhole: boolean;
+  /** Everything found, in order of the steps. */
+  readonly findings: readonly Finding[];
+  /** Entries that were read, and are as recorded. */
+  readonly entries: number;
+  /** Bytes of these entries. */
+  readonly sizeBytes: number;
+}
+
+/** How thoroughly to verify. */
+export interface VerifyOptions {
+  /** `full` (the default) reads and hashes everything; `quick` compares the inventory with the manifest, reading no entry. */
+  readonly mode?: "quick" | "full";
+  /** Gives up. */
+  readonly signal?: AbortSignal;
+}
+
+const VERIFY_OPTIONS: OptionNames<VerifyOptions> = { mode: true, signal: "an AbortSignal" };
+
+/** Throws a TypeError for options that do not exist or cannot be, before anything is read. */
+export function assertVerifyOptions(options: VerifyOptions): void {
+  assertOptions("verify", options, VERIFY_OPTIONS);
+  const { mode } = options;
+  if (mode === undefined || mode === "quick" || mode === "full") return;
+  throw new TypeError(`Cannot verify in the mode ${show(mode)}: it is neither "quick" nor "full"`);
+}
+
+/** Verifies one unit. Only failures of the storage itself are thrown; what is wrong with the snapshot is a finding. */
+export async function verifyUnit(
+  backend: Backend,
+  layout: Layout,
+  unit: Unit,
+  options: VerifyOptions = {},
+): Promise<VerifyReport> {
+  const uri = backend.uri + unit;
+  const findings: Finding[] = [];
+  let entries = 0;
+  let sizeBytes = 0;
+  const report = (): VerifyReport => {
+    return withFindings({ uri, isWhole: true, findings: [], entries, sizeBytes }, findings);
+  };
+
+  let opened: UnitReader;
+  try {
+    opened = await layout.open(backend, unit);
+    try {
+      void opened.sealed.manifest; // all of it
+      opened.check();
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const problem = isSnapshotError(error, "MANIFEST_MISSING") ? "missing" : "damaged";
+    findings.push({ step: "manifest", problem, path: MANIFEST_PATH, expected: "a manifest", actual: reasonOf(error) });
+    return report();
+  }
+  const reader = new SnapshotReader(uri, opened, () => Promise.resolve(false));
+  const isFull = options.mode !== "quick";
+  const attempt = async (
+    step: VerifyStep,
+    path: string,
+    expected: string,
+    look: () => Promise<void>,
+  ): Promise<void> => {
+    try {
+      options.signal?.throwIfAborted();
+      await look();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const told = isSnapshotError(error, "SNAPSHOT_CORRUPT") ? error.details : { expected, actual: reasonOf(error) };
+      findings.push({ step, problem: "damaged", path, expected: told.expected, actual: told.actual });
+    }
+  };
+  try {
+    const files = new Map<string, ScannedFile>();
+    const ofManifest: Finding[] = [];
+    await attempt("inventory", "", "a sound archive", async () => {
+      for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) {
+        if (file.path === MANIFEST_PATH) ofManifest.push(...compareManifest(reader, file));
+        else files.set(file.path, file);
+      }
+    });
+    // An archive that cannot be read to its end has no inventory; what is damaged is told by its table all the same.
+    if (findings.length === 0) findings.push(...ofManifest, ...compareInventory(reader, files));
+    if (!isFull) return report();
+    // A group was read blob by blob above; an archive is also read the way a load reads it, by its table.
+    for (const { path, digest } of isGroup(unit) ? [] : reader.entries) {
+      await attempt("content", path, digest, async () => {
+        for await (const _chunk of iterate(reader.stream(path))) options.signal?.throwIfAborted();
+      });
+    }
+    const bad = new Set(findings.map(({ path }) => path));
+    const good = reader.entries.filter(({ path }) => !bad.has(path));
+    entries = good.length;
+    sizeBytes = good.reduce((sum, entry) => sum + entry.sizeBytes, 0);
+    return report();
+  } finally {
+    await reader.close();
+  }
+}
+
+/** A report with more found, in order of the steps. */
+export function withFindings(report: VerifyReport, more: readonly Finding[]): VerifyReport {
+  const findings = [...report.findings, ...more].sort((a, b) => STEPS.indexOf(a.step) - STEPS.indexOf(b.step));
+  return { ...report, isWhole: findings.length === 0, findings };
+}
+
+const DAMAGE = new Set([
+  "SNAPSHOT_CORRUPT",
+  "MANIFEST_MISSING",
+  "MANIFEST_INVALID",
+  "ARCHIVE_REJECTED",
+]);
+
+/** Whether a snapshot cannot be read by this program: it is damaged, or of a newer format. */
+export function isUnreadable(error: unknown): boolean {
+  return isDamage(error) || isSnapshotError(error, "FORMAT_UNSUPPORTED");
+}
+
+/** Whether an error speaks of the snapshot's bytes, and not of the way to them. */
+export function isDamage(error: unknown): boolean {
+  return isSnapshotError(error) && DAMAGE.has(error.code);
+}
+
+/** Compares the manifest that was opened with the one in sequence, where there is one: a table may point at another. */
+function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): Finding[] {
+  const expected = digestOf(reader.manifestBytes);
+  if (digest === undefined || digest === expected) return [];
+  return [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
+}
+
+/** Compares the files there are with the manifest. */
+function compareInventory(reader: SnapshotReader, files: ReadonlyMap<string, ScannedFile>): Finding[] {
+  const findings: Finding[] = [];
+  for (const { path, sizeBytes, digest } of reader.entries) {
+    const file = files.get(path);
+    const found = (step: VerifyStep, problem: Finding["problem"], expected: string, actual: string) =>
+      findings.push({ step, problem, path, expected, actual });
+    if (file === undefined) found("inventory", "missing", `${sizeBytes} bytes`, "nothing");
+    else if (!file.isRegular) found("inventory", "wrong-kind", "a file", "no ordinary file");
+    else if (file.sizeBytes !== sizeBytes) {
+      found("inventory", "damaged", `${sizeBytes} bytes`, `${file.sizeBytes} bytes`);
+    } else if (file.digest !== undefined && file.digest !== digest) found("content", "damaged", digest, file.digest);
+  }
+  for (const { path, isRegular } of files.values()) {
+    if (!reader.has(path) && !(isRegular && isLeftByDesktop(path))) {
+      findings.push({ step: "inventory", problem: "extra", path, expected: "nothing", actual: "a file" });
+    }
+  }
+  return findings;
+}
