@@ -1,6 +1,5 @@
 // The file-system port: the only system calls the file backend makes, so that tests can fail, count and crash each one.
 // Every operation rejects with `storageError`; `errnoOf` reads the system's code out of it.
-import { errnoOf } from "../model/errors.ts";
 
 /** What a path is. */
 export type FileKind = "file" | "folder" | "link" | "other";
