@@ -6,7 +6,15 @@ import type { Scratch } from "../model/backend.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { bodyFor, chunkOf } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type { Digest, EntrySource, Manifest, Seal, WrittenEntry } from "../model/snapshot.ts";
+import {
+  type Digest,
+  type EntrySource,
+  type EntrySources,
+  listOfSources,
+  type Manifest,
+  type Seal,
+  type WrittenEntry,
+} from "../model/snapshot.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import { containerOf } from "./container.ts";
 import { type MemberOptions, MemberWriter } from "./member_writer.ts";
@@ -63,24 +71,26 @@ export class ArchiveEncoder {
   }
 
   /** The archive, once. Leaving the loop early gives everything back; what was read so far can never verify. */
-  async *encode(entries: AsyncIterable<EntrySource>): AsyncGenerator<Uint8Array, void> {
+  async *encode(entries: EntrySources): AsyncGenerator<Uint8Array, void> {
     const written: WrittenEntry[] = [];
-    for await (const source of entries) {
-      const entry = new MeasuredEntry(source);
-      const { sizeBytes } = source;
-      if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry, written);
-      else {
-        const payload = this.#begin(entry.path, sizeBytes);
-        // What fits into a member needs nothing handed out on the way: of many small entries, each is one call and no more.
-        const whole = sizeBytes <= this.#options.chunkBytes ? entry.whole() : undefined;
-        if (whole === undefined) yield* this.#encodeBody(payload, entry.chunks());
-        else this.#take(payload, whole);
-        this.#finish(entry, payload, written);
-      }
-      if (this.#isTurnDue) await this.#turn();
-      if (this.#writer.isBehind) {
-        yield* this.#writer.ready();
-        this.#table.render(); // while members are being compressed
+    for await (const next of entries) {
+      for (const source of listOfSources(next)) {
+        const entry = new MeasuredEntry(source);
+        const { sizeBytes } = source;
+        if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry, written);
+        else {
+          const payload = this.#begin(entry.path, sizeBytes);
+          // What fits into a member needs nothing handed out on the way: of many small entries, each is one call and no more.
+          const whole = sizeBytes <= this.#options.chunkBytes ? entry.whole() : undefined;
+          if (whole === undefined) yield* this.#encodeBody(payload, entry.chunks());
+          else this.#take(payload, whole);
+          this.#finish(entry, payload, written);
+        }
+        if (this.#isTurnDue) await this.#turn();
+        if (this.#writer.isBehind) {
+          yield* this.#writer.ready();
+          this.#table.render(); // while members are being compressed
+        }
       }
     }
     yield* this.#encodeEnd(written);

@@ -26,6 +26,9 @@ import { DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
 const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
 const AHEAD_BYTES = 64 * 1024 * 1024;
+const GROUPS_AHEAD = 8;
+const GROUPS_AHEAD_BYTES = 4 * 1024 * 1024;
+const NOTHING = new Uint8Array(0);
 // Looking for a line takes as long as the table is: who wants more entries is better off with all of it.
 const MOST_BY_LINE = 32;
 const MOST_OPEN = 192; // several members of small entries, and no more than are cached
@@ -123,6 +126,12 @@ interface MemberSpan {
   chunks: number;
 }
 
+/** Entries in one member, with the only piece of each; without a member, entries that are to be read by themselves. */
+interface Group {
+  member: Readonly<Member> | undefined;
+  readonly chunks: (Chunk | undefined)[];
+}
+
 class IndexedReader implements UnitReader {
   readonly mostOpen = MOST_OPEN;
   readonly #blob: TailedBlob;
@@ -210,6 +219,50 @@ class IndexedReader implements UnitReader {
         range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
       },
     );
+  }
+
+  /** Small entries as views of their members, of which a few are decompressed ahead. */
+  async *lendSmall(entryPaths: Iterable<string>): AsyncGenerator<(Uint8Array | undefined)[], void> {
+    const ahead: { readonly chunks: readonly (Chunk | undefined)[]; readonly bytes: Promise<Uint8Array> }[] = [];
+    const groups = this.#groupsOf(entryPaths);
+    let aheadBytes = 0;
+    for (let next = groups.next(); !next.done || ahead.length > 0;) {
+      if (!next.done && (ahead.length === 0 || (ahead.length < GROUPS_AHEAD && aheadBytes < GROUPS_AHEAD_BYTES))) {
+        const { member, chunks } = next.value;
+        const span = member && this.#spans.get(member);
+        const bytes = member && span ? this.#memberOf(member, span) : Promise.resolve(NOTHING);
+        bytes.catch(() => {}); // told when it is its turn
+        ahead.push({ chunks, bytes });
+        aheadBytes += span?.neededBytes ?? 0;
+        next = groups.next();
+        continue;
+      }
+      const { chunks, bytes } = ahead.shift() as (typeof ahead)[number];
+      const whole = await bytes.catch(() => undefined); // reading one by itself tells what is wrong
+      aheadBytes -= whole?.length ?? 0;
+      yield chunks.map((chunk) => {
+        if (chunk === undefined || whole === undefined) return undefined;
+        const piece = whole.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
+        return piece.length === chunk.sizeBytes ? piece : undefined;
+      });
+    }
+  }
+
+  /** Entries that follow each other in one member, with the only piece of each. */
+  *#groupsOf(entryPaths: Iterable<string>): Generator<Group, void> {
+    const table = this.#all();
+    let group: Group = { member: undefined, chunks: [] };
+    for (const path of entryPaths) {
+      const { chunks = [] } = table.get(path) ?? {};
+      const only = chunks.length === 1 ? chunks[0] : undefined;
+      if (group.chunks.length > 0 && group.member !== only?.member) {
+        yield group;
+        group = { member: undefined, chunks: [] };
+      }
+      group.member = only?.member;
+      group.chunks.push(only);
+    }
+    if (group.chunks.length > 0) yield group;
   }
 
   /** One entry; as long as it is one of few, by its line. */
@@ -321,7 +374,7 @@ class IndexedReader implements UnitReader {
   async #chunk(entry: TableEntry, chunk: Chunk): Promise<Uint8Array<ArrayBuffer>> {
     const span = this.#spans.get(chunk.member) as MemberSpan;
     const isShared = span.chunks > 1;
-    const bytes = await (isShared ? this.#cachedMember(chunk.member, span) : this.#member(chunk.member, span));
+    const bytes = await this.#memberOf(chunk.member, span);
     const piece = bytes.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
     if (piece.length !== chunk.sizeBytes) {
       throw rejected(
@@ -338,7 +391,9 @@ class IndexedReader implements UnitReader {
     return copy;
   }
 
-  #cachedMember(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+  /** A member's bytes; one with several pieces is kept for a while, and must not be changed. */
+  #memberOf(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+    if (span.chunks === 1) return this.#member(member, span);
     const bytes = this.#cache.get(member) ?? this.#member(member, span);
     this.#cache.keep(member, bytes, span.neededBytes);
     return bytes;

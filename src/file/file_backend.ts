@@ -31,6 +31,7 @@ import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Haste } from "./haste.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { lendSmallFiles } from "./small_files.ts";
 import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 import { modeOf, privateFileSystem } from "./private_file_system.ts";
@@ -173,6 +174,14 @@ class FileBackend implements Backend {
     } catch {
       return undefined; // open() tells what is wrong
     }
+  }
+
+  lendSmall(unit: Unit, paths: Iterable<string>, mostBytes: number): AsyncIterable<(Uint8Array | undefined)[]> {
+    const unitPath = this.#pathOf(unit);
+    const fullPaths = function* () {
+      for (const path of paths) yield join(unitPath, path);
+    };
+    return lendSmallFiles(this.#place.files, fullPaths(), mostBytes);
   }
 
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {

@@ -147,8 +147,12 @@ class QuickNodeFile implements QuickFile {
     return attempt("fsync", this.#path, () => Promise.reject(new Error("it was opened for reading")));
   }
 
-  close(): Promise<void> {
-    return attempt("close", this.#path, async () => closeSync(this.#descriptor));
+  closeNow(): void {
+    attemptNow("close", this.#path, () => closeSync(this.#descriptor));
+  }
+
+  async close(): Promise<void> {
+    this.closeNow();
   }
 }
 

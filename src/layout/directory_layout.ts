@@ -1,5 +1,5 @@
 // The directory layout: `<state>/<path>` as blobs of a group, and `manifest.json` as its commit blob.
-import { Digester } from "../runtime/digest.ts";
+import { Digester, digestOf } from "../runtime/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { BlobInfo, BlobReader } from "../model/backend.ts";
@@ -7,14 +7,16 @@ import { addressOf, uriOfUnit } from "../model/address.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type {
-  EntrySource,
-  Layout,
-  ScannedFile,
-  SealedManifest,
-  UnitReader,
-  UnitSource,
-  WrittenEntry,
+import {
+  type EntrySource,
+  type Layout,
+  listOfSources,
+  type ScannedFile,
+  type SealedManifest,
+  SMALL_ENTRY_BYTES,
+  type UnitReader,
+  type UnitSource,
+  type WrittenEntry,
 } from "../model/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../model/unit.ts";
 
@@ -97,10 +99,14 @@ export const directoryLayout: Layout = {
       const next = await Promise.race([iterator.next(), interrupted]);
       throwIfFailed();
       if (next === undefined || next.done) break;
-      start(next.value);
-      // What lies in memory is written side by side; streams one by one, for they may hang together.
-      if (!Array.isArray(next.value.body)) await Promise.all(writing);
-      else if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
+      const sources = listOfSources(next.value);
+      for (const source of sources) {
+        if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
+        throwIfFailed();
+        start(source);
+      }
+      // Many are valid until the next are asked for. Streams are written one by one, for they may hang together.
+      if (sources.length > 1 || !Array.isArray(sources[0]?.body)) await Promise.all(writing);
     }
     await Promise.all(writing);
     throwIfFailed();
@@ -123,6 +129,7 @@ export const directoryLayout: Layout = {
     } finally {
       await blob.close();
     }
+    const lendSmall = backend.lendSmall?.bind(backend);
     const open = new Set<BlobReader>();
     const opening = new Set<Promise<unknown>>();
     return {
@@ -146,6 +153,7 @@ export const directoryLayout: Layout = {
           lend: () => released(reader, lent(reader), onClose),
         };
       },
+      ...lendSmall && { lendSmall: (entryPaths) => lendSmall(unit, entryPaths, SMALL_ENTRY_BYTES) },
       async close() {
         await Promise.allSettled(opening); // of whoever read ahead
         for (const reader of open) await reader.close();
@@ -165,8 +173,21 @@ export const directoryLayout: Layout = {
     };
     const blobs: BlobInfo[] = [];
     for await (const blob of backend.blobs(unit)) if (!OWN_FILES.has(blob.path) || !blob.isRegular) blobs.push(blob);
-    for (let start = 0; start < blobs.length; start += SCANNED_AT_ONCE) {
-      yield* await mapBounded(blobs.slice(start, start + SCANNED_AT_ONCE), scan);
+    const isSmall = ({ isRegular, sizeBytes }: BlobInfo) => digest && isRegular && sizeBytes <= SMALL_ENTRY_BYTES;
+    const small = blobs.filter(isSmall);
+    const rest = blobs.filter((blob) => !isSmall(blob));
+    let index = 0;
+    for await (const batch of backend.lendSmall?.(unit, small.map(({ path }) => path), SMALL_ENTRY_BYTES) ?? []) {
+      signal?.throwIfAborted();
+      for (const bytes of batch) {
+        const blob = small[index++] as BlobInfo;
+        if (bytes === undefined) rest.push(blob);
+        else yield { path: blob.path, sizeBytes: bytes.length, isRegular: true, digest: digestOf(bytes) };
+      }
+    }
+    rest.push(...small.slice(index));
+    for (let start = 0; start < rest.length; start += SCANNED_AT_ONCE) {
+      yield* await mapBounded(rest.slice(start, start + SCANNED_AT_ONCE), scan);
     }
   },
 };

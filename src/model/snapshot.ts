@@ -69,6 +69,17 @@ export interface Manifest {
   readonly labels: Labels;
 }
 
+/**
+ * Entries on their way into a unit, in order: one by one, or many small ones at once, whose bodies lie in memory and are valid until
+ * the next are asked for.
+ */
+export type EntrySources = AsyncIterable<EntrySource | readonly EntrySource[]>;
+
+/** What {@link EntrySources} gave, as a list. */
+export function listOfSources(given: EntrySource | readonly EntrySource[]): readonly EntrySource[] {
+  return "body" in given ? [given] : given;
+}
+
 /** An entry on its way into a unit. */
 export interface EntrySource {
   /** Name of the state it belongs to. */
@@ -144,9 +155,17 @@ export interface UnitReader {
   check(): void;
   /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
   open(entryPath: string): Promise<EntryReader | undefined>;
+  /**
+   * Reads many small entries, which the manifest lists, in the order of their paths, in batches that are valid until the next batch
+   * is asked for; present where that costs less than opening each. `undefined` stands for an entry that must be opened instead.
+   */
+  lendSmall?(entryPaths: Iterable<string>): AsyncIterable<readonly (Uint8Array | undefined)[]>;
   /** Gives everything back; never throws, may be called twice. */
   close(): Promise<void>;
 }
+
+/** Entries of at most this size, in bytes, are small: they travel many at once. */
+export const SMALL_ENTRY_BYTES: number = 64 * 1024;
 
 /** A file found in a unit. */
 export interface ScannedFile {
@@ -161,7 +180,7 @@ export interface ScannedFile {
 }
 
 /** What opening a unit needs of a backend. */
-export type UnitSource = Pick<Backend, "uri" | "open" | "blobs" | "scratch">;
+export type UnitSource = Pick<Backend, "uri" | "open" | "lendSmall" | "blobs" | "scratch">;
 
 /** The upper seam: how a snapshot is arranged within a unit. Layouts know backends only through their contract. */
 export interface Layout {
@@ -178,7 +197,7 @@ export interface Layout {
    *
    * @returns The manifest, once the unit is published.
    */
-  write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
+  write(stage: Stage, entries: EntrySources, seal: Seal): Promise<Manifest>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
   open(backend: UnitSource, unit: Unit): Promise<UnitReader>;
   /**

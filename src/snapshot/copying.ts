@@ -90,41 +90,15 @@ export function targetOf(
   return { backend: fileBackend(folder), unit, layout };
 }
 
-// Small entries are read side by side before they are asked for: one after the other, most time would be waiting.
-const SMALL_BYTES = 256 * 1024;
-const READ_AHEAD = 16;
-
-/** The entries of an open snapshot, verified as they are read or, the large ones, by who writes them. */
+/** The entries of an open snapshot; each is compared with its digest where it is written. */
 async function* entriesOf(
   reader: SnapshotReader,
   mayLend: boolean,
   signal?: AbortSignal,
-): AsyncGenerator<EntrySource, void> {
-  const copied = copying(reader, mayLend);
-  const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
-  const ahead = new Map<string, Promise<Uint8Array>>();
-  let next = 0;
-  const takeSmall = (path: string): Promise<Uint8Array> => {
-    while (next < paths.length && ahead.size < READ_AHEAD) {
-      const reading = reader.bytes(paths[next] as string);
-      reading.catch(() => {}); // told when it is its turn
-      ahead.set(paths[next++] as string, reading);
-    }
-    const taken = ahead.get(path) ?? reader.bytes(path);
-    ahead.delete(path);
-    return taken;
-  };
-  for (const state of reader.manifest.states) {
-    for (const { path, sizeBytes } of state.entries) {
-      signal?.throwIfAborted();
-      if (sizeBytes <= SMALL_BYTES) {
-        const bytes = await takeSmall(`${state.name}/${path}`);
-        yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
-        continue;
-      }
-      const from = copied(`${state.name}/${path}`);
-      yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
-    }
+): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
+  for await (const next of copying(reader, mayLend)) {
+    signal?.throwIfAborted();
+    yield next;
   }
 }
 

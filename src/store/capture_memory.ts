@@ -10,11 +10,23 @@ interface Slab {
 }
 
 /** A copy of bytes, in pieces. */
-export interface CapturedBytes {
+export class CapturedBytes {
   /** The bytes, in order. */
   readonly segments: readonly Uint8Array[];
+  #slabs: readonly Slab[];
+  readonly #leave: (slab: Slab) => void;
+
+  constructor(segments: readonly Uint8Array[], slabs: readonly Slab[], leave: (slab: Slab) => void) {
+    this.segments = segments;
+    this.#slabs = slabs;
+    this.#leave = leave;
+  }
+
   /** Gives the memory back for the next capture; nobody may read the segments any more. */
-  release(): void;
+  release(): void {
+    for (const slab of this.#slabs) this.#leave(slab);
+    this.#slabs = [];
+  }
 }
 
 /** How memory is kept. */
@@ -59,12 +71,7 @@ export class CaptureMemory {
       this.#usedOfCurrent += part.length;
       done += part.length;
     }
-    return {
-      segments,
-      release: () => {
-        for (const slab of slabs.splice(0)) this.#leave(slab);
-      },
-    };
+    return new CapturedBytes(segments, slabs, this.#leave);
   }
 
   /**
@@ -91,10 +98,10 @@ export class CaptureMemory {
     return this.#current;
   }
 
-  #leave(slab: Slab): void {
+  readonly #leave = (slab: Slab): void => {
     slab.users--;
     if (slab.users > 0) return;
     this.#inUse--;
     this.#free.push(slab);
-  }
+  };
 }
