@@ -26,6 +26,10 @@ export function storableLabels(labels: Labels): Labels {
   if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
     throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
   }
+  const tags = Array.isArray(labels.tags) ? labels.tags.length : 0;
+  if (tags + Object.keys(given ?? {}).length > MAX_LABELS) {
+    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
+  }
   const metrics = given && Object.fromEntries(
     Object.entries(given).map((
       [name, value],
@@ -34,16 +38,11 @@ export function storableLabels(labels: Labels): Labels {
   const known = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
     value !== undefined
   );
-  let storable;
   try {
-    storable = labelsOf(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
+    return labelsOf(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
   } catch (cause) {
     throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
   }
-  if ((storable.tags?.length ?? 0) + Object.keys(storable.metrics ?? {}).length > MAX_LABELS) {
-    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
-  }
-  return storable;
 }
 
 /**

@@ -8,7 +8,7 @@ import { root } from "../../tools/run.mjs";
 import { readInSequence } from "../fuzz/oracle.ts";
 import { Random } from "../fuzz/random.ts";
 import { TARGETS } from "../fuzz/targets.ts";
-import { amount, isLong } from "../torture/budget.ts";
+import { amount, isLong, runtime } from "../torture/budget.ts";
 import { ATTACKS, HARMLESS } from "./attacks.ts";
 
 const SMALL_BYTES = 30_000;
@@ -16,6 +16,10 @@ const SIZES = [1, 7, 511, 512, 513, 65_536];
 const SEEDS = amount("attacks", "seeds");
 const COMMITTED = path.join(root, "test/archive/verdicts.txt");
 const PIECES_OF_EACH = amount("attacks", "pieces");
+
+// In the short form each runtime cuts another third of the archives.
+const EVERY = isLong ? 1 : 3;
+const TURN = isLong ? 0 : ["node", "bun", "deno"].indexOf(runtime);
 
 /**
  * What became of an archive. Behind a NUL that ends gzip, Deno's decompressor complains of some bytes that come in a piece of
@@ -30,7 +34,7 @@ async function verdictOf(bytes: Uint8Array, pieces: readonly number[]): Promise<
 const archives = [...ATTACKS, ...HARMLESS.map(({ name, make }) => ({ name, make, form: "tar" as const }))].flatMap(
   ({ name, make, form }) => {
     const bytes = make();
-    if (bytes.length > SMALL_BYTES) return [];
+    if (bytes.length > SMALL_BYTES || name.startsWith("many empty files")) return []; // of another size in each form
     const itself = { name, bytes };
     return form === "tar" ? [itself, { name: `${name}, compressed`, bytes: gzipSync(bytes) }] : [itself];
   },
@@ -41,6 +45,7 @@ describe("a verdict does not depend on", () => {
     const random = new Random(3);
     const differing: string[] = [];
     for (const [index, { name, bytes }] of archives.entries()) {
+      if (index % EVERY !== TURN) continue;
       const wanted = await verdictOf(bytes, [bytes.length]);
       // A byte at a time takes longest, so not for all that differ in nothing but a name.
       const sizes = index % 8 === 0 ? SIZES : SIZES.slice(1);
