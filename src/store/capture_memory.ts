@@ -10,23 +10,11 @@ interface Slab {
 }
 
 /** A copy of bytes, in pieces. */
-export class CapturedBytes {
+export interface CapturedBytes {
   /** The bytes, in order. */
   readonly segments: readonly Uint8Array[];
-  #slabs: readonly Slab[];
-  readonly #leave: (slab: Slab) => void;
-
-  constructor(segments: readonly Uint8Array[], slabs: readonly Slab[], leave: (slab: Slab) => void) {
-    this.segments = segments;
-    this.#slabs = slabs;
-    this.#leave = leave;
-  }
-
   /** Gives the memory back for the next capture; nobody may read the segments any more. */
-  release(): void {
-    for (const slab of this.#slabs) this.#leave(slab);
-    this.#slabs = [];
-  }
+  release(): void;
 }
 
 /** How memory is kept. */
@@ -71,7 +59,12 @@ export class CaptureMemory {
       this.#usedOfCurrent += part.length;
       done += part.length;
     }
-    return new CapturedBytes(segments, slabs, this.#leave);
+    return {
+      segments,
+      release: () => {
+        for (const slab of slabs.splice(0)) this.#leave(slab);
+      },
+    };
   }
 
   /**
@@ -98,10 +91,10 @@ export class CaptureMemory {
     return this.#current;
   }
 
-  readonly #leave = (slab: Slab): void => {
+  #leave(slab: Slab): void {
     slab.users--;
     if (slab.users > 0) return;
     this.#inUse--;
     this.#free.push(slab);
-  };
+  }
 }
