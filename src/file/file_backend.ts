@@ -77,13 +77,19 @@ class FileBackend implements Backend {
   // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
   // where it is there already: who made it may have been killed before it was durable.
   readonly #unsyncedParents = new Set<string>();
-  #haste = new Haste();
+  /** Absent until the place was listed: a mount that hangs must not stop the program. */
+  #haste: Haste | undefined;
   #isFree: boolean;
 
   constructor(root: string, options: FileBackendOptions) {
     const system = options.fileSystem ?? nodeFileSystem;
     const files = options.mode === undefined ? system : privateFileSystem(system, root, modeOf(options.mode));
-    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full") };
+    const look = async (path: string, followsLink = false) => {
+      const haste = this.#haste;
+      if (files.statNow === undefined || !haste?.pays) return await files.stat(path, followsLink);
+      return haste.look(() => files.statNow?.(path, followsLink));
+    };
+    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full"), look };
     const uri = pathToFileURL(root).href;
     this.uri = uri.endsWith("/") ? uri : `${uri}/`;
     this.#unsyncedParents.add(dirname(root));
@@ -143,6 +149,9 @@ class FileBackend implements Backend {
     const unitPath = this.#pathOf(unit);
     const fullPath = join(unitPath, path);
     const isUnit = path === ""; // which may be a link to where there is more room; what lies within a unit may not
+    // A keeper asks for the units that a name could have: most are not there, and a look tells.
+    const isCommit = isUnit || path === MANIFEST_PATH;
+    if (isCommit && this.#haste !== undefined && await this.#isNothing(unitPath)) return undefined;
     try {
       const file = await files.open(fullPath, isUnit);
       try {
@@ -165,12 +174,18 @@ class FileBackend implements Backend {
     }
   }
 
+  /** Whether a path is surely not there; a link that leads nowhere is there. */
+  async #isNothing(path: string): Promise<boolean> {
+    return await this.#place.look(path).then((stat) => stat === undefined, () => false);
+  }
+
   glance(unit: Unit, path = ""): BlobReader | undefined {
     const { files } = this.#place;
     const fullPath = join(this.#pathOf(unit), path);
-    if (files.openNow === undefined || !this.#haste.pays) return undefined;
+    const haste = this.#haste;
+    if (files.openNow === undefined || !haste?.pays) return undefined;
     try {
-      return new GlancedBlob(this.#haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
+      return new GlancedBlob(haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
     } catch {
       return undefined; // open() tells what is wrong
     }
@@ -322,10 +337,11 @@ class FileBackend implements Backend {
   /** As `#commit`, where a single look without waiting tells that there is one. */
   #commitNow(fileName: string): Commit | undefined {
     const { files } = this.#place;
-    if (files.statNow === undefined || !this.#haste.pays) return undefined;
+    const haste = this.#haste;
+    if (files.statNow === undefined || !haste?.pays) return undefined;
     const { unit, path, isArchive } = this.#commitPath(fileName);
     try {
-      const commit = this.#haste.look(() => files.statNow?.(path, isArchive));
+      const commit = haste.look(() => files.statNow?.(path, isArchive));
       return commit?.kind === "file" ? { unit, stamp: commit.stamp } : undefined;
     } catch {
       return undefined;

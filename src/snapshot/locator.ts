@@ -11,7 +11,7 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions } from "../model/options.ts";
 import { shownUrl } from "../model/shown_url.ts";
-import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
+import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
 import { isGroup, type LayoutKind, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
@@ -147,12 +147,9 @@ export class SnapshotLocator {
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
    */
   async open(): Promise<SnapshotReader> {
-    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit).catch(async (error) => {
-      throw await this.#asFolderOfSnapshots(error) ?? error;
-    });
     return new SnapshotReader(
       String(this),
-      unit,
+      await this.#openUnit(this.backend),
       async () => !await this.exists(),
       this.backend.workFolder?.bind(this.backend),
     );
@@ -165,9 +162,9 @@ export class SnapshotLocator {
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
   async manifest(): Promise<Manifest> {
-    const reader = await this.open();
-    await reader.close();
-    return reader.manifest;
+    const unit = await this.#openUnit(this.#glancing());
+    await unit.close();
+    return unit.sealed.manifest;
   }
 
   /**
@@ -380,17 +377,7 @@ export class SnapshotLocator {
       return known;
     }
     let commitBytes: number | undefined;
-    const { backend } = this;
-    const source: UnitSource = {
-      uri: backend.uri,
-      blobs: (unit) => backend.blobs(unit),
-      scratch: () => backend.scratch(),
-      open: async (unit, path) => {
-        const blob = await this.#glanceOrOpen(unit, path);
-        commitBytes ??= blob?.sizeBytes;
-        return blob;
-      },
-    };
+    const source = this.#glancing((sizeBytes) => commitBytes ??= sizeBytes);
     const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
     await reader.close();
     const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
@@ -410,6 +397,27 @@ export class SnapshotLocator {
     } finally {
       await blob.close();
     }
+  }
+
+  async #openUnit(source: UnitSource): Promise<UnitReader> {
+    return await layoutOfUnit(this.#unit).open(source, this.#unit).catch(async (error) => {
+      throw await this.#asFolderOfSnapshots(error) ?? error;
+    });
+  }
+
+  /** The backend for who reads no more than the commit. */
+  #glancing(onOpen: (sizeBytes: number | undefined) => void = () => {}): UnitSource {
+    const { backend } = this;
+    return {
+      uri: backend.uri,
+      blobs: (unit) => backend.blobs(unit),
+      scratch: () => backend.scratch(),
+      open: async (unit, path) => {
+        const blob = await this.#glanceOrOpen(unit, path);
+        onOpen(blob?.sizeBytes);
+        return blob;
+      },
+    };
   }
 
   async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
