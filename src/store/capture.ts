@@ -59,7 +59,7 @@ export interface CaptureOptions {
   readonly workFolder?: (() => WorkFolder) | undefined;
   /** The store whose states are called, and must not call it meanwhile. */
   readonly store?: object;
-  /** Called once, when every state has handed over all it saves. */
+  /** Called when every state has handed over all it saves, or the save has failed. */
   readonly onCaptured?: () => void;
 }
 
@@ -131,12 +131,13 @@ export class Capture {
     return this.#states.flatMap((state) => state.pendingSizes);
   }
 
-  /** Gives up, or ends: nothing stays pending, and memory goes back. The first error of all is the one to throw. */
+  /** Aborts: cancels all that is pending, and takes nothing more from the states. Returns the first error of all, to be thrown. */
   fail(error: unknown): unknown {
     if (this.#failure !== undefined) return this.#failure.error;
     this.#failure = { error };
     for (const state of this.#states) state.cancel(error);
     this.#interrupt?.(error);
+    this.#options.onCaptured?.();
     return error;
   }
 
