@@ -40,8 +40,9 @@ async function loadLogTape(): Promise<void> {
 export function loggerOf(className: string): Log {
   void loadLogTape();
   const category = ["snapkeep", className];
-  const write = (level: "debug" | "info" | "warn" | "error") => (message: string, properties: Record<string, unknown>) =>
-    withLogTape((logTape) => logTape?.getLogger(category)[level](message, properties));
+  const write =
+    (level: "debug" | "info" | "warn" | "error") => (message: string, properties: Record<string, unknown>) =>
+      withLogTape((logTape) => logTape?.getLogger(category)[level](message, properties));
   return {
     debug: write("debug"),
     info: write("info"),

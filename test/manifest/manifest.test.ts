@@ -248,11 +248,16 @@ describe("parseManifest, of damaged bytes", () => {
 
   it("refuses every insertion, removal and replacement of a stretch", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.nat(bytes.length), fc.nat(40), fc.uint8Array({ maxLength: 40 }), async (at, removed, inserted) => {
-        const changed = [...bytes.subarray(0, at), ...inserted, ...bytes.subarray(at + removed)];
-        fc.pre(changed.length !== bytes.length || changed.some((byte, index) => byte !== bytes[index]));
-        await expect(parseManifest(Uint8Array.from(changed), URI)).rejects.toThrow(invalid);
-      }),
+      fc.asyncProperty(
+        fc.nat(bytes.length),
+        fc.nat(40),
+        fc.uint8Array({ maxLength: 40 }),
+        async (at, removed, inserted) => {
+          const changed = [...bytes.subarray(0, at), ...inserted, ...bytes.subarray(at + removed)];
+          fc.pre(changed.length !== bytes.length || changed.some((byte, index) => byte !== bytes[index]));
+          await expect(parseManifest(Uint8Array.from(changed), URI)).rejects.toThrow(invalid);
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -276,15 +281,18 @@ describe("parseManifest, of damaged bytes", () => {
 });
 
 describe("parseManifest, of other formats", () => {
-  it.each([0, FORMAT_VERSION + 1, 1000, 1e300])("names format version %d as FORMAT_UNSUPPORTED", async (formatVersion) => {
-    const newer = signed({ ...plain(), formatVersion, states: "of a shape unknown today" });
-    await expect(parseManifest(newer, URI)).rejects.toThrow(
-      expect.objectContaining({
-        code: "FORMAT_UNSUPPORTED",
-        details: expect.objectContaining({ uri: URI, found: String(formatVersion) }),
-      }),
-    );
-  });
+  it.each([0, FORMAT_VERSION + 1, 1000, 1e300])(
+    "names format version %d as FORMAT_UNSUPPORTED",
+    async (formatVersion) => {
+      const newer = signed({ ...plain(), formatVersion, states: "of a shape unknown today" });
+      await expect(parseManifest(newer, URI)).rejects.toThrow(
+        expect.objectContaining({
+          code: "FORMAT_UNSUPPORTED",
+          details: expect.objectContaining({ uri: URI, found: String(formatVersion) }),
+        }),
+      );
+    },
+  );
 
   it("keeps fields it does not know, everywhere", async () => {
     const value = plain();
@@ -448,7 +456,9 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
   });
 
   it("refuses a byte order mark, which JSON must not have", async () => {
-    await expect(parseManifest(signedText(`\ufeff${JSON.stringify(plain()).slice(0, -1)}`), URI)).rejects.toThrow(invalid);
+    await expect(parseManifest(signedText(`\ufeff${JSON.stringify(plain()).slice(0, -1)}`), URI)).rejects.toThrow(
+      invalid,
+    );
   });
 
   it("reads any JSON without failing otherwise than typed", async () => {
@@ -456,7 +466,9 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
       fc.asyncProperty(
         fc.dictionary(fc.constantFrom("format", "name", "states", "totals", "x"), fc.jsonValue()),
         async (value) => {
-          await expect(parseManifest(signed({ formatVersion: FORMAT_VERSION, ...value }), URI)).rejects.toThrow(invalid);
+          await expect(parseManifest(signed({ formatVersion: FORMAT_VERSION, ...value }), URI)).rejects.toThrow(
+            invalid,
+          );
         },
       ),
     );
