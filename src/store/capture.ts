@@ -400,7 +400,7 @@ class StateCapture implements StateWriter {
       if (this.#cancelled !== undefined) throw this.#cancelled.error;
       if (this.#isClosed) {
         const late = new TypeError(`Cannot write to the state "${this.name}": its save has ended`);
-        loggerOf("StateStore").error(late);
+        loggerOf("StateStore").error("{message}", { message: late.message, error: late });
         throw late;
       }
       this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts
