@@ -71,10 +71,10 @@ export class Capture {
   readonly #memory: CaptureMemory;
   readonly #options: CaptureOptions;
   readonly #onAbort: () => void;
+  readonly #ending = new AbortController();
   #entries = 0;
   #sizeBytes = 0;
   #interrupt: ((reason: unknown) => void) | undefined;
-  #failure: { readonly error: unknown } | undefined;
 
   /** Calls every `saveState`, one right after the other, until one fails. */
   constructor(registrations: readonly Registration[], memory: CaptureMemory, options: CaptureOptions = {}) {
@@ -87,8 +87,13 @@ export class Capture {
       new StateCapture(registration, memory, options, (error) => void this.fail(error))
     );
     for (const state of this.#states) {
-      if (this.#failure === undefined) state.start();
+      if (!this.signal.aborted) state.start();
     }
+  }
+
+  /** Is aborted when the capture fails, with its first error. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
   }
 
   /**
@@ -133,8 +138,8 @@ export class Capture {
 
   /** Aborts: cancels all that is pending, and takes nothing more from the states. Returns the first error of all, to be thrown. */
   fail(error: unknown): unknown {
-    if (this.#failure !== undefined) return this.#failure.error;
-    this.#failure = { error };
+    if (this.signal.aborted) return this.signal.reason;
+    this.#ending.abort(error);
     for (const state of this.#states) state.cancel(error);
     this.#interrupt?.(error);
     this.#options.onCaptured?.();
@@ -143,7 +148,7 @@ export class Capture {
 
   /** Fails if a state has failed, or the save was given up. */
   throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.signal.throwIfAborted();
   }
 
   /** Ends the capture, after success or failure. */
