@@ -12,7 +12,6 @@ import {
   type Layout,
   listOfSources,
   type ScannedFile,
-  type SealedManifest,
   SMALL_ENTRY_BYTES,
   type UnitReader,
   type UnitSource,
@@ -68,7 +67,7 @@ export const directoryLayout: Layout = {
     return sum;
   },
 
-  async write(stage, entries, seal) {
+  async write(stage, entries, { signal }) {
     const written: WrittenEntry[] = [];
     const writing = new Set<Promise<unknown>>();
     let failure: { readonly error: unknown } | undefined;
@@ -110,13 +109,17 @@ export const directoryLayout: Layout = {
     }
     await Promise.all(writing);
     throwIfFailed();
-    let sealed: SealedManifest | undefined;
-    // Sealed only when all else is durable: until then a save can be given up.
-    const sealing = function* () {
-      yield (sealed = seal.seal(written)).bytes;
+    return {
+      entries: written,
+      async publish({ bytes }) {
+        // The stage asks for it when all else is durable: until then the save can be aborted.
+        const manifest = function* () {
+          signal?.throwIfAborted();
+          yield bytes;
+        };
+        await stage.publish(MANIFEST_PATH, bodyFor(stage, manifest()));
+      },
     };
-    await stage.publish(MANIFEST_PATH, bodyFor(stage, sealing()));
-    return (sealed ?? seal.seal(written)).manifest;
   },
 
   async open(backend: UnitSource, unit: Unit): Promise<UnitReader> {
@@ -135,7 +138,7 @@ export const directoryLayout: Layout = {
     return {
       layout: "directory",
       mostOpen: MOST_OPEN,
-      sealed: openManifest(bytes, uri),
+      sealed: await openManifest(bytes, uri),
       check() {}, // the file names are the index
       async open(entryPath) {
         const task = backend.open(unit, entryPath).then((opened) => {
