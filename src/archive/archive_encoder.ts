@@ -1,9 +1,9 @@
 // Entries in, archive bytes out: a pull-driven pipeline of headers, chunks, digests and members; then the manifest, the
 // table and the footer. Nothing is read further ahead than the window of members on the way.
-import { Digester, digestOf } from "../runtime/digest.ts";
+import { Digester, digesting, digestOf } from "../runtime/digest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { Scratch } from "../model/backend.ts";
-import { turn } from "../runtime/concurrency.ts";
+import { inSlices, Pace } from "../runtime/concurrency.ts";
 import { bodyFor, chunkOf } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
 import {
@@ -22,6 +22,9 @@ import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";
 
 // Digesting and copying this takes some 10 ms where memory was never touched before.
 const TURN_BYTES = 2 * 1024 * 1024;
+
+// From this size on a member more costs next to nothing.
+const ALONE_BYTES = 64 * 1024;
 
 /** How an archive is encoded. */
 export interface EncodeOptions extends MemberOptions {
@@ -47,6 +50,7 @@ export class ArchiveEncoder {
   readonly #writer: MemberWriter;
   readonly #table: TableText;
   readonly #mtimeSeconds: number;
+  readonly #pace = new Pace();
   #takenBytes = 0; // since the last turn of others
   #groupEnd: { readonly member: unknown } | undefined;
   readonly #written: WrittenEntry[] = [];
@@ -82,7 +86,7 @@ export class ArchiveEncoder {
         if (this.#isTurnDue) await this.#turn();
         if (this.#writer.isBehind) {
           yield* this.#writer.ready();
-          this.#table.render(); // while members are being compressed
+          await inSlices(this.#table.rendering()); // while members are being compressed
         }
       }
     }
@@ -93,7 +97,7 @@ export class ArchiveEncoder {
     const writer = this.#writer;
     const { codec, level } = this.#options;
     this.#groupEnd = undefined; // the manifest has a member of its own, so that the file's tail is enough to know all
-    const digest = digestOf(bytes);
+    const digest = await inSlices(digesting([bytes]));
     const payload = this.#begin(MANIFEST_PATH, bytes.length);
     yield* this.#encodeBody(payload, [bytes]);
     this.#end(MANIFEST_PATH, payload, digest);
@@ -101,7 +105,7 @@ export class ArchiveEncoder {
     if (!container?.isTableInTar) writer.pad(2 * BLOCK_BYTES);
     writer.cut();
     yield* writer.ready(true);
-    yield* await container?.end(codec, level, this.#table.end(), writer.writtenBytes, this.#mtimeSeconds) ?? [];
+    yield* await container?.end(codec, level, await inSlices(this.#table.ending()), writer.writtenBytes, this.#mtimeSeconds) ?? [];
   }
 
   /** Starts a payload: its header, and its place in a member. */
@@ -139,12 +143,12 @@ export class ArchiveEncoder {
 
   /** Whether so much was taken in one go that others must have their turn: what lies in memory waits for nobody. */
   get #isTurnDue(): boolean {
-    return this.#takenBytes >= TURN_BYTES;
+    return this.#takenBytes >= TURN_BYTES || this.#pace.isDue;
   }
 
   #turn(): Promise<void> {
     this.#takenBytes = 0;
-    return turn();
+    return this.#pace.rest();
   }
 
   /** Ends a payload and gives it its place in the table. An only chunk is the entry itself, so their digests are one. */
@@ -158,6 +162,8 @@ export class ArchiveEncoder {
     const mayGrow = chunkOffset === 0 && this.#options.groupBytes > 0;
     if (sizeBytes > 0) this.#groupEnd = mayGrow ? { member: writer.member } : undefined;
     writer.pad(paddingOf(sizeBytes));
+    // The next header has its own time and path: without it, equal entries are equal members in every archive.
+    if (sizeBytes >= ALONE_BYTES) writer.cut();
   }
 
   async *#encodeBody(

@@ -139,7 +139,7 @@ export const directoryLayout: Layout = {
       layout: "directory",
       mostOpen: MOST_OPEN,
       sealed: await openManifest(bytes, uri),
-      check() {}, // the file names are the index
+      check: () => Promise.resolve(), // the file names are the index
       async open(entryPath) {
         const task = backend.open(unit, entryPath).then((opened) => {
           if (opened !== undefined) open.add(opened); // before the task settles, or close() could slip in between

@@ -125,6 +125,8 @@ export interface SealedManifest {
 
 /** The manifest of an opened unit: its bytes match its digest. */
 export interface OpenedManifest extends SealedManifest {
+  /** The manifest, parsed in slices if it was not parsed before; rejects as asking for it throws. */
+  read(): Promise<Manifest>;
   /** One entry by its path in the snapshot, found without reading all others; `undefined` where it takes reading all. */
   find(entryPath: string): ManifestEntry | undefined;
 }
@@ -157,7 +159,7 @@ export interface UnitReader {
   /** The manifest. */
   readonly sealed: OpenedManifest;
   /** Holds the unit's own index, where it has one, against the whole manifest; `ARCHIVE_REJECTED` if they differ. */
-  check(): void;
+  check(): void | Promise<void>;
   /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
   open(entryPath: string): Promise<EntryReader | undefined>;
   /**

@@ -4,16 +4,17 @@ import { openArchive } from "../archive/archive_reader.ts";
 import { fileBackend, splitPath } from "../file/file_backend.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
 import { type LayoutKind, splitUnit, suffixOf, suffixOfLayout, type Unit } from "../model/unit.ts";
-import { relabelManifest } from "../manifest/manifest.ts";
+import { relabelling } from "../manifest/manifest.ts";
 import { archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
-import { copying, SnapshotReader } from "./snapshot_reader.ts";
+import { copying, sealedOf, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
@@ -89,14 +90,20 @@ async function* entriesOf(
 }
 
 /** The manifest of a copy: that of its source, to the byte unless the labels were changed since. */
-function sealedCopy({ manifest, manifestBytes }: SnapshotReader, labels: Labels): SealedManifest {
+async function sealedCopy(reader: SnapshotReader, labels: Labels): Promise<SealedManifest> {
+  const { bytes } = sealedOf(reader);
+  const manifest = await sealedOf(reader).read();
   const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
-  return isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
+  return isSame ? { manifest, bytes } : await inSlices(relabelling(manifest, labels));
 }
 
 /** What a copy takes up at least, in bytes. */
-export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
-  return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
+export async function leastBytesOf(reader: SnapshotReader, layout: Layout): Promise<number> {
+  const { states } = await sealedOf(reader).read();
+  const sizes = function* () {
+    for (const { entries } of states) for (const { sizeBytes } of entries) yield sizeBytes;
+  };
+  return layout.leastBytes(sizes());
 }
 
 /** What a copy is written to, and with. */
@@ -121,7 +128,7 @@ export async function writeCopy(
   let hasPin = false;
   try {
     hasPin = await notePin(backend, name, labels);
-    const sealed = sealedCopy(reader, labels);
+    const sealed = await sealedCopy(reader, labels);
     const savedAt = new Date(sealed.manifest.savedAt);
     const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, signal), { savedAt, signal });
     await unit.publish(sealed);
@@ -225,7 +232,7 @@ export async function* streamSnapshot(
   const reader = await source.open();
   try {
     const labels = await source.labels();
-    const sealed = sealedCopy(reader, labels);
+    const sealed = await sealedCopy(reader, labels);
     const layout = archiveLayoutOf(kind ?? "tar.gz", archive);
     const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
     yield* encoder.encode(entriesOf(reader, layout.takesLent));

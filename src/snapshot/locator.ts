@@ -164,7 +164,7 @@ export class SnapshotLocator {
   async manifest(): Promise<Manifest> {
     const unit = await this.#openUnit(this.#glancing());
     await unit.close();
-    return unit.sealed.manifest;
+    return await unit.sealed.read();
   }
 
   /**
@@ -335,7 +335,7 @@ export class SnapshotLocator {
     const reader = await this.open();
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
+      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: await leastBytesOf(reader, layout) });
       await writeCopy(reader, layout, { backend, stage, labels, signal: options.signal });
     } finally {
       await reader.close();
@@ -380,7 +380,7 @@ export class SnapshotLocator {
     const source = this.#glancing((sizeBytes) => commitBytes ??= sizeBytes);
     const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
     await reader.close();
-    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
+    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = await reader.sealed.read();
     const sizeBytes = this.layout === "directory" ? totals.sizeBytes : commitBytes;
     const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
     commits.set(facts, { stamp, ending });

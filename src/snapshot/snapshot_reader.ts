@@ -2,7 +2,7 @@
 // the layout beneath did or did not check; but what is copied, which is compared where it is written.
 import { constants } from "node:buffer";
 import { Digester, digestOf } from "../runtime/digest.ts";
-import { mapBounded, Pace, turn } from "../runtime/concurrency.ts";
+import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
@@ -17,6 +17,7 @@ import {
   type Manifest,
   type ManifestEntry,
   type ManifestState,
+  type OpenedManifest,
   SMALL_ENTRY_BYTES,
   type UnitReader,
 } from "../model/snapshot.ts";
@@ -35,6 +36,7 @@ const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
 // So many small entries are read at once where the unit does not lend them.
 const READ_AT_ONCE = 64;
+const INDEXED_AT_ONCE = 512; // which take about a millisecond
 // Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
 const MOST_BY_LINE = 32;
 // What is digested in one go holds up the program: this takes some 10 ms.
@@ -44,6 +46,10 @@ const { MAX_STRING_LENGTH } = constants;
 const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two
 const MOST_SUGGESTED = 3;
 const MOST_COMPARED = 1000;
+
+function* pathsOf(entries: readonly PathAndEntry[]): Generator<string, void> {
+  for (const [path] of entries) yield path;
+}
 
 /** Batches for a unit that lends nothing: each entry is to be read by itself. */
 function* unread(count: number): Generator<undefined[], void> {
@@ -68,6 +74,8 @@ function decodeText(bytes: Uint8Array, path: string): string {
   }
 }
 
+type PathAndEntry = readonly [path: string, entry: ManifestEntry];
+
 interface StateEntry {
   readonly name: string;
   readonly entry: ManifestEntry;
@@ -84,6 +92,9 @@ interface StateEntry {
  */
 export let copying: (reader: SnapshotReader, mayLend: boolean) => EntrySources;
 
+/** The manifest of a reader, with its bytes; they must not be changed. */
+export let sealedOf: (reader: SnapshotReader) => OpenedManifest;
+
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
  *
@@ -92,6 +103,7 @@ export let copying: (reader: SnapshotReader, mayLend: boolean) => EntrySources;
 export class SnapshotReader {
   static {
     copying = (reader, mayLend) => reader.#copied(mayLend);
+    sealedOf = (reader) => reader.#unit.sealed;
   }
 
   readonly #uri: string;
@@ -288,22 +300,28 @@ export class SnapshotReader {
    */
   async verifyAll(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     assertOptions("verify", options, SIGNAL_OPTION);
-    const entries = [...this.#all()];
+    await this.#unit.sealed.read();
+    this.#entries ??= await inSlices(this.#indexing());
+    await this.#unit.check();
+    const [small, large]: [PathAndEntry[], PathAndEntry[]] = [[], []];
+    let mostEntryBytes = 0;
+    for (const pair of this.#entries) {
+      (pair[1].sizeBytes <= SMALL_ENTRY_BYTES ? small : large).push(pair);
+      mostEntryBytes = Math.max(mostEntryBytes, pair[1].sizeBytes);
+    }
+    await turn();
     const totalBytes = this.manifest.totals.sizeBytes;
-    const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES &&
-      entries.every(([, { sizeBytes }]) => sizeBytes <= MOST_KEPT_ENTRY_BYTES);
+    const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES && mostEntryBytes <= MOST_KEPT_ENTRY_BYTES;
     const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
-    const fitting = Math.floor(VERIFIED_BYTES * entries.length / Math.max(1, totalBytes));
-    const atOnce = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
+    const fitting = Math.floor(VERIFIED_BYTES * this.#entries.size / Math.max(1, totalBytes));
+    const inFlight = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
-    this.#unit.check();
-    const small = entries.filter(([, { sizeBytes }]) => sizeBytes <= SMALL_ENTRY_BYTES);
     let index = 0;
     const pace = new Pace();
     options.signal?.throwIfAborted();
     for await (const batch of this.#lendSmall(small)) {
       for (const bytes of batch) {
-        const [path, entry] = small[index++] as [string, ManifestEntry];
+        const [path, entry] = small[index++] as PathAndEntry;
         this.#assertSame(path, entry, bytes.length, digestOf(bytes));
         if (keptBytes + entry.sizeBytes <= mostBytes) {
           keptBytes += entry.sizeBytes;
@@ -313,7 +331,6 @@ export class SnapshotReader {
       }
       options.signal?.throwIfAborted();
     }
-    const large = entries.filter(([, { sizeBytes }]) => sizeBytes > SMALL_ENTRY_BYTES);
     await mapBounded(large, async ([path, entry]) => {
       options.signal?.throwIfAborted();
       if (keptBytes + entry.sizeBytes > mostBytes) {
@@ -326,7 +343,7 @@ export class SnapshotReader {
       }
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
-    }, atOnce);
+    }, inFlight);
     options.signal?.throwIfAborted(); // there may have been no entry at all
   }
 
@@ -342,9 +359,12 @@ export class SnapshotReader {
   }
 
   async *#copied(mayLend: boolean): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
-    this.#unit.check();
+    await this.#unit.check();
     const uri = this.#uri;
-    const entries = this.manifest.states.flatMap(({ name, entries }) => entries.map((entry) => ({ name, entry })));
+    const entries = (await this.#unit.sealed.read()).states.flatMap(({ name, entries }) =>
+      entries.map((entry) => ({ name, entry }))
+    );
+    await turn();
     const sourceOf = ({ name: state, entry: { path, sizeBytes, digest } }: StateEntry, body: EntrySource["body"]) => {
       return { state, path, sizeBytes, body, copyOf: { uri, digest }, release() {} };
     };
@@ -357,7 +377,8 @@ export class SnapshotReader {
       for (let at = index; (entries[at]?.entry.sizeBytes ?? Infinity) <= SMALL_ENTRY_BYTES; at++) {
         small.push(entries[at] as StateEntry);
       }
-      const paths = small.map(({ name, entry }): [string, ManifestEntry] => [`${name}/${entry.path}`, entry]);
+      const paths = small.map(({ name, entry }): PathAndEntry => [`${name}/${entry.path}`, entry]);
+      await turn();
       for await (const batch of this.#lendSmall(paths)) {
         yield batch.map((bytes) => sourceOf(entries[index++] as StateEntry, [bytes]));
       }
@@ -370,16 +391,16 @@ export class SnapshotReader {
 
   /** The bytes of small entries, not verified, in order, in batches that are valid until the next batch is asked for. */
   async *#lendSmall(
-    entries: readonly (readonly [string, ManifestEntry])[],
+    entries: readonly PathAndEntry[],
   ): AsyncGenerator<readonly Uint8Array[], void> {
     let start = 0;
-    for await (const batch of this.#unit.lendSmall?.(entries.map(([path]) => path)) ?? unread(entries.length)) {
+    for await (const batch of this.#unit.lendSmall?.(pathsOf(entries)) ?? unread(entries.length)) {
       const begin = start;
       start += batch.length;
       const isWhole = (batch: readonly (Uint8Array | undefined)[]): batch is readonly Uint8Array[] =>
         !batch.includes(undefined);
       yield isWhole(batch) ? batch : await mapBounded([...batch.entries()], async ([index, bytes]) => {
-        const [path, entry] = entries[begin + index] as [string, ManifestEntry];
+        const [path, entry] = entries[begin + index] as PathAndEntry;
         return bytes ?? await (await this.#source(path, entry)).bytes();
       }, Math.min(this.#unit.mostOpen, READ_AT_ONCE));
     }
@@ -456,9 +477,18 @@ export class SnapshotReader {
   }
 
   #all(): ReadonlyMap<string, ManifestEntry> {
-    return this.#entries ??= new Map(
-      this.manifest.states.flatMap((state) => state.entries.map((entry) => [`${state.name}/${entry.path}`, entry])),
-    );
+    return this.#entries ??= atOnce(this.#indexing());
+  }
+
+  *#indexing(): Work<ReadonlyMap<string, ManifestEntry>> {
+    const found = new Map<string, ManifestEntry>();
+    for (const { name, entries } of this.manifest.states) {
+      for (const entry of entries) {
+        found.set(`${name}/${entry.path}`, entry);
+        if (found.size % INDEXED_AT_ONCE === 0) yield;
+      }
+    }
+    return found;
   }
 
   #entry(path: string): ManifestEntry {

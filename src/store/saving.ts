@@ -1,10 +1,11 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
 import { STALE_AFTER_MS } from "../model/backend.ts";
-import { type ManifestFacts, sealManifest } from "../manifest/manifest.ts";
+import { type ManifestFacts, sealing } from "../manifest/manifest.ts";
 import type { Backend, Stage } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { Labels, Layout, ManifestState } from "../model/snapshot.ts";
@@ -157,8 +158,9 @@ export class Saver {
       try {
         const archive = layout.encoder(facts.savedAt, () => backend.scratch());
         yield* archive.encode(capture.entries());
+        const sealed = await inSlices(sealing(facts, archive.written));
         capture.throwIfFailed();
-        yield* archive.end(sealManifest(facts, archive.written));
+        yield* archive.end(sealed);
       } catch (error) {
         throw capture.fail(error);
       } finally {
@@ -233,7 +235,7 @@ export class Saver {
       lineage.claimed(name);
       hasPin = await notePin(backend, name, labels);
       const unit = await layout.write(stage, capture.entries(), { savedAt: facts.savedAt, signal: capture.signal });
-      const sealed = sealManifest({ ...facts, name }, unit.entries);
+      const sealed = await inSlices(sealing({ ...facts, name }, unit.entries));
       if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
       await unit.publish(sealed);
       lineage.saved(name, captured);

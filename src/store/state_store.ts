@@ -19,7 +19,7 @@ import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
 import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
-import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
+import { sealedOf, type SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
@@ -417,11 +417,12 @@ export class StateStore {
       const layout = this.#layoutFor({
         layout: options.layout ?? (reader.layout === "tar" ? undefined : reader.layout),
       });
-      await reader.verifyAll({ signal: options.signal });
+      await sealedOf(reader).read();
+      options.signal?.throwIfAborted();
       this.#names.assertCanFollow(reader.manifest.name);
       const labels = await source?.labels() ?? reader.manifest.labels;
       const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
-        leastBytes: leastBytesOf(reader, layout),
+        leastBytes: await leastBytesOf(reader, layout),
       });
       await writeCopy(reader, layout, { backend: this.backend, stage, labels, signal: options.signal });
       this.#lineage.imported(reader.manifest.name);
@@ -517,7 +518,7 @@ export class StateStore {
   ): Promise<LoadedStates & { readonly name: string }> {
     let manifest;
     try {
-      ({ manifest } = reader); // which may break its own rules, as is found only now
+      manifest = await sealedOf(reader).read(); // which may break its own rules, as is found only now
       if (isResume) assertProgram("resume from", String(snapshot), this.programs, manifest.program);
     } catch (error) {
       await reader.close();
