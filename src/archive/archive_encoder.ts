@@ -105,7 +105,13 @@ export class ArchiveEncoder {
     if (!container?.isTableInTar) writer.pad(2 * BLOCK_BYTES);
     writer.cut();
     yield* writer.ready(true);
-    yield* await container?.end(codec, level, await inSlices(this.#table.ending()), writer.writtenBytes, this.#mtimeSeconds) ?? [];
+    yield* await container?.end(
+      codec,
+      level,
+      await inSlices(this.#table.ending()),
+      writer.writtenBytes,
+      this.#mtimeSeconds,
+    ) ?? [];
   }
 
   /** Starts a payload: its header, and its place in a member. */

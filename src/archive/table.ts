@@ -305,7 +305,9 @@ function addChunk(
   if (row.offset >= tableOffset || (last !== undefined && row.offset <= last.member.offset)) {
     throw new TableFault(`a piece of "${entry.path}" in its table points nowhere`);
   }
-  if (row.chunkDigest !== row.digest && !DIGEST.test(row.chunkDigest)) throw new TableFault(`its table has no digest for a piece of "${entry.path}"`);
+  if (row.chunkDigest !== row.digest && !DIGEST.test(row.chunkDigest)) {
+    throw new TableFault(`its table has no digest for a piece of "${entry.path}"`);
+  }
   const member = members.get(row.offset) ?? { offset: row.offset };
   members.set(row.offset, member);
   entry.chunks.push({
