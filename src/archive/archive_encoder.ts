@@ -119,7 +119,7 @@ export class ArchiveEncoder {
     const writer = this.#writer;
     const header = encodeTarHeader(path, sizeBytes, this.#mtimeSeconds);
     // A small payload joins the group that the member before it began, as long as the member stays small.
-    const joins = sizeBytes > 0 && this.#groupEnd?.member === writer.member &&
+    const joins = sizeBytes > 0 && sizeBytes < ALONE_BYTES && this.#groupEnd?.member === writer.member &&
       writer.usedBytes + header.length + sizeBytes <= this.#options.groupBytes;
     writer.put(header);
     if (sizeBytes > 0 && !joins) writer.cut();
