@@ -31,7 +31,7 @@ import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Haste } from "./haste.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { lendSmallFiles } from "./small_files.ts";
+import { lendSmallFiles, TOLD_BY_OPENING } from "./small_files.ts";
 import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 import { modeOf, privateFileSystem } from "./private_file_system.ts";
@@ -151,7 +151,7 @@ class FileBackend implements Backend {
     const isUnit = path === ""; // which may be a link to where there is more room; what lies within a unit may not
     // A keeper asks for the units that a name could have: most are not there, and a look tells.
     const isCommit = isUnit || path === MANIFEST_PATH;
-    if (isCommit && this.#haste !== undefined && await this.#isNothing(unitPath)) return undefined;
+    if (isCommit && this.#haste !== undefined && await this.#place.look(unitPath) === undefined) return undefined;
     try {
       const file = await files.open(fullPath, isUnit);
       try {
@@ -174,11 +174,6 @@ class FileBackend implements Backend {
     }
   }
 
-  /** Whether a path is surely not there; a link that leads nowhere is there. */
-  async #isNothing(path: string): Promise<boolean> {
-    return await this.#place.look(path).then((stat) => stat === undefined, () => false);
-  }
-
   glance(unit: Unit, path = ""): BlobReader | undefined {
     const { files } = this.#place;
     const fullPath = join(this.#pathOf(unit), path);
@@ -186,8 +181,9 @@ class FileBackend implements Backend {
     if (files.openNow === undefined || !haste?.pays) return undefined;
     try {
       return new GlancedBlob(haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
-    } catch {
-      return undefined; // open() tells what is wrong
+    } catch (error) {
+      if (!TOLD_BY_OPENING.has(errnoOf(error))) throw error;
+      return undefined;
     }
   }
 

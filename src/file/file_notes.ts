@@ -26,7 +26,7 @@ export class FileNotes implements Notes {
 
   async get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const path = this.#pathOf(name);
-    if (await this.#place.look(path).then((stat) => stat === undefined, () => false)) return undefined; // as most are
+    if (await this.#place.look(path) === undefined) return undefined; // as most are
     const file = await unlessGone(this.#place.files.open(path));
     if (file === undefined) return undefined;
     const blob = new FileBlob(file, 0);

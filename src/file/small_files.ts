@@ -1,9 +1,21 @@
 // Reading many small files at once: a trip to the thread pool costs ten times what it takes to read one. So they are read without
 // waiting, in slices of a few milliseconds, as long as the storage answers at once.
+import { errnoOf } from "../model/errors.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import type { FileSystem, QuickFile } from "./file_system.ts";
 
+/** Codes for what is absent, a link, a folder, a pipe or not allowed: opening it tells what that means. */
+export const TOLD_BY_OPENING: ReadonlySet<string> = new Set([
+  "ENOENT",
+  "ENOTDIR",
+  "ELOOP",
+  "EMLINK",
+  "EISDIR",
+  "ENXIO",
+  "EACCES",
+  "EPERM",
+]);
 const SLAB_BYTES = 1024 * 1024;
 const MOST_FILES = 256;
 // A disk that has to turn, a network or a virus scanner takes longer, and would hold up the program for each file. So does the
@@ -50,8 +62,9 @@ function readNow(files: FileSystem, path: string, room: Uint8Array): Uint8Array 
   let file: QuickFile | undefined;
   try {
     file = files.openNow?.(path);
-  } catch {
-    return undefined; // opening it tells what is wrong
+  } catch (error) {
+    if (!TOLD_BY_OPENING.has(errnoOf(error))) throw error;
+    return undefined;
   }
   if (file === undefined) return undefined;
   try {
