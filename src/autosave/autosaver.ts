@@ -127,6 +127,7 @@ class StoreAutosaver implements Autosaver {
   #ticks = 0;
   #cancelTimer = () => {};
   #round: Round | undefined;
+  #isBeginning = false;
   /** Requests that the running round serves. */
   #served: Resolve[] = [];
   /** Requests for a round that has not begun. */
@@ -229,6 +230,7 @@ class StoreAutosaver implements Autosaver {
   /** Begins a round if one is due and may begin. Returns the one that has not captured yet. */
   #check(): Round | undefined {
     const schedule = this.#schedule;
+    if (this.#isBeginning) return undefined; // a state or a label that asks for a save
     if (this.#store.hasBegun) this.#life.begin();
     try {
       if (this.#round !== undefined) {
@@ -252,7 +254,9 @@ class StoreAutosaver implements Autosaver {
     this.#cancelTimer();
     this.#hasJoined = false;
     this.#served = this.#requests.splice(0);
+    this.#isBeginning = true;
     const round = beginRound(this.#parts, reason, withinMs);
+    this.#isBeginning = false;
     this.#round = round;
     this.#schedule.began(round);
     void round.ended.then((event) => {

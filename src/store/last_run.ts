@@ -135,8 +135,10 @@ function sentenceOf(
     : ended === "signal"
     ? `was ended by ${signal ?? "a signal"} at ${at}`
     : `was cut off; its last sign of life was at ${at}`;
-  if (lost.ms === 0 && (lost.steps ?? 0) === 0) return `The last run ${end}; nothing was lost.`;
+  const isCutOff = ended === "cut off";
+  if (lost.ms === 0 && (lost.steps ?? 0) === 0 && !isCutOff) return `The last run ${end}; nothing was lost.`;
   const since = from === undefined ? "its start" : `the snapshot "${from.name}"`;
   const steps = lost.steps === undefined ? "" : ` (${lost.steps} ${lost.steps === 1 ? "step" : "steps"})`;
-  return `The last run ${end}; ${(lost.ms / 1000).toFixed(1)} s${steps} after ${since} were lost.`;
+  const more = isCutOff ? `, and up to ${BEAT_MS / 1000} s more` : "";
+  return `The last run ${end}; lost were ${(lost.ms / 1000).toFixed(1)} s${steps} after ${since}${more}.`;
 }
