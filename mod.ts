@@ -20,9 +20,8 @@
  */
 export { type Durability, fileBackend, type FileBackendOptions } from "./src/file/file_backend.ts";
 export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./src/file/file_system.ts";
-export type { Compression } from "./src/compression/codec.ts";
-export type { ExportOptions } from "./src/snapshot/copying.ts";
-export type { ArchiveOptions } from "./src/layout/archive_layout.ts";
+export type { ArchiveStreamOptions, ExportOptions } from "./src/snapshot/copying.ts";
+export type { ArchiveKind, ArchiveOptions } from "./src/layout/archive_layout.ts";
 export type { Calendar, CalendarUnit } from "./src/retention/calendar.ts";
 export type { Duration } from "./src/retention/duration.ts";
 export { type PlanOptions, planRetention, type RetentionDecision, RetentionPlan } from "./src/retention/plan.ts";
@@ -126,7 +125,6 @@ export type {
   EntryReader,
   JsonValue,
   Labels,
-  LayoutKind,
   Manifest,
   ManifestEntry,
   ManifestState,
@@ -146,5 +144,5 @@ export type {
   StateWriter,
   WriteOptions,
 } from "./src/model/state.ts";
-export { splitUnit, type Unit, type UnitSuffix } from "./src/model/unit.ts";
+export { type LayoutKind, splitUnit, type Unit, type UnitSuffix } from "./src/model/unit.ts";
 export { VERSION } from "./src/model/version.ts";

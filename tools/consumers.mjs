@@ -28,7 +28,7 @@ const counter = {
     ({ value } = await from.json("value.json"));
   },
 };
-for (const layout of ["directory", "archive"]) {
+for (const layout of ["directory", "tar.gz"]) {
   value = layout.length;
   const store = new StateStore(\`\${folder}/\${layout}\`).register("counter", counter);
   const saved = await store.saveState({ layout });

@@ -60,7 +60,7 @@ export function kilobytes(sizeBytes: number): string {
  */
 export async function flipBit(snapshot: SnapshotLocator): Promise<void> {
   // An archive is one file; in a directory the entries of a state are the files of its folder.
-  const file = snapshot.layout === "archive"
+  const file = snapshot.layout !== "directory"
     ? String(snapshot)
     : path.join(String(snapshot), "network", "parameters.bin");
   const handle = await open(file, "r+");

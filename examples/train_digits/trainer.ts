@@ -18,7 +18,7 @@ const BATCH = 32;
 const BATCHES_PER_REPORT = 20;
 const KEEP = 3;
 // By turns, to show both; a resume does not care which one it finds.
-const LAYOUTS: readonly LayoutKind[] = ["directory", "archive"];
+const LAYOUTS: readonly LayoutKind[] = ["directory", "tar.gz"];
 
 const [folder = "states", epochs = "12", fraction = "1", saveSeconds = "0.5"] = process.argv.slice(2);
 

@@ -8,6 +8,7 @@ import type { BlobReader, Scratch } from "../model/backend.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import type { ScannedFile, UnitReader } from "../model/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH } from "../model/unit.ts";
+import { LAYOUTS } from "./container.ts";
 import { mostPackedBytes, openIndexed } from "./indexed_reader.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import { IGNORED } from "./table.ts";
@@ -142,7 +143,7 @@ async function openUnindexed(
     if (difference !== undefined) throw rejected(uri, "MANIFEST_MISMATCH", 0, difference);
     await blob.close();
     return {
-      compression: codec.compression,
+      layout: LAYOUTS[codec.compression],
       mostOpen: MOST_OPEN,
       sealed,
       check() {}, // was done above

@@ -2,7 +2,7 @@
 // eStargz, zstd is stargz-snapshotter's dialect of zstd:chunked, a plain tar has no table.
 import type { Codec, Compression } from "../compression/codec.ts";
 import { concat, sizeOfText } from "../runtime/bytes.ts";
-import { TABLE_PATH } from "../model/unit.ts";
+import { type LayoutKind, TABLE_PATH } from "../model/unit.ts";
 import { TableFault } from "./table.ts";
 import { filesInTar } from "./tar_guard.ts";
 import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";
@@ -133,6 +133,9 @@ const zstdChunked: Container = {
     return json;
   },
 };
+
+/** The layout that an archive of each compression has. */
+export const LAYOUTS: Readonly<Record<Compression, LayoutKind>> = { gzip: "tar.gz", zstd: "tar.zst", none: "tar" };
 
 /** How an archive of this compression ends; `undefined` for a plain tar, which has no table. */
 export function containerOf(compression: Compression): Container | undefined {

@@ -7,8 +7,8 @@ import type { BlobReader } from "../model/backend.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { leaving, release } from "../runtime/memory.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.ts";
-import { MANIFEST_PATH } from "../model/unit.ts";
-import { containerOf } from "./container.ts";
+import { type LayoutKind, MANIFEST_PATH } from "../model/unit.ts";
+import { containerOf, LAYOUTS } from "./container.ts";
 import { LatestMembers, Room } from "./member_memory.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import {
@@ -146,8 +146,8 @@ class IndexedReader implements UnitReader {
     this.#membersEndOffset = membersEndOffset;
   }
 
-  get compression(): Codec["compression"] {
-    return this.#codec.compression;
+  get layout(): LayoutKind {
+    return LAYOUTS[this.#codec.compression];
   }
 
   get sealed(): OpenedManifest {

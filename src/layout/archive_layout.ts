@@ -11,7 +11,7 @@ import { SnapshotError } from "../model/errors.ts";
 import type { OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { Layout, Seal, UnitSource } from "../model/snapshot.ts";
-import type { Unit, UnitSuffix } from "../model/unit.ts";
+import { type LayoutKind, suffixOfLayout, type Unit } from "../model/unit.ts";
 
 /** How archives are made; equal options give equal bytes on the same runtime version. */
 export interface ArchiveOptions {
@@ -34,14 +34,19 @@ const GROUP_BYTES = 128 * 1024;
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 const IN_FLIGHT = 4;
 
-const FORMS: Readonly<Record<Compression, { suffix: UnitSuffix; mediaType: string; level: number }>> = {
-  gzip: { suffix: ".tar.gz", mediaType: "application/gzip", level: 6 },
-  zstd: { suffix: ".tar.zst", mediaType: "application/zstd", level: 3 },
-  none: { suffix: ".tar", mediaType: "application/x-tar", level: 0 },
+/** Layouts that are one archive. */
+export type ArchiveKind = Exclude<LayoutKind, "directory">;
+
+const FORMS: Readonly<Record<ArchiveKind, { compression: Compression; mediaType: string; level: number }>> = {
+  "tar.gz": { compression: "gzip", mediaType: "application/gzip", level: 6 },
+  "tar.zst": { compression: "zstd", mediaType: "application/zstd", level: 3 },
+  "tar": { compression: "none", mediaType: "application/x-tar", level: 0 },
 };
 
 /** The archive layout, which can also encode without a stage. */
 export interface ArchiveLayout extends Layout {
+  /** Compression of the archive. */
+  readonly compression: Compression;
   /** Media type of the archive. */
   readonly mediaType: string;
   /** The encoder of one archive. */
@@ -49,8 +54,8 @@ export interface ArchiveLayout extends Layout {
 }
 
 /** One compressed tar. */
-export function archiveLayout(compression: Compression, options: ArchiveOptions = {}): ArchiveLayout {
-  const { suffix, mediaType, level } = FORMS[compression];
+export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): ArchiveLayout {
+  const { compression, mediaType, level } = FORMS[kind];
   const { chunkBytes = CHUNK_BYTES, groupBytes = Math.min(GROUP_BYTES, chunkBytes) } = options;
   assertWithin("level", options.level ?? level, 0, compression === "zstd" ? 22 : 9);
   assertWithin("chunkBytes", chunkBytes, 512, MAX_CHUNK_BYTES);
@@ -64,8 +69,9 @@ export function archiveLayout(compression: Compression, options: ArchiveOptions 
       inFlight: IN_FLIGHT,
     }, newScratch);
   return {
-    kind: "archive",
-    suffix,
+    kind,
+    suffix: suffixOfLayout(kind),
+    compression,
     mediaType,
     takesLent: true, // they are copied into members
     encoder,

@@ -126,6 +126,7 @@ export const directoryLayout: Layout = {
     const open = new Set<BlobReader>();
     const opening = new Set<Promise<unknown>>();
     return {
+      layout: "directory",
       mostOpen: MOST_OPEN,
       sealed: openManifest(bytes, uri),
       check() {}, // the file names are the index

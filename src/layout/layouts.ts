@@ -1,56 +1,44 @@
 // Which layout arranges which unit: the one list of layouts there are.
-import { type ArchiveLayout, archiveLayout, type ArchiveOptions } from "./archive_layout.ts";
+import { type ArchiveKind, type ArchiveLayout, archiveLayout, type ArchiveOptions } from "./archive_layout.ts";
 import { directoryLayout } from "./directory_layout.ts";
-import type { Compression } from "../compression/codec.ts";
 import { codecOf } from "../compression/codecs.ts";
 import { show } from "../model/show.ts";
-import type { Layout, LayoutKind } from "../model/snapshot.ts";
-import { suffixOf, type Unit, type UnitSuffix } from "../model/unit.ts";
+import type { Layout } from "../model/snapshot.ts";
+import { type LayoutKind, suffixOf, suffixOfLayout, type Unit } from "../model/unit.ts";
 
-const COMPRESSIONS: readonly Compression[] = ["gzip", "zstd", "none"];
+const ARCHIVES: readonly ArchiveKind[] = ["tar.gz", "tar.zst", "tar"];
+const LAYOUTS: readonly LayoutKind[] = ["directory", ...ARCHIVES];
 
-/** The layout of a unit. */
+/** The layout of a unit, to read with. */
 export function layoutOfUnit(unit: Unit, options: ArchiveOptions = {}): Layout {
   const suffix = suffixOf(unit);
-  if (suffix === directoryLayout.suffix) return directoryLayout;
-  const compression = COMPRESSIONS.find((candidate) => archiveLayout(candidate).suffix === suffix);
-  if (compression === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);
-  return archiveLayout(compression, options);
+  const kind = LAYOUTS.find((candidate) => suffixOfLayout(candidate) === suffix);
+  if (kind === undefined) throw new TypeError(`Cannot tell the layout of "${unit}"`);
+  return kind === "directory" ? directoryLayout : archiveLayout(kind, options);
 }
 
-/** How a unit is arranged and compressed, by its name. */
-export function formOfUnit(
-  unit: Unit,
-): { readonly layout: LayoutKind; readonly compression?: Compression | undefined } {
-  const { kind, suffix } = layoutOfUnit(unit);
-  return { layout: kind, compression: COMPRESSIONS.find((candidate) => archiveLayout(candidate).suffix === suffix) };
+/**
+ * The layout that users call `kind`, to write with.
+ *
+ * @throws {TypeError} If there is no such layout.
+ * @throws {SnapshotError} `COMPRESSION_UNAVAILABLE` if the runtime lacks its compression.
+ */
+export function layoutOfKind(kind: LayoutKind, options: ArchiveOptions = {}): Layout {
+  assertKind(kind);
+  return kind === "directory" ? directoryLayout : archiveLayoutOf(kind, options);
 }
 
-/** What the units of a layout end with, whether or not the runtime can write it. */
-export function suffixOfKind(kind: LayoutKind, compression: Compression): UnitSuffix {
-  if (!COMPRESSIONS.includes(compression)) throw unknownCompression(compression);
-  return kind === "archive" ? archiveLayout(compression).suffix : layoutOfKind(kind, compression).suffix;
+/** The same for layouts that are one archive. */
+export function archiveLayoutOf(kind: ArchiveKind, options: ArchiveOptions = {}): ArchiveLayout {
+  assertKind(kind, ARCHIVES);
+  const layout = archiveLayout(kind, options);
+  codecOf(layout.compression);
+  return layout;
 }
 
-/** The archive layout of a compression, to write with; throws where the runtime lacks it. */
-export function archiveLayoutOf(compression: Compression, options: ArchiveOptions = {}): ArchiveLayout {
-  if (!COMPRESSIONS.includes(compression)) throw unknownCompression(compression);
-  codecOf(compression);
-  return archiveLayout(compression, options);
-}
-
-/** The layout that users call `kind`, to write with. */
-export function layoutOfKind(kind: LayoutKind, compression: Compression, options: ArchiveOptions = {}): Layout {
-  if (!COMPRESSIONS.includes(compression)) throw unknownCompression(compression);
-  if (kind === "directory") return directoryLayout;
-  if (kind === "archive") return archiveLayoutOf(compression, options);
-  throw new TypeError(`Cannot use the layout ${show(kind)}: it is none of ${list(["directory", "archive"])}`);
-}
-
-function unknownCompression(compression: string): TypeError {
-  return new TypeError(`Cannot use the compression ${show(compression)}: it is none of ${list(COMPRESSIONS)}`);
-}
-
-function list(words: readonly string[]): string {
-  return words.map((word) => `"${word}"`).join(", ");
+/** Throws a TypeError if there is no such layout, whether or not the runtime can write it. */
+export function assertKind(kind: LayoutKind, known: readonly LayoutKind[] = LAYOUTS): void {
+  if (known.includes(kind)) return;
+  const words = known.map((word) => `"${word}"`).join(", ");
+  throw new TypeError(`Cannot use the layout ${show(kind)}: expected one of ${words}`);
 }

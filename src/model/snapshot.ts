@@ -1,9 +1,6 @@
 // What a snapshot is, apart from how it lies (layout) and where (backend): the manifest's shape, and the upper seam, Layout.
 import type { Backend, Stage } from "./backend.ts";
-import type { Unit, UnitSuffix } from "./unit.ts";
-
-/** How a snapshot is arranged: a folder of files, or one compressed tar archive. */
-export type LayoutKind = "directory" | "archive";
+import type { LayoutKind, Unit, UnitSuffix } from "./unit.ts";
 
 /** SHA-256 of bytes, written `sha256:<64 lower-case hex digits>`. */
 export type Digest = `sha256:${string}`;
@@ -134,8 +131,8 @@ export interface EntryReader {
 
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
 export interface UnitReader {
-  /** How the unit is compressed; absent where it is not one archive. */
-  readonly compression?: "gzip" | "zstd" | "none";
+  /** How the unit is arranged. */
+  readonly layout: LayoutKind;
   /** How many entries may be open at once. */
   readonly mostOpen: number;
   /** The manifest. */

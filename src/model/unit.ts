@@ -23,6 +23,9 @@ export function isLeftByDesktop(path: string): boolean {
   return LEFT_BY_DESKTOP.test(path);
 }
 
+/** How a snapshot is arranged: as a folder of files, or as one tar archive. `tar` is for exports and streams only. */
+export type LayoutKind = "directory" | "tar.gz" | "tar.zst" | "tar";
+
 /** What a unit's name has after the snapshot's name, per way of lying in storage; `.tar` is for exports only. */
 export type UnitSuffix = "/" | ".tar.gz" | ".tar.zst" | ".tar";
 
@@ -40,6 +43,11 @@ export function splitUnit(unit: Unit): { name: string; suffix: UnitSuffix } | un
     if (unit.length > suffix.length && unit.endsWith(suffix)) return { name: unit.slice(0, -suffix.length), suffix };
   }
   return undefined;
+}
+
+/** The suffix of a layout's units. */
+export function suffixOfLayout(layout: LayoutKind): UnitSuffix {
+  return layout === "directory" ? "/" : `.${layout}`;
 }
 
 // What other tools call such archives. Who names one gets it; no store makes or lists it.

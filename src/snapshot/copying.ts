@@ -2,26 +2,23 @@
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
 import { fileBackend, splitPath } from "../file/file_backend.ts";
-import type { Compression } from "../compression/codec.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { storageError } from "../model/errors.ts";
-import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
+import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import type { EntrySource, Labels, Layout, LayoutKind, Seal } from "../model/snapshot.ts";
+import type { EntrySource, Labels, Layout, Seal } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
-import { splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { type LayoutKind, splitUnit, suffixOf, suffixOfLayout, type Unit } from "../model/unit.ts";
 import { relabelManifest } from "../manifest/manifest.ts";
-import { archiveLayoutOf, layoutOfKind, layoutOfUnit, suffixOfKind } from "../layout/layouts.ts";
+import { archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { publishNoted } from "./notes.ts";
 import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
-  /** How the copy is arranged. Default: as the target's suffix says, else as the source. */
+  /** How the copy is arranged. Default: as the target's suffix says; in a folder (`backups/`) as the source. */
   readonly layout?: LayoutKind;
-  /** How an archive is compressed. Default: as the target's suffix says, else as the source, else gzip. */
-  readonly compression?: Compression;
   /** How an archive is made. */
   readonly archive?: ArchiveOptions;
   /** Gives up, between one entry and the next; nothing becomes visible. Once the commit has begun it comes too late. */
@@ -30,49 +27,40 @@ export interface ExportOptions {
 
 const EXPORT_OPTIONS: OptionNames<ExportOptions> = {
   layout: true,
-  compression: true,
   archive: ARCHIVE_OPTIONS,
   signal: "an AbortSignal",
 };
 
-/** The options of a stream are those of an export that its target would tell otherwise. */
-export const ARCHIVED_OPTIONS: OptionNames<Pick<ExportOptions, "compression" | "archive">> = {
-  compression: true,
-  archive: ARCHIVE_OPTIONS,
-};
+/** How a snapshot is streamed as one archive. */
+export interface ArchiveStreamOptions {
+  /** Which archive. Default: the snapshot's own layout if it is an archive, else `tar.gz`. */
+  readonly layout?: ArchiveKind;
+  /** How the archive is made, where it is made anew. */
+  readonly archive?: ArchiveOptions;
+}
+
+/** The options of a stream. */
+export const ARCHIVE_STREAM_OPTIONS: OptionNames<ArchiveStreamOptions> = { layout: true, archive: ARCHIVE_OPTIONS };
 
 // A folder of such a name would be taken for what it is not.
 const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
-
-/** How a snapshot lies that is copied. */
-export interface SourceForm {
-  /** How it is arranged. */
-  readonly layout: LayoutKind;
-  /** How it is compressed, where it is an archive. */
-  readonly compression?: Compression | undefined;
-}
 
 /** Where an export goes. */
 export function targetOf(
   target: string | URL,
   name: string,
   options: ExportOptions,
-  source: SourceForm,
+  source: LayoutKind,
 ): { backend: Backend; unit: Unit; layout: Layout } {
   assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
   const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
-  const { folder, fileName } = splitPath(target);
-  const compression = options.compression ?? (isInto ? source.compression : undefined) ?? "gzip";
-  const unsaid = isInto ? source.layout : "directory";
-  const wanted = options.layout ?? (options.compression === undefined ? unsaid : "archive");
-  const suffix = suffixOfKind(wanted, compression);
+  const kind = options.layout ?? (isInto ? source : "directory");
+  assertKind(kind);
+  const suffix = suffixOfLayout(kind);
   if (isInto) {
-    return {
-      backend: fileBackend(target),
-      unit: name + suffix,
-      layout: layoutOfKind(wanted, compression, options.archive),
-    };
+    return { backend: fileBackend(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
   }
+  const { folder, fileName } = splitPath(target);
   const isFile = suffixOf(fileName) !== undefined;
   if (!isFile && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
@@ -82,10 +70,8 @@ export function targetOf(
   }
   const unit = isFile ? fileName : `${fileName}/`;
   const layout = layoutOfUnit(unit, options.archive);
-  const isContradiction = options.layout !== undefined && options.layout !== layout.kind ||
-    options.compression !== undefined && layout.suffix !== suffixOfKind("archive", compression);
-  if (isContradiction) {
-    throw new TypeError(`Cannot export to "${target}": an export with these options ends with "${suffix}"`);
+  if (options.layout !== undefined && options.layout !== layout.kind) {
+    throw new TypeError(`Cannot export to "${target}": the layout "${kind}" ends with "${suffix}"`);
   }
   return { backend: fileBackend(folder), unit, layout };
 }
@@ -247,12 +233,11 @@ export interface CopySource {
 export async function* streamSnapshot(
   source: CopySource,
   unit: Unit,
-  compression?: Compression,
-  archive: ArchiveOptions = {},
+  { layout: kind, archive }: ArchiveStreamOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const own = layoutOfUnit(unit);
   if (
-    own.kind === "archive" && (compression === undefined || archiveLayoutOf(compression).suffix === own.suffix) &&
+    own.kind !== "directory" && (kind === undefined || archiveLayoutOf(kind).kind === own.kind) &&
     await source.note() === undefined
   ) {
     const blob = await source.backend.open(unit);
@@ -268,7 +253,7 @@ export async function* streamSnapshot(
   try {
     const labels = await source.labels();
     const newScratch = (): Promise<Scratch> => source.backend.scratch();
-    const layout = archiveLayoutOf(compression ?? "gzip", archive);
+    const layout = archiveLayoutOf(kind ?? "tar.gz", archive);
     yield* layout.encoder(sealOf(reader, labels), newScratch).encode(entriesOf(reader, layout.takesLent));
   } finally {
     await reader.close();

@@ -11,10 +11,18 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions } from "../model/options.ts";
 import { shownUrl } from "../model/shown_url.ts";
-import type { Labels, LayoutKind, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
-import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
-import { ARCHIVED_OPTIONS, type ExportOptions, leastBytesOf, streamSnapshot, targetOf, writeCopy } from "./copying.ts";
-import { formOfUnit, layoutOfUnit } from "../layout/layouts.ts";
+import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
+import { isGroup, type LayoutKind, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import {
+  ARCHIVE_STREAM_OPTIONS,
+  type ArchiveStreamOptions,
+  type ExportOptions,
+  leastBytesOf,
+  streamSnapshot,
+  targetOf,
+  writeCopy,
+} from "./copying.ts";
+import { layoutOfUnit } from "../layout/layouts.ts";
 import { changeNote, removeNoted } from "./notes.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import {
@@ -294,14 +302,14 @@ export class SnapshotLocator {
   /**
    * The snapshot as one archive, to be piped or sent.
    *
-   * An archive of the wanted compression is passed on as it lies; anything else is verified and encoded on the way.
+   * An archive of the wanted layout is passed on as it lies; anything else is verified and encoded on the way.
    *
-   * @param options How an archive is made, and its compression; that of the snapshot if it is an archive, else gzip.
+   * @param options Which archive, and how it is made.
    * @returns The bytes; the stream fails, and what was read can never verify, where the snapshot is damaged.
    */
-  stream(options: Pick<ExportOptions, "compression" | "archive"> = {}): ReadableStream<Uint8Array> {
-    assertOptions("stream", options, ARCHIVED_OPTIONS);
-    return toReadableStream(streamSnapshot(this, this.#unit, options.compression, options.archive));
+  stream(options: ArchiveStreamOptions = {}): ReadableStream<Uint8Array> {
+    assertOptions("stream", options, ARCHIVE_STREAM_OPTIONS);
+    return toReadableStream(streamSnapshot(this, this.#unit, options));
   }
 
   /**
@@ -311,7 +319,7 @@ export class SnapshotLocator {
    *
    * @param target Path or `file:` URL. Ending with `.tar.gz`, `.tgz`, `.tar.zst`, `.tzst` or `.tar` it becomes an archive file, ending with `/`
    *   it goes into that folder under its own name and is arranged as this snapshot is, else it becomes a directory.
-   * @param options Layout and compression, where the target does not say them; they must not contradict it.
+   * @param options The layout, where the target does not say it; it must not contradict the target.
    * @returns Address of the copy.
    * @throws {SnapshotError} `SNAPSHOT_EXISTS` if there is something, `SNAPSHOT_CORRUPT` and other damage of the source.
    * @throws {TypeError} If target and options contradict each other, or it ends like an archive that is not written.
@@ -325,7 +333,7 @@ export class SnapshotLocator {
    * ```
    */
   async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
-    const { backend, unit, layout } = targetOf(target, this.name, options, formOfUnit(this.#unit));
+    const { backend, unit, layout } = targetOf(target, this.name, options, this.layout);
     options.signal?.throwIfAborted();
     const reader = await this.open();
     try {
@@ -386,7 +394,7 @@ export class SnapshotLocator {
     const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
     await reader.close();
     const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
-    const sizeBytes = this.layout === "archive" ? commitBytes : totals.sizeBytes;
+    const sizeBytes = this.layout === "directory" ? totals.sizeBytes : commitBytes;
     const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
     commits.set(facts, { stamp, ending });
     return facts;

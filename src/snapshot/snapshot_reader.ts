@@ -1,7 +1,6 @@
 // Reading a snapshot without believing it: every byte that leaves here was compared with the manifest's digests, whatever
 // the layout beneath did or did not check; but what is copied, which is compared where it is written.
 import { constants } from "node:buffer";
-import type { Compression } from "../compression/codec.ts";
 import { Digester, digestOf } from "../runtime/digest.ts";
 import { mapBounded, turn } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
@@ -20,6 +19,7 @@ import type {
   UnitReader,
 } from "../model/snapshot.ts";
 import type { WorkFolder } from "../model/backend.ts";
+import type { LayoutKind } from "../model/unit.ts";
 import { type EntryInfo, type StateReader, WORK_FOLDER } from "../model/state.ts";
 
 // Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
@@ -117,9 +117,9 @@ export class SnapshotReader {
     return this.#unit.sealed.manifest;
   }
 
-  /** How the archive is compressed; `undefined` for a directory. */
-  get compression(): Compression | undefined {
-    return this.#unit.compression;
+  /** How the snapshot is arranged. */
+  get layout(): LayoutKind {
+    return this.#unit.layout;
   }
 
   /** The manifest's very bytes, for copies that must have the same; the caller owns the buffer. */

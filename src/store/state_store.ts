@@ -2,8 +2,7 @@
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
 import { type Durability, fileBackend, pathOfUri } from "../file/file_backend.ts";
 import { STALE_AFTER_MS } from "../model/backend.ts";
-import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
-import type { Compression } from "../compression/codec.ts";
+import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { LABEL_NAMES, storableLabels } from "../manifest/labels.ts";
 import type { Backend } from "../model/backend.ts";
 import { assertStateName, collisionKey } from "../model/entry_path.ts";
@@ -11,11 +10,11 @@ import { SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import type { Labels, Layout, LayoutKind } from "../model/snapshot.ts";
+import type { Labels, Layout } from "../model/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
 import { isReadableStream } from "../runtime/sources.ts";
 import type { PersistentState } from "../model/state.ts";
-import { splitUnit } from "../model/unit.ts";
+import { type LayoutKind, splitUnit } from "../model/unit.ts";
 import type { Registration, SavePhase, SaveProgress, StateMigration } from "./capture.ts";
 import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
@@ -42,8 +41,6 @@ export interface StateStoreOptions {
   readonly stateNameFormat?: string;
   /** How snapshots are arranged unless a save says otherwise. Default `directory`. */
   readonly layout?: LayoutKind;
-  /** How archives are compressed unless a save says otherwise: `gzip` (the default) or `zstd`. */
-  readonly compression?: Compression;
   /** How archives are made: level, sizes of members. */
   readonly archive?: ArchiveOptions;
   /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
@@ -72,7 +69,6 @@ export interface StateStoreOptions {
 export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
   stateNameFormat: "a string",
   layout: true,
-  compression: true,
   archive: ARCHIVE_OPTIONS,
   durability: true,
   now: "a function",
@@ -102,8 +98,6 @@ const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate:
 export interface SaveOptions {
   /** How it is arranged; the store's own unless given. */
   readonly layout?: LayoutKind;
-  /** How an archive is compressed; as the store says unless given. */
-  readonly compression?: Compression;
   /** What to say about it. */
   readonly labels?: Labels;
   /**
@@ -128,16 +122,19 @@ export interface SaveOptions {
 }
 
 /** How a snapshot is streamed. */
-export type StreamOptions = Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged">;
+export interface StreamOptions extends Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged"> {
+  /** Which archive. Default: the store's layout if that is an archive, else `tar.gz`. */
+  readonly layout?: ArchiveKind;
+}
 
 const STREAM_OPTIONS: OptionNames<StreamOptions> = {
-  compression: true,
+  layout: true,
   labels: LABEL_NAMES,
   signal: "an AbortSignal",
   onProgress: "a function",
   onPhase: "a function",
 };
-const SAVE_OPTIONS: OptionNames<SaveOptions> = { layout: true, ifBusy: true, ifUnchanged: true, ...STREAM_OPTIONS };
+const SAVE_OPTIONS: OptionNames<SaveOptions> = { ...STREAM_OPTIONS, ifBusy: true, ifUnchanged: true };
 
 /** A snapshot going out as one archive. */
 export interface StateStream {
@@ -155,13 +152,11 @@ export interface StateStream {
 export interface ImportOptions {
   /** How it is arranged here. Default: as the source; a plain tar as the store says. */
   readonly layout?: LayoutKind;
-  /** How an archive is compressed here. Default: as the source; a plain tar, or a directory, as the store says. */
-  readonly compression?: Compression;
   /** Gives up. */
   readonly signal?: AbortSignal;
 }
 
-const IMPORT_OPTIONS: OptionNames<ImportOptions> = { layout: true, compression: true, signal: "an AbortSignal" };
+const IMPORT_OPTIONS: OptionNames<ImportOptions> = { layout: true, signal: "an AbortSignal" };
 const SWEEP_OPTIONS = { olderThanMs: true } as const;
 
 /** What a load did. */
@@ -200,7 +195,6 @@ export class StateStore {
   readonly #format: SnapshotNameFormat;
   readonly #names: NameClaimer;
   readonly #layout: LayoutKind;
-  readonly #compression: Compression;
   readonly #archive: ArchiveOptions;
   /** The clock, in milliseconds since 1970; keepers plan by it too. */
   readonly now: () => number;
@@ -239,7 +233,6 @@ export class StateStore {
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
     this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";
-    this.#compression = options.compression ?? "gzip";
     this.#archive = options.archive ?? {};
     this.#layoutFor(options); // refuses unknown words before anything is saved
     this.now = options.now ?? Date.now;
@@ -375,7 +368,7 @@ export class StateStore {
    * All `saveState` methods are called at once, before this call returns, also while a save is running. If a state fails, or
    * the stream is cancelled, what was sent can never verify.
    *
-   * @param options Compression (also `none`, a plain tar), labels, progress, giving up.
+   * @param options Layout (also `tar`, without compression), labels, progress, giving up.
    * @returns The snapshot's name, and the archive with what an HTTP response wants to know of it.
    * @example Serve the states of a running program
    * ```ts
@@ -391,7 +384,10 @@ export class StateStore {
   streamState(options: StreamOptions = {}): StateStream {
     assertOptions("stream", options, STREAM_OPTIONS);
     this.#warnIfEmpty("stream");
-    const layout = archiveLayoutOf(options.compression ?? this.#compression, this.#archive);
+    const layout = archiveLayoutOf(
+      options.layout ?? (this.#layout === "directory" ? "tar.gz" : this.#layout),
+      this.#archive,
+    );
     assertNotInside(this, "stream");
     const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
@@ -405,7 +401,7 @@ export class StateStore {
    * Everything is verified first. Archives that other tools made of a snapshot's folder are fine.
    *
    * @param from Path, `file:` URL, locator or stream.
-   * @param options Layout and compression it is to have here. Default: those of the source; of a plain tar, the store's own.
+   * @param options Layout it is to have here. Default: that of the source; of a plain tar, the store's own.
    * @returns Its address in this store.
    * @throws {SnapshotError} `SNAPSHOT_EXISTS` if the name is taken, `ARCHIVE_REJECTED`, `MANIFEST_MISSING` and other damage,
    *   `NAMES_EXHAUSTED` if no name of this store could follow it; nothing became visible.
@@ -422,7 +418,9 @@ export class StateStore {
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
       : await source.open();
     try {
-      const layout = this.#layoutOfImport(options, source?.layout ?? "archive", reader.compression);
+      const layout = this.#layoutFor({
+        layout: options.layout ?? (reader.layout === "tar" ? undefined : reader.layout),
+      });
       await reader.verifyAll({ signal: options.signal });
       this.#names.assertCanFollow(reader.manifest.name);
       const labels = await source?.labels() ?? reader.manifest.labels;
@@ -744,23 +742,13 @@ export class StateStore {
     warnUser({ className: "StateStore", kind: "NOTHING_REGISTERED", address, message });
   }
 
-  #layoutFor(options: { readonly layout?: LayoutKind; readonly compression?: Compression }): Layout {
-    const compression = options.compression ?? this.#compression;
-    if (compression === "none") {
+  #layoutFor({ layout = this.#layout }: { readonly layout?: LayoutKind | undefined }): Layout {
+    if (layout === "tar") {
       throw new TypeError(
-        'Cannot keep archives without compression in a store; export them, or use the layout "directory"',
+        'Cannot keep the layout "tar" in a store: it has no compression; export or stream it, or use "directory"',
       );
     }
-    return layoutOfKind(options.layout ?? this.#layout, compression, this.#archive);
-  }
-
-  /** As the options say, else as the source lies; a plain tar is none that a store keeps. */
-  #layoutOfImport(options: ImportOptions, kind: LayoutKind, compression: Compression | undefined): Layout {
-    const isPlain = kind === "archive" && (compression ?? "none") === "none";
-    return this.#layoutFor({
-      layout: options.layout ?? (isPlain ? this.#layout : kind),
-      compression: options.compression ?? (isPlain ? undefined : compression) ?? this.#compression,
-    });
+    return layoutOfKind(layout, this.#archive);
   }
 
   /** What {@link StateStore.list} passes over and yet might be this program's: keepsakes, and folders named like a snapshot. */

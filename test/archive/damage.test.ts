@@ -32,7 +32,7 @@ const plainTar = () =>
 const archives: Record<string, () => Promise<Uint8Array>> = {
   "an archive of ours": async () => (await archiveOf({ a: TREE })).bytes,
   "an archive of other tools": () => Promise.resolve(gzipSync(plainTar())),
-  "a tar of ours": () => bytesOf(storeOf({ a: TREE }).streamState({ compression: "none" }).body),
+  "a tar of ours": () => bytesOf(storeOf({ a: TREE }).streamState({ layout: "tar" }).body),
 };
 
 const AT_ONCE = 8;

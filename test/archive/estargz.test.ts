@@ -137,18 +137,18 @@ describe("an archive is eStargz and loads", () => {
   it("when it is made of a directory, with the very bytes of one saved as an archive", async () => {
     const states = { a: { "big": noise(2.5 * CHUNK), "small": "x", "empty": "", "größe": "y" }, b: {} };
     const directory = await storeOf(states).saveState({ layout: "directory" });
-    const converted = await bytesOf(directory.stream({ compression: "gzip" }));
+    const converted = await bytesOf(directory.stream({ layout: "tar.gz" }));
     checkEstargz(converted);
     expect(sha256(converted)).toBe(sha256((await archiveOf(states)).bytes));
   });
 
   it("when a compression is changed and changed back", async () => {
     const { locator, bytes } = await archiveOf({ a: { "big": noise(2.5 * CHUNK), "small": "x" } });
-    const tar = await bytesOf(locator.stream({ compression: "none" }));
+    const tar = await bytesOf(locator.stream({ layout: "tar" }));
     const backend = memoryBackend();
     const stage = await backend.stage("plain.tar");
     await stage.publish("", [tar]);
-    expect(sha256(await bytesOf(locate(backend, "plain.tar").stream({ compression: "gzip" })))).toBe(sha256(bytes));
+    expect(sha256(await bytesOf(locate(backend, "plain.tar").stream({ layout: "tar.gz" })))).toBe(sha256(bytes));
   });
 });
 
@@ -171,7 +171,7 @@ describe("the same states at the same time", () => {
   });
 
   it("are the same whole tar everywhere where there is no table", async () => {
-    const tar = await bytesOf(storeOf(states).streamState({ compression: "none" }).body);
+    const tar = await bytesOf(storeOf(states).streamState({ layout: "tar" }).body);
     expect(sha256(tar)).toBe("ab1502b03355d44753df2a490b060639b44e0890ea483a956f6aae4e48217b64");
   });
 

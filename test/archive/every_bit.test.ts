@@ -26,8 +26,8 @@ const LOAD_STRIDE = amount("bits", "load");
 
 const archives: Readonly<Record<string, () => Promise<Uint8Array>>> = {
   "gzip of ours": () => bytesOf(storeOf({ a: TREE }).streamState().body),
-  "zstd of ours": () => bytesOf(storeOf({ a: TREE }).streamState({ compression: "zstd" }).body),
-  "a tar of ours": () => bytesOf(storeOf({ a: TREE }).streamState({ compression: "none" }).body),
+  "zstd of ours": () => bytesOf(storeOf({ a: TREE }).streamState({ layout: "tar.zst" }).body),
+  "a tar of ours": () => bytesOf(storeOf({ a: TREE }).streamState({ layout: "tar" }).body),
   "gzip of other tools": () => Promise.resolve(gzipSync(plainTar)),
 };
 

@@ -261,7 +261,7 @@ describe("a directory snapshot packed by others", () => {
       const store = storeOf({}, { backend: memoryBackend() });
       const imported = await store.importSnapshot(archive);
       expect(imported.name).toBe(ours.name);
-      expect(sha256(await bytesOf(imported.stream({ compression: "gzip" })))).toBe(
+      expect(sha256(await bytesOf(imported.stream({ layout: "tar.gz" })))).toBe(
         sha256(await readFile(String(ours))),
       );
     });

@@ -36,7 +36,7 @@ afterAll(async () => {
 async function growthOf(
   how: string,
   what: string,
-  { states = how, layout = "archive", attempts = 4 } = {},
+  { states = how, layout = "tar.gz", attempts = 4 } = {},
 ): Promise<number> {
   let leastBytes = Infinity;
   for (let attempt = 0; attempt < attempts && leastBytes >= BOUND_BYTES; attempt++) {

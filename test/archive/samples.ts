@@ -80,7 +80,7 @@ export function storeOf(
 ): StateStore {
   const { backend = memoryBackend(), handing, ...storeOptions } = options;
   const store = new StateStore(backend, {
-    layout: "archive",
+    layout: "tar.gz",
     now: () => INSTANT_MS,
     run: "one", // bytes are compared
     ...storeOptions,

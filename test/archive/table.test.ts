@@ -72,7 +72,7 @@ async function verdictOf(bytes: Uint8Array): Promise<string> {
     return false;
   });
   expect(isImported).toBe(verdict === "accepted");
-  const copied = bytesOf(locate(backend, unit).stream({ compression: "none" }));
+  const copied = bytesOf(locate(backend, unit).stream({ layout: "tar" }));
   const isCopied = await within(20, "Copying it", copied).then(() => true, (error) => {
     if (!isSnapshotError(error)) throw error;
     return false;
@@ -476,7 +476,7 @@ describe("a footer is refused that", () => {
 
 describe.skipIf(!hasZstd)("the footer of a zstd archive", async () => {
   const FRAME_BYTES = 48; // a header of 8, then offset, size and size when decompressed, each of 64 bits
-  const { bytes } = hasZstd ? await archiveOf({ a: TREE }, { compression: "zstd" }) : { bytes: SOUND };
+  const { bytes } = hasZstd ? await archiveOf({ a: TREE }, { layout: "tar.zst" }) : { bytes: SOUND };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const told = (at: number) => Number(view.getBigUint64(bytes.length - FRAME_BYTES + at, true));
   const [offset, sizeBytes, rawBytes] = [told(8), told(16), told(24)];
@@ -634,6 +634,6 @@ describe("an archive whose members are not ours", () => {
     const state = new TreeState({});
     await new StateStore(store.backend).register("a", state).loadState(locator);
     expect(Object.keys(state.loaded)).toHaveLength(5002);
-    await within(15, "Copying it", bytesOf(locator.stream({ compression: "none" })));
+    await within(15, "Copying it", bytesOf(locator.stream({ layout: "tar" })));
   });
 });

@@ -430,7 +430,7 @@ describe("a round", () => {
   });
 
   it("uses the layout that it was given", async () => {
-    const { saver } = makeWorld({ layout: "archive" as never });
+    const { saver } = makeWorld({ layout: "tar.gz" });
     const event = await saver.requestSave() as SavedEvent;
     expect(event.snapshot.layout).not.toBe("directory");
   });

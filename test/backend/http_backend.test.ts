@@ -245,7 +245,7 @@ describe("an archive behind an address", () => {
   });
 
   it("is STORAGE_FAILED, with what to do, where it has no table", async () => {
-    const plain = new StateStore(memoryBackend()).register("cell", new Cell(1)).streamState({ compression: "none" });
+    const plain = new StateStore(memoryBackend()).register("cell", new Cell(1)).streamState({ layout: "tar" });
     const packed = new Response(plain.body).body?.pipeThrough(new CompressionStream("gzip"));
     const { locator } = served(new Uint8Array(await new Response(packed).arrayBuffer()));
     expect(String(await rejection(locator.open()))).toMatch(/importSnapshot or loadState/);

@@ -29,7 +29,7 @@ const store = new StateStore(folder).register("model", {
 let error: string | undefined;
 let removed = 0;
 try {
-  for (const layout of ["directory", "archive", "directory", "archive"] as const) await store.saveState({ layout });
+  for (const layout of ["directory", "tar.gz", "directory", "tar.gz"] as const) await store.saveState({ layout });
   const [oldest] = await store.list();
   await oldest?.label({ step: 1 });
   if (options.includes("read-only")) {

@@ -79,9 +79,9 @@ class Large implements PersistentState {
   }
 }
 
-const [how = "sized", what = "save", size = "0", folder = "", layout = "archive"] = process.argv.slice(2);
+const [how = "sized", what = "save", size = "0", folder = "", layout = "tar.gz"] = process.argv.slice(2);
 const sizeBytes = Number(size);
-const store = new StateStore(folder, { layout: layout as "archive" | "directory", durability: "none" });
+const store = new StateStore(folder, { layout: layout as "tar.gz" | "directory", durability: "none" });
 store.register("large", new Large(sizeBytes, how));
 const before = peakBytes();
 const since = performance.now();

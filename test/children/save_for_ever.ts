@@ -30,7 +30,7 @@ const tell = (line: string): Promise<void> =>
 await tell("ready");
 while (true) {
   step++;
-  const snapshot = await store.saveState({ layout: step % 2 ? "directory" : "archive" });
+  const snapshot = await store.saveState({ layout: step % 2 ? "directory" : "tar.gz" });
   await tell(`saved ${snapshot.name} ${step}`);
   if (step % 4 !== 0) continue;
   for (const removed of await keeper.cleanup()) await tell(`removed ${removed.name}`);

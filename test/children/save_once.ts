@@ -49,7 +49,7 @@ async function perform(task: string): Promise<void> {
   }
   step++;
   isSlow = task === "slow";
-  const snapshot = await store.saveState({ layout: task === "archive" ? "archive" : "directory" });
+  const snapshot = await store.saveState({ layout: task === "tar.gz" ? "tar.gz" : "directory" });
   await tell(`saved ${snapshot.name} ${step}`);
 }
 

@@ -30,7 +30,7 @@ const keeper = new LatestStatesKeeper(store, 12);
 
 async function write(): Promise<void> {
   step++;
-  const { name } = await store.saveState({ layout: step % 2 ? "directory" : "archive" });
+  const { name } = await store.saveState({ layout: step % 2 ? "directory" : "tar.gz" });
   await tell(`saved ${name} ${id} ${step}`);
 }
 

@@ -39,7 +39,7 @@ afterAll(() => vi.resetModules());
 /** The tree as an archive, by one of the two. */
 async function saved({ StateStore, memoryBackend }: Library, archive: ArchiveOptions = {}): Promise<Uint8Array> {
   const store = new StateStore(memoryBackend(), {
-    layout: "archive",
+    layout: "tar.gz",
     archive,
     run: "one",
     now: () => 1_770_091_445_000,
@@ -85,7 +85,7 @@ describe("gzip without zlib", () => {
   it("is really without: zstd is not there, and its members are not those of zlib", async () => {
     await expect(pure.locate(pure.memoryBackend(), "x.state.tar.zst").open()).rejects.toThrow();
     const store = new pure.StateStore(pure.memoryBackend()).register("a", { saveState: () => {}, loadState: () => {} });
-    const error = await store.saveState({ layout: "archive", compression: "zstd" }).catch((reason: unknown) => reason);
+    const error = await store.saveState({ layout: "tar.zst" }).catch((reason: unknown) => reason);
     expect(pure.isSnapshotError(error, "COMPRESSION_UNAVAILABLE")).toBe(true);
     expect(sha256(await saved(pure))).not.toBe(sha256(await saved(native)));
   });

@@ -12,7 +12,7 @@ describe("the example of a backend", () => {
     const values = new MapKeyValue();
     const backend = keyValueBackend(values, "map:/");
     const store = new StateStore(backend).register("it", { saveState: (out) => out.write("a", "b"), loadState() {} });
-    for (const layout of ["directory", "archive"] as const) await (await store.saveState({ layout })).remove();
+    for (const layout of ["directory", "tar.gz"] as const) await (await store.saveState({ layout })).remove();
     const dead = await backend.stage("x/");
     await dead.write("late", [new Uint8Array(10)]);
     await backend.sweep(-1);

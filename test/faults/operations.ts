@@ -49,7 +49,7 @@ async function unitsOf(world: World): Promise<string[]> {
   return units;
 }
 
-function load(layout: "directory" | "archive"): Operation {
+function load(layout: "directory" | "tar.gz"): Operation {
   const index = layout === "directory" ? 0 : 1;
   return {
     changes: "nothing",
@@ -64,7 +64,7 @@ function load(layout: "directory" | "archive"): Operation {
   };
 }
 
-function verify(layout: "directory" | "archive"): Operation {
+function verify(layout: "directory" | "tar.gz"): Operation {
   return {
     changes: "nothing",
     async run(world) {
@@ -89,7 +89,7 @@ export const operations: Record<string, Operation> = {
   "saving an archive": {
     changes: "adds",
     fillsDisk: true,
-    run: ({ store }) => store.saveState({ layout: "archive" }),
+    run: ({ store }) => store.saveState({ layout: "tar.gz" }),
   },
   "saving an archive through scratch": {
     changes: "adds",
@@ -97,7 +97,7 @@ export const operations: Record<string, Operation> = {
     prepare({ model }) {
       model.longLineBytes = OF_SCRATCH_BYTES;
     },
-    run: ({ store }) => store.saveState({ layout: "archive" }),
+    run: ({ store }) => store.saveState({ layout: "tar.gz" }),
   },
   "saving the first directory at a place that is not there": {
     changes: "adds",
@@ -109,10 +109,10 @@ export const operations: Record<string, Operation> = {
     changes: "adds",
     fillsDisk: true,
     isFirst: true,
-    run: ({ store }) => store.saveState({ layout: "archive" }),
+    run: ({ store }) => store.saveState({ layout: "tar.gz" }),
   },
   "loading a directory": load("directory"),
-  "loading an archive": load("archive"),
+  "loading an archive": load("tar.gz"),
   "listing": {
     changes: "nothing",
     run: ({ store }) => store.list(),
@@ -123,7 +123,7 @@ export const operations: Record<string, Operation> = {
     },
   },
   "verifying a directory": verify("directory"),
-  "verifying an archive": verify("archive"),
+  "verifying an archive": verify("tar.gz"),
   "verifying all": {
     changes: "nothing",
     run: ({ store }) => store.verify(),

@@ -68,7 +68,7 @@ function storeOn(backend: Backend, model: Model): StateStore {
 async function furnish(backend: Backend): Promise<void> {
   const model = new Model();
   const store = storeOn(backend, model);
-  for (const layout of ["directory", "archive"] as const) {
+  for (const layout of ["directory", "tar.gz"] as const) {
     model.step++;
     await store.saveState({ layout });
   }

@@ -21,7 +21,7 @@ async function savedTwice() {
   const folder = await temporaryFolder();
   const store = new StateStore(folder).register("cell", new Cell(1));
   const directory = String(await store.saveState());
-  const archive = String(await store.saveState({ layout: "archive" }));
+  const archive = String(await store.saveState({ layout: "tar.gz" }));
   return { folder, store, directory, archive };
 }
 
@@ -29,7 +29,7 @@ const OPERATIONS: readonly (readonly [string, (place: string) => unknown])[] = [
   ["a save", (place) => new StateStore(place).register("cell", new Cell(1)).saveState()],
   [
     "a save as an archive",
-    (place) => new StateStore(place, { layout: "archive" }).register("c", new Cell(1)).saveState(),
+    (place) => new StateStore(place, { layout: "tar.gz" }).register("c", new Cell(1)).saveState(),
   ],
   ["a save on a backend", (place) => new StateStore(fileBackend(place)).register("cell", new Cell(1)).saveState()],
   ["a save of a pathState", (place) => {

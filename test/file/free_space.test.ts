@@ -56,7 +56,7 @@ describe("a save to a disk that has not enough room", () => {
     const { backend, written } = await placeWith(async () => MIB);
     expect(await rejection(new StateStore(backend).importSnapshot(source))).toMatchObject({ code: "STORAGE_FULL" });
     expect(written()).toEqual([]);
-    const archive = await new StateStore(backend).importSnapshot(source, { layout: "archive" });
+    const archive = await new StateStore(backend).importSnapshot(source, { layout: "tar.gz" });
     expect((await archive.verify()).isWhole).toBe(true);
   });
 });
@@ -64,7 +64,7 @@ describe("a save to a disk that has not enough room", () => {
 describe("a save that may fit", () => {
   it("is not refused as an archive: what is compressed may become next to nothing", async () => {
     const { backend } = await placeWith(async () => 50_000);
-    const store = new StateStore(backend, { layout: "archive" }).register("files", new Files(files));
+    const store = new StateStore(backend, { layout: "tar.gz" }).register("files", new Files(files));
     expect((await (await store.saveState()).verify()).isWhole).toBe(true);
   });
 

@@ -428,7 +428,7 @@ describe("A private place", () => {
     await rename(work?.path ?? "", path.join(path.dirname(work?.path ?? ""), "kept")); // as it was made
     const store = new StateStore(backend).register("it", { saveState: (out) => out.write("a/b", "b"), loadState() {} });
     await (await store.saveState({ layout: "directory" })).pin();
-    await store.saveState({ layout: "archive" });
+    await store.saveState({ layout: "tar.gz" });
     const scratch = await backend.scratch();
     await scratch.write([encode("scratch")]);
     await scratch.close();

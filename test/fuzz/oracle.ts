@@ -37,7 +37,7 @@ export function refusalOf(error: unknown): string {
   return reason;
 }
 
-const layout = archiveLayout("gzip");
+const layout = archiveLayout("tar.gz");
 const UNIT = "x.state.tar.gz";
 
 async function opened(file: OneFile): Promise<SnapshotReader> {

@@ -18,7 +18,7 @@ export interface Planted {
 export const PLANTED: readonly Planted[] = [
   {
     name: "the guard compares no checksum",
-    target: "archive",
+    target: "tar.gz",
     edits: [["archive/tar_guard.js", "this.#number(148, 8, start) !== checksumOf(block)", "checksumOf(block) < 0"]],
   },
   {
@@ -49,12 +49,12 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "bytes behind the end of gzip are dropped",
-    target: "archive",
+    target: "tar.gz",
     edits: [["compression/gzip_codec.js", "!bytes.isZeroFrom(stream.bytesWritten)", "false"]],
   },
   {
     name: "a loop never ends",
-    target: "archive",
+    target: "tar.gz",
     edits: [[
       "archive/tar_guard.js",
       "const kind = this.#metadataKind;",
@@ -64,7 +64,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "a promise never settles",
-    target: "archive",
+    target: "tar.gz",
     edits: [[
       "archive/tar_decoder.js",
       "const { name, type, size } = entry.header;",

@@ -81,7 +81,9 @@ describe("the public surface", () => {
     `);
     expect(types).toMatchInlineSnapshot(`
       [
+        "ArchiveKind",
         "ArchiveOptions",
+        "ArchiveStreamOptions",
         "Backend",
         "BlobInfo",
         "BlobReader",
@@ -89,7 +91,6 @@ describe("the public surface", () => {
         "ByteSource",
         "Calendar",
         "CalendarUnit",
-        "Compression",
         "Digest",
         "Durability",
         "Duration",

@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { digests, INSTANT_MS, TreeState } from "../archive/samples.ts";
 
 const TREE = { "one.txt": "one", "two/two.txt": "two" };
-const LAYOUTS: readonly LayoutKind[] = ["directory", "archive"];
+const LAYOUTS: readonly LayoutKind[] = ["directory", "tar.gz"];
 
 let folder: string;
 
@@ -60,7 +60,7 @@ async function doubled(store: StateStore, locator: SnapshotLocator): Promise<voi
     return;
   }
   const aside = await new StateStore(memoryBackend()).importSnapshot(locator, {
-    layout: layout === "directory" ? "archive" : "directory",
+    layout: layout === "directory" ? "tar.gz" : "directory",
   });
   const unit = locator.name + (layout === "directory" ? ".tar.gz" : "/");
   const stage = await store.backend.stage(unit, { besideOthers: true });
@@ -82,11 +82,11 @@ describe.each(Object.entries(backends))("both layouts in %s", (_, makeBackend) =
     expect(listed.map(String)).toEqual(saved.map(String));
     expect(listed.map(({ layout }) => layout)).toEqual([
       "directory",
-      "archive",
+      "tar.gz",
       "directory",
-      "archive",
+      "tar.gz",
       "directory",
-      "archive",
+      "tar.gz",
     ]);
   });
 
@@ -112,7 +112,7 @@ describe.each(Object.entries(backends))("both layouts in %s", (_, makeBackend) =
     const store = () =>
       new StateStore(backend, { now: () => INSTANT_MS, startFresh: true }).register("a", new TreeState(TREE));
     const names: string[] = [];
-    for (const layout of ["archive", "directory", "archive", "archive", "directory"] as const) {
+    for (const layout of ["tar.gz", "directory", "tar.gz", "tar.gz", "directory"] as const) {
       names.push((await store().saveState({ layout })).name);
     }
     expect([...names].sort()).toEqual(names);

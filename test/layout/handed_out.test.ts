@@ -122,9 +122,9 @@ const ways: Record<string, (world: World) => Promise<void>> = {
   },
   "SnapshotLocator.stream": async ({ snapshot, loads }) => await loads(await takeAll(snapshot.stream())),
   "SnapshotLocator.stream of a plain tar": async ({ snapshot, loads }) =>
-    await loads(await takeAll(snapshot.stream({ compression: "none" }))),
+    await loads(await takeAll(snapshot.stream({ layout: "tar" }))),
   "SnapshotLocator.stream of small members": async ({ snapshot, loads }) =>
-    await loads(await takeAll(snapshot.stream({ compression: "gzip", archive: { groupBytes: 0, chunkBytes: 4_096 } }))),
+    await loads(await takeAll(snapshot.stream({ layout: "tar.gz", archive: { groupBytes: 0, chunkBytes: 4_096 } }))),
   "StateStore.streamState": async ({ store, loads }) => await loads(await takeAll(store.streamState().body)),
   "BlobReader.stream and read": async ({ snapshot, store }) => {
     for await (const blob of blobsOf(snapshot, store.backend)) {
@@ -148,7 +148,7 @@ const ways: Record<string, (world: World) => Promise<void>> = {
     expect((await snapshot.labels()).tags).toEqual(["kept"]);
   },
   "a Backend of others": async ({ loads }) => {
-    for (const layout of ["directory", "archive"] as const) {
+    for (const layout of ["directory", "tar.gz"] as const) {
       const store = registered(new StateStore(greedy(memoryBackend()), { layout, archive: ARCHIVE }));
       const snapshot = await store.saveState();
       await snapshot.label({ tags: ["kept"] });
@@ -156,7 +156,7 @@ const ways: Record<string, (world: World) => Promise<void>> = {
       const copy = await store.importSnapshot(new Blob([await takeAll(snapshot.stream()) as BlobPart]).stream())
         .catch((error) => error.code);
       expect(copy).toBe("SNAPSHOT_EXISTS");
-      await loads(await takeAll(snapshot.stream({ compression: "none" })));
+      await loads(await takeAll(snapshot.stream({ layout: "tar" })));
     }
   },
 };
@@ -204,7 +204,7 @@ const backends: Record<string, () => Promise<Backend>> = {
 /** Saves and loads on and on, until what it runs beside has ended. */
 async function beside(work: () => Promise<void>): Promise<void> {
   let isOver = false;
-  const busy = async (layout: "directory" | "archive") => {
+  const busy = async (layout: "directory" | "tar.gz") => {
     const store = registered(new StateStore(memoryBackend(), { layout, archive: ARCHIVE }));
     do {
       const snapshot = await store.saveState();
@@ -212,11 +212,11 @@ async function beside(work: () => Promise<void>): Promise<void> {
       await snapshot.remove();
     } while (!isOver);
   };
-  await Promise.all([busy("directory"), busy("archive"), work().finally(() => isOver = true)]);
+  await Promise.all([busy("directory"), busy("tar.gz"), work().finally(() => isOver = true)]);
 }
 
 describe.each(Object.entries(backends))("bytes that leave by a %s backend", (_backend, makeBackend) => {
-  describe.each(["directory", "archive"] as const)("out of the layout %s", (layout) => {
+  describe.each(["directory", "tar.gz"] as const)("out of the layout %s", (layout) => {
     it.each(Object.entries(ways))("are the receiver's alone: %s", async (_way, way) => {
       const store = registered(new StateStore(await makeBackend(), { layout, archive: ARCHIVE }));
       const snapshot = await store.saveState();
@@ -234,7 +234,7 @@ describe("bytes that leave by HTTP", () => {
   it.each(["SnapshotReader.bytes", "SnapshotReader.range", "SnapshotReader.stream", "SnapshotLocator.stream"])(
     "are the receiver's alone: %s",
     async (way) => {
-      const store = registered(new StateStore(memoryBackend(), { layout: "archive" }));
+      const store = registered(new StateStore(memoryBackend(), { layout: "tar.gz" }));
       const saved = await store.saveState();
       const file = await takeAll(saved.stream());
       const server = createServer((request, response) => {

@@ -20,7 +20,7 @@ const endOf = (snapshot: SnapshotLocator) => /\.state(.*)$/.exec(String(snapshot
 describe("exportTo", () => {
   it("keeps the layout of the source when the target is a folder", async () => {
     const folder = `${await temporaryFolder()}/`;
-    const [directory, archive] = [await saved({}), await saved({ layout: "archive" })];
+    const [directory, archive] = [await saved({}), await saved({ layout: "tar.gz" })];
     expect(endOf(await directory.exportTo(folder))).toBe("");
     expect(endOf(await archive.exportTo(folder))).toBe(".tar.gz");
     const plain = await archive.exportTo(path.join(folder, "plain.state.tar"));
@@ -28,37 +28,37 @@ describe("exportTo", () => {
   });
 
   it("does as the options say when the target is a folder", async () => {
-    const archive = await saved({ layout: "archive" });
+    const archive = await saved({ layout: "tar.gz" });
     expect(endOf(await archive.exportTo(`${await temporaryFolder()}/`, { layout: "directory" }))).toBe("");
-    expect(endOf(await archive.exportTo(`${await temporaryFolder()}/`, { compression: "none" }))).toBe(".tar");
+    expect(endOf(await archive.exportTo(`${await temporaryFolder()}/`, { layout: "tar" }))).toBe(".tar");
     const directory = await saved({});
-    expect(endOf(await directory.exportTo(`${await temporaryFolder()}/`, { layout: "archive" }))).toBe(".tar.gz");
-    expect(endOf(await directory.exportTo(`${await temporaryFolder()}/`, { compression: "none" }))).toBe(".tar");
+    expect(endOf(await directory.exportTo(`${await temporaryFolder()}/`, { layout: "tar.gz" }))).toBe(".tar.gz");
+    expect(endOf(await directory.exportTo(`${await temporaryFolder()}/`, { layout: "tar" }))).toBe(".tar");
   });
 
   it("does as the target's suffix says, whatever the source", async () => {
     const folder = await temporaryFolder();
-    const archive = await saved({ layout: "archive" });
+    const archive = await saved({ layout: "tar.gz" });
     expect((await archive.exportTo(path.join(folder, "a.state"))).layout).toBe("directory");
-    expect((await (await saved({})).exportTo(path.join(folder, "b.state.tar.gz"))).layout).toBe("archive");
+    expect((await (await saved({})).exportTo(path.join(folder, "b.state.tar.gz"))).layout).toBe("tar.gz");
     expect(endOf(await archive.exportTo(path.join(folder, "c.state.tar")))).toBe(".tar");
   });
 });
 
 describe("importSnapshot", () => {
   it("keeps the layout of the source, whatever the store's own", async () => {
-    const [directory, archive] = [await saved({}), await saved({ layout: "archive" })];
-    expect(endOf(await (await into({ layout: "archive" })).importSnapshot(directory))).toBe("");
+    const [directory, archive] = [await saved({}), await saved({ layout: "tar.gz" })];
+    expect(endOf(await (await into({ layout: "tar.gz" })).importSnapshot(directory))).toBe("");
     expect(endOf(await (await into()).importSnapshot(archive))).toBe(".tar.gz");
     expect(endOf(await (await into()).importSnapshot(String(archive)))).toBe(".tar.gz");
     expect(endOf(await (await into()).importSnapshot(archive.stream()))).toBe(".tar.gz");
   });
 
   it("takes the store's layout when the source is a plain tar", async () => {
-    const archive = await saved({ layout: "archive" });
+    const archive = await saved({ layout: "tar.gz" });
     const plain = await archive.exportTo(path.join(await temporaryFolder(), "plain.state.tar"));
     expect(endOf(await (await into()).importSnapshot(plain))).toBe("");
-    expect(endOf(await (await into({ layout: "archive" })).importSnapshot(plain))).toBe(".tar.gz");
+    expect(endOf(await (await into({ layout: "tar.gz" })).importSnapshot(plain))).toBe(".tar.gz");
     expect(endOf(await (await into()).importSnapshot(plain.stream()))).toBe("");
   });
 
@@ -71,8 +71,8 @@ describe("importSnapshot", () => {
   });
 
   it("does as the options say", async () => {
-    const [directory, archive] = [await saved({}), await saved({ layout: "archive" })];
-    expect(endOf(await (await into()).importSnapshot(directory, { layout: "archive" }))).toBe(".tar.gz");
-    expect(endOf(await (await into({ layout: "archive" })).importSnapshot(archive, { layout: "directory" }))).toBe("");
+    const [directory, archive] = [await saved({}), await saved({ layout: "tar.gz" })];
+    expect(endOf(await (await into()).importSnapshot(directory, { layout: "tar.gz" }))).toBe(".tar.gz");
+    expect(endOf(await (await into({ layout: "tar.gz" })).importSnapshot(archive, { layout: "directory" }))).toBe("");
   });
 });

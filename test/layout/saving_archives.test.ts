@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import {
   type Backend,
-  type Compression,
   fileBackend,
   isSnapshotError,
   type LayoutKind,
@@ -34,17 +33,17 @@ afterEach(async () => {
 
 const saving = (save: PersistentState["saveState"]): PersistentState => ({ saveState: save, loadState: () => {} });
 const files = (options: StateStoreOptions = {}) =>
-  new StateStore(fileBackend(folder, { durability: "none" }), { layout: "archive", ...options });
+  new StateStore(fileBackend(folder, { durability: "none" }), { layout: "tar.gz", ...options });
 
 describe("the layout of a save", () => {
   it.each(
     [
       [undefined, undefined, "directory"],
       ["directory", undefined, "directory"],
-      ["archive", undefined, "archive"],
-      [undefined, "archive", "archive"],
-      ["archive", "directory", "directory"],
-      ["directory", "archive", "archive"],
+      ["tar.gz", undefined, "tar.gz"],
+      [undefined, "tar.gz", "tar.gz"],
+      ["tar.gz", "directory", "directory"],
+      ["directory", "tar.gz", "tar.gz"],
     ] as const,
   )("of a store with %s, saved with %s, is %s", async (store, save, expected) => {
     const options = store === undefined ? {} : { layout: store };
@@ -64,8 +63,8 @@ describe("the layout of a save", () => {
   it.each(
     [
       ["an unknown layout", { layout: "zip" as LayoutKind }],
-      ["an unknown compression", { layout: "archive", compression: "bzip2" as Compression }],
-      ["no compression, which is for exports", { layout: "archive", compression: "none" }],
+      ["an unknown compression", { layout: "tar.bz2" as LayoutKind }],
+      ["no compression, which is for exports", { layout: "tar" }],
     ] as const,
   )("is a TypeError for %s, before any state is asked", async (_, options) => {
     let saves = 0;
@@ -85,7 +84,7 @@ describe("the layout of a save", () => {
         await out.write("one.txt", "one");
       }),
     );
-    const outcome: unknown = await store.saveState({ compression: "zstd" }).catch((error: unknown) => error);
+    const outcome: unknown = await store.saveState({ layout: "tar.zst" }).catch((error: unknown) => error);
     if (isSnapshotError(outcome)) {
       expect(outcome.code).toBe("COMPRESSION_UNAVAILABLE");
       expect(saves).toBe(0);
@@ -115,7 +114,7 @@ describe("what is saved as an archive", () => {
   it("is captured at the call, whatever is changed right after it", async () => {
     const bytes = noise(300_000);
     const before = digests({ bytes });
-    const store = new StateStore(memoryBackend(), { layout: "archive" });
+    const store = new StateStore(memoryBackend(), { layout: "tar.gz" });
     store.register("a", saving((out) => out.write("bytes", bytes)));
     const save = store.saveState();
     bytes.fill(0);
@@ -130,7 +129,7 @@ describe("what is saved as an archive", () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
       await Promise.all([first, out.write("after", "x")]);
     };
-    const store = new StateStore(memoryBackend(), { layout: "archive" });
+    const store = new StateStore(memoryBackend(), { layout: "tar.gz" });
     store.register("slow", saving(slow)).register("fast", saving((out) => out.write("fast", "x")));
     const { files } = checkEstargz(await bytesOf((await store.saveState()).stream()));
     expect([...files.keys()]).toEqual(["slow/slow", "slow/after", "fast/fast"]);
@@ -251,7 +250,7 @@ describe("a save as an archive that fails", () => {
 
   it.each(Object.entries(failures))("%s leaves nothing, and the next save works", async (_, [code, save]) => {
     const backend = watchedBackend({ inner: fileBackend(folder, { durability: "none" }) });
-    const store = new StateStore(backend, { layout: "archive" });
+    const store = new StateStore(backend, { layout: "tar.gz" });
     store.register("first", new TreeState(TREE, "stream")).register("failing", saving(save));
     const error: unknown = await within(20, "The failing save", store.saveState()).catch((error: unknown) => error);
     expect(isSnapshotError(error) && error.code).toBe(code);
@@ -293,7 +292,7 @@ describe("a save as an archive that fails", () => {
 describe("a body too large for one call of the runtime", () => {
   it("is handed on in pieces that every runtime can take", async () => {
     const owned = new Uint8Array(100 * MIB);
-    for (const layout of ["directory", "archive"] as const) {
+    for (const layout of ["directory", "tar.gz"] as const) {
       let largest = 0;
       const inner = memoryBackend();
       const backend: Backend = {

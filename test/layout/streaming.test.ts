@@ -8,9 +8,18 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
-import { fileBackend, isSnapshotError, locate, memoryBackend, type PersistentState, StateStore } from "snapkeep";
+import {
+  fileBackend,
+  isSnapshotError,
+  type LayoutKind,
+  locate,
+  memoryBackend,
+  type PersistentState,
+  StateStore,
+} from "snapkeep";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { directoryLayout } from "../../src/layout/directory_layout.ts";
+import { nativeZstd } from "../../src/compression/zstd_codec.ts";
 import { openStream, writeCopy } from "../../src/snapshot/copying.ts";
 import type { Stage } from "../../src/model/backend.ts";
 import { checkEstargz } from "../archive/estargz_checker.ts";
@@ -104,16 +113,25 @@ describe("streamState", () => {
   });
 
   it("gives a plain tar too", async () => {
-    const { fileName, mediaType, body } = storeOf({ a: TREE }).streamState({ compression: "none" });
+    const { fileName, mediaType, body } = storeOf({ a: TREE }).streamState({ layout: "tar" });
     expect([fileName.endsWith(".state.tar"), mediaType]).toEqual([true, "application/x-tar"]);
     expect(digests(await loaded(body))).toEqual(digests(TREE));
   });
 
-  it("refuses a compression that is none, by name", () => {
-    const compression = "gz" as "gzip";
-    expect(() => fileStore().streamState({ compression })).toThrow(
-      /compression "gz": it is none of "gzip", "zstd", "none"/,
+  it.each(["gz", "directory"])("refuses the layout %s, which is no archive, by name", (layout) => {
+    expect(() => fileStore().streamState({ layout: layout as "tar" })).toThrow(
+      `Cannot use the layout "${layout}": expected one of "tar.gz", "tar.zst", "tar"`,
     );
+  });
+
+  it("gives the archive that the store saves, or tar.gz", () => {
+    const suffixOf = (layout: LayoutKind) => {
+      const { fileName, body } = storeOf({ a: TREE }, { layout }).streamState();
+      void body.cancel();
+      return fileName.slice(fileName.indexOf(".state"));
+    };
+    expect((["directory", "tar.gz"] as const).map(suffixOf)).toEqual([".state.tar.gz", ".state.tar.gz"]);
+    if (nativeZstd !== undefined) expect(suffixOf("tar.zst")).toBe(".state.tar.zst");
   });
 
   it("goes through a pipe", async () => {
@@ -188,7 +206,7 @@ describe("streamState", () => {
         await out.write("file", `${saves}`);
       }),
     );
-    const saving_ = store.saveState({ layout: "archive" });
+    const saving_ = store.saveState({ layout: "tar.gz" });
     const { body } = store.streamState();
     expect(await within(10, "Streaming beside a save", loaded(body).then(Object.keys))).toEqual(["file"]);
     release();
@@ -570,7 +588,7 @@ describe("writeCopy", () => {
 
 describe("importSnapshot", () => {
   const forms = ["path", "URL", "locator", "stream"] as const;
-  const layouts = ["directory", "archive"] as const;
+  const layouts = ["directory", "tar.gz"] as const;
   it.each(forms.flatMap((form) => layouts.flatMap((from) => layouts.map((to) => ({ form, from, to })))))(
     "takes a $from by its $form and keeps it as $to",
     async ({ form, from, to }) => {
@@ -599,11 +617,11 @@ describe("importSnapshot", () => {
 
   it("keeps it as its options say, else as the store does", async () => {
     const { bytes } = await archiveOf({ a: TREE });
-    const store = () => new StateStore(memoryBackend(), { layout: "archive" });
-    expect((await store().importSnapshot(streamOf(bytes))).layout).toBe("archive");
+    const store = () => new StateStore(memoryBackend(), { layout: "tar.gz" });
+    expect((await store().importSnapshot(streamOf(bytes))).layout).toBe("tar.gz");
     expect((await store().importSnapshot(streamOf(bytes), { layout: "directory" })).layout).toBe("directory");
-    expect((await new StateStore(memoryBackend()).importSnapshot(streamOf(bytes), { layout: "archive" })).layout).toBe(
-      "archive",
+    expect((await new StateStore(memoryBackend()).importSnapshot(streamOf(bytes), { layout: "tar.gz" })).layout).toBe(
+      "tar.gz",
     );
   });
 

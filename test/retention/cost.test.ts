@@ -59,7 +59,7 @@ async function hourly(layout: LayoutKind, count: number, fileSystem: FileSystem)
   return { folder, store, save, callsOf };
 }
 
-describe.each(["directory", "archive"] as const)("cleanup over many snapshots (%s)", (layout) => {
+describe.each(["directory", "tar.gz"] as const)("cleanup over many snapshots (%s)", (layout) => {
   it("looks once at each known snapshot, and opens as few whatever there is, when it removes some", async () => {
     const counts = [];
     for (const count of [12, 60]) {
@@ -152,7 +152,7 @@ describe.each(["directory", "archive"] as const)("cleanup over many snapshots (%
 
 describe("cleanup on a slow storage", () => {
   it("goes through the thread pool when looking without waiting would hold up the program", async () => {
-    const { folder } = await hourly("archive", 40, nodeFileSystem);
+    const { folder } = await hourly("tar.gz", 40, nodeFileSystem);
     let looks = 0;
     const slow: FileSystem = {
       ...nodeFileSystem,

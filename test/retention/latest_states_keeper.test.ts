@@ -124,9 +124,9 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     const place = await make();
     const store = place.store();
     const saved = [
-      (await store.saveState({ layout: "archive" })).name,
+      (await store.saveState({ layout: "tar.gz" })).name,
       (await store.saveState({ layout: "directory" })).name,
-      (await store.saveState({ layout: "archive" })).name,
+      (await store.saveState({ layout: "tar.gz" })).name,
     ];
     expect(names(await new LatestStatesKeeper(store, 1, "*.state").cleanup())).toEqual(saved.slice(0, 2));
     expect(await new LatestStatesKeeper(store, 0, "*.tar.gz").cleanup()).toEqual([]);

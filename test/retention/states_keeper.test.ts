@@ -54,7 +54,7 @@ describe.each(places)("StatesKeeper ($layout, $backend)", ({ make, layout }) => 
     if (folder === undefined) return;
     const store = place.store().register("a", new Cell(1));
     const [pinned] = await saveMany(store, 2);
-    await pinned?.exportTo(`${folder}/`, { layout: layout === "archive" ? "directory" : "archive" });
+    await pinned?.exportTo(`${folder}/`, { layout: layout !== "directory" ? "directory" : "tar.gz" });
     await pinned?.pin();
     const keeper = new Keeper(backend);
     keeper.select = async (all) => {

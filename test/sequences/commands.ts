@@ -33,7 +33,7 @@ export type Command =
   | { do: "reopen" }
   | { do: "clock"; byMs: number };
 
-const layout = fc.constantFrom<LayoutKind>("directory", "archive");
+const layout = fc.constantFrom<LayoutKind>("directory", "tar.gz");
 const value = fc.nat(200);
 const index = fc.nat(7);
 const at = fc.double({ min: 0, max: 0.999, noNaN: true });
@@ -303,7 +303,7 @@ async function exportSnapshot(world: World, { index: wanted, layout: kind }: Of<
   const outcome = await attempt((await world.locator(name)).exportTo(`${folder}/`, { layout: kind }));
   if ("error" in outcome) {
     ensure(snap.damage !== "none" && isDamage(outcome.error), `exporting failed: ${String(outcome.error)}`);
-    const left = await attempt(locate(path.join(folder, name + (kind === "archive" ? ".tar.gz" : ""))).exists());
+    const left = await attempt(locate(path.join(folder, name + (kind === "tar.gz" ? ".tar.gz" : ""))).exists());
     ensure("value" in left && !left.value, "an export that failed left something");
     return;
   }

@@ -39,7 +39,7 @@ interface Step {
   readonly call: Call;
 }
 
-const layout = fc.constantFrom<LayoutKind>("directory", "archive");
+const layout = fc.constantFrom<LayoutKind>("directory", "tar.gz");
 const index = fc.nat(5);
 const call: fc.Arbitrary<Call> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("change" as const), value: fc.nat(200) }) },

@@ -15,8 +15,8 @@ describe.each(filePlaces)("messages about snapshots in a folder ($layout)", ({ l
     const store = new StateStore(folder, { layout, durability: "none" }).register("a", new Files({ "x.txt": "x" }));
     const snapshot = await store.saveState();
     const damaged = await store.saveState();
-    const suffix = layout === "archive" ? ".tar.gz" : "";
-    const damagedFile = path.join(folder, damaged.name + suffix, layout === "archive" ? "" : "manifest.json");
+    const suffix = layout !== "directory" ? ".tar.gz" : "";
+    const damagedFile = path.join(folder, damaged.name + suffix, layout !== "directory" ? "" : "manifest.json");
     await writeFile(damagedFile, "{}");
     await mkdir(path.join(folder, "bare.state"));
     await writeFile(path.join(folder, "bare.state", "x.txt"), "x");
@@ -103,6 +103,7 @@ describe("text and json of an entry", () => {
     let opened = 0;
     const unit = {
       mostOpen: 1,
+      layout: "directory" as const,
       sealed: { manifest, bytes: new Uint8Array(), find: () => undefined },
       check() {},
       open: () => Promise.resolve(void opened++),

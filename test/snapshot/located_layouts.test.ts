@@ -20,7 +20,7 @@ import { bytesOf, digests, INSTANT_MS, noise, sha256, storeOf, streamOf, TreeSta
 
 const TREE = { "big.bin": noise(1_300_000), "folder/small.txt": "small", "größe/ü.txt": "ü", "empty": "" };
 const NAME = "2026-02-03_04-05-06,789000.state";
-const LAYOUTS: readonly LayoutKind[] = ["directory", "archive"];
+const LAYOUTS: readonly LayoutKind[] = ["directory", "tar.gz"];
 const SIZE_BYTES = 1_300_000 + 5 + 2;
 
 let folder: string;
@@ -61,7 +61,7 @@ const codeOf = (work: Promise<unknown>): Promise<unknown> =>
 describe.each(LAYOUTS)("a locator of a snapshot as %s", (layout) => {
   it("tells where it is, written down and read again", async () => {
     const locator = await saved(layout);
-    const fileName = NAME + (layout === "archive" ? ".tar.gz" : "");
+    const fileName = NAME + (layout !== "directory" ? ".tar.gz" : "");
     expect([locator.name, locator.layout]).toEqual([NAME, layout]);
     expect(String(locator)).toBe(path.join(folder, "states", fileName));
     expect(new URL(locator.uri).href).toBe(pathToFileURL(path.join(folder, "states", fileName)).href);
@@ -95,7 +95,7 @@ describe.each(LAYOUTS)("a locator of a snapshot as %s", (layout) => {
       sizeBytes: SIZE_BYTES,
     });
     expect(storedBytes).toBe(
-      layout === "archive"
+      layout !== "directory"
         ? (await stat(String(locator))).size
         : SIZE_BYTES + (await stat(path.join(String(locator), "manifest.json"))).size,
     );
@@ -143,11 +143,11 @@ describe.each(LAYOUTS)("a locator of a snapshot as %s", (layout) => {
     checkEstargz(bytes);
     const store = new StateStore(memoryBackend());
     expect(await contentsOf(await store.importSnapshot(streamOf(bytes)))).toEqual(digests(TREE));
-    if (layout === "archive") expect(sha256(bytes)).toBe(sha256(await readFile(String(locator))));
+    if (layout !== "directory") expect(sha256(bytes)).toBe(sha256(await readFile(String(locator))));
   });
 
   it("streams it without compression", async () => {
-    const bytes = await bytesOf((await saved(layout)).stream({ compression: "none" }));
+    const bytes = await bytesOf((await saved(layout)).stream({ layout: "tar" }));
     const state = new TreeState({});
     await new StateStore(memoryBackend()).register("a", state).loadState(streamOf(bytes));
     expect(digests(state.loaded)).toEqual(digests(TREE));
@@ -187,10 +187,10 @@ describe("exportTo", () => {
   const targets: readonly [string, LayoutKind][] = [
     ["copy", "directory"],
     ["copy.state", "directory"],
-    ["copy.tar.gz", "archive"],
-    ["copy.tar", "archive"],
-    ["copy.tgz", "archive"],
-    ["deep/er/copy.tar.gz", "archive"],
+    ["copy.tar.gz", "tar.gz"],
+    ["copy.tar", "tar"],
+    ["copy.tgz", "tar.gz"],
+    ["deep/er/copy.tar.gz", "tar.gz"],
     ["deep/er/copy", "directory"],
   ];
   it.each(LAYOUTS.flatMap((from) => targets.map(([target, to]) => ({ from, target, to }))))(
@@ -222,7 +222,7 @@ describe("exportTo", () => {
   });
 
   it("makes of what ends with .tgz what ends with .tar.gz, which loads, imports and streams; no store lists it", async () => {
-    const locator = await saved("archive");
+    const locator = await saved("tar.gz");
     const copy = await locator.exportTo(path.join(folder, "states", `${NAME}.tgz`));
     expect(sha256(await readFile(String(copy)))).toBe(sha256(await readFile(String(locator))));
     expect(sha256(await bytesOf(locate(String(copy)).stream()))).toBe(sha256(await readFile(String(locator))));
@@ -235,7 +235,7 @@ describe("exportTo", () => {
   });
 
   it("makes a plain tar of an archive, and an archive of that, which is the same again", async () => {
-    const locator = await saved("archive");
+    const locator = await saved("tar.gz");
     const plain = await locator.exportTo(path.join(folder, "plain.tar"));
     expect((await readFile(String(plain))).subarray(257, 262).toString()).toBe("ustar");
     const back = await plain.exportTo(path.join(folder, "back.tar.gz"));
@@ -247,12 +247,12 @@ describe("exportTo", () => {
     const into = path.join(folder, "backups") + "/";
     const made = [
       await locator.exportTo(`${into}one/`),
-      await locator.exportTo(`${into}two/`, { layout: "archive" }),
-      await locator.exportTo(`${into}three/`, { compression: "none" }),
+      await locator.exportTo(`${into}two/`, { layout: "tar.gz" }),
+      await locator.exportTo(`${into}three/`, { layout: "tar" }),
       await locator.exportTo(new URL(`${pathToFileURL(`${into}four`).href}/`), { layout: "directory" }),
     ];
     expect(made.map(String)).toEqual([
-      path.join(into, "one", from === "archive" ? `${NAME}.tar.gz` : NAME),
+      path.join(into, "one", from === "tar.gz" ? `${NAME}.tar.gz` : NAME),
       path.join(into, "two", `${NAME}.tar.gz`),
       path.join(into, "three", `${NAME}.tar`),
       path.join(into, "four", NAME),
@@ -287,25 +287,23 @@ describe("exportTo", () => {
     ["copy.tar.gz", { layout: "directory" }],
     ["copy.tar", { layout: "directory" }],
     ["copy.tgz", { layout: "directory" }],
-    ["copy.tgz", { compression: "zstd" }],
-    ["copy", { layout: "archive" }],
-    ["copy", { compression: "gzip" }],
-    ["copy.tar.gz", { compression: "none" }],
-    ["copy.tar.gz", { compression: "zstd" }],
-    ["copy.tar", { compression: "gzip" }],
-    ["copy.tar.zst", { compression: "gzip" }],
-    ["copy.tar.gz", { layout: "archive", compression: "zstd" }],
+    ["copy.tgz", { layout: "tar.zst" }],
+    ["copy", { layout: "tar.gz" }],
+    ["copy.tar.gz", { layout: "tar" }],
+    ["copy.tar.gz", { layout: "tar.zst" }],
+    ["copy.tar", { layout: "tar.gz" }],
+    ["copy.tar.zst", { layout: "tar.gz" }],
     ["copy.tar.gz", { layout: "zip" }],
     ["into/", { layout: "zip" }],
-    ["into/", { compression: "bzip2" }],
-    ["into/", { layout: "archive", compression: "bzip2" }],
+    ["into/", { layout: "tar.bz2" }],
+    ["into/", { layout: "archive" }],
   ];
   it.each(contradictions)("to %s with %o is a TypeError before anything is done", async (target, options) => {
     const locator = await saved("directory");
     const before = await snapshotOf(folder);
     const error = await codeOf(locator.exportTo(path.join(folder, target), options));
     expect(error).toBeInstanceOf(TypeError);
-    expect(String(error)).toMatch(/^TypeError: Cannot (?:export to|use the (?:layout|compression)) "/);
+    expect(String(error)).toMatch(/^TypeError: Cannot (?:export to|use the layout) "/);
     expect(await snapshotOf(folder)).toEqual(before);
   });
 
@@ -353,7 +351,7 @@ describe("exportTo", () => {
     }],
     "a missing file of a directory": ["directory", (place) => rm(path.join(place, "a/big.bin"))],
     "a cut file of a directory": ["directory", (place) => writeFile(path.join(place, "a/big.bin"), "cut")],
-    "a payload of an archive": ["archive", async (place) => {
+    "a payload of an archive": ["tar.gz", async (place) => {
       const bytes = await readFile(place);
       bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1;
       await writeFile(place, bytes);
@@ -378,7 +376,7 @@ describe("exportTo", () => {
   it("leaves a stream of a damaged snapshot that can never verify", async () => {
     const locator = await saved("directory");
     await writeFile(path.join(String(locator), "a/größe/ü.txt"), "xx");
-    const reader = locator.stream({ compression: "gzip" }).getReader();
+    const reader = locator.stream({ layout: "tar.gz" }).getReader();
     const sent: Uint8Array[] = [];
     const read = async () => {
       for (let next = await reader.read(); !next.done; next = await reader.read()) sent.push(next.value);
@@ -398,7 +396,7 @@ describe("locate", () => {
     const layouts = ["x.state", "x.state.tar.gz", "x.state.tar.zst", "x.state.tar", "x.tgz", "x.state/"].map((name) => {
       return locate(path.join(folder, name)).layout;
     });
-    expect(layouts).toEqual(["directory", "archive", "archive", "archive", "archive", "directory"]);
+    expect(layouts).toEqual(["directory", "tar.gz", "tar.zst", "tar", "tar.gz", "directory"]);
   });
 
   it("reads and makes nothing", async () => {
@@ -414,7 +412,7 @@ describe("locate", () => {
   });
 
   it("is a locator also to another copy of the library", async () => {
-    const locator = await saved("archive");
+    const locator = await saved("tar.gz");
     const state = new TreeState({});
     const stranger = Object.create(null, Object.getOwnPropertyDescriptors(locator)) as SnapshotLocator;
     Object.assign(stranger, { open: () => locator.open(), toString: () => String(locator) });

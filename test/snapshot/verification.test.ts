@@ -67,7 +67,7 @@ describe.each(places)("SnapshotLocator.verify ($layout, $backend)", ({ make }) =
         return await place.backend.open(unit, blobPath);
       },
     });
-    const suffix = snapshot.layout === "archive" ? ".tar.gz" : "";
+    const suffix = snapshot.layout !== "directory" ? ".tar.gz" : "";
     expect(await rejection(locate(backend, snapshot.name + suffix).verify())).toBe(failure);
   });
 

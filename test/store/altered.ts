@@ -42,6 +42,17 @@ const only = (wanted: string, alter: Alteration): Alteration => (bytes, path) =>
 const manifest = (alter: Alteration) => only("manifest.json", alter);
 const ENTRY = "model/weights.bin";
 
+const ofArchives: Readonly<Record<string, Alteration>> = {
+  "it is empty": () => text(""),
+  "it is no archive": () => text("garbage"),
+  "it is cut in half": (bytes) => bytes.slice(0, bytes.length / 2),
+  "it lacks its last byte": (bytes) => bytes.slice(0, -1),
+  "a bit of its payload is flipped": (bytes) => flipped(bytes, 2000),
+  "a bit near its end is flipped": (bytes) => flipped(bytes, bytes.length - 100),
+  "bytes follow it": (bytes) => new Uint8Array([...bytes, 1, 2, 3]),
+  "all of it is zeros": (bytes) => new Uint8Array(bytes.length),
+};
+
 /** Each kind of damage, by layout, of a snapshot whose state `model` has the entry `weights.bin` of some kilobytes of noise. */
 export const damages: Readonly<Record<LayoutKind, Readonly<Record<string, Alteration>>>> = {
   directory: {
@@ -59,16 +70,9 @@ export const damages: Readonly<Record<LayoutKind, Readonly<Record<string, Altera
     "a bit of an entry is flipped": only(ENTRY, (bytes) => flipped(bytes, 100)),
     "all of it is zeros": (bytes) => new Uint8Array(bytes.length),
   },
-  archive: {
-    "it is empty": () => text(""),
-    "it is no archive": () => text("garbage"),
-    "it is cut in half": (bytes) => bytes.slice(0, bytes.length / 2),
-    "it lacks its last byte": (bytes) => bytes.slice(0, -1),
-    "a bit of its payload is flipped": (bytes) => flipped(bytes, 2000),
-    "a bit near its end is flipped": (bytes) => flipped(bytes, bytes.length - 100),
-    "bytes follow it": (bytes) => new Uint8Array([...bytes, 1, 2, 3]),
-    "all of it is zeros": (bytes) => new Uint8Array(bytes.length),
-  },
+  "tar.gz": ofArchives,
+  "tar.zst": ofArchives,
+  "tar": ofArchives,
 };
 
 /** What an archive can lose and still be whole: without a footer to jump by, it is read in sequence. */
@@ -80,7 +84,9 @@ export const losses: Readonly<Record<string, Alteration>> = {
 /** Damage to the data of a snapshot whose manifest can be read. */
 export const dataDamage: Readonly<Record<LayoutKind, Alteration>> = {
   directory: only(ENTRY, (bytes) => flipped(bytes, 100)),
-  archive: (bytes) => flipped(bytes, 2000),
+  "tar.gz": (bytes) => flipped(bytes, 2000),
+  "tar.zst": (bytes) => flipped(bytes, 2000),
+  "tar": (bytes) => flipped(bytes, 2000),
 };
 
 /** What a manifest is made into before it is sealed again. */
@@ -98,7 +104,7 @@ export async function forge(
   change: Forgery,
   entries: Readonly<Record<string, string>> = { "value.json": "1" },
 ): Promise<string> {
-  const { write, suffix } = layoutOfKind(layout, "gzip");
+  const { write, suffix } = layoutOfKind(layout);
   const savedAt = new Date("2030-01-01T00:00:00Z");
   const facts = { name, savedAt, states: [{ name: "model", version: 1 }], parent: null, labels: {} };
   async function* sources() {

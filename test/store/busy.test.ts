@@ -53,7 +53,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make }) => 
       store.saveState({ ifBusy: "join", labels: { metrics: { y: 2, x: 1 }, tags: ["a"] } }),
       store.saveState({ ifBusy: "join", labels: { tags: ["b"] } }),
       store.saveState({ ifBusy: "join" }),
-      store.saveState({ ifBusy: "join", layout: "archive", compression: "gzip" }),
+      store.saveState({ ifBusy: "join", layout: "tar.gz" }),
       store.saveState({ ifBusy: "join", layout: "directory" }),
     ];
     goOn();

@@ -20,7 +20,7 @@ describe("under fake timers", () => {
     await labelling;
     expect((await snapshot.labels()).tags).toEqual(["a"]);
     for (const store of stores) await store.loadState(snapshot);
-    const archive = await (stores[1] as StateStore).saveState({ layout: "archive" });
+    const archive = await (stores[1] as StateStore).saveState({ layout: "tar.gz" });
     expect((await archive.verify()).findings).toEqual([]);
   });
 });

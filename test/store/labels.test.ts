@@ -247,7 +247,7 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
   it("stay where their snapshot is removed in one layout and lies in another as well", async () => {
     const { place, snapshot } = await saved(make);
     if (place.folder === undefined) return;
-    const [first, second] = ["directory", "archive"] as const;
+    const [first, second] = ["directory", "tar.gz"] as const;
     await snapshot.exportTo(`${place.folder}/`, { layout: layout === first ? second : first });
     const both = await place.store().latest();
     await both?.pin();
@@ -355,7 +355,7 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
       expect({ ...await copy.manifest(), labels: {} }).toEqual({ ...await snapshot.manifest(), labels: {} });
     });
 
-    it.each(["directory", "archive"] as const)("by an import as %s, which can be loaded", async (into) => {
+    it.each(["directory", "tar.gz"] as const)("by an import as %s, which can be loaded", async (into) => {
       const { snapshot } = await changedLabels();
       const cell = new Cell(0);
       const elsewhere = new StateStore(memoryBackend()).register("cell", cell);
@@ -365,11 +365,11 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
       expect(cell.value).toBe("value");
     });
 
-    it.each([undefined, "gzip", "none"] as const)(
-      "by a stream of the snapshot (compression %s)",
-      async (compression) => {
+    it.each([undefined, "tar.gz", "tar"] as const)(
+      "by a stream of the snapshot (layout %s)",
+      async (layout) => {
         const { snapshot } = await changedLabels();
-        const stream = snapshot.stream(compression === undefined ? {} : { compression });
+        const stream = snapshot.stream(layout === undefined ? {} : { layout });
         const copy = await new StateStore(memoryBackend()).importSnapshot(stream);
         expect(await copy.labels()).toEqual(now);
         expect(await copy.verify()).toMatchObject({ isWhole: true });
@@ -545,7 +545,7 @@ describe.each(filePlaces)("Labels on disk ($layout)", ({ make }) => {
       const { place, snapshot } = await saved(make, { pinned: true });
       await snapshot.unpin();
       await snapshot.label({ remark: "noted" });
-      const other = snapshot.layout === "archive" ? "directory" : "archive";
+      const other = snapshot.layout !== "directory" ? "directory" : "tar.gz";
       await snapshot.exportTo(`${place.folder}/`, { layout: other });
       for (const each of (await place.store().snapshot(snapshot.name))?.alternatives() ?? []) {
         expect(await each.labels()).toEqual({ remark: "noted" });

@@ -64,7 +64,7 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
   ["Labels", (labels, { store }) => store.streamState({ labels })],
   ["Labels", (labels, { snapshot }) => snapshot.label(labels)],
   ["ExportOptions", (options, { snapshot }) => snapshot.exportTo("never/written", options)],
-  ["ExportOptions", (options, { snapshot }) => snapshot.stream(options)],
+  ["ArchiveStreamOptions", (options, { snapshot }) => snapshot.stream(options)],
   ["RemoveOptions", (options, { snapshot }) => snapshot.remove(options)],
   ["SnapshotReader.verifyAll", async (options, { snapshot }) => {
     const reader = await snapshot.open();
@@ -128,7 +128,7 @@ describe("options", () => {
     "%s (%#) are refused with a TypeError when they are no object",
     async (type, _index, take) => {
       if (["PlanOptions", "SimulateOptions", "ResumeOptions.best"].includes(type)) return; // which are spread here
-      for (const options of [null, 1, "archive", [1]]) expect(await refusal(take, options)).toBeInstanceOf(TypeError);
+      for (const options of [null, 1, "tar.gz", [1]]) expect(await refusal(take, options)).toBeInstanceOf(TypeError);
     },
   );
 
@@ -138,7 +138,7 @@ describe("options", () => {
       ({ store }) => store.resume({ tags: ["best"] } as Any),
       /no option "tags"; did you mean "tag"\?/,
     ],
-    ["{ compress }", () => new StateStore("s", { compress: true } as Any), /did you mean "compression"\?/],
+    ["{ layouts }", () => new StateStore("s", { layouts: "directory" } as Any), /did you mean "layout"\?/],
     [
       "saveState({ tags })",
       ({ store }) => store.saveState({ tags: ["best"] } as Any),
@@ -170,7 +170,7 @@ describe("options", () => {
     ["allowMissing", ({ store, snapshot }) => store.loadState(snapshot, { allowMissing: "yes" } as Any)],
     ["rollback", ({ store }) => store.resume({ rollback: 1 } as Any)],
     ["layout", ({ store }) => store.saveState({ layout: "tar" } as Any)],
-    ["compression", ({ store }) => store.saveState({ compression: "brotli" } as Any)],
+    ["layout", ({ store }) => store.saveState({ layout: "tar.br" } as Any)],
     ["tag", ({ store }) => store.resume({ tag: ["best"] } as Any)],
     ["now", () => new StateStore("states", { now: 5 } as Any)],
     ["stateNameFormat", () => new StateStore("states", { stateNameFormat: 5 } as Any)],
@@ -206,7 +206,7 @@ describe("options", () => {
   it("of a store are refused by a keeper that is given a store, which has its own", () => {
     const store = new StateStore(memoryBackend());
     const make = (options: object) => new LatestStatesKeeper(store, 1, undefined, options);
-    expect(() => make({ layout: "archive" })).toThrow(/the store has its own "layout"/);
+    expect(() => make({ layout: "tar.gz" })).toThrow(/the store has its own "layout"/);
     expect(() => make({ now: () => 0, durability: undefined })).not.toThrow();
   });
 });

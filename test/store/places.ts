@@ -12,7 +12,7 @@ import {
 } from "snapkeep";
 import { onTestFinished } from "vitest";
 
-const layouts: readonly LayoutKind[] = ["directory", "archive"];
+const layouts: readonly LayoutKind[] = ["directory", "tar.gz"];
 
 /** Somewhere to save to, in one layout; new for each test, and gone when the test has finished. */
 export interface Place {

@@ -79,7 +79,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
   it("is fresh where a save was begun and never finished", async () => {
     const { place, program } = await history(make, 0);
     const stage = await place.backend.stage(
-      layout === "archive" ? "2026-01-01_00-00-00,000000.state.tar.gz" : "2026-01-01_00-00-00,000000.state/",
+      layout !== "directory" ? "2026-01-01_00-00-00,000000.state.tar.gz" : "2026-01-01_00-00-00,000000.state/",
     );
     if (layout === "directory") await stage.write("model/weights.bin", [new Uint8Array(3)]);
     expect((await program().store.resume()).outcome).toBe("fresh");
@@ -685,7 +685,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
   });
 });
 
-describe.each(places.filter(({ layout }) => layout === "archive"))(
+describe.each(places.filter(({ layout }) => layout !== "directory"))(
   "StateStore.resume from an archive ($backend)",
   ({ make }) => {
     it.each(Object.keys(losses))("uses it all the same where %s: all it holds is there and verified", async (loss) => {
@@ -704,13 +704,14 @@ describe.each(filePlaces)("StateStore.resume where a name lies in both layouts (
   async function both() {
     const world = await history(make, 2, [{}, { tags: ["a"] }]);
     const newest = at(world.saved, 1);
-    const other = layout === "archive" ? "directory" : "archive";
+    const other = layout !== "directory" ? "directory" : "tar.gz";
     await newest.exportTo(`${world.place.folder}/`, { layout: other });
-    const unit = { directory: `${newest.name}/`, archive: `${newest.name}.tar.gz` };
+    const archive = `${newest.name}.tar.gz`;
+    const unit = { "directory": `${newest.name}/`, "tar.gz": archive, "tar.zst": archive, "tar": archive };
     return { ...world, newest, unit };
   }
 
-  it.each(["directory", "archive"] as const)("uses the whole one when the %s is damaged", async (damaged) => {
+  it.each(["directory", "tar.gz"] as const)("uses the whole one when the %s is damaged", async (damaged) => {
     const { place, newest, unit, program } = await both();
     for (const damage of Object.values(damages[damaged])) {
       for (const options of [{}, { tag: "a" }, { name: newest.name }]) {
@@ -743,7 +744,7 @@ describe.each(filePlaces)("StateStore.resume where a name lies in both layouts (
     const report = await store.resume();
     expect(name(report.snapshot)).toBe(name(saved[0]));
     expect(content()).toBe(0);
-    expect(report.tried.map(({ snapshot }) => snapshot.layout).sort()).toEqual(["archive", "directory"]);
+    expect(report.tried.map(({ snapshot }) => snapshot.layout).sort()).toEqual(["directory", "tar.gz"]);
   });
 });
 
@@ -793,7 +794,7 @@ describe.each(filePlaces)("StateStore.resume where a snapshot cannot be looked a
   const spoilt = (place: Place, bad: SnapshotLocator) => {
     const only = ({ operation, path: target }: FaultCall) =>
       /^(open|stat|readFolder)$/.test(operation) &&
-      target.startsWith(layout === "archive" ? String(bad) : `${bad}${path.sep}`);
+      target.startsWith(layout !== "directory" ? String(bad) : `${bad}${path.sep}`);
     const faults = new Faults({ at: 1, forever: true, only });
     return fileBackend(place.folder ?? "", { fileSystem: faultyFileSystem(nodeFileSystem, faults) });
   };
@@ -855,7 +856,7 @@ describe.each(filePlaces)("StateStore.resume where a snapshot cannot be looked a
 describe.each(filePlaces)("StateStore.resume from a copy under another name ($layout)", ({ make, layout }) => {
   it("guards the copy, which is what the run resumed from; its parent is the name it was saved with", async () => {
     const { place, saved, program, now } = await history(make, 2);
-    const suffix = layout === "archive" ? ".tar.gz" : "";
+    const suffix = layout !== "directory" ? ".tar.gz" : "";
     const copy = "2026-11-22_00-00-00,000000.state";
     await cp(String(saved[0]), path.join(place.folder ?? "", copy + suffix), { recursive: true });
     const { store } = program();

@@ -57,7 +57,7 @@ describe.each(places)("StateStore.verify ($layout, $backend)", ({ make }) => {
     const same = await store.saveState();
     const different = await store.saveState();
     const others = new StateStore(place.backend, { now: () => START_MS + 1000 }).register("b", new Cell("other"));
-    const layout = place.layout === "directory" ? "archive" : "directory";
+    const layout = place.layout === "directory" ? "tar.gz" : "directory";
     await copyBeside(place.backend, store, same.name, layout);
     await copyBeside(place.backend, others, different.name, layout);
     const reports = await store.verify();
@@ -133,14 +133,14 @@ describe.each(places)("StateStore.verify ($layout, $backend)", ({ make }) => {
 });
 
 describe.each(filePlaces)("StateStore.verify of a folder ($layout)", ({ make, layout }) => {
-  const suffix = layout === "archive" ? ".tar.gz" : "";
+  const suffix = layout !== "directory" ? ".tar.gz" : "";
 
   it("finds what is damaged, cut or removed, names it, and changes nothing", async () => {
     const place = await make();
     const store = storeAt(place);
     const saved = [await store.saveState(), await store.saveState(), await store.saveState(), await store.saveState()];
     const at = (index: number, entry: string) =>
-      layout === "archive" ? String(saved[index]) : path.join(String(saved[index]), entry);
+      layout !== "directory" ? String(saved[index]) : path.join(String(saved[index]), entry);
     await truncate(at(0, "a/x.bin"), 30);
     await appendFile(at(1, "a/sub/y"), "z");
     await rm(at(2, "manifest.json"));
@@ -150,7 +150,7 @@ describe.each(filePlaces)("StateStore.verify of a folder ($layout)", ({ make, la
     expect(reports.map(({ uri, isWhole }) => [uri, isWhole])).toEqual([
       [String(saved[0]), false],
       [String(saved[1]), false],
-      ...layout === "archive" ? [] : [[String(saved[2]), false]],
+      ...layout !== "directory" ? [] : [[String(saved[2]), false]],
       [String(saved[3]), true],
     ]);
     expect(await store.verify()).toEqual(reports);
@@ -188,7 +188,7 @@ function failure(): Error {
 async function copyBeside(backend: Backend, store: StateStore, name: string, layout: LayoutKind): Promise<void> {
   const elsewhere = await new StateStore(memoryBackend()).importSnapshot(store.streamState().body);
   const reader = await ((await new StateStore(backend).snapshot(name)) ?? elsewhere).open();
-  const target = layoutOfKind(layout, "gzip");
+  const target = layoutOfKind(layout);
   const source = store.stateNames.includes("a") ? reader : await elsewhere.open();
   const stage = await backend.stage(name + target.suffix, { besideOthers: true });
   await writeCopy(source, target, { backend, stage, labels: {} });

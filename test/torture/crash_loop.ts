@@ -355,7 +355,7 @@ async function prepared(operation: CrashOperation, parts: number): Promise<World
   const files = new CrashFileSystem();
   if (operation.isFirst) return new World(files, parts);
   const world = new World(files, parts);
-  for (const layout of ["directory", "archive"] as const) {
+  for (const layout of ["directory", "tar.gz"] as const) {
     world.instant = ++world.model.step;
     await world.store.saveState({ layout });
   }
@@ -428,7 +428,7 @@ async function goOn(world: World): Promise<void> {
   const [first] = world.knowledge.must.keys();
   if (goings % 3 === 0 && first !== undefined) await label(world, first.replace(/\/$|\.tar\.gz$/, ""));
   world.saving({});
-  const locator = await store.saveState({ layout: goings % 8 === 0 ? "archive" : "directory" });
+  const locator = await store.saveState({ layout: goings % 8 === 0 ? "tar.gz" : "directory" });
   world.saved(locator);
   await world.verifyAll();
   const left = hiddenIn(files.tree());

@@ -6,7 +6,7 @@ import { COPIES, type CrashOperation, Model, ROOT, START_MS, type World } from "
 
 const OF_SCRATCH_BYTES = 1_100_000;
 
-function saving(layout: "directory" | "archive", labels?: { pinned: true }): CrashOperation {
+function saving(layout: "directory" | "tar.gz", labels?: { pinned: true }): CrashOperation {
   return {
     async run(world) {
       world.saving(labels ?? {});
@@ -33,8 +33,8 @@ function removing(index: number): CrashOperation {
 }
 
 function importing(
-  from: "directory" | "archive",
-  to: "directory" | "archive",
+  from: "directory" | "tar.gz",
+  to: "directory" | "tar.gz",
   { isStream = false, labels = {} }: { readonly isStream?: boolean; readonly labels?: Labels } = {},
 ): CrashOperation {
   return {
@@ -52,7 +52,7 @@ function exporting(index: number, root: string): CrashOperation {
   return {
     async run(world) {
       const locator = (await listed(world))[index] as SnapshotLocator;
-      const layout = layoutOfKind(locator.layout === "directory" ? "archive" : "directory", "gzip");
+      const layout = layoutOfKind(locator.layout === "directory" ? "tar.gz" : "directory");
       const backend = world.other(root);
       const reader = await locator.open();
       if (root !== COPIES) world.saving();
@@ -68,20 +68,20 @@ function exporting(index: number, root: string): CrashOperation {
 /** All that changes a place. */
 export const crashOperations: Record<string, CrashOperation> = {
   "saving a directory": saving("directory"),
-  "saving an archive": saving("archive"),
+  "saving an archive": saving("tar.gz"),
   "saving a pinned directory": saving("directory", { pinned: true }),
-  "saving a pinned archive": saving("archive", { pinned: true }),
+  "saving a pinned archive": saving("tar.gz", { pinned: true }),
   "saving an archive through scratch": {
     async run(world) {
       world.model.longLineBytes = OF_SCRATCH_BYTES;
-      await saving("archive").run(world);
+      await saving("tar.gz").run(world);
     },
   },
   "saving the first directory": { ...saving("directory"), isFirst: true },
-  "saving the first archive": { ...saving("archive"), isFirst: true },
+  "saving the first archive": { ...saving("tar.gz"), isFirst: true },
   "saving twice": {
     async run(world) {
-      for (const layout of ["directory", "archive"] as const) {
+      for (const layout of ["directory", "tar.gz"] as const) {
         await saving(layout).run(world);
         world.model.step++;
       }
@@ -128,11 +128,11 @@ export const crashOperations: Record<string, CrashOperation> = {
       world.labelled(locator.name, { step: 1, pinned: true });
     },
   },
-  "importing an archive": importing("archive", "directory"),
-  "importing a directory": importing("directory", "archive"),
+  "importing an archive": importing("tar.gz", "directory"),
+  "importing a directory": importing("directory", "tar.gz"),
   "importing a stream": importing("directory", "directory", { isStream: true }),
-  "importing a pinned archive": importing("archive", "directory", { labels: { pinned: true } }),
-  "importing a pinned directory": importing("directory", "archive", { labels: { pinned: true } }),
+  "importing a pinned archive": importing("tar.gz", "directory", { labels: { pinned: true } }),
+  "importing a pinned directory": importing("directory", "tar.gz", { labels: { pinned: true } }),
   "exporting beside": exporting(0, ROOT),
   "exporting to another place": exporting(1, COPIES),
   "sweeping": {

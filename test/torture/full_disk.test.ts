@@ -35,7 +35,7 @@ async function fillUp(folder: string, ballast: string, files: number, sizeBytes:
   for (let failures = 0; failures < 4;) {
     const before = await fingerprint(store.backend);
     const names = (await store.list()).map(({ name }) => name);
-    const layout = ++step % 2 ? "directory" : "archive";
+    const layout = ++step % 2 ? "directory" : "tar.gz";
     try {
       await store.saveState({ layout });
       if (step > 500) throw new Error("the disk does not fill up");

@@ -153,7 +153,7 @@ export async function furnishedPlace(): Promise<string> {
     },
     loadState() {},
   });
-  for (const layout of ["directory", "archive"] as const) {
+  for (const layout of ["directory", "tar.gz"] as const) {
     step++;
     await store.saveState({ layout });
   }

@@ -121,7 +121,7 @@ it("many programs share one store, and some die", async () => {
 it("a program stopped beyond the limit of a sweep fails its save cleanly", async () => {
   const room = await makeRoom();
   const folder = path.join(room, "states");
-  const program = new Program("save_once", folder, "0", "directory", "slow", "archive");
+  const program = new Program("save_once", folder, "0", "directory", "slow", "tar.gz");
   await program.says("staged");
   program.signal("SIGSTOP");
   await new Promise((resolve) => setTimeout(resolve, 300));

@@ -14,7 +14,7 @@ async function openFiles(): Promise<number | undefined> {
   return (await readdir("/proc/self/fd").catch(() => undefined))?.length;
 }
 
-describe.each(["directory", "archive"] as const)("hundreds of saves as %s", (layout) => {
+describe.each(["directory", "tar.gz"] as const)("hundreds of saves as %s", (layout) => {
   it("leave no files open, nothing hidden and no memory taken", async () => {
     const since = performance.now();
     const folder = path.join(await makeRoom(), "states");

@@ -80,7 +80,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
       const kills = await forEachCall(stride, async (at) => {
         const where = `killed at ${kind} ${at}`;
         const folder = await copyOf(template);
-        const tasks = ["directory", "archive", "cleanup"];
+        const tasks = ["directory", "tar.gz", "cleanup"];
         const { lines, complaints, isKilled } = await traced(
           kind,
           "signal=SIGKILL",
@@ -110,7 +110,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
           const folder = await copyOf(template);
           const { lines, complaints, injected } = await traced(kind, `error=${errno}`, at, folder, 10, [
             "directory",
-            "archive",
+            "tar.gz",
             "directory",
           ], isOneThread);
           expect(lines.at(-1), `${where}: ${complaints}`).toBe("done");

@@ -38,7 +38,7 @@ export const contenders = {
     module: "snapkeep",
     kind: "ours",
     runtime: "node24",
-    options: { compression: "zstd" },
+    options: { layout: "tar.zst" },
     note: "level 3, on Node 24",
   },
   oursZstdExport: {
@@ -46,7 +46,7 @@ export const contenders = {
     module: "snapkeep",
     kind: "ours",
     runtime: "node24",
-    options: { compression: "zstd" },
+    options: { layout: "tar.zst" },
     note: "level 3, on Node 24, each file verified",
   },
   oursDirectory: {

@@ -14,10 +14,9 @@ const { locate, StateStore } = await import(
 
 /** @param {import("../job.mjs").SaveJob} job */
 function optionsOf({ options = {}, level }) {
-  const { layout = "archive", compression = "gzip", durability, archive = {} } = options;
+  const { layout = "tar.gz", durability, archive = {} } = options;
   return {
     layout,
-    compression,
     archive: { ...archive, ...level === undefined ? {} : { level } },
     ...durability === undefined ? {} : { durability },
   };
@@ -102,8 +101,8 @@ export async function saveFolder(job) {
 
 /** A directory snapshot of the same files becomes one archive, verified on the way. @param {import("../job.mjs").SaveJob} job */
 async function exportDirectory(job) {
-  const { compression, archive } = optionsOf(job);
-  const target = `${job.out}.${compression === "zstd" ? "tar.zst" : "tar.gz"}`;
+  const { layout, archive } = optionsOf(job);
+  const target = `${job.out}.${layout}`;
   return async () => {
     await locate(job.options.directory).exportTo(target, { archive });
     return async () => await rename(target, job.out);
