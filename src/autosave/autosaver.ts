@@ -168,6 +168,7 @@ class StoreAutosaver implements Autosaver {
       hurry: (signal) => this.#abort("AbortError", `a second ${signal} arrived`),
       exit: () => void this.#leave("exit"),
     }, signals);
+    this.#live();
     this.#lookForRoom();
     this.#wait();
   }
@@ -231,7 +232,7 @@ class StoreAutosaver implements Autosaver {
   #check(): Round | undefined {
     const schedule = this.#schedule;
     if (this.#isBeginning) return undefined; // a state or a label that asks for a save
-    if (this.#store.hasBegun) this.#life.begin();
+    this.#live();
     try {
       if (this.#round !== undefined) {
         this.#hasJoined ||= schedule.asksForSave();
@@ -328,6 +329,7 @@ class StoreAutosaver implements Autosaver {
       return this.#wayDown.ended;
     }
     this.#cancelTimer();
+    this.#live();
     const run = async (): Promise<SaveEvent> => {
       const endMs = this.#clock.now() + (signal === undefined ? Infinity : this.#graceMs);
       const alive = setInterval(() => {}, 60_000); // a pause that is waited for does not keep the program alive
@@ -390,6 +392,11 @@ class StoreAutosaver implements Autosaver {
 
   #abort(name: string, why: string): void {
     this.#aborting.abort(new DOMException(`The last save was given up: ${why}`, name));
+  }
+
+  /** Leaves signs of life, but none in the place of the last run's before that could be read. */
+  #live(): void {
+    if (this.#store.hasBegun) this.#life.begin();
   }
 
   #dueInMs(): number | undefined {
