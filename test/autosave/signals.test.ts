@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { StateStore } from "snapkeep";
+import { fileBackend, StateStore } from "snapkeep";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { temporaryFolder } from "../backend/temporary.ts";
 import type { Plan } from "../children/autosaved.ts";
@@ -39,7 +39,8 @@ function start(plan: Plan) {
     const [code, signal] = await exit;
     return { code, signal, lines, errors: errors.join("") };
   };
-  const kill = (signal: NodeJS.Signals) => void child.kill(signal);
+  // Deno takes a child whose kill() was called for killed by that signal, whatever its end.
+  const kill = (signal: NodeJS.Signals) => void (child.pid !== undefined && process.kill(child.pid, signal));
   return { kill, line, end, save: () => kill("SIGUSR2"), lines };
 }
 
@@ -52,6 +53,12 @@ async function saved(folder: string): Promise<{ left: number; right: number }[]>
     await reader.close();
   }
   return found;
+}
+
+/** Whether the last sign of life at a place is that of a run that lives. */
+async function isAlive(folder: string): Promise<boolean> {
+  const note = await fileBackend(folder).notes.get("last-run");
+  return note !== undefined && JSON.parse(new TextDecoder().decode(note)).ended === undefined;
 }
 
 describe.each([["SIGTERM"], ["SIGINT"]] as const)("%s", (signal) => {
@@ -81,9 +88,7 @@ describe("a signal", () => {
       const program = start({ folders: [folder] });
       await program.line("ready");
       if (report !== "") expect(program.lines[0]).toBe(report);
-      // The note of a run is there as soon as a save is.
-      program.save();
-      await program.line("saved requested");
+      while (!await isAlive(folder)) await new Promise((resolve) => setImmediate(resolve));
       program.kill(signal);
       await program.end();
     }
@@ -92,7 +97,7 @@ describe("a signal", () => {
   it("waits for the end of the step where the program calls tick(), so that its states fit together", async () => {
     const folder = await temporaryFolder();
     const program = start({ folders: [folder], ticks: true, waits: true });
-    await program.line("ready");
+    await program.line("ticked");
     program.save();
     await program.line("saved requested");
     program.kill("SIGTERM");
@@ -105,9 +110,7 @@ describe("a signal", () => {
   it("does not wait for a tick once the loop has ended because of it", async () => {
     const folder = await temporaryFolder();
     const program = start({ folders: [folder], ticks: true, waits: true, looks: true, graceMs: 60_000 });
-    await program.line("ready");
-    program.save();
-    await program.line("saved requested");
+    await program.line("ticked");
     program.kill("SIGTERM");
     expect(await program.end()).toMatchObject({ signal: "SIGTERM" });
     expect(program.lines).toContain("saved signal");
@@ -178,7 +181,8 @@ describe("a signal", () => {
     program.save();
     program.kill("SIGTERM");
     const { lines } = await program.end();
-    const events = lines.filter((line) => /^(saved|joined|failed|skipped)/.test(line));
+    // The system may deliver two signals in either order.
+    const events = lines.filter((line) => line.startsWith("saved"));
     expect(events.at(-1)).toBe("saved signal");
     expect(await saved(folder)).toHaveLength(events.length);
   });

@@ -83,6 +83,7 @@ if (ticks) {
     for (let done = 0; done < steps && !(plan.looks && saver.signal.aborted); done++) {
       await step();
       await saver.tick();
+      if (done === 0) await tell("ticked");
       if (!waits && steps === Infinity) await new Promise((resolve) => setTimeout(resolve, 1));
     }
     await tell("loop ended");
