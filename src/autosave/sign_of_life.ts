@@ -17,6 +17,7 @@ export class SignOfLife {
   #cancel: (() => void) | undefined;
   #writing: Promise<void> = Promise.resolve();
   #hasBegun = false;
+  #hasPlace = false;
 
   /** Begins nothing yet: the note of the last run must be read first. */
   constructor(store: StateStore, clock: IdleClock, step: () => number | undefined) {
@@ -56,7 +57,11 @@ export class SignOfLife {
       step: this.#step(),
       ...end,
     };
-    const write = async () => await backend.notes.put(LAST_RUN_NOTE, renderRun(record));
+    const write = async () => {
+      if (!this.#hasPlace) await backend.create();
+      this.#hasPlace = true;
+      await backend.notes.put(LAST_RUN_NOTE, renderRun(record));
+    };
     return this.#writing = this.#writing.then(write).catch((error) => {
       loggerOf("Autosaver").debug("Cannot leave a sign of life: {reason}", { reason: reasonOf(error) });
     });

@@ -36,7 +36,7 @@ async function runs(backend: Backend, options: WorldOptions = {}) {
 
 const places: [string, () => Promise<Backend>][] = [
   ["in memory", async () => memoryBackend()],
-  ["in a folder", async () => fileBackend(await temporaryFolder())],
+  ["in a folder", async () => fileBackend(path.join(await temporaryFolder(), "to be made"))],
 ];
 
 describe.each(places)("resume(), %s,", (_, place) => {
