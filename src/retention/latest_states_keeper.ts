@@ -10,6 +10,7 @@ import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
+import { guardsIn } from "./states_keeper.ts";
 
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
@@ -45,7 +46,6 @@ export class LatestStatesKeeper extends RetentionKeeper {
   readonly #matches: (name: string) => boolean;
   readonly #matchesOwn: (name: string) => boolean;
   readonly #withForeign: boolean;
-  readonly #foreign = new WeakSet<SnapshotLocator>();
   #hasLooked = false;
 
   /**
@@ -76,6 +76,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
         `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
       );
     }
+    guardsIn(this).mayRemoveNewest = maxKeep === 0;
     this.#maxKeep = maxKeep;
     this.#pattern = pattern ?? "*.state";
     this.#matches = picomatch(this.#pattern, { dot: false });
@@ -93,22 +94,6 @@ export class LatestStatesKeeper extends RetentionKeeper {
   protected override async snapshots(): Promise<SnapshotLocator[]> {
     if (!this.#hasLooked) await this.#look();
     return (await super.snapshots()).filter(({ name }) => this.#matchesOwn(name));
-  }
-
-  /** Whether any is kept at all. */
-  protected override guardsNewest(): boolean {
-    return this.#maxKeep > 0;
-  }
-
-  /** As of every keeper; foreign folders have no manifest to ask. */
-  protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
-    return !this.#foreign.has(locator) && await super.isProtected(locator);
-  }
-
-  /** Removes a snapshot, or a folder that is foreign still. */
-  protected override remove(locator: SnapshotLocator): Promise<boolean> {
-    const { foreign } = this.store.backend;
-    return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);
   }
 
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
@@ -147,7 +132,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const isTimed = found.every(({ name }) => this.store.isTimedName(name));
     found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));
     const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep)).map(({ name }) => locate(backend, name));
-    for (const locator of removals) this.#foreign.add(locator);
+    for (const locator of removals) guardsIn(this).foreign.add(locator);
     return removals;
   }
 }
