@@ -135,7 +135,7 @@ export abstract class StatesKeeper {
 
   /** Throws `PROGRAM_MISMATCH` if a snapshot is of another program than the store's. */
   protected assertProgram(locator: SnapshotLocator, program: string | undefined): void {
-    assertProgram("clean up beside", String(locator), this.store.programs, program);
+    assertProgram("clean up beside", locator, this.store.programs, program);
   }
 
   /** Removes one snapshot; resolves to `false` where it had gone, or was pinned meanwhile. */
@@ -149,13 +149,15 @@ export abstract class StatesKeeper {
     const listed = new Set(this.#listed);
     this.#looksAgain = !selected.every((locator) => listed.has(locator));
     const newestFirst = (await this.snapshots().finally(() => this.#looksAgain = true)).reverse();
-    const rank = ({ name }: SnapshotLocator) => this.store.isTimedName(name) ? 0 : 1;
-    for (const locator of newestFirst.sort((a, b) => rank(a) - rank(b))) {
-      try {
-        this.assertProgram(locator, (await locator.manifest()).program);
-        return locator.name;
-      } catch (error) {
-        if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
+    for (const isTimed of [true, false]) {
+      for (const locator of newestFirst) {
+        if (this.store.isTimedName(locator.name) !== isTimed) continue;
+        try {
+          this.assertProgram(locator, (await locator.manifest()).program);
+          return locator.name;
+        } catch (error) {
+          if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
+        }
       }
     }
     return undefined;
