@@ -9,6 +9,7 @@ import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
+import type { LastRun } from "./last_run.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
@@ -61,6 +62,11 @@ export interface ResumeReport {
    * then the next start resumes from the newest again.
    */
   readonly newer?: number;
+  /**
+   * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
+   * sign of life at the place.
+   */
+  readonly lastRun?: LastRun;
 }
 
 /** What resuming needs of a store. */
