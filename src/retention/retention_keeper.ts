@@ -1,6 +1,7 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
 import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
+import { withNote } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -22,9 +23,6 @@ interface Found {
   readonly snapshots: readonly KeptSnapshot[];
   readonly guards: ReadonlyMap<string, string>;
 }
-
-// A note replaces all labels, also those it does not have. Not pinned is false, and not unknown.
-const NO_LABELS = { tags: undefined, metrics: undefined, step: undefined, pinned: false };
 
 // What was seen longer ago is seen again before anything is removed: the first cleanup reads all manifests.
 const LONG_MS = 250;
@@ -153,13 +151,11 @@ export class RetentionKeeper extends StatesKeeper {
       const { name } = locator;
       const note = noted.has(name) ? await locator.note() : undefined;
       if (note === "damaged") guards.set(name, "its note cannot be read");
-      const labels: Partial<SnapshotFacts> = note === "damaged" || note === undefined ? {} : { ...NO_LABELS, ...note };
-      if (this.#needsFacts) {
-        const facts = await this.#factsOf(locator, isCertain);
-        return facts && { locator, name, ...facts, ...labels };
-      }
       // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
-      return { locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels.pinned };
+      const facts = this.#needsFacts
+        ? await this.#factsOf(locator, isCertain)
+        : { savedAtMs: Math.floor(this.store.timeOf(name)) };
+      return facts && { locator, name, ...withNote(facts, note) };
     });
     return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };
   }

@@ -1,6 +1,7 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
-import { type Durability, fileBackend, pathOfUri } from "../file/file_backend.ts";
+import { type Durability, fileBackend } from "../file/file_backend.ts";
+import { pathOfUri } from "../model/address.ts";
 import { STALE_AFTER_MS } from "../model/backend.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { LABEL_NAMES, storableLabels } from "../manifest/labels.ts";
@@ -14,10 +15,10 @@ import type { Labels, Layout } from "../model/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
 import { isReadableStream } from "../runtime/sources.ts";
 import type { PersistentState } from "../model/state.ts";
-import { type LayoutKind, splitUnit } from "../model/unit.ts";
+import { type LayoutKind, nameOfUnit } from "../model/unit.ts";
 import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
 import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
-import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
+import { archiveKindOf, archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
 import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
@@ -380,10 +381,7 @@ export class StateStore {
   streamState(options: StreamOptions = {}): StateStream {
     assertOptions("stream", options, STREAM_OPTIONS);
     this.#warnIfEmpty("stream");
-    const layout = archiveLayoutOf(
-      options.layout ?? (this.#layout === "directory" ? "tar.gz" : this.#layout),
-      this.#archive,
-    );
+    const layout = archiveLayoutOf(options.layout ?? archiveKindOf(this.#layout), this.#archive);
     assertNotInside(this, "stream");
     const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
@@ -708,7 +706,7 @@ export class StateStore {
       throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it is no number`);
     }
     const units = await this.backend.sweep(olderThanMs);
-    const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
+    const names = units.map(nameOfUnit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;
   }
