@@ -124,7 +124,7 @@ export const directoryLayout: Layout = {
     return {
       layout: "directory",
       mostOpen: MOST_OPEN,
-      sealed: openManifest(bytes, uri),
+      sealed: await openManifest(bytes, uri),
       check() {}, // the file names are the index
       async open(entryPath) {
         const task = backend.open(unit, entryPath).then((opened) => {

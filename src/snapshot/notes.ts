@@ -117,7 +117,7 @@ async function lockToRemove(
 async function mayBePinned(backend: Backend, name: string): Promise<boolean> {
   const note = await backend.notes.get(name);
   if (note === undefined) return false;
-  const labels = parseNote(note);
+  const labels = await parseNote(note);
   return labels === undefined || labels.pinned === true;
 }
 

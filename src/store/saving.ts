@@ -9,7 +9,7 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { Labels, Layout, ManifestState } from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
-import { Capture, type CaptureOptions, type Registration, type SaveProgress } from "./capture.ts";
+import { Capture, type CaptureOptions, type Registration, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import type { Lineage, ListedName } from "./lineage.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
@@ -49,10 +49,24 @@ export interface SavingParts {
   readonly sweep: () => Promise<unknown>;
 }
 
+/** A snapshot that the program has saved itself, or has loaded with no state left out. */
+export interface KnownSnapshot {
+  /** Its name. */
+  readonly name: string;
+  /** When its states were captured. */
+  readonly savedAt: Date;
+  /** The label `step` it was saved with. */
+  readonly step: number | undefined;
+  /** Bytes of its entries. */
+  readonly sizeBytes: number;
+}
+
+type Listener = Pick<CaptureOptions, "onProgress" | "onPhase">;
+
 interface WaitingSave {
   readonly key: string;
   readonly abort: AbortController;
-  readonly listeners: Set<(progress: SaveProgress) => void>;
+  readonly listeners: Set<Listener>;
   members: number;
   outcome: Promise<SnapshotLocator | undefined>;
 }
@@ -74,6 +88,8 @@ export class Saver {
   readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
   readonly #waiting = new Set<WaitingSave>();
+  /** What the program's states were saved as last, or loaded from. */
+  lastKnown: KnownSnapshot | undefined;
   #last: SnapshotLocator | undefined;
   #sweptAtMs = -Infinity;
 
@@ -173,9 +189,12 @@ export class Saver {
     const abort = new AbortController();
     const listeners: WaitingSave["listeners"] = new Set();
     const onProgress = (progress: SaveProgress) => {
-      for (const listener of listeners) listener(progress);
+      for (const listener of listeners) listener.onProgress?.(progress);
     };
-    const options = { ...wanted.options, signal: abort.signal, onProgress };
+    const onPhase = (phase: SavePhase) => {
+      for (const listener of listeners) listener.onPhase?.(phase);
+    };
+    const options = { ...wanted.options, signal: abort.signal, onProgress, onPhase };
     const run = async () => {
       try {
         const turn = await this.access.enter("save", { signal: abort.signal });
@@ -191,9 +210,10 @@ export class Saver {
   }
 
   /** What a waiting save comes to, for one of its callers: an abort ends the save only if no other caller shares it. */
-  async #outcomeOf(waiting: WaitingSave, { signal, onProgress }: SavingOptions): Promise<SnapshotLocator | undefined> {
+  async #outcomeOf(waiting: WaitingSave, options: SavingOptions): Promise<SnapshotLocator | undefined> {
+    const { signal } = options;
     waiting.members++;
-    if (onProgress !== undefined) waiting.listeners.add(onProgress);
+    waiting.listeners.add(options);
     let onAbort = () => {};
     const left = new Promise<never>((_, reject) => {
       onAbort = () => {
@@ -201,7 +221,7 @@ export class Saver {
           this.#waiting.delete(waiting); // at once: a call that comes now must not share the abort
           return waiting.abort.abort(signal?.reason);
         }
-        if (onProgress !== undefined) waiting.listeners.delete(onProgress);
+        waiting.listeners.delete(options);
         reject(signal?.reason);
       };
     });
@@ -237,6 +257,12 @@ export class Saver {
       if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
       await unit.publish(sealed);
       lineage.saved(name, captured);
+      this.lastKnown = {
+        name,
+        savedAt: facts.savedAt,
+        step: labels.step,
+        sizeBytes: sealed.manifest.totals.sizeBytes,
+      };
       const locator = new SnapshotLocator(backend, [stage.unit]);
       this.#last = locator;
       this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
