@@ -9,6 +9,7 @@ import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
+import { isReadableStream } from "../runtime/sources.ts";
 import { assertOptions } from "../model/options.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit, unitOfFileName } from "../model/unit.ts";
@@ -442,6 +443,15 @@ export function warnOfNote(snapshot: SnapshotLocator): void {
   const address = String(snapshot);
   const message = `The note of '${address}' is damaged`;
   warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address, message });
+}
+
+/** What a snapshot is loaded or imported from: its address, or an archive as a stream. */
+export type SnapshotSource = SnapshotLocator | string | URL | ReadableStream<Uint8Array>;
+
+/** The address of a source; `undefined` for a stream. */
+export function locatorOf(from: SnapshotSource): SnapshotLocator | undefined {
+  if (isReadableStream(from)) return undefined;
+  return isLocator(from) ? from : locate(from);
 }
 
 /** Tells whether a value is a locator, also one from another copy of the library. */
