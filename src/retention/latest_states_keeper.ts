@@ -7,7 +7,8 @@ import { show } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
 import { guardsIn } from "./states_keeper.ts";
 
@@ -105,6 +106,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const { default: picomatch } = await import("picomatch");
     return this.#matches ??= picomatch(this.#pattern, { dot: false });
   }
+
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
   async #look(matches: Matcher): Promise<void> {
     const { backend } = this.store;
