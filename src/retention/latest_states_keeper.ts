@@ -1,5 +1,4 @@
 // The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
-import picomatch from "picomatch";
 import { keepLatest, type RetentionRule } from "./rule.ts";
 import { pathOfUri } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
@@ -10,6 +9,8 @@ import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
+
+type Matcher = (name: string) => boolean;
 
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
@@ -42,8 +43,8 @@ const KEEP_NONE: RetentionRule = { ...keepLatest(0), isOff: false };
 export class LatestStatesKeeper extends RetentionKeeper {
   readonly #maxKeep: number;
   readonly #pattern: string;
-  readonly #matches: (name: string) => boolean;
-  readonly #matchesOwn: (name: string) => boolean;
+  readonly #isForOwn: boolean;
+  #matches: Matcher | undefined;
   readonly #withForeign: boolean;
   readonly #foreign = new WeakSet<SnapshotLocator>();
   #hasLooked = false;
@@ -78,8 +79,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
     }
     this.#maxKeep = maxKeep;
     this.#pattern = pattern ?? "*.state";
-    this.#matches = picomatch(this.#pattern, { dot: false });
-    this.#matchesOwn = pattern === undefined ? () => true : this.#matches;
+    if (typeof this.#pattern !== "string" || this.#pattern === "") {
+      throw new TypeError(`Cannot make a keeper: the pattern must be a glob such as "*.state", not ${show(pattern)}`);
+    }
+    this.#isForOwn = pattern !== undefined;
     this.#withForeign = foreign;
   }
 
@@ -91,8 +94,9 @@ export class LatestStatesKeeper extends RetentionKeeper {
 
   /** Those whose names match the pattern; makes a missing folder, with a warning, as the seed does. */
   protected override async snapshots(): Promise<SnapshotLocator[]> {
-    if (!this.#hasLooked) await this.#look();
-    return (await super.snapshots()).filter(({ name }) => this.#matchesOwn(name));
+    const matches = await this.#matcher();
+    if (!this.#hasLooked) await this.#look(matches);
+    return (await super.snapshots()).filter(({ name }) => !this.#isForOwn || matches(name));
   }
 
   /** Whether any is kept at all. */
@@ -111,18 +115,24 @@ export class LatestStatesKeeper extends RetentionKeeper {
     return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);
   }
 
+  /** The pattern, compiled by a package that is only loaded here. */
+  async #matcher(): Promise<Matcher> {
+    const { default: picomatch } = await import("picomatch");
+    return this.#matches ??= picomatch(this.#pattern, { dot: false });
+  }
+
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
-  async #look(): Promise<void> {
+  async #look(matches: Matcher): Promise<void> {
     const { backend } = this.store;
     const log = loggerOf("LatestStatesKeeper");
     this.#hasLooked = true;
     if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
-    if (listed.size > 0 && ![...listed].some((name) => this.#matchesOwn(name))) {
+    if (this.#isForOwn && listed.size > 0 && ![...listed].some(matches)) {
       const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";
       log.warn(message, { count: listed.size, pattern: this.#pattern });
     }
-    const others = (await listSnapshots(backend)).filter(({ name }) => this.#matches(name) && !listed.has(name));
+    const others = (await listSnapshots(backend)).filter(({ name }) => matches(name) && !listed.has(name));
     if (others.length === 0) return;
     log.warn(
       "{count} snapshots match '{pattern}' but not the name format of the store, such as '{name}'; they are kept for ever",
@@ -136,9 +146,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
 
   async #foreignRemovals(): Promise<SnapshotLocator[]> {
     const { backend } = this.store;
+    const matches = await this.#matcher();
     const found: { name: string; modifiedAtMs: number }[] = [];
     for await (const folder of backend.foreign?.list() ?? []) {
-      if (!this.#matches(folder.name)) continue;
+      if (!matches(folder.name)) continue;
       const fault = faultOfSnapshotName(folder.name);
       if (fault === undefined) found.push(folder);
       else loggerOf("LatestStatesKeeper").warn("'{name}' is kept: {fault}", { name: folder.name, fault });

@@ -1,4 +1,5 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
+import { types } from "node:util";
 import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
@@ -108,7 +109,7 @@ export class RetentionKeeper extends StatesKeeper {
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
   async plan(now?: Date): Promise<RetentionPlan<KeptSnapshot>> {
-    if (now !== undefined && !(now instanceof Date)) throw new TypeError("Cannot plan retention: now must be a Date");
+    if (now !== undefined && !types.isDate(now)) throw new TypeError("Cannot plan retention: now must be a Date");
     return this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
   }
 

@@ -259,7 +259,7 @@ export class SnapshotLocator {
    */
   async note(): Promise<Labels | "damaged" | undefined> {
     const bytes = await this.backend.notes.get(this.name);
-    return bytes === undefined ? undefined : parseNote(bytes) ?? "damaged";
+    return bytes === undefined ? undefined : await parseNote(bytes) ?? "damaged";
   }
 
   /** The snapshot in each layout it was listed in, as an address of its own; the one that is read first comes first. */

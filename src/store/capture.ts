@@ -78,7 +78,7 @@ export interface CaptureOptions {
   readonly workFolder?: (() => WorkFolder) | undefined;
   /** The store whose states are called, and must not call it meanwhile. */
   readonly store?: object;
-  /** Called once, when every state has handed over all it saves. */
+  /** Called when every state has handed over all it saves, or the save has failed. */
   readonly onCaptured?: () => void;
 }
 
@@ -90,10 +90,10 @@ export class Capture {
   readonly #memory: CaptureMemory;
   readonly #options: CaptureOptions;
   readonly #onAbort: () => void;
+  readonly #ending = new AbortController();
   #entries = 0;
   #sizeBytes = 0;
   #interrupt: ((reason: unknown) => void) | undefined;
-  #failure: { readonly error: unknown } | undefined;
 
   /** Calls every `saveState`, one right after the other, until one fails. */
   constructor(registrations: readonly Registration[], memory: CaptureMemory, options: CaptureOptions = {}) {
@@ -107,7 +107,7 @@ export class Capture {
     );
     const held: HeldState[] = [];
     for (const state of this.#states) {
-      if (this.#failure !== undefined) return;
+      if (this.signal.aborted) return;
       const sinceMs = monotonicMs();
       state.start();
       held.push({ name: state.name, heldMs: monotonicMs() - sinceMs });
@@ -116,12 +116,17 @@ export class Capture {
   }
 
   #reached(phase: SavePhase): void {
-    if (this.#failure !== undefined) return;
+    if (this.signal.aborted) return;
     try {
       this.#options.onPhase?.(phase);
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** Is aborted when the capture fails, with its first error. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
   }
 
   /**
@@ -166,18 +171,19 @@ export class Capture {
     return this.#states.flatMap((state) => state.pendingSizes);
   }
 
-  /** Gives up, or ends: nothing stays pending, and memory goes back. The first error of all is the one to throw. */
+  /** Aborts: cancels all that is pending, and takes nothing more from the states. Returns the first error of all, to be thrown. */
   fail(error: unknown): unknown {
-    if (this.#failure !== undefined) return this.#failure.error;
-    this.#failure = { error };
+    if (this.signal.aborted) return this.signal.reason;
+    this.#ending.abort(error);
     for (const state of this.#states) state.cancel(error);
     this.#interrupt?.(error);
+    this.#options.onCaptured?.();
     return error;
   }
 
   /** Fails if a state has failed, or the save was given up. */
   throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.signal.throwIfAborted();
   }
 
   /** Ends the capture, after success or failure. */
@@ -434,7 +440,7 @@ class StateCapture implements StateWriter {
       if (this.#cancelled !== undefined) throw this.#cancelled.error;
       if (this.#isClosed) {
         const late = new TypeError(`Cannot write to the state "${this.name}": its save has ended`);
-        loggerOf("StateStore").error(late);
+        loggerOf("StateStore").error("{message}", { message: late.message, error: late });
         throw late;
       }
       this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts

@@ -1,8 +1,9 @@
 // Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
 // is not damage, and going on from something older, or from nothing, would be a lie.
+import { types } from "node:util";
 import { rankByMetric } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
-import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
+import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
@@ -99,6 +100,9 @@ export function assertResumeOptions(options: ResumeOptions): void {
   assertChoice(options);
 }
 
+// Neither damage nor a refusal: `resume()` throws them as they are.
+const THROWN_AS_IS: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>(["STATE_LOAD_FAILED", "PROGRAM_MISMATCH"]);
+
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
   const tried: Refusal[] = [];
@@ -152,9 +156,8 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
         const newer = listed.filter(({ name }) => name > snapshot.name).length;
         return { outcome: "resumed", snapshot, states, tried, newer };
       } catch (error) {
-        // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
-        if (!isSnapshotError(error) || isSnapshotError(error, "STATE_LOAD_FAILED")) throw error;
-        if (isSnapshotError(error, "PROGRAM_MISMATCH")) throw error; // the wrong folder, most likely
+        // The caller's mistake or abort, a state that may be half-changed, the wrong folder.
+        if (!isSnapshotError(error) || THROWN_AS_IS.has(error.code)) throw error;
         note(snapshot, error);
         if (!mayPass(error)) return refuse(reasonOf(error), error);
         if (isAbsence(error)) break;
@@ -207,7 +210,7 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
     throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
   }
-  if (step !== undefined && typeof step !== "number" || at !== undefined && !(at instanceof Date)) {
+  if (step !== undefined && typeof step !== "number" || at !== undefined && !types.isDate(at)) {
     throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
   if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {

@@ -5,8 +5,9 @@ import type { SnapshotError } from "snapkeep";
 export function framesOf(error: Error): string[] {
   const frames: string[] = [];
   for (const line of (error.stack ?? "").split("\n")) {
-    const match = /(?:at |^)(?:async )?(.*?)[ (@]*(?:file:\/\/)?\/.*?\/src\/((?!testing|words)\w+\/\w+\.ts)(?::(\d+))?/
-      .exec(line);
+    const match =
+      /(?:at |^)(?:async )?(.*?)[ (@]*(?:file:\/\/)?\/.*?\/src\/((?!testing|model|runtime)\w+\/\w+\.ts)(?::(\d+))?/
+        .exec(line);
     if (match !== null) frames.push(`${match[2]}:${match[3]} ${match[1]?.trim()}`);
   }
   return frames;

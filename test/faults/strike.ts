@@ -23,7 +23,7 @@ const plans: Record<string, Omit<FaultPlan, "at">> = Object.fromEntries(
 
 /** Whether a failure struck a removal, which then may leave what it was to remove. */
 const struckRemoval = (faults: Faults) =>
-  faults.injected.some((error) => framesOf(error).some((frame) => /^backend\/(file_tree|file_place)\.ts/.test(frame)));
+  faults.injected.some((error) => framesOf(error).some((frame) => /^file\/(file_tree|file_place)\.ts/.test(frame)));
 
 async function settle(operation: Promise<unknown>): Promise<Outcome> {
   let timer: ReturnType<typeof setTimeout> | undefined;
