@@ -64,7 +64,7 @@ export interface ResumeReport {
   readonly newer?: number;
   /**
    * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
-   * sign of life at the place.
+   * sign of life at the place, or `only` was given.
    */
   readonly lastRun?: LastRun;
 }
@@ -101,7 +101,10 @@ export function assertResumeOptions(options: ResumeOptions): void {
 }
 
 // Neither damage nor a refusal: `resume()` throws them as they are.
-const THROWN_AS_IS: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>(["STATE_LOAD_FAILED", "PROGRAM_MISMATCH"]);
+const THROWN_AS_IS: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
+  "STATE_LOAD_FAILED",
+  "PROGRAM_MISMATCH",
+]);
 
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {

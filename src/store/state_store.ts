@@ -25,7 +25,7 @@ import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, l
 import { NameClaimer } from "./name_claimer.ts";
 import { assertProgram, programsOf, runOf } from "./identity.ts";
 import { assertNotInside } from "./inside.ts";
-import { lastRunOf } from "./last_run.ts";
+import { readLastRun } from "./last_run.ts";
 import { Lineage } from "./lineage.ts";
 import { assertResumeOptions, resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
 import { type KnownSnapshot, Saver } from "./saving.ts";
@@ -576,6 +576,7 @@ export class StateStore {
     assertNotInside(this, "resume");
     return await this.#exclusively(options, undefined, async () => {
       let newest: string | undefined;
+      const tellLastRun = await readLastRun(this.backend, this);
       const report = await resumeFrom({
         uri: pathOfUri(this.backend.uri),
         list: async () => {
@@ -588,8 +589,9 @@ export class StateStore {
         unlisted: () => this.#unlisted(),
       }, options);
       if (report.outcome === "fresh") this.#lineage.resumedFresh();
-      const lastRun = await lastRunOf(this.backend, this, report.outcome === "fresh" ? undefined : this.lastKnown);
-      return { ...report, ...lastRun === undefined ? {} : { lastRun } };
+      // Of a part of the states it cannot be said what was lost.
+      if (tellLastRun === undefined || options.only !== undefined) return report;
+      return { ...report, lastRun: tellLastRun(report.outcome === "fresh" ? undefined : this.lastKnown) };
     }, options.name);
   }
 
