@@ -78,7 +78,7 @@ export interface LocateOptions {
    */
   readonly headers?: HeadersInit;
   /**
-   * Fetches instead of the runtime's `fetch`. It must leave redirects alone if asked to.
+   * Replaces the `fetch` of the runtime. It must not follow redirects when it is called with `redirect: "manual"`.
    *
    * @default globalThis.fetch
    */
@@ -99,6 +99,7 @@ export class SnapshotLocator {
   /** How it is arranged; where a name lies in both layouts, the one that is read. */
   readonly layout: LayoutKind;
   readonly #units: readonly [Unit, ...Unit[]];
+  #uri: string | undefined;
   #facts: SnapshotFacts | undefined;
 
   /**
@@ -121,7 +122,7 @@ export class SnapshotLocator {
 
   /** Address as a URI, percent-encoded. */
   get uri(): string {
-    return uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
+    return this.#uri ??= uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
   }
 
   /** Address as people write it: a path on the file system, else the URI. */

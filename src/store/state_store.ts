@@ -37,31 +37,68 @@ export type StoreLocation = string | URL | Backend;
 
 /** How a {@link StateStore} names and arranges snapshots. */
 export interface StateStoreOptions {
-  /** Format of names, as strftime in UTC; fields from `%Y` on, coarse to fine. Default `%Y-%m-%d_%H-%M-%S,%f.state`. */
+  /**
+   * Format of snapshot names, as strftime in UTC: fields from `%Y` on, coarse to fine.
+   *
+   * @default `%Y-%m-%d_%H-%M-%S,%f.state`
+   */
   readonly stateNameFormat?: string;
-  /** How snapshots are arranged unless a save says otherwise. Default `directory`. */
+  /**
+   * Layout of new snapshots. Cost: `directory` syncs every file; archives compress, and sync twice.
+   *
+   * @default "directory"
+   */
   readonly layout?: LayoutKind;
-  /** How archives are made: level, sizes of members. */
+  /**
+   * How archives are written.
+   *
+   * @default the defaults of `ArchiveOptions`
+   */
   readonly archive?: ArchiveOptions;
-  /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
+  /**
+   * Durability of a store in a folder; see `FileBackendOptions`. Cost: see there.
+   *
+   * @default "full"
+   */
   readonly durability?: Durability;
-  /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
+  /**
+   * Returns the current time in milliseconds since 1970; may have a fraction.
+   *
+   * @default Date.now
+   */
   readonly now?: () => number;
   /**
-   * Name of the program, recorded in each snapshot; of several names the first is recorded, and snapshots of all are accepted.
-   * `resume()` and keepers refuse snapshots of other programs with `PROGRAM_MISMATCH`. Default: none, which accepts all.
+   * Name of the program, recorded in each snapshot. Of several names, the first is recorded, and snapshots of all
+   * are accepted. `resume()` and keepers reject snapshots of other programs with `PROGRAM_MISMATCH`.
+   *
+   * @default none: accepts all
    */
   readonly program?: string | readonly string[];
-  /** Id of this run of the program, recorded in each snapshot. Default: random. */
+  /**
+   * Id of this run of the program, recorded in each snapshot.
+   *
+   * @default random
+   */
   readonly run?: string;
   /**
-   * Whether a save is refused with `STORE_SHARED` if another run has saved to the place since this store looked last. Default
-   * false: the store warns once.
+   * If true, a save fails with `STORE_SHARED` if another run has saved to the folder since this store last listed
+   * it. If false, the store warns once.
+   *
+   * @default false
    */
   readonly exclusive?: boolean;
-  /** Calls {@link StateStore.startFresh} when the store is made. Default false. */
+  /**
+   * Calls {@link StateStore.startFresh} when the store is made.
+   *
+   * @default false
+   */
   readonly startFresh?: boolean;
-  /** How many saves may wait for others to end; one more is refused with `SAVE_BACKLOG`. Default 100. */
+  /**
+   * Maximum number of waiting saves; one more fails with `SAVE_BACKLOG`. Cost: each waiting save that is not joined
+   * runs.
+   *
+   * @default 100
+   */
   readonly maxWaiting?: number;
 }
 
@@ -81,14 +118,24 @@ export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
 
 /** How a state is registered. */
 export interface RegisterOptions {
-  /** Version of what the state writes; recorded, and told to `loadState`. Default 1. */
+  /**
+   * Version of the data that the state writes, recorded and passed to `loadState`.
+   *
+   * @default 1
+   */
   readonly version?: number;
   /**
-   * How to make the next version out of an older one: `migrate[1]` reads version 1 and writes version 2. What it does not write
-   * is dropped; what it writes is held in memory. Run before any state is changed.
+   * Migrations by version: `migrate[1]` reads version 1 and writes version 2. Entries that it does not write are
+   * dropped. Migrations run before any state changes. Cost: migrated entries are held in memory.
+   *
+   * @default none
    */
   readonly migrate?: Readonly<Record<number, StateMigration>>;
-  /** Names it was registered under before; looked for, in this order, where the snapshot lacks its name. */
+  /**
+   * Former names of the state. They are tried in this order if the snapshot lacks the current name.
+   *
+   * @default none
+   */
   readonly formerly?: readonly string[];
 }
 
@@ -96,34 +143,61 @@ const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate:
 
 /** How a snapshot is saved. */
 export interface SaveOptions {
-  /** How it is arranged; the store's own unless given. */
+  /**
+   * Layout of the snapshot.
+   *
+   * @default the layout of the store
+   */
   readonly layout?: LayoutKind;
-  /** What to say about it. */
+  /**
+   * Labels of the snapshot.
+   *
+   * @default none
+   */
   readonly labels?: Labels;
   /**
-   * Gives the save up, also while it waits for another; nothing becomes visible, and its reason is thrown. Once the commit has
-   * begun it comes too late: the save resolves.
+   * Aborts the save, also while it waits for another. Nothing becomes visible, and it rejects with the reason of the
+   * signal. After the commit has begun it has no effect: the save resolves.
+   *
+   * @default none
    */
   readonly signal?: AbortSignal;
-  /** Told after every piece of data, and after every entry. */
+  /**
+   * Called after each chunk and entry; the last call has the totals.
+   *
+   * @default none
+   */
   readonly onProgress?: (progress: SaveProgress) => void;
-  /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
+  /**
+   * Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save.
+   *
+   * @default none
+   */
   readonly onPhase?: (phase: SavePhase) => void;
   /**
-   * What to do while a save or load of this store runs or waits. `wait` (the default) saves after it. `join` shares the outcome
-   * of a save that waits already with equal layout and labels, if there is one. `skip` resolves to `undefined`.
+   * What to do while a save or load of this store runs or waits. `wait` saves after it. `join` shares the outcome of
+   * a waiting save with equal layout and labels, if there is one. `skip` resolves to `undefined`.
+   *
+   * @default "wait"
    */
   readonly ifBusy?: "wait" | "join" | "skip";
   /**
-   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those of the last
-   * snapshot that this store saved, and that one is still the newest. The states are captured and written all the same.
+   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those
+   * of the last snapshot that this store saved, and that one is still the newest. Cost: the states are captured and
+   * written all the same.
+   *
+   * @default none: always publishes
    */
   readonly ifUnchanged?: "skip";
 }
 
 /** How a snapshot is streamed. */
 export interface StreamOptions extends Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged"> {
-  /** Which archive. Default: the store's layout if that is an archive, else `tar.gz`. */
+  /**
+   * Layout of the archive.
+   *
+   * @default the layout of the store if it is an archive, else `tar.gz`
+   */
   readonly layout?: ArchiveKind;
 }
 
@@ -150,9 +224,17 @@ export interface StateStream {
 
 /** How a snapshot is imported. */
 export interface ImportOptions {
-  /** How it is arranged here. Default: as the source; a plain tar as the store says. */
+  /**
+   * Layout of the imported snapshot.
+   *
+   * @default the layout of the source; for a plain tar that of the store
+   */
   readonly layout?: LayoutKind;
-  /** Gives up. */
+  /**
+   * Aborts the import; rejects with the reason of the signal.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 
