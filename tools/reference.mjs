@@ -36,37 +36,57 @@ const defaultOf = (declaration) => {
   if (tag === undefined) return undefined;
   const text = textOf(tag.content);
   const fenced = /^```ts (.*) ```$/.exec(text)?.[1];
-  return fenced === undefined ? text : /^[a-z ]+(:.*)?$/.test(fenced) && fenced.includes(" ") ? fenced : `\`${fenced}\``;
+  if (fenced === undefined) return text;
+  return /^("[^"]*"|true|false|\d+|[A-Za-z]+\.[A-Za-z]+)$/.test(fenced) ? `\`${fenced}\`` : fenced;
 };
 
-/** @param {string} text @param {string} mark @returns {[string, string]} What is before the mark, and the sentences after it. */
-const splitAt = (text, mark) => {
-  const at = text.search(mark);
-  return at < 0 ? [text, ""] : [text.slice(0, at).trim(), text.slice(at).replace(/^[^:]*: /, "").trim()];
+/** @param {string} text @param {"Cost" | "Remedy"} word @returns {[string, string]} What is before the word, and what is after it. */
+const splitAt = (text, word) => {
+  const at = text.search(new RegExp(`\\b${word}\\b[a-z ]*: `));
+  return at < 0 ? [text, ""] : [text.slice(0, at).trim(), text.slice(at).replace(/^\w+:? /, "")];
 };
-
-/** @param {Declaration} declaration */
-const nameOf = (declaration) => `\`${declaration.name}${declaration.flags.isOptional ? "" : "` (required) `"}\``.replace(" ``", "");
 
 /** @param {Declaration} type */
 function optionsOf(type) {
-  const rows = (type.children ?? []).map((option) => {
+  const base = type.extendedTypes?.map(String).find((name) => /^\w+Options$/.test(name));
+  const own = (type.children ?? []).filter((option) => base === undefined || option.inheritedFrom === undefined);
+  const rows = own.map((option) => {
     const text = sentencesOf(option);
     const fallback = defaultOf(option);
     if (text === "") throw new Error(`Cannot write the reference: ${type.name}.${option.name} has no docstring`);
     if (option.flags.isOptional && fallback === undefined) {
       throw new Error(`Cannot write the reference: ${type.name}.${option.name} has no @default`);
     }
-    const [about, cost] = splitAt(text, /\bCost[a-z ]*: /);
-    return [nameOf(option), fallback ?? "", about, cost];
+    const [about, cost] = splitAt(text, "Cost");
+    return [`\`${option.name}\``, fallback ?? "required", about, cost];
   });
-  return [`## ${type.name}`, sentencesOf(type), table([["option", "default", "what it does", "cost"], ...rows])];
+  const also = base === undefined ? "" : `It also has the options of [${base}](#${base.toLowerCase()}).`;
+  return [`## ${type.name}`, sentencesOf(type), also, table([["option", "default", "what it does", "cost"], ...rows])];
+}
+
+/** Options of a call that have no type of their own. @param {readonly Declaration[]} exported */
+function inlineOptionsOf(exported) {
+  const callables = exported.flatMap((it) => [
+    { owner: "", it },
+    ...(it.children ?? []).map((member) => ({ owner: `${it.name}.`, it: member })),
+  ]);
+  return callables.flatMap(({ owner, it }) =>
+    (it.signatures ?? []).flatMap(({ name, parameters = [] }) =>
+      parameters.flatMap(({ type, comment }) =>
+        type?.type !== "reflection" || type.declaration.children === undefined ? [] : [[
+          `\`${name === "constructor" ? "new " : ""}${`${owner}${name}`.replace(".constructor", "")}\``,
+          type.declaration.children.map((option) => `\`${option.name}\``).join(", "),
+          textOf(comment?.summary),
+        ]]
+      )
+    )
+  );
 }
 
 /** @param {Declaration} details */
 function errorsOf(details) {
   return (details.children ?? []).flatMap((code) => {
-    const [meaning, remedy] = splitAt(sentencesOf(code), /\bRemedy: /);
+    const [meaning, remedy] = splitAt(sentencesOf(code), "Remedy");
     if (remedy === "") throw new Error(`Cannot write the reference: the error code ${code.name} has no "Remedy: "`);
     const fields = code.type?.type === "reflection" ? code.type.declaration.children ?? [] : [];
     return [
@@ -154,6 +174,8 @@ export async function reference() {
         GENERATED,
         "An option that does not exist, or has the wrong type, is a TypeError before anything is done. An empty cost means none worth mentioning.",
         ...all.filter(({ name }) => name.endsWith("Options")).flatMap(optionsOf),
+        "## Options of single calls",
+        table([["call", "options", "what they do"], ...inlineOptionsOf(all)]),
       ),
     ],
     [
