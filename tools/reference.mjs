@@ -152,6 +152,8 @@ export async function reference() {
     excludePrivate: true,
     excludeExternals: true,
     readme: "none",
+    disableGit: true,
+    disableSources: true,
     logLevel: "Error",
     sort: ["source-order"],
   });
