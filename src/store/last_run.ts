@@ -106,7 +106,9 @@ function parseRun(bytes: Uint8Array): RunRecord {
 }
 
 function reportOf(record: RunRecord, from: KnownSnapshot | undefined): LastRun {
-  const { run, signal, startedAtMs, aliveAtMs, step, saved } = record;
+  const { run, signal, startedAtMs, step, saved } = record;
+  // A snapshot of the run is a sign of life as well.
+  const aliveAtMs = Math.max(record.aliveAtMs, from?.savedAt.getTime() ?? -Infinity);
   const isAllSaved = from !== undefined && saved === from.name;
   const sinceMs = from?.savedAt.getTime() ?? startedAtMs;
   const steps = step === undefined || from !== undefined && from.step === undefined
