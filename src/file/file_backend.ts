@@ -44,19 +44,25 @@ const OF_FILE_SYSTEMS = new Set(["lost+found", "System Volume Information", "$RE
 /** How a {@link fileBackend} keeps snapshots. */
 export interface FileBackendOptions {
   /**
-   * `full` (the default): a snapshot survives power loss once its save resolved. `none` leaves out every sync: it survives
-   * the end of the program, but not of the machine.
+   * `full`: a snapshot survives power loss after its save resolves. `none`: it survives the end of the program, but
+   * not of the machine. Cost: `full` syncs each file and folder of a directory, and an archive twice.
+   *
+   * @default "full"
    */
   readonly durability?: Durability;
   /**
-   * Rights of the folders that the backend makes, such as `0o700` for a place that only this user may look into. Files get the same
-   * rights without those to execute. The place itself gets them if the backend makes it; a place that exists, folders above it,
-   * and exports to other places do not. It costs up to three system calls per file and folder.
+   * Permissions of folders that the backend creates, such as `0o700` for a private folder. Files get the same
+   * without execute permission. The root folder gets them if the backend creates it; existing folders, folders above
+   * it and exports do not. Cost: up to three system calls per file and folder.
    *
-   * @default What the umask of the process leaves of `0o777` and `0o666`.
+   * @default `0o777` and `0o666`, less the umask of the process
    */
   readonly mode?: number;
-  /** Another file system, for tests that fail or crash it. */
+  /**
+   * Another file system, for tests that inject failures.
+   *
+   * @default the file system of the runtime
+   */
   readonly fileSystem?: FileSystem;
 }
 

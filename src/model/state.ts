@@ -14,17 +14,29 @@ export type Body = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8A
 
 /** How {@link StateWriter.write} takes a body. */
 export interface WriteOptions {
-  /** Size of a stream in bytes, if known; the save fails if the stream differs. Spares a spool in archives. */
+  /**
+   * Size of a stream in bytes. The save fails if the stream differs. Cost without it: an archive spools the stream
+   * to disk first.
+   *
+   * @default unknown
+   */
   readonly sizeBytes?: number;
-  /** The caller gives the buffer away and must not change it until the save ends; spares a copy. */
+  /**
+   * Whether the caller gives the buffer away and does not change it until the save ends. Cost if false: the data is
+   * copied.
+   *
+   * @default false
+   */
   readonly owned?: boolean;
 }
 
 /** How {@link StateWriter.json} takes a value. */
 export interface JsonOptions {
   /**
-   * Write what `JSON.stringify` makes of the value, also where something else comes back: a Date as text, a Map as `{}`, NaN as
-   * `null`. @default false
+   * Whether to write what `JSON.stringify` makes of the value, even if another value is loaded: a Date as text, a
+   * Map as `{}`, NaN as `null`.
+   *
+   * @default false
    */
   readonly asJson?: boolean;
 }

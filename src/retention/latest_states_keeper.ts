@@ -17,8 +17,11 @@ type Matcher = (name: string) => boolean;
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
   /**
-   * Whether folders that match the pattern but are no snapshots of ours (pamiq-core's own, for instance) are kept and
-   * removed too: counted apart, ordered by name where all their names have the store's format, else by modification time.
+   * Whether folders that match the pattern but are not snapshots of snapkeep (such as those of pamiq-core) are kept
+   * and removed too. They are counted separately, and ordered by name if all names have the format of the store,
+   * else by modification time.
+   *
+   * @default false
    */
   readonly foreign?: boolean;
 }

@@ -31,9 +31,17 @@ const LONG_MS = 250;
 
 /** How a {@link RetentionKeeper} plans. */
 export interface RetentionKeeperOptions extends StateStoreOptions {
-  /** IANA zone of all calendar rules. Default `UTC`. */
+  /**
+   * IANA time zone of all calendar rules.
+   *
+   * @default "UTC"
+   */
   readonly zone?: string;
-  /** Splits the snapshots into groups that are planned apart, by a tag for instance. */
+  /**
+   * Splits the snapshots into groups, for instance by a tag; each has its own plan. Cost: reads all manifests.
+   *
+   * @default one group
+   */
   readonly groupBy?: (snapshot: RetentionSnapshot) => string;
 }
 

@@ -18,11 +18,23 @@ import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions {
-  /** How the copy is arranged. Default: as the target's suffix says; in a folder (`backups/`) as the source. */
+  /**
+   * Layout of the copy. It must not contradict the suffix of the target.
+   *
+   * @default by the suffix of the target; into a folder (`backups/`) the layout of the source
+   */
   readonly layout?: LayoutKind;
-  /** How an archive is made. */
+  /**
+   * How an archive is written.
+   *
+   * @default the defaults of `ArchiveOptions`
+   */
   readonly archive?: ArchiveOptions;
-  /** Gives up, between one entry and the next; nothing becomes visible. Once the commit has begun it comes too late. */
+  /**
+   * Aborts the export between two entries; nothing becomes visible. After the commit has begun, it has no effect.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -34,9 +46,17 @@ const EXPORT_OPTIONS: OptionNames<ExportOptions> = {
 
 /** How a snapshot is streamed as one archive. */
 export interface ArchiveStreamOptions {
-  /** Which archive. Default: the snapshot's own layout if it is an archive, else `tar.gz`. */
+  /**
+   * Layout of the archive.
+   *
+   * @default the layout of the snapshot if it is an archive, else `tar.gz`
+   */
   readonly layout?: ArchiveKind;
-  /** How the archive is made, where it is made anew. */
+  /**
+   * How the archive is written, unless it is passed on unchanged.
+   *
+   * @default the defaults of `ArchiveOptions`
+   */
   readonly archive?: ArchiveOptions;
 }
 

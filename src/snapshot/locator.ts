@@ -78,7 +78,7 @@ export interface LocateOptions {
    */
   readonly headers?: HeadersInit;
   /**
-   * Fetches instead of the runtime's `fetch`. It must leave redirects alone if asked to.
+   * Replaces the `fetch` of the runtime. It must not follow redirects when it is called with `redirect: "manual"`.
    *
    * @default globalThis.fetch
    */

@@ -9,9 +9,17 @@ import type { NameClaimer } from "./name_claimer.ts";
 
 /** How a snapshot is imported. */
 export interface ImportOptions {
-  /** How it is arranged here. Default: as the source; a plain tar as the store says. */
+  /**
+   * Layout of the imported snapshot.
+   *
+   * @default the layout of the source; for a plain tar that of the store
+   */
   readonly layout?: LayoutKind;
-  /** Gives up. */
+  /**
+   * Aborts the import; rejects with the reason of the signal.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 

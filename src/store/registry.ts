@@ -8,14 +8,24 @@ import type { Registration, StateMigration } from "./capture.ts";
 
 /** How a state is registered. */
 export interface RegisterOptions {
-  /** Version of what the state writes; recorded, and told to `loadState`. Default 1. */
+  /**
+   * Version of the data that the state writes, recorded and passed to `loadState`.
+   *
+   * @default 1
+   */
   readonly version?: number;
   /**
-   * How to make the next version out of an older one: `migrate[1]` reads version 1 and writes version 2. What it does not write
-   * is dropped; what it writes is held in memory. Run before any state is changed.
+   * Migrations by version: `migrate[1]` reads version 1 and writes version 2. Entries that it does not write are
+   * dropped. Migrations run before any state changes. Cost: migrated entries are held in memory.
+   *
+   * @default none
    */
   readonly migrate?: Readonly<Record<number, StateMigration>>;
-  /** Names it was registered under before; looked for, in this order, where the snapshot lacks its name. */
+  /**
+   * Former names of the state. They are tried in this order if the snapshot lacks the current name.
+   *
+   * @default none
+   */
   readonly formerly?: readonly string[];
 }
 

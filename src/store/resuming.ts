@@ -14,17 +14,41 @@ import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
 export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
-  /** Whether states that the snapshot lacks are left as they are. Default no: the snapshot is incompatible. */
+  /**
+   * Whether states that the snapshot lacks stay unchanged. If false, the snapshot is incompatible.
+   *
+   * @default false
+   */
   readonly allowMissing?: boolean;
-  /** This one and no other. */
+  /**
+   * Resumes from the snapshot of this name only.
+   *
+   * @default the newest
+   */
   readonly name?: string;
-  /** The newest with this tag. */
+  /**
+   * Resumes from the newest snapshot with this tag.
+   *
+   * @default the newest
+   */
   readonly tag?: string;
-  /** The best by a metric. */
+  /**
+   * Resumes from the best snapshot by a metric. Cost: reads all manifests.
+   *
+   * @default the newest
+   */
   readonly best?: { readonly metric: string; readonly mode: "min" | "max" };
-  /** The newest whose step is not beyond this. */
+  /**
+   * Resumes from the newest snapshot whose step is at most this.
+   *
+   * @default the newest
+   */
   readonly step?: number;
-  /** The newest that was not saved after this. */
+  /**
+   * Resumes from the newest snapshot that was saved at or before this time.
+   *
+   * @default the newest
+   */
   readonly at?: Date;
 }
 

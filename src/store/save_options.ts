@@ -8,34 +8,61 @@ import type { SavePhase, SaveProgress } from "./capture.ts";
 
 /** How a snapshot is saved. */
 export interface SaveOptions {
-  /** How it is arranged; the store's own unless given. */
+  /**
+   * Layout of the snapshot.
+   *
+   * @default the layout of the store
+   */
   readonly layout?: LayoutKind;
-  /** What to say about it. */
+  /**
+   * Labels of the snapshot.
+   *
+   * @default none
+   */
   readonly labels?: Labels;
   /**
-   * Gives the save up, also while it waits for another; nothing becomes visible, and its reason is thrown. Once the commit has
-   * begun it comes too late: the save resolves.
+   * Aborts the save, also while it waits for another. Nothing becomes visible, and it rejects with the reason of the
+   * signal. After the commit has begun it has no effect: the save resolves.
+   *
+   * @default none
    */
   readonly signal?: AbortSignal;
-  /** Told after every piece of data, and after every entry. */
+  /**
+   * Called after each chunk and entry; the last call has the totals.
+   *
+   * @default none
+   */
   readonly onProgress?: (progress: SaveProgress) => void;
-  /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
+  /**
+   * Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save.
+   *
+   * @default none
+   */
   readonly onPhase?: (phase: SavePhase) => void;
   /**
-   * What to do while a save or load of this store runs or waits. `wait` (the default) saves after it. `join` shares the outcome
-   * of a save that waits already with equal layout and labels, if there is one. `skip` resolves to `undefined`.
+   * What to do while a save or load of this store runs or waits. `wait` saves after it. `join` shares the outcome of
+   * a waiting save with equal layout and labels, if there is one. `skip` resolves to `undefined`.
+   *
+   * @default "wait"
    */
   readonly ifBusy?: "wait" | "join" | "skip";
   /**
-   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those of the last
-   * snapshot that this store saved, and that one is still the newest. The states are captured and written all the same.
+   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those
+   * of the last snapshot that this store saved, and that one is still the newest. Cost: the states are captured and
+   * written all the same.
+   *
+   * @default none: always publishes
    */
   readonly ifUnchanged?: "skip";
 }
 
 /** How a snapshot is streamed. */
 export interface StreamOptions extends Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged"> {
-  /** Which archive. Default: the store's layout if that is an archive, else `tar.gz`. */
+  /**
+   * Layout of the archive.
+   *
+   * @default the layout of the store if it is an archive, else `tar.gz`
+   */
   readonly layout?: ArchiveKind;
 }
 

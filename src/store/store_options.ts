@@ -11,31 +11,68 @@ export type StoreLocation = string | URL | Backend;
 
 /** How a `StateStore` names and arranges snapshots. */
 export interface StateStoreOptions {
-  /** Format of names, as strftime in UTC; fields from `%Y` on, coarse to fine. Default `%Y-%m-%d_%H-%M-%S,%f.state`. */
+  /**
+   * Format of snapshot names, as strftime in UTC: fields from `%Y` on, coarse to fine.
+   *
+   * @default `%Y-%m-%d_%H-%M-%S,%f.state`
+   */
   readonly stateNameFormat?: string;
-  /** How snapshots are arranged unless a save says otherwise. Default `directory`. */
+  /**
+   * Layout of new snapshots. Cost: `directory` syncs every file; archives compress, and sync twice.
+   *
+   * @default "directory"
+   */
   readonly layout?: LayoutKind;
-  /** How archives are made: level, sizes of members. */
+  /**
+   * How archives are written.
+   *
+   * @default the defaults of `ArchiveOptions`
+   */
   readonly archive?: ArchiveOptions;
-  /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
+  /**
+   * Durability of a store in a folder; see `FileBackendOptions`. Cost: see there.
+   *
+   * @default "full"
+   */
   readonly durability?: Durability;
-  /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
+  /**
+   * Returns the current time in milliseconds since 1970; may have a fraction.
+   *
+   * @default Date.now
+   */
   readonly now?: () => number;
   /**
-   * Name of the program, recorded in each snapshot; of several names the first is recorded, and snapshots of all are accepted.
-   * `resume()` and keepers refuse snapshots of other programs with `PROGRAM_MISMATCH`. Default: none, which accepts all.
+   * Name of the program, recorded in each snapshot. Of several names, the first is recorded, and snapshots of all
+   * are accepted. `resume()` and keepers reject snapshots of other programs with `PROGRAM_MISMATCH`.
+   *
+   * @default none: accepts all
    */
   readonly program?: string | readonly string[];
-  /** Id of this run of the program, recorded in each snapshot. Default: random. */
+  /**
+   * Id of this run of the program, recorded in each snapshot.
+   *
+   * @default random
+   */
   readonly run?: string;
   /**
-   * Whether a save is refused with `STORE_SHARED` if another run has saved to the place since this store looked last. Default
-   * false: the store warns once.
+   * If true, a save fails with `STORE_SHARED` if another run has saved to the folder since this store last listed
+   * it. If false, the store warns once.
+   *
+   * @default false
    */
   readonly exclusive?: boolean;
-  /** Calls `startFresh()` when the store is made. Default false. */
+  /**
+   * Calls {@link StateStore.startFresh} when the store is made.
+   *
+   * @default false
+   */
   readonly startFresh?: boolean;
-  /** How many saves may wait for others to end; one more is refused with `SAVE_BACKLOG`. Default 100. */
+  /**
+   * Maximum number of waiting saves; one more fails with `SAVE_BACKLOG`. Cost: each waiting save that is not joined
+   * runs.
+   *
+   * @default 100
+   */
   readonly maxWaiting?: number;
 }
 

@@ -15,13 +15,17 @@ import { faultyBackend } from "./faulty_backend.ts";
 /** What is not demanded of a state. */
 export interface StateConformanceOptions {
   /**
-   * Whether a save holds the state as it was at the call, whatever changes right after it. Default yes; `false` for states that
-   * write streams, or go on writing after their first await.
+   * Whether a save holds the state at the instant of the call. Pass `false` for states that write streams, or write
+   * after their first await.
+   *
+   * @default true
    */
   readonly isInstant?: boolean;
   /**
-   * Whether a `loadState` that fails leaves the state as it was. Default yes; `false` for states that are loaded with
-   * `rollback`, which then must be able to put them back.
+   * Whether a failed `loadState` leaves the state unchanged. Pass `false` for states that are loaded with
+   * `rollback`, which must then be able to restore them.
+   *
+   * @default true
    */
   readonly isAtomic?: boolean;
 }
