@@ -1,4 +1,4 @@
-// When to save, as pure decisions: any `() => boolean` is a save condition.
+// When to save, as pure decisions.
 import { show } from "../model/show.ts";
 import { milliseconds } from "../retention/duration.ts";
 
@@ -6,8 +6,11 @@ import { assertOptions, type OptionNames } from "../model/options.ts";
 
 const OPTIONS: OptionNames<{ readonly now?: () => number }> = { now: "a function" };
 
-/** Decides whether it is time to save; called often, returns true when a save is due. */
-export type SaveCondition = () => boolean;
+/**
+ * Decides whether it is time to save: a function, or an object such as a {@link PeriodicSaveCondition}. Asked often, it returns
+ * true when a save is due.
+ */
+export type SaveCondition = (() => boolean) | { check(): boolean };
 
 /**
  * True once whenever more than an interval has passed (pamiq-core's `PeriodicSaveCondition`).

@@ -7,12 +7,13 @@ import type {
   BlobReader,
   ForeignFolders,
   ListOptions,
-  Notes,
   Scratch,
+  SnapshotNotes,
   Stage,
   StageOptions,
   WorkFolder,
 } from "../model/backend.ts";
+import type { PathOrUrl } from "../model/address.ts";
 import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
@@ -69,7 +70,7 @@ interface Commit {
 
 class FileBackend implements Backend {
   readonly uri: string;
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   readonly foreign: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
   readonly #place: FilePlace;
@@ -179,7 +180,7 @@ class FileBackend implements Backend {
     this.#assertFree();
     this.#pathOf(unit);
     const claim = () =>
-      FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
+      FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.allowOtherLayouts ?? false);
     const stage = await this.#inPlace(claim);
     try {
       await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
@@ -393,14 +394,14 @@ class FileBackend implements Backend {
  * await store.saveState();
  * ```
  */
-export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
+export function fileBackend(folder: PathOrUrl, options: FileBackendOptions = {}): Backend {
   assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
   if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
   return new FileBackend(pathOf(folder), options);
 }
 
 /** A text with `://` as the URL it is; anything else as it is. */
-export function urlOrPath(where: string | URL): string | URL {
+export function urlOrPath(where: PathOrUrl): PathOrUrl {
   if (typeof where !== "string" || !/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) return where; // C:// is a drive
   if (URL.canParse(where)) return new URL(where);
   // The runtime's own error shows all of it, and it may have a password or a signature.
@@ -410,7 +411,7 @@ export function urlOrPath(where: string | URL): string | URL {
 }
 
 /** The absolute path that a path or a `file:` URL stands for; a relative one is made absolute now, whatever chdir does later. */
-function pathOf(where: string | URL): string {
+function pathOf(where: PathOrUrl): string {
   const place = urlOrPath(where);
   if (typeof place === "string" && /^~(?:[/\\]|$)/.test(place)) {
     const instead = `join(homedir(), ${JSON.stringify(place.slice(2))})`;
@@ -438,7 +439,7 @@ async function leadsNowhere(files: FileSystem, path: string): Promise<boolean> {
 }
 
 /** Splits the path of a snapshot into its folder and its file name. */
-export function splitPath(path: string | URL): { folder: string; fileName: string } {
+export function splitPath(path: PathOrUrl): { folder: string; fileName: string } {
   const full = pathOf(path);
   return { folder: dirname(full), fileName: basename(full) };
 }

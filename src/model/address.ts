@@ -2,6 +2,9 @@
 import { fileURLToPath } from "node:url";
 import { isGroup, type Unit } from "./unit.ts";
 
+/** An address as callers give it: a path, or a URL. */
+export type PathOrUrl = string | URL;
+
 /** The path that a `file:` address stands for, or the address itself. */
 export function pathOfUri(uri: string): string {
   return uri.startsWith("file:") ? fileURLToPath(uri).replace(/(?<=.)[/\\]$/, "") : uri;

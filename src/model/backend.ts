@@ -124,7 +124,7 @@ export interface LockOptions {
  * Small mutable texts beside the units, by snapshot name; losing one loses labels, never data. They do not depend on units: a name
  * may have one without having a unit, keeps it when its unit is removed, and no sweep removes it.
  */
-export interface Notes {
+export interface SnapshotNotes {
   /** The note of a snapshot, or `undefined`; it may be empty. The caller owns the buffer. */
   get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /**
@@ -180,7 +180,7 @@ export interface ListOptions {
 /** How a unit is staged. */
 export interface StageOptions {
   /** Whether a unit of the same name in another layout is no hindrance. */
-  readonly besideOthers?: boolean;
+  readonly allowOtherLayouts?: boolean;
   /** What the unit will take up at least, in bytes. */
   readonly leastBytes?: number;
 }
@@ -222,7 +222,7 @@ export interface Backend {
   glance?(unit: Unit, path?: string): BlobReader | undefined;
   /**
    * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
-   * where a unit of that name is published: in any layout, or with `besideOthers` in the very same. Of many who call it at once
+   * where a unit of that name is published: in any layout, or with `allowOtherLayouts` in the very same. Of many who call it at once
    * for one name one wins. Must fail with `NAME_UNSAFE` where `assertSnapshotName` refuses the name.
    *
    * `leastBytes` tells what the unit will take up at least: where that surely does not fit, it may be refused with
@@ -245,7 +245,7 @@ export interface Backend {
    */
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   /** Present where the place can hold foreign folders. */
   readonly foreign?: ForeignFolders;
   /** Present where the place can give a real, private, empty folder; made before the call returns. */

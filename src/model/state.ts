@@ -1,4 +1,5 @@
 // What a program's objects must do to be saved and loaded, and what they are handed for it.
+import type { Digest } from "./snapshot.ts";
 import type { StandardSchema } from "./standard_schema.ts";
 
 /** Under this key a writer or reader may give a real folder at the place of the store; see `Backend.workFolder`. */
@@ -12,7 +13,7 @@ export const WORK_FOLDER: symbol = Symbol.for("snapkeep.workFolder");
  * An iterable that gives a new iterator each time may be written again. A generator that other code has read to its end looks
  * like one that yields nothing, and makes an empty entry.
  */
-export type Body = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+export type EntryBody = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** How {@link StateWriter.write} takes a body. */
 export interface WriteOptions {
@@ -23,7 +24,7 @@ export interface WriteOptions {
 }
 
 /** How {@link StateWriter.json} takes a value. */
-export interface JsonOptions {
+export interface WriteJsonOptions {
   /**
    * Write what `JSON.stringify` makes of the value, also where something else comes back: a Date as text, a Map as `{}`, NaN as
    * `null`. @default false
@@ -38,7 +39,7 @@ export interface EntryInfo {
   /** Size in bytes. */
   readonly sizeBytes: number;
   /** SHA-256, written `sha256:<hex>`. */
-  readonly digest: string;
+  readonly digest: Digest;
 }
 
 /**
@@ -62,7 +63,7 @@ export interface StateWriter {
    * @param options Size of a stream, ownership of a buffer.
    * @returns Settles once the bytes were taken.
    */
-  write(path: string, body: Body, options?: WriteOptions): Promise<void>;
+  write(path: string, body: EntryBody, options?: WriteOptions): Promise<void>;
   /**
    * Writes one entry as JSON.
    *
@@ -74,7 +75,7 @@ export interface StateWriter {
    * @param options Whether to write what `JSON.stringify` makes of it, unchecked.
    * @returns Settles once the text was taken.
    */
-  json(path: string, value: unknown, options?: JsonOptions): Promise<void>;
+  json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void>;
 }
 
 /** Where a state reads its entries from; everything it yields was verified against its digest before. */

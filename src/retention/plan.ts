@@ -3,7 +3,7 @@
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import { show } from "../model/show.ts";
-import { Calendar } from "./calendar.ts";
+import { RetentionCalendar } from "./calendar.ts";
 import { keepUnderBudgets, type Reasons } from "./budget.ts";
 import { asRule, type RetentionContext, type RetentionFunction, type RetentionRule } from "./rule.ts";
 
@@ -18,7 +18,7 @@ export interface RetentionDecision<T extends RetentionSnapshot = RetentionSnapsh
 }
 
 /** What a plan needs to know beside rules and snapshots. */
-export interface PlanOptions<T extends RetentionSnapshot = RetentionSnapshot> {
+export interface PlanRetentionOptions<T extends RetentionSnapshot = RetentionSnapshot> {
   /** Now, in milliseconds since 1970. */
   readonly nowMs: number;
   /** IANA zone of all calendar rules. Default `UTC`. */
@@ -27,16 +27,20 @@ export interface PlanOptions<T extends RetentionSnapshot = RetentionSnapshot> {
   readonly groupBy?: (snapshot: T) => string;
   /** Reasons to keep a snapshot before any rule, by name; beside pins and the newest. */
   readonly guards?: ReadonlyMap<string, string>;
-  /** Whether the newest is not guarded; only where none is to be kept. */
-  readonly mayRemoveNewest?: boolean;
+  /**
+   * Keeps the newest snapshot, whatever the rules say.
+   *
+   * @default true
+   */
+  readonly keepNewest?: boolean;
 }
 
-const PLAN_OPTIONS: OptionNames<PlanOptions> = {
+const PLAN_OPTIONS: OptionNames<PlanRetentionOptions> = {
   nowMs: true,
   zone: "a string",
   groupBy: "a function",
   guards: "a Map",
-  mayRemoveNewest: "true or false",
+  keepNewest: "true or false",
 };
 
 /** Which snapshots are kept and which removed, with reasons; carrying it out is another matter. */
@@ -107,18 +111,18 @@ export function readRules(given: readonly (RetentionRule | RetentionFunction)[])
 export function planRetention<T extends RetentionSnapshot>(
   snapshots: readonly T[],
   rules: readonly (RetentionRule | RetentionFunction)[],
-  options: PlanOptions<T>,
+  options: PlanRetentionOptions<T>,
 ): RetentionPlan<T> {
-  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanOptions<T>>);
-  return planWith(new Calendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
+  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanRetentionOptions<T>>);
+  return planWith(new RetentionCalendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
 }
 
 /** As {@link planRetention}, with rules that are on and a calendar made before: making one takes longer than a small plan. */
 export function planWith<T extends RetentionSnapshot>(
-  calendar: Calendar,
+  calendar: RetentionCalendar,
   snapshots: readonly T[],
   rules: readonly RetentionRule[],
-  options: Omit<PlanOptions<T>, "zone">,
+  options: Omit<PlanRetentionOptions<T>, "zone">,
 ): RetentionPlan<T> {
   const { nowMs } = options;
   if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, which is no time`);
@@ -139,7 +143,7 @@ function decide<T extends RetentionSnapshot>(
   group: readonly T[],
   rules: readonly RetentionRule[],
   context: RetentionContext,
-  options: Omit<PlanOptions<T>, "zone">,
+  options: Omit<PlanRetentionOptions<T>, "zone">,
 ): RetentionDecision<T>[] {
   const budgets = rules.filter(({ budgetBytes }) => budgetBytes !== undefined);
   const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
@@ -166,13 +170,13 @@ function decide<T extends RetentionSnapshot>(
 function guardsOf<T extends RetentionSnapshot>(
   snapshots: readonly T[],
   nowMs: number,
-  { guards = new Map(), mayRemoveNewest = false }: Omit<PlanOptions<T>, "zone">,
+  { guards = new Map(), keepNewest = true }: Omit<PlanRetentionOptions<T>, "zone">,
 ): Reasons {
   const reasons = new Map<string, string[]>();
   const add = (name: string, reason: string) => void reasons.set(name, [...reasons.get(name) ?? [], reason]);
   for (const { name, pinned } of snapshots) if (pinned) add(name, "pinned");
   for (const [name, reason] of guards) add(name, reason);
-  if (mayRemoveNewest) return reasons;
+  if (!keepNewest) return reasons;
   const newest = snapshots.at(-1);
   const present = [...snapshots].reverse().find(({ savedAtMs }) => savedAtMs <= nowMs);
   if (newest !== undefined) add(newest.name, "newest");

@@ -1,5 +1,5 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
-import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "./plan.ts";
+import { planRetention, type PlanRetentionOptions, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
@@ -7,6 +7,7 @@ import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
+import { type Time, timeMsOf } from "../model/time.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
 import { StatesKeeper } from "./states_keeper.ts";
@@ -65,7 +66,7 @@ export const KEEPER_OPTIONS: OptionNames<RetentionKeeperOptions> = {
  */
 export class RetentionKeeper extends StatesKeeper {
   readonly #rules: readonly RetentionRule[];
-  readonly #options: Pick<PlanOptions<KeptSnapshot>, "zone" | "groupBy">;
+  readonly #options: Pick<PlanRetentionOptions<KeptSnapshot>, "zone" | "groupBy">;
   readonly #needsFacts: boolean;
   readonly #now: () => number;
   /** By address, of those that were there the last time. */
@@ -103,13 +104,13 @@ export class RetentionKeeper extends StatesKeeper {
    *
    * @param now When it is; now by the store's clock unless given.
    * @returns Each snapshot with all reasons; `String(plan)` is a table.
-   * @throws {TypeError} If `now` is no Date, or a rule of one's own does not return what it must.
+   * @throws {TypeError} If `now` is no time, or a rule of one's own does not return what it must.
    * @throws {RangeError} If `now` is an invalid Date.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
-  async plan(now?: Date): Promise<RetentionPlan<KeptSnapshot>> {
-    if (now !== undefined && !(now instanceof Date)) throw new TypeError("Cannot plan retention: now must be a Date");
-    return this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
+  async plan(now?: Time): Promise<RetentionPlan<KeptSnapshot>> {
+    const nowMs = now === undefined ? undefined : timeMsOf("plan retention at the time", now);
+    return this.#planOver(await this.#gather(), nowMs ?? this.#now());
   }
 
   /** Selects what the plan removes, once all that it would keep was seen to be there. */
@@ -138,8 +139,8 @@ export class RetentionKeeper extends StatesKeeper {
   }
 
   #planOver({ snapshots, guards }: Found, nowMs: number): RetentionPlan<KeptSnapshot> {
-    const mayRemoveNewest = !this.guardsNewest();
-    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, mayRemoveNewest });
+    const keepNewest = this.guardsNewest();
+    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, keepNewest });
   }
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */
@@ -160,7 +161,7 @@ export class RetentionKeeper extends StatesKeeper {
         return facts && { locator, name, ...facts, ...labels };
       }
       // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
-      return { locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels.pinned };
+      return { locator, name, savedAtMs: this.store.timeOf(name)?.getTime() ?? NaN, pinned: labels.pinned };
     });
     return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };
   }

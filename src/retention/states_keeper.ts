@@ -140,7 +140,7 @@ export abstract class StatesKeeper {
 
   /** Removes one snapshot; resolves to `false` where it had gone, or was pinned meanwhile. */
   protected remove(locator: SnapshotLocator): Promise<boolean> {
-    return locator.remove({ sparesPinned: true });
+    return locator.remove({ keepPinned: true });
   }
 
   /** The newest by time that can be read; a keepsake, whose name tells no time, only where there is nothing else. */

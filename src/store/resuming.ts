@@ -5,6 +5,8 @@ import { mapBounded } from "../runtime/concurrency.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
+import { show } from "../model/show.ts";
+import { type Time, timeMsOf } from "../model/time.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
@@ -23,7 +25,7 @@ export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
   /** The newest whose step is not beyond this. */
   readonly step?: number;
   /** The newest that was not saved after this. */
-  readonly at?: Date;
+  readonly at?: Time;
 }
 
 const RESUME_OPTIONS: OptionNames<ResumeOptions> = {
@@ -36,7 +38,7 @@ const RESUME_OPTIONS: OptionNames<ResumeOptions> = {
 };
 
 /** A snapshot that was not resumed from. */
-export interface Refusal {
+export interface ResumeRefusal {
   /** Its address. */
   readonly snapshot: SnapshotLocator;
   /** Why, for people. */
@@ -45,22 +47,39 @@ export interface Refusal {
   readonly error: unknown;
 }
 
-/** What a resume came to. */
-export interface ResumeReport {
-  /** `fresh` only where there is no snapshot at all, nor a folder that is named like one. */
-  readonly outcome: "resumed" | "fresh";
+/** A resume that loaded a snapshot. */
+export interface ResumedReport {
+  /** A snapshot was loaded. */
+  readonly outcome: "resumed";
   /** The snapshot that was loaded. */
-  readonly snapshot?: SnapshotLocator;
+  readonly snapshot: SnapshotLocator;
   /** Which states it changed. */
-  readonly states?: LoadedStates;
+  readonly states: LoadedStates;
   /** Those that were refused before, and why. */
-  readonly tried: readonly Refusal[];
+  readonly tried: readonly ResumeRefusal[];
   /**
-   * How many snapshots are newer than the one that was loaded; absent where none was. Where it is not 0, save at once: until
-   * then the next start resumes from the newest again.
+   * How many snapshots are newer than the one that was loaded. If it is not 0, save at once: until then the next start resumes
+   * from the newest again.
    */
-  readonly newer?: number;
+  readonly newer: number;
 }
+
+/** A resume that found nothing: there is no snapshot at all, nor a folder that is named like one. */
+export interface FreshReport {
+  /** Nothing was loaded. */
+  readonly outcome: "fresh";
+  /** Those that were there, and were removed before they could be loaded. */
+  readonly tried: readonly ResumeRefusal[];
+  /** Absent. */
+  readonly snapshot?: undefined;
+  /** Absent. */
+  readonly states?: undefined;
+  /** Absent. */
+  readonly newer?: undefined;
+}
+
+/** What a resume came to; `outcome` tells which of both it is. */
+export type ResumeReport = ResumedReport | FreshReport;
 
 /** What resuming needs of a store. */
 export interface ResumeSource {
@@ -95,7 +114,7 @@ export function assertResumeOptions(options: ResumeOptions): void {
 
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
-  const tried: Refusal[] = [];
+  const tried: ResumeRefusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
     throw new SnapshotError("RESUME_REFUSED", `Cannot resume from "${source.uri}": ${what}`, {
@@ -179,7 +198,7 @@ function choiceOf({ name, tag, best, step, at }: ResumeOptions): string {
   if (name !== undefined) return `named "${name}"`;
   if (tag !== undefined) return `with the tag "${tag}"`;
   if (best !== undefined) return `with a finite metric "${best.metric}"`;
-  return step !== undefined ? `with a step up to ${step}` : `saved up to ${at?.toISOString()}`;
+  return step !== undefined ? `with a step up to ${step}` : `saved up to ${new Date(Number(at)).toISOString()}`;
 }
 
 /** Why it is not fresh, though no snapshot is listed; and what may be done. */
@@ -201,12 +220,11 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
     throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
   }
-  if (step !== undefined && typeof step !== "number" || at !== undefined && !(at instanceof Date)) {
-    throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
+  if (step !== undefined && typeof step !== "number") {
+    throw new TypeError(`Cannot resume from the step ${show(step)}: it must be a number`);
   }
-  if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
-    throw new RangeError("Cannot resume from a step or a time that is no number");
-  }
+  if (Number.isNaN(step)) throw new RangeError("Cannot resume from the step NaN: it must be a number");
+  if (at !== undefined) timeMsOf("resume from the time", at);
 }
 
 async function candidatesOf(
@@ -241,7 +259,7 @@ async function candidatesOf(
     )
     : step !== undefined
     ? facts.filter((candidate) => candidate.step !== undefined && candidate.step <= step)
-    : facts.filter(({ savedAtMs }) => at !== undefined && savedAtMs <= at.getTime());
+    : facts.filter(({ savedAtMs }) => savedAtMs <= Number(at));
   return chosen.map(({ snapshot }) => snapshot);
 }
 

@@ -1,9 +1,10 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
-import { type Durability, fileBackend, pathOfUri } from "../file/file_backend.ts";
+import { type Durability, fileBackend } from "../file/file_backend.ts";
 import { STALE_AFTER_MS } from "../model/backend.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { LABEL_NAMES, storableLabels } from "../manifest/labels.ts";
+import { pathOfUri, type PathOrUrl } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { assertStateName, collisionKey } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
@@ -19,6 +20,7 @@ import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
 import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
+import type { ProgressOptions } from "../snapshot/progress.ts";
 import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
@@ -32,7 +34,13 @@ import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../s
 import { verifyAll } from "./verifying_all.ts";
 
 /** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */
-export type StoreLocation = string | URL | Backend;
+export type StoreLocation = PathOrUrl | Backend;
+
+/**
+ * What a snapshot is loaded or imported from: what a store returned, a path, a URL that {@link locate} takes, or a stream of an
+ * archive.
+ */
+export type SnapshotSource = SnapshotLocator | PathOrUrl | ReadableStream<Uint8Array>;
 
 /** How a {@link StateStore} names and arranges snapshots. */
 export interface StateStoreOptions {
@@ -145,15 +153,35 @@ export interface StateStream {
 }
 
 /** How a snapshot is imported. */
-export interface ImportOptions {
+export interface ImportOptions extends ProgressOptions {
   /** How it is arranged here. Default: as the source; a plain tar as the store says. */
   readonly layout?: LayoutKind;
   /** Gives up. */
   readonly signal?: AbortSignal;
 }
 
-const IMPORT_OPTIONS: OptionNames<ImportOptions> = { layout: true, signal: "an AbortSignal" };
-const SWEEP_OPTIONS = { olderThanMs: true } as const;
+const IMPORT_OPTIONS: OptionNames<ImportOptions> = {
+  layout: true,
+  signal: "an AbortSignal",
+  onProgress: "a function",
+};
+const SWEEP_OPTIONS: OptionNames<SweepOptions> = { olderThanMs: true, force: "true or false" };
+
+/** What {@link StateStore.sweep} removes. */
+export interface SweepOptions {
+  /**
+   * Removes what has had no sign of life for so long, in milliseconds.
+   *
+   * @default 600_000
+   */
+  readonly olderThanMs?: number;
+  /**
+   * Removes also what living writers are writing: their saves fail with `STAGE_LOST`.
+   *
+   * @default false
+   */
+  readonly force?: boolean;
+}
 
 /** What a load did. */
 export interface LoadReport extends LoadedStates {
@@ -403,7 +431,7 @@ export class StateStore {
    *   `NAMES_EXHAUSTED` if no name of this store could follow it; nothing became visible.
    */
   async importSnapshot(
-    from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
+    from: SnapshotSource,
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
     assertOptions("import", options, IMPORT_OPTIONS);
@@ -412,18 +440,20 @@ export class StateStore {
     const source = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
     const reader = source === undefined
       ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
-      : await source.open();
+      : await source.open({ signal: options.signal });
+    const { signal, onProgress } = options;
     try {
       const layout = this.#layoutFor({
         layout: options.layout ?? (reader.layout === "tar" ? undefined : reader.layout),
       });
-      await reader.verifyAll({ signal: options.signal });
+      await reader.verifyAll({ signal, onProgress });
       this.#names.assertCanFollow(reader.manifest.name);
       const labels = await source?.labels() ?? reader.manifest.labels;
       const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
         leastBytes: leastBytesOf(reader, layout),
       });
-      await writeCopy(reader, layout, { backend: this.backend, stage, labels, signal: options.signal });
+      const uri = String(source ?? reader.manifest.name);
+      await writeCopy(reader, layout, { backend: this.backend, stage, labels, uri, signal, onProgress });
       this.#lineage.imported(reader.manifest.name);
       return new SnapshotLocator(this.backend, [stage.unit]);
     } finally {
@@ -447,7 +477,7 @@ export class StateStore {
    *   `STATE_LOAD_FAILED`: a `loadState` threw; its details say which states were loaded before.
    */
   async loadState(
-    from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
+    from: SnapshotSource,
     options: LoadOptions = {},
   ): Promise<LoadReport> {
     assertLoadOptions("load", options, LOAD_OPTIONS);
@@ -502,7 +532,7 @@ export class StateStore {
   ): Promise<LoadedStates & { readonly name: string }> {
     const endGuard = this.#lineage.beginLoad(snapshot.name);
     try {
-      return await this.#load(await snapshot.open(), options, newest, snapshot, isResume);
+      return await this.#load(await snapshot.open({ signal: options.signal }), options, newest, snapshot, isResume);
     } finally {
       endGuard();
     }
@@ -601,14 +631,14 @@ export class StateStore {
   }
 
   /**
-   * The time that a name stands for.
+   * Returns the time that a name stands for, in whole milliseconds.
    *
    * @param name The name of a snapshot.
-   * @returns Milliseconds since 1970; NaN where the name has another format than this store's.
+   * @returns The time; `undefined` if the name has another format than this store's.
    */
-  timeOf(name: string): number {
+  timeOf(name: string): Date | undefined {
     const timeUs = this.#format.parse(name);
-    return timeUs === undefined ? NaN : Number(timeUs) / 1000;
+    return timeUs === undefined ? undefined : new Date(Math.floor(Number(timeUs) / 1000));
   }
 
   /**
@@ -663,30 +693,33 @@ export class StateStore {
    * A few are read at once, in bounded memory. Beyond what {@link SnapshotLocator.verify} finds, it tells where a name of this
    * store's format is not the one the snapshot was saved with, and where a name holds different states in two layouts. Where the
    * storage fails for one snapshot, that is a finding (`unreadable`), and the others are verified. What vanishes meanwhile, and
-   * what is being saved, is left out.
+   * what is being saved, is left out. Reading begins with the first report that is asked for, and ends if the loop is left.
    *
-   * @param options How thoroughly; giving up.
-   * @returns One report per snapshot and layout, oldest first by name.
-   * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed.
+   * @param options How thoroughly; aborting; progress, which names its snapshot by `uri`.
+   * @returns One report per snapshot and layout, oldest first by name, each as soon as it is known.
+   * @throws {TypeError} If an option does not exist or cannot be what it is, at the call.
+   * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed, once the first report is asked for.
    * @example Scrub a place once in a while
    * ```ts
    * import { StateStore } from "snapkeep";
    *
    * const store = new StateStore("states");
    * await store.saveState();
-   * for (const { uri, findings } of await store.verify({ mode: "quick" })) {
+   * for await (const { uri, findings } of store.verify({ mode: "quick" })) {
    *   for (const { step, problem, path } of findings) console.warn(`${uri}: ${step}, "${path}" is ${problem}`);
    * }
    * ```
    */
-  async verify(options: VerifyOptions = {}): Promise<VerifyReport[]> {
+  verify(options: VerifyOptions = {}): AsyncIterableIterator<VerifyReport> {
     assertVerifyOptions(options);
-    const snapshots = [...await listSnapshots(this.backend, options), ...await this.#bare()];
-    return await verifyAll(
-      snapshots.sort((a, b) => a.name < b.name ? -1 : 1),
-      (name) => this.isTimedName(name),
-      options,
-    );
+    return this.#verify(options);
+  }
+
+  async *#verify(options: VerifyOptions): AsyncGenerator<VerifyReport, void> {
+    const { signal } = options;
+    const listed = await listSnapshots(this.backend, signal === undefined ? {} : { signal });
+    const snapshots = [...listed, ...await this.#bare()].sort((a, b) => a.name < b.name ? -1 : 1);
+    yield* verifyAll(snapshots, (name) => this.isTimedName(name), options);
   }
 
   /**
@@ -695,19 +728,25 @@ export class StateStore {
    * Saving does it by itself, at first and every ten minutes. Safe beside this program's own writers, and beside others' as long as
    * their event loops stand still for no longer than `olderThanMs` less 5 seconds.
    *
-   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given. Below zero, it
-   *   removes what living writers have, too.
+   * @param options How long a writer may give no sign of life; whether to remove what living writers have, too.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
-   * @throws {RangeError} If `olderThanMs` is no number.
+   * @throws {RangeError} If `olderThanMs` is negative or no number.
+   * @throws {TypeError} If both options are given.
    */
-  async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
+  async sweep(options: SweepOptions = {}): Promise<string[]> {
     assertOptions("sweep", options, SWEEP_OPTIONS);
-    const { olderThanMs = STALE_AFTER_MS } = options;
-    if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
-      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it is no number`);
+    const { olderThanMs = STALE_AFTER_MS, force = false } = options;
+    if (!(typeof olderThanMs === "number" && olderThanMs >= 0)) {
+      const reason = "it must be a number from 0 on; to remove what living writers have, say { force: true }";
+      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: ${reason}`);
     }
-    const units = await this.backend.sweep(olderThanMs);
+    if (force && options.olderThanMs !== undefined) {
+      throw new TypeError(
+        "Cannot sweep with force and olderThanMs at once: force removes everything that is unfinished",
+      );
+    }
+    const units = await this.backend.sweep(force ? -1 : olderThanMs);
     const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;

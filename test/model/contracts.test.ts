@@ -1,7 +1,7 @@
 // The contracts as types: what a state may be, and what it is handed. The compiler is the test; it runs in the gate.
 import {
   type Backend,
-  type Body,
+  type EntryBody,
   type EntryInfo,
   LatestStatesKeeper,
   type LoadReport,
@@ -34,15 +34,15 @@ describe("PersistentState", () => {
 
 describe("StateWriter", () => {
   it("takes text, any view of bytes, and streams of bytes, but no other data", () => {
-    expectTypeOf<string>().toExtend<Body>();
-    expectTypeOf<Uint8Array>().toExtend<Body>();
-    expectTypeOf<Float64Array>().toExtend<Body>();
-    expectTypeOf<DataView>().toExtend<Body>();
-    expectTypeOf<ReadableStream<Uint8Array>>().toExtend<Body>();
-    expectTypeOf<AsyncIterable<Uint8Array>>().toExtend<Body>();
-    expectTypeOf<number>().not.toExtend<Body>();
-    expectTypeOf<ArrayBuffer>().not.toExtend<Body>();
-    expectTypeOf<AsyncIterable<string>>().not.toExtend<Body>();
+    expectTypeOf<string>().toExtend<EntryBody>();
+    expectTypeOf<Uint8Array>().toExtend<EntryBody>();
+    expectTypeOf<Float64Array>().toExtend<EntryBody>();
+    expectTypeOf<DataView>().toExtend<EntryBody>();
+    expectTypeOf<ReadableStream<Uint8Array>>().toExtend<EntryBody>();
+    expectTypeOf<AsyncIterable<Uint8Array>>().toExtend<EntryBody>();
+    expectTypeOf<number>().not.toExtend<EntryBody>();
+    expectTypeOf<ArrayBuffer>().not.toExtend<EntryBody>();
+    expectTypeOf<AsyncIterable<string>>().not.toExtend<EntryBody>();
     expectTypeOf<StateWriter["write"]>().returns.toEqualTypeOf<Promise<void>>();
     expectTypeOf<StateWriter["json"]>().parameter(1).toBeUnknown();
   });

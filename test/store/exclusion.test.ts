@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { LatestStatesKeeper, locate, memoryBackend, type PersistentState, StateStore } from "snapkeep";
 import { StateAccess, type Turn } from "../../src/store/state_access.ts";
 import { changed, placeOn, places } from "./places.ts";
-import { Cell, deferred, rejection, saving, settle } from "./states.ts";
+import { Cell, deferred, gathered, rejection, saving, settle } from "./states.ts";
 
 /** A state that stops in the middle of its load until it is let go on. */
 function slow(cell: Cell) {
@@ -204,7 +204,7 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
       async loadState() {
         expect(await store.list()).toHaveLength(2);
         await first.label({ step: 1 });
-        expect((await store.verify()).every(({ isWhole }) => isWhole)).toBe(true);
+        expect((await gathered(store.verify())).every(({ isWhole }) => isWhole)).toBe(true);
         await store.sweep();
         await store.importSnapshot(elsewhere);
         await store.importSnapshot(elsewhere.stream()).catch(() => {});

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { LatestStatesKeeper, locate, memoryBackend, StateStore } from "snapkeep";
 import { changed, placeOn, places } from "./places.ts";
-import { Cell, rejection } from "./states.ts";
+import { Cell, gathered, rejection } from "./states.ts";
 import { collectLogs } from "./logs.ts";
 
 describe.each(places)("a store that has loaded nothing ($layout, $backend)", ({ make }) => {
@@ -97,7 +97,7 @@ describe.each(places)("a store that has loaded nothing ($layout, $backend)", ({ 
     const { store } = program();
     const [first] = await store.list();
     await first?.label({ step: 1 });
-    expect(await store.verify()).toHaveLength(3);
+    expect(await gathered(store.verify())).toHaveLength(3);
     const copy = await new StateStore(memoryBackend()).importSnapshot(first?.stream() ?? "");
     await first?.remove();
     await store.importSnapshot(copy);

@@ -24,7 +24,7 @@ import { describe, expect, it } from "vitest";
 import { noise as incompressible } from "../archive/samples.ts";
 import { collectLogs } from "./logs.ts";
 import { changed, filePlaces, type Place, places } from "./places.ts";
-import { Cell, Files, rejection } from "./states.ts";
+import { Cell, Files, gathered, rejection } from "./states.ts";
 import { altered, damages, dataDamage, forge, losses } from "./altered.ts";
 
 const noise = (seed: number) =>
@@ -806,7 +806,7 @@ describe.each(filePlaces)("StateStore.resume where a snapshot cannot be looked a
     expect((await store.resume()).outcome).toBe("resumed");
     expect(content()).toBe(2);
     expect((await store.saveState()).name > at(saved, 2).name).toBe(true);
-    expect((await store.verify()).map(({ findings }) => findings.map(({ problem }) => problem))).toEqual([
+    expect((await gathered(store.verify())).map(({ findings }) => findings.map(({ problem }) => problem))).toEqual([
       ["unreadable"],
       [],
       [],
