@@ -106,5 +106,4 @@ export type {
 } from "./src/model/state.ts";
 export type { LayoutKind } from "./src/model/unit.ts";
 export type { SignalOptions } from "./src/model/options.ts";
-export type { Time } from "./src/model/time.ts";
 export { VERSION } from "./src/model/version.ts";

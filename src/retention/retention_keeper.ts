@@ -7,7 +7,6 @@ import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
-import { type Time, timeMsOf } from "../model/time.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
 import { StatesKeeper } from "./states_keeper.ts";
@@ -104,13 +103,13 @@ export class RetentionKeeper extends StatesKeeper {
    *
    * @param now When it is; now by the store's clock unless given.
    * @returns Each snapshot with all reasons; `String(plan)` is a table.
-   * @throws {TypeError} If `now` is no time, or a rule of one's own does not return what it must.
+   * @throws {TypeError} If `now` is no Date, or a rule of one's own does not return what it must.
    * @throws {RangeError} If `now` is an invalid Date.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
-  async plan(now?: Time): Promise<RetentionPlan<KeptSnapshot>> {
-    const nowMs = now === undefined ? undefined : timeMsOf("plan retention at the time", now);
-    return this.#planOver(await this.#gather(), nowMs ?? this.#now());
+  async plan(now?: Date): Promise<RetentionPlan<KeptSnapshot>> {
+    if (now !== undefined && !(now instanceof Date)) throw new TypeError("Cannot plan retention: now must be a Date");
+    return this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
   }
 
   /** Selects what the plan removes, once all that it would keep was seen to be there. */

@@ -5,8 +5,6 @@ import { mapBounded } from "../runtime/concurrency.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
-import { show } from "../model/show.ts";
-import { type Time, timeMsOf } from "../model/time.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
@@ -25,7 +23,7 @@ export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
   /** The newest whose step is not beyond this. */
   readonly step?: number;
   /** The newest that was not saved after this. */
-  readonly at?: Time;
+  readonly at?: Date;
 }
 
 const RESUME_OPTIONS: OptionNames<ResumeOptions> = {
@@ -198,7 +196,7 @@ function choiceOf({ name, tag, best, step, at }: ResumeOptions): string {
   if (name !== undefined) return `named "${name}"`;
   if (tag !== undefined) return `with the tag "${tag}"`;
   if (best !== undefined) return `with a finite metric "${best.metric}"`;
-  return step !== undefined ? `with a step up to ${step}` : `saved up to ${new Date(Number(at)).toISOString()}`;
+  return step !== undefined ? `with a step up to ${step}` : `saved up to ${at?.toISOString()}`;
 }
 
 /** Why it is not fresh, though no snapshot is listed; and what may be done. */
@@ -220,11 +218,12 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
     throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
   }
-  if (step !== undefined && typeof step !== "number") {
-    throw new TypeError(`Cannot resume from the step ${show(step)}: it must be a number`);
+  if (step !== undefined && typeof step !== "number" || at !== undefined && !(at instanceof Date)) {
+    throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
-  if (Number.isNaN(step)) throw new RangeError("Cannot resume from the step NaN: it must be a number");
-  if (at !== undefined) timeMsOf("resume from the time", at);
+  if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
+    throw new RangeError("Cannot resume from a step or a time that is no number");
+  }
 }
 
 async function candidatesOf(
@@ -259,7 +258,7 @@ async function candidatesOf(
     )
     : step !== undefined
     ? facts.filter((candidate) => candidate.step !== undefined && candidate.step <= step)
-    : facts.filter(({ savedAtMs }) => savedAtMs <= Number(at));
+    : facts.filter(({ savedAtMs }) => at !== undefined && savedAtMs <= at.getTime());
   return chosen.map(({ snapshot }) => snapshot);
 }
 

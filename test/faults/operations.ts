@@ -5,7 +5,7 @@ import type { Scratch, Stage } from "snapkeep/backend";
 import { expect } from "vitest";
 import { fastFolder } from "../backend/temporary.ts";
 import { Model, type World } from "./worlds.ts";
-import { gathered } from "../store/states.ts";
+import { all } from "../backend/texts.ts";
 
 // More than an archive keeps in memory of an entry whose size it does not know.
 const OF_SCRATCH_BYTES = 2_300_000;
@@ -120,7 +120,7 @@ export const operations: Record<string, Operation> = {
   "verifying an archive": verify("tar.gz"),
   "verifying all": {
     changes: "nothing",
-    run: ({ store }) => gathered(store.verify()),
+    run: ({ store }) => all(store.verify()),
     check({ faults }, outcome) {
       // Where the storage fails for one snapshot, that is told as such, and never taken for damage.
       if (!("value" in outcome)) return;

@@ -1,6 +1,7 @@
 // The contracts as types: what a state may be, and what it is handed. The compiler is the test; it runs in the gate.
 import {
   type Backend,
+  type Digest,
   type EntryBody,
   type EntryInfo,
   LatestStatesKeeper,
@@ -9,11 +10,13 @@ import {
   pathState,
   PeriodicSaveCondition,
   type PersistentState,
+  type ResumeReport,
   type SaveCondition,
   SnapshotLocator,
   type StateReader,
   StateStore,
   type StateWriter,
+  type VerifyReport,
 } from "snapkeep";
 import { describe, expect, expectTypeOf, it } from "vitest";
 
@@ -58,6 +61,25 @@ describe("StateReader", () => {
   });
 });
 
+describe("reports", () => {
+  it("of a resume narrow by their outcome", () => {
+    type Resumed = Extract<ResumeReport, { outcome: "resumed" }>;
+    type Fresh = Extract<ResumeReport, { outcome: "fresh" }>;
+    expectTypeOf<Resumed["snapshot"]>().toEqualTypeOf<SnapshotLocator>();
+    expectTypeOf<Resumed["newer"]>().toBeNumber();
+    expectTypeOf<Fresh["snapshot"]>().toEqualTypeOf<undefined>();
+    expectTypeOf<ResumeReport["outcome"]>().toEqualTypeOf<"resumed" | "fresh">();
+  });
+
+  it("of a verification come one by one", () => {
+    expectTypeOf<StateStore["verify"]>().returns.toExtend<AsyncIterable<VerifyReport>>();
+  });
+
+  it("name digests as manifests do", () => {
+    expectTypeOf<EntryInfo["digest"]>().toEqualTypeOf<Digest>();
+  });
+});
+
 describe("StateStore", () => {
   it("takes a path, a URL or a backend, and chains registrations", () => {
     expectTypeOf<ConstructorParameters<typeof StateStore>[0]>().toEqualTypeOf<string | URL | Backend>();
@@ -78,11 +100,12 @@ describe("StateStore", () => {
 });
 
 describe("SaveCondition", () => {
-  it("is any function to a boolean, a periodic condition's check among them", () => {
+  it("is a function to a boolean, or an object with such a check, as a periodic condition", () => {
     const condition = new PeriodicSaveCondition(1);
-    const check: SaveCondition = () => condition.check();
-    expectTypeOf(check).toEqualTypeOf<() => boolean>();
-    expect(check()).toBe(false);
+    expectTypeOf(condition).toExtend<SaveCondition>();
+    expectTypeOf<() => boolean>().toExtend<SaveCondition>();
+    expectTypeOf<() => number>().not.toExtend<SaveCondition>();
+    expect(condition.check()).toBe(false);
   });
 });
 

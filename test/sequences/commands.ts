@@ -14,7 +14,7 @@ import {
 import { fastFolder } from "../backend/temporary.ts";
 import type { Damage } from "./places.ts";
 import { ensure, sameValue, type Snap, type World } from "./world.ts";
-import { gathered } from "../store/states.ts";
+import { all } from "../backend/texts.ts";
 
 /** One step of a run. */
 export type Command =
@@ -348,12 +348,12 @@ async function corrupt(world: World, { index: wanted, file: which, how, at: wher
 }
 
 async function verify(world: World, { mode }: Of<"verify">): Promise<void> {
-  const all = await gathered(world.store.verify({ mode }));
+  const told = await all(world.store.verify({ mode }));
   // Folders that lost their manifests are told too, where there are folders.
   const isBare = (report: VerifyReport) =>
     report.findings.some(({ step, problem }) => `${step} ${problem}` === "manifest missing");
-  const reports = all.filter((report) => !isBare(report));
-  for (const { uri } of all.filter(isBare)) {
+  const reports = told.filter((report) => !isBare(report));
+  for (const { uri } of told.filter(isBare)) {
     ensure(![...world.snaps.keys()].some((name) => uri.includes(name)), `"${uri}" has a manifest`);
   }
   ensure(reports.length === world.snaps.size, `${reports.length} reports of ${world.snaps.size} snapshots`);

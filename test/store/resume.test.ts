@@ -24,8 +24,9 @@ import { describe, expect, it } from "vitest";
 import { noise as incompressible } from "../archive/samples.ts";
 import { collectLogs } from "./logs.ts";
 import { changed, filePlaces, type Place, places } from "./places.ts";
-import { Cell, Files, gathered, rejection } from "./states.ts";
+import { Cell, Files, rejection } from "./states.ts";
 import { altered, damages, dataDamage, forge, losses } from "./altered.ts";
+import { all } from "../backend/texts.ts";
 
 const noise = (seed: number) =>
   Uint8Array.from({ length: 5000 }, (_, index) => ((index + 1) * (index + seed) * 2654435761) >>> 11);
@@ -806,7 +807,7 @@ describe.each(filePlaces)("StateStore.resume where a snapshot cannot be looked a
     expect((await store.resume()).outcome).toBe("resumed");
     expect(content()).toBe(2);
     expect((await store.saveState()).name > at(saved, 2).name).toBe(true);
-    expect((await gathered(store.verify())).map(({ findings }) => findings.map(({ problem }) => problem))).toEqual([
+    expect((await all(store.verify())).map(({ findings }) => findings.map(({ problem }) => problem))).toEqual([
       ["unreadable"],
       [],
       [],

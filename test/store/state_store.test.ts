@@ -244,8 +244,9 @@ describe.each(filePlaces)("StateStore beside what the dead left ($layout)", ({ m
     expect(await leftovers()).toEqual([]);
   });
 
-  it("refuses a limit that is no number", async () => {
-    for (const olderThanMs of [NaN, "5"]) {
+  it("refuses a limit that is no number from 0 on, and a limit beside force", async () => {
+    expect(await rejection((await make()).store().sweep({ olderThanMs: 1, force: true }))).toBeInstanceOf(TypeError);
+    for (const olderThanMs of [NaN, "5", -1, -Infinity]) {
       const options = { olderThanMs: olderThanMs as number };
       expect(await rejection((await make()).store().sweep(options))).toBeInstanceOf(RangeError);
     }

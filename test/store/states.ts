@@ -125,10 +125,3 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   }
   throw new Error("it did not fail");
 }
-
-/** All that an iteration yields. */
-export async function gathered<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
