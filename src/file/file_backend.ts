@@ -208,6 +208,10 @@ class FileBackend implements Backend {
     return await sweepPlace(this.#place, await this.#fileNames(), olderThanMs);
   }
 
+  async freeBytes(): Promise<number | undefined> {
+    return await this.#place.files.freeBytes?.(this.#place.root);
+  }
+
   /** Throws a TypeError where the place is a snapshot or inside one; looks once. */
   #assertFree(): void {
     if (!this.#isFree) assertNoSnapshot(this.#place.root);

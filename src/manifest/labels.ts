@@ -32,6 +32,10 @@ export function storableLabels(labels: Labels): Labels {
   if (given !== undefined && Object.prototype.toString.call(given) !== "[object Object]") {
     throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
   }
+  const tags = Array.isArray(labels.tags) ? labels.tags.length : 0;
+  if (tags + Object.keys(given ?? {}).length > MAX_LABELS) {
+    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
+  }
   const metrics = given && Object.fromEntries(
     Object.entries(given).map((
       [name, value],
@@ -43,9 +47,6 @@ export function storableLabels(labels: Labels): Labels {
   const storable = storedAs(Object.fromEntries(known));
   const fault = faultOf(storable);
   if (fault !== undefined) throw new TypeError(`Cannot use these labels: ${fault}`);
-  if ((storable.tags?.length ?? 0) + Object.keys(storable.metrics ?? {}).length > MAX_LABELS) {
-    throw new TypeError(`Cannot use these labels: they are more than ${MAX_LABELS}`);
-  }
   return storable;
 }
 

@@ -246,6 +246,8 @@ export interface Backend {
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */
   readonly notes: SnapshotNotes;
+  /** Tells how many bytes this program can still write; `undefined` where that is not sure. Optional. */
+  freeBytes?(): Promise<number | undefined>;
   /** Present where the place can hold foreign folders. */
   readonly foreign?: ForeignFolders;
   /** Present where the place can give a real, private, empty folder; made before the call returns. */

@@ -8,12 +8,12 @@ import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import type { EntrySource, Labels, Layout, Seal } from "../model/snapshot.ts";
+import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
 import { type LayoutKind, splitUnit, suffixOf, suffixOfLayout, type Unit } from "../model/unit.ts";
 import { relabelManifest } from "../manifest/manifest.ts";
 import { archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
-import { publishNoted } from "./notes.ts";
+import { dropPin, notePin } from "./notes.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
@@ -132,16 +132,10 @@ async function* counted(
   }
 }
 
-/** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
-function sealOf(reader: SnapshotReader, labels: Labels, signal?: AbortSignal): Seal {
-  const { manifest, manifestBytes } = reader;
+/** The manifest of a copy: that of its source, to the byte unless the labels were changed since. */
+function sealedCopy({ manifest, manifestBytes }: SnapshotReader, labels: Labels): SealedManifest {
   const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
-  const sealed = isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
-  const seal = () => {
-    signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
-    return sealed;
-  };
-  return { savedAt: new Date(manifest.savedAt), seal };
+  return isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
 }
 
 /** What a copy takes up at least, in bytes. */
@@ -174,11 +168,18 @@ export async function writeCopy(
   { backend, stage, labels, ...watch }: CopyOptions,
 ): Promise<void> {
   const name = splitUnit(stage.unit)?.name ?? stage.unit;
-  const write = () =>
-    layout.write(stage, entriesOf(reader, layout.takesLent, watch), sealOf(reader, labels, watch.signal));
+  let hasPin = false;
   try {
-    await publishNoted(backend, name, labels, write);
+    hasPin = await notePin(backend, name, labels);
+    const sealed = sealedCopy(reader, labels);
+    const savedAt = new Date(sealed.manifest.savedAt);
+    const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, watch), {
+      savedAt,
+      signal: watch.signal,
+    });
+    await unit.publish(sealed);
   } catch (error) {
+    if (hasPin) await dropPin(backend, name, error);
     await stage.abandon();
     throw error;
   }
@@ -277,9 +278,11 @@ export async function* streamSnapshot(
   const reader = await source.open();
   try {
     const labels = await source.labels();
-    const newScratch = (): Promise<Scratch> => source.backend.scratch();
+    const sealed = sealedCopy(reader, labels);
     const layout = archiveLayoutOf(kind ?? "tar.gz", archive);
-    yield* layout.encoder(sealOf(reader, labels), newScratch).encode(entriesOf(reader, layout.takesLent));
+    const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
+    yield* encoder.encode(entriesOf(reader, layout.takesLent));
+    yield* encoder.end(sealed);
   } finally {
     await reader.close();
   }

@@ -8,20 +8,30 @@ import { loggerOf } from "../runtime/logging.ts";
 import type { Labels } from "../model/snapshot.ts";
 import { isGroup, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 
-/** Publishes under a claimed name, noting a pin before; a failure takes that note back, and must not have given the claim up. */
-export async function publishNoted<T>(
-  backend: Backend,
-  name: string,
-  labels: Labels,
-  publish: () => Promise<T>,
-): Promise<T> {
-  if (!await hasFreeNote(backend, name) || !labels.pinned) return await publish();
+/**
+ * Notes the pin of a snapshot that is to be published under a claimed name.
+ *
+ * @returns Whether there is a note that {@link dropPin} must take back if the snapshot is not published.
+ */
+export async function notePin(backend: Backend, name: string, labels: Labels): Promise<boolean> {
+  if (!await hasFreeNote(backend, name) || !labels.pinned) return false;
   try {
     await backend.notes.put(name, renderNote(labels));
-    return await publish();
+    return true;
   } catch (error) {
-    if (!isAnothers(error)) await dropNote(backend, name);
+    await dropPin(backend, name, error);
     throw error;
+  }
+}
+
+/** Takes back what {@link notePin} noted, where `error` ended the save; the name must still be claimed. */
+export async function dropPin(backend: Backend, name: string, error: unknown): Promise<void> {
+  if (isAnothers(error)) return;
+  try {
+    await backend.notes.remove(name);
+  } catch (error) {
+    const message = "Cannot remove the note of '{name}', which was never saved: {error}";
+    loggerOf("StateStore").warn(message, { name, error });
   }
 }
 
@@ -154,15 +164,6 @@ async function putBack(backend: Backend, name: string, note: Uint8Array): Promis
     if (await isThere(backend, name)) await backend.notes.put(name, note);
   } catch (error) {
     const message = "Cannot put the note of '{name}' back, which was not removed: {error}";
-    loggerOf("StateStore").warn(message, { name, error });
-  }
-}
-
-async function dropNote(backend: Backend, name: string): Promise<void> {
-  try {
-    await backend.notes.remove(name);
-  } catch (error) {
-    const message = "Cannot remove the note of '{name}', which was never saved: {error}";
     loggerOf("StateStore").warn(message, { name, error });
   }
 }

@@ -1,13 +1,15 @@
 // Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
 // is not damage, and going on from something older, or from nothing, would be a lie.
+import { types } from "node:util";
 import { rankByMetric } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
-import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
+import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
+import type { LastRun } from "./last_run.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
@@ -60,6 +62,11 @@ export interface ResumedReport {
    * from the newest again.
    */
   readonly newer: number;
+  /**
+   * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
+   * sign of life at the place.
+   */
+  readonly lastRun?: LastRun;
 }
 
 /** A resume that found nothing: there is no snapshot at all, nor a folder that is named like one. */
@@ -74,6 +81,8 @@ export interface FreshReport {
   readonly states?: undefined;
   /** Absent. */
   readonly newer?: undefined;
+  /** How the run before this one ended, as after a resume that loaded a snapshot. */
+  readonly lastRun?: LastRun;
 }
 
 /** What a resume came to; `outcome` tells which of both it is. */
@@ -109,6 +118,12 @@ export function assertResumeOptions(options: ResumeOptions): void {
   assertLoadOptions("resume", options, RESUME_OPTIONS);
   assertChoice(options);
 }
+
+// Neither damage nor a refusal: `resume()` throws them as they are.
+const THROWN_AS_IS: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
+  "STATE_LOAD_FAILED",
+  "PROGRAM_MISMATCH",
+]);
 
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
@@ -163,9 +178,8 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
         const newer = listed.filter(({ name }) => name > snapshot.name).length;
         return { outcome: "resumed", snapshot, states, tried, newer };
       } catch (error) {
-        // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
-        if (!isSnapshotError(error) || isSnapshotError(error, "STATE_LOAD_FAILED")) throw error;
-        if (isSnapshotError(error, "PROGRAM_MISMATCH")) throw error; // the wrong folder, most likely
+        // The caller's mistake or abort, a state that may be half-changed, the wrong folder.
+        if (!isSnapshotError(error) || THROWN_AS_IS.has(error.code)) throw error;
         note(snapshot, error);
         if (!mayPass(error)) return refuse(reasonOf(error), error);
         if (isAbsence(error)) break;
@@ -218,7 +232,7 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
     throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
   }
-  if (step !== undefined && typeof step !== "number" || at !== undefined && !(at instanceof Date)) {
+  if (step !== undefined && typeof step !== "number" || at !== undefined && !types.isDate(at)) {
     throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
   if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {

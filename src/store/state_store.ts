@@ -16,7 +16,7 @@ import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.
 import { isReadableStream } from "../runtime/sources.ts";
 import type { PersistentState } from "../model/state.ts";
 import { type LayoutKind, splitUnit } from "../model/unit.ts";
-import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
+import type { Registration, SavePhase, SaveProgress, StateMigration } from "./capture.ts";
 import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
@@ -27,9 +27,10 @@ import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, l
 import { NameClaimer } from "./name_claimer.ts";
 import { assertProgram, programsOf, runOf } from "./identity.ts";
 import { assertNotInside } from "./inside.ts";
+import { lastRunOf } from "./last_run.ts";
 import { Lineage } from "./lineage.ts";
 import { assertResumeOptions, resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
-import { Saver } from "./saving.ts";
+import { type KnownSnapshot, Saver } from "./saving.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
 import { verifyAll } from "./verifying_all.ts";
 
@@ -114,6 +115,8 @@ export interface SaveOptions {
   readonly signal?: AbortSignal;
   /** Told after every piece of data, and after every entry. */
   readonly onProgress?: (progress: SaveProgress) => void;
+  /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
+  readonly onPhase?: (phase: SavePhase) => void;
   /**
    * What to do while a save or load of this store runs or waits. `wait` (the default) saves after it. `join` shares the outcome
    * of a save that waits already with equal layout and labels, if there is one. `skip` resolves to `undefined`.
@@ -137,6 +140,7 @@ const STREAM_OPTIONS: OptionNames<StreamOptions> = {
   labels: LABEL_NAMES,
   signal: "an AbortSignal",
   onProgress: "a function",
+  onPhase: "a function",
 };
 const SAVE_OPTIONS: OptionNames<SaveOptions> = { ...STREAM_OPTIONS, ifBusy: true, ifUnchanged: true };
 
@@ -568,6 +572,10 @@ export class StateStore {
       registered: new Set(registrations.map((registration) => registration.name)),
       newest,
     }, [...this.#states.values()]);
+    const { savedAt, labels: { step }, totals: { sizeBytes } } = manifest;
+    if (options.only === undefined) {
+      this.#saver.lastKnown = { name: snapshot?.name ?? name, savedAt: new Date(savedAt), step, sizeBytes };
+    }
     return { name, ...states };
   }
 
@@ -610,7 +618,8 @@ export class StateStore {
         unlisted: () => this.#unlisted(),
       }, options);
       if (report.outcome === "fresh") this.#lineage.resumedFresh();
-      return report;
+      const lastRun = await lastRunOf(this.backend, this, report.outcome === "fresh" ? undefined : this.lastKnown);
+      return { ...report, ...lastRun === undefined ? {} : { lastRun } };
     }, options.name);
   }
 
@@ -620,6 +629,16 @@ export class StateStore {
    */
   get resumedFrom(): string | undefined {
     return this.#lineage.resumedFrom;
+  }
+
+  /** Whether `resume()` or `loadState()` has fulfilled, `startFresh()` was called, or a snapshot was saved. */
+  get hasBegun(): boolean {
+    return this.#lineage.hasBegun;
+  }
+
+  /** The snapshot that this store saved last, or has loaded since without `only`. */
+  get lastKnown(): KnownSnapshot | undefined {
+    return this.#saver.lastKnown;
   }
 
   /**

@@ -100,11 +100,12 @@ describe("StateStore", () => {
 });
 
 describe("SaveCondition", () => {
-  it("is a function to a boolean, or an object with such a check, as a periodic condition", () => {
+  it("is any function to a boolean, or an object with such a method check", () => {
     const condition = new PeriodicSaveCondition(1);
-    expectTypeOf(condition).toExtend<SaveCondition>();
     expectTypeOf<() => boolean>().toExtend<SaveCondition>();
-    expectTypeOf<() => number>().not.toExtend<SaveCondition>();
+    expectTypeOf<{ check(): boolean }>().toExtend<SaveCondition>();
+    expectTypeOf(condition).toExtend<SaveCondition>();
+    expectTypeOf<() => Promise<boolean>>().not.toExtend<SaveCondition>();
     expect(condition.check()).toBe(false);
   });
 });
