@@ -3,14 +3,15 @@ import { fileBackend } from "../file/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, readAddress, splitPath, uriOfUnit } from "../model/address.ts";
+import { pathOfUri, type PathOrUrl, readAddress, splitPath, uriOfUnit } from "../model/address.ts";
 import { type Backend, type BlobReader, isBackend } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { isReadableStream } from "../runtime/sources.ts";
-import { assertOptions } from "../model/options.ts";
+import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit, unitOfFileName } from "../model/unit.ts";
 import {
@@ -27,14 +28,14 @@ import { changeNote, removeNoted } from "./notes.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import {
   assertVerifyOptions,
-  type Finding,
+  type VerifyFinding,
   type VerifyOptions,
   type VerifyReport,
   verifyUnit,
   withFindings,
 } from "./verification.ts";
 
-const REMOVE_OPTIONS = { sparesPinned: "true or false" } as const;
+const REMOVE_OPTIONS = { keepPinned: "true or false" } as const;
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
@@ -144,12 +145,31 @@ export class SnapshotLocator {
   /**
    * Opens the snapshot for reading; close the reader when done.
    *
+   * @param options `signal` aborts: the call rejects with its reason at once. It has no effect on an open reader.
    * @returns A reader that verifies whatever it yields.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
+   * @example Read one entry
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const reader = await snapshot.open({ signal: AbortSignal.timeout(30_000) });
+   * try {
+   *   for (const { path } of reader.entries) console.log(path, await reader.json(path));
+   * } finally {
+   *   await reader.close();
+   * }
+   * ```
    */
-  async open(): Promise<SnapshotReader> {
-    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit).catch(async (error) => {
-      throw await this.#asFolderOfSnapshots(error) ?? error;
+  async open(options: SignalOptions = {}): Promise<SnapshotReader> {
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const opening = layoutOfUnit(this.#unit).open(this.backend, this.#unit);
+    const unit = await unlessAborted(opening, signal).catch(async (error) => {
+      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      opening.then((late) => late.close(), () => {}); // nobody waits for it any more
+      throw signal.reason;
     });
     return new SnapshotReader(
       String(this),
@@ -160,13 +180,14 @@ export class SnapshotLocator {
   }
 
   /**
-   * The snapshot's manifest, verified against its own digest.
+   * Returns the snapshot's manifest, verified against its own digest.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The manifest.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async manifest(): Promise<Manifest> {
-    const reader = await this.open();
+  async manifest(options: SignalOptions = {}): Promise<Manifest> {
+    const reader = await this.open(options);
     await reader.close();
     return reader.manifest;
   }
@@ -174,13 +195,17 @@ export class SnapshotLocator {
   /**
    * Facts about the snapshot; reads the manifest and no entry.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The facts.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async stat(): Promise<SnapshotStat> {
-    const { name, savedAt, totals } = await this.manifest();
+  async stat(options: SignalOptions = {}): Promise<SnapshotStat> {
+    const { name, savedAt, totals } = await this.manifest(options);
     let storedBytes = 0;
-    for await (const blob of this.backend.blobs(this.#unit)) storedBytes += blob.sizeBytes;
+    for await (const blob of this.backend.blobs(this.#unit)) {
+      options.signal?.throwIfAborted();
+      storedBytes += blob.sizeBytes;
+    }
     return { name, layout: this.layout, savedAt: new Date(savedAt), ...totals, storedBytes };
   }
 
@@ -330,14 +355,14 @@ export class SnapshotLocator {
    * console.log(`${file}: ${(await file.stat()).storedBytes} bytes`);
    * ```
    */
-  async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
+  async exportTo(target: PathOrUrl, options: ExportOptions = {}): Promise<SnapshotLocator> {
     const { backend, unit, layout } = targetOf(target, this.name, options, this.layout);
-    options.signal?.throwIfAborted();
-    const reader = await this.open();
+    const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
-      await writeCopy(reader, layout, { backend, stage, labels, signal: options.signal });
+      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes: leastBytesOf(reader, layout) });
+      const { signal, onProgress } = options;
+      await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
       await reader.close();
     }
@@ -348,16 +373,16 @@ export class SnapshotLocator {
    * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
    * labels go with it, unless the name lies in another layout as well.
    *
-   * @param options Whether to leave it where it is if it was pinned after it was saved, or its note cannot be read. It is then also
-   *   left, without a wait, where its labels are being changed just now: the change may pin it.
+   * @param options `keepPinned` leaves the snapshot if its note pins it or cannot be read. It also leaves the snapshot, without
+   *   waiting, while its labels are being changed: the change may pin it. Default: false.
    * @returns `false` where it had gone, or is left.
    */
-  async remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
+  async remove(options: { readonly keepPinned?: boolean } = {}): Promise<boolean> {
     assertOptions("remove", options, REMOVE_OPTIONS);
     return await removeNoted(this.backend, this.name, this.#units, options);
   }
 
-  async #findingsOfNote(): Promise<Finding[]> {
+  async #findingsOfNote(): Promise<VerifyFinding[]> {
     if (await this.note() !== "damaged") return [];
     return [{ step: "note", problem: "damaged", path: "note", expected: "labels", actual: "bytes that are none" }];
   }
@@ -478,7 +503,7 @@ export function isLocator(value: unknown): value is SnapshotLocator {
  * console.log(savedAt, entries);
  * ```
  */
-export function locate(path: string | URL, options?: LocateOptions): SnapshotLocator;
+export function locate(path: PathOrUrl, options?: LocateOptions): SnapshotLocator;
 /**
  * Address of a snapshot on a backend; nothing is read yet.
  *
@@ -488,7 +513,7 @@ export function locate(path: string | URL, options?: LocateOptions): SnapshotLoc
  * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
  */
 export function locate(backend: Backend, name: string): SnapshotLocator;
-export function locate(where: string | URL | Backend, more?: string | LocateOptions): SnapshotLocator {
+export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions): SnapshotLocator {
   if (isBackend(where)) {
     if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
     return new SnapshotLocator(where, [unitOfFileName(more)]);

@@ -98,7 +98,7 @@ export class Loader {
   ): Promise<LoadedStates & { readonly name: string }> {
     const endGuard = this.#parts.lineage.beginLoad(snapshot.name);
     try {
-      return await this.#load(await snapshot.open(), options, newest, snapshot, isResume);
+      return await this.#load(await snapshot.open({ signal: options.signal }), options, newest, snapshot, isResume);
     } finally {
       endGuard();
     }
