@@ -47,25 +47,49 @@ export {
 export { simulate, type SimulatedMoment, type SimulateOptions } from "./src/retention/simulation.ts";
 export { type KeptSnapshot, RetentionKeeper, type RetentionKeeperOptions } from "./src/retention/retention_keeper.ts";
 export type { Refusal, ResumeOptions, ResumeReport } from "./src/store/resuming.ts";
+export type { LastRun } from "./src/store/last_run.ts";
+export type { KnownSnapshot } from "./src/store/saving.ts";
 export type { LoadedStates, LoadOptions } from "./src/store/loading.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
-export { PeriodicSaveCondition, type SaveCondition } from "./src/autosave/periodic_save_condition.ts";
+export { autosave, type AutosaveOptions, type Autosaver } from "./src/autosave/autosaver.ts";
+export type { AutosaveHealth } from "./src/autosave/health.ts";
+export type { EndPause, Pause, PauseOptions } from "./src/autosave/pausing.ts";
+export { PeriodicSaveCondition } from "./src/autosave/periodic_save_condition.ts";
+export type { AutosaveKeeper } from "./src/autosave/round.ts";
+export {
+  allOf,
+  anyOf,
+  atFirst,
+  atSteps,
+  everySteps,
+  not,
+  type SaveCondition,
+  type SaveMoment,
+  withinBudget,
+} from "./src/autosave/save_condition.ts";
+export {
+  AUTOSAVE_CHANNEL,
+  type FailedEvent,
+  type JoinedEvent,
+  type SavedEvent,
+  type SaveEvent,
+  type SavePhases,
+  type SaveReason,
+  type SkippedEvent,
+  type SkipReason,
+} from "./src/autosave/save_event.ts";
+export type { EndSignal } from "./src/autosave/signals.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
 export { locate, type LocateOptions, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export { SnapshotReader } from "./src/snapshot/snapshot_reader.ts";
-export {
-  type ImportOptions,
-  type LoadReport,
-  type RegisterOptions,
-  type SaveOptions,
-  StateStore,
-  type StateStoreOptions,
-  type StateStream,
-  type StoreLocation,
-  type StreamOptions,
-} from "./src/store/state_store.ts";
-export type { SaveProgress, StateMigration } from "./src/store/capture.ts";
+export { StateStore } from "./src/store/state_store.ts";
+export type { ImportOptions } from "./src/store/importing.ts";
+export type { LoadReport } from "./src/store/loader.ts";
+export type { RegisterOptions } from "./src/store/registry.ts";
+export type { SaveOptions, StateStream, StreamOptions } from "./src/store/save_options.ts";
+export type { StateStoreOptions, StoreLocation } from "./src/store/store_options.ts";
+export type { HeldState, SavePhase, SaveProgress, StateMigration } from "./src/store/capture.ts";
 export { StatesKeeper } from "./src/retention/states_keeper.ts";
 export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/snapshot/verification.ts";
 export type {

@@ -87,6 +87,12 @@ export const proofs = {
       seed: { short: 1, long: 1, what: "where the random begins" },
     },
   },
+  laws: {
+    group: "model",
+    about: "the laws of retention hold for random histories and rules",
+    files: ["test/retention/laws.test.ts"],
+    measures: { share: { short: 20, long: 100, what: "percent of the random cases" } },
+  },
   overlap: {
     group: "model",
     about: "calls that overlap at random moments tear no snapshot, and lose none",

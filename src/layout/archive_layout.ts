@@ -7,10 +7,11 @@ import { codecOf } from "../compression/codecs.ts";
 import { addressOf, uriOfUnit } from "../model/address.ts";
 import type { BlobReader, Scratch } from "../model/backend.ts";
 import { bodyFor } from "../runtime/bytes.ts";
+import { deferred, unlessAborted } from "../runtime/concurrency.ts";
 import { SnapshotError } from "../model/errors.ts";
 import type { OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import type { Layout, Seal, UnitSource } from "../model/snapshot.ts";
+import type { Layout, SealedManifest, UnitSource } from "../model/snapshot.ts";
 import { type LayoutKind, suffixOfLayout, type Unit } from "../model/unit.ts";
 
 /** How archives are made; equal options give equal bytes on the same runtime version. */
@@ -50,7 +51,7 @@ export interface ArchiveLayout extends Layout {
   /** Media type of the archive. */
   readonly mediaType: string;
   /** The encoder of one archive. */
-  encoder(seal: Seal, newScratch: () => Promise<Scratch>): ArchiveEncoder;
+  encoder(savedAt: Date, newScratch: () => Promise<Scratch>): ArchiveEncoder;
 }
 
 /** One compressed tar. */
@@ -60,8 +61,8 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
   assertWithin("level", options.level ?? level, 0, compression === "zstd" ? 22 : 9);
   assertWithin("chunkBytes", chunkBytes, 512, MAX_CHUNK_BYTES);
   assertWithin("groupBytes", groupBytes, 0, chunkBytes);
-  const encoder = (seal: Seal, newScratch: () => Promise<Scratch>) =>
-    new ArchiveEncoder(seal, {
+  const encoder = (savedAt: Date, newScratch: () => Promise<Scratch>) =>
+    new ArchiveEncoder(savedAt, {
       codec: codecOf(compression),
       level: options.level ?? level,
       chunkBytes,
@@ -77,10 +78,29 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
     encoder,
     leastBytes: () => 0, // what is compressed may become next to nothing
 
-    async write(stage, entries, seal) {
-      const archive = encoder(seal, () => stage.scratch());
-      await stage.publish("", bodyFor(stage, archive.encode(entries)));
-      return archive.manifest;
+    async write(stage, entries, { savedAt, signal }) {
+      const archive = encoder(savedAt, () => stage.scratch());
+      const written = deferred<void>();
+      const sealed = deferred<SealedManifest>();
+      let isRead = false;
+      // An archive is one blob, and its manifest a part of it: the body of the publication waits for it.
+      const body = async function* () {
+        yield* archive.encode(entries);
+        written.resolve();
+        yield* archive.end(await unlessAborted(sealed.promise, signal));
+        isRead = true;
+      };
+      const published = stage.publish("", bodyFor(stage, body())).then(() => {
+        if (!isRead) throw new TypeError(`Cannot save "${stage.unit}": its stage published less than it was given`);
+      });
+      await Promise.race([written.promise, published]);
+      return {
+        entries: archive.written,
+        async publish(manifest) {
+          sealed.resolve(manifest);
+          await published;
+        },
+      };
     },
 
     async open(backend, unit) {

@@ -185,6 +185,11 @@ export interface StageOptions {
   readonly leastBytes?: number;
 }
 
+/** Tells whether a value can be a backend. */
+export function isBackend(value: unknown): value is Backend {
+  return typeof (value as Partial<Backend> | null | undefined)?.stage === "function";
+}
+
 /**
  * Where snapshots lie: file system, memory, object store.
  *
@@ -246,6 +251,8 @@ export interface Backend {
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */
   readonly notes: Notes;
+  /** Tells how many bytes this program can still write; `undefined` where that is not sure. Optional. */
+  freeBytes?(): Promise<number | undefined>;
   /** Present where the place can hold foreign folders. */
   readonly foreign?: ForeignFolders;
   /** Present where the place can give a real, private, empty folder; made before the call returns. */

@@ -58,6 +58,12 @@ export async function mapBounded<T, R>(
   return results;
 }
 
+/** A promise, and what resolves it; Node 20 lacks `Promise.withResolvers`. */
+export function deferred<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {};
+  return { promise: new Promise<T>((fulfil) => resolve = fulfil), resolve: (value) => resolve(value) };
+}
+
 /** Lets everything else that waits in this program have its turn. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

@@ -1,18 +1,19 @@
 // Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
-import { fileBackend, splitPath } from "../file/file_backend.ts";
+import { fileBackend } from "../file/file_backend.ts";
+import { readAddress, readPath, splitPath } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import type { EntrySource, Labels, Layout, Seal } from "../model/snapshot.ts";
+import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
-import { type LayoutKind, splitUnit, suffixOf, suffixOfLayout, type Unit } from "../model/unit.ts";
+import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitOfFileName } from "../model/unit.ts";
 import { relabelManifest } from "../manifest/manifest.ts";
-import { archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
-import { publishNoted } from "./notes.ts";
+import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
+import { dropPin, notePin } from "./notes.ts";
 import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
@@ -53,22 +54,21 @@ export function targetOf(
   source: LayoutKind,
 ): { backend: Backend; unit: Unit; layout: Layout } {
   assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
-  const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
-  const kind = options.layout ?? (isInto ? source : "directory");
+  const { endsWithSlash } = readAddress(target);
+  const kind = options.layout ?? (endsWithSlash ? source : "directory");
   assertKind(kind);
   const suffix = suffixOfLayout(kind);
-  if (isInto) {
+  if (endsWithSlash) {
     return { backend: fileBackend(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
   }
-  const { folder, fileName } = splitPath(target);
-  const isFile = suffixOf(fileName) !== undefined;
-  if (!isFile && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
+  const { folder, fileName } = splitPath(readPath(target));
+  if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(
       `Cannot export to "${target}": ${reason}; for a folder of this name say { layout: "directory" }`,
     );
   }
-  const unit = isFile ? fileName : `${fileName}/`;
+  const unit = unitOfFileName(fileName);
   const layout = layoutOfUnit(unit, options.archive);
   if (options.layout !== undefined && options.layout !== layout.kind) {
     throw new TypeError(`Cannot export to "${target}": the layout "${kind}" ends with "${suffix}"`);
@@ -114,16 +114,10 @@ async function* entriesOf(
   }
 }
 
-/** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
-function sealOf(reader: SnapshotReader, labels: Labels, signal?: AbortSignal): Seal {
-  const { manifest, manifestBytes } = reader;
+/** The manifest of a copy: that of its source, to the byte unless the labels were changed since. */
+function sealedCopy({ manifest, manifestBytes }: SnapshotReader, labels: Labels): SealedManifest {
   const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
-  const sealed = isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
-  const seal = () => {
-    signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
-    return sealed;
-  };
-  return { savedAt: new Date(manifest.savedAt), seal };
+  return isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
 }
 
 /** What a copy takes up at least, in bytes. */
@@ -149,11 +143,16 @@ export async function writeCopy(
   layout: Layout,
   { backend, stage, labels, signal }: CopyOptions,
 ): Promise<void> {
-  const name = splitUnit(stage.unit)?.name ?? stage.unit;
-  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent, signal), sealOf(reader, labels, signal));
+  const name = nameOfUnit(stage.unit);
+  let hasPin = false;
   try {
-    await publishNoted(backend, name, labels, write);
+    hasPin = await notePin(backend, name, labels);
+    const sealed = sealedCopy(reader, labels);
+    const savedAt = new Date(sealed.manifest.savedAt);
+    const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, signal), { savedAt, signal });
+    await unit.publish(sealed);
   } catch (error) {
+    if (hasPin) await dropPin(backend, name, error);
     await stage.abandon();
     throw error;
   }
@@ -252,9 +251,11 @@ export async function* streamSnapshot(
   const reader = await source.open();
   try {
     const labels = await source.labels();
-    const newScratch = (): Promise<Scratch> => source.backend.scratch();
-    const layout = archiveLayoutOf(kind ?? "tar.gz", archive);
-    yield* layout.encoder(sealOf(reader, labels), newScratch).encode(entriesOf(reader, layout.takesLent));
+    const sealed = sealedCopy(reader, labels);
+    const layout = archiveLayoutOf(kind ?? archiveKindOf(own.kind), archive);
+    const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
+    yield* encoder.encode(entriesOf(reader, layout.takesLent));
+    yield* encoder.end(sealed);
   } finally {
     await reader.close();
   }

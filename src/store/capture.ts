@@ -1,5 +1,6 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
+import { monotonicMs } from "../runtime/clock.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
 import { PathSet } from "../model/entry_path.ts";
@@ -14,7 +15,6 @@ import {
   type PersistentState,
   type StateReader,
   type StateWriter,
-  WORK_FOLDER,
   type WriteOptions,
 } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
@@ -49,12 +49,30 @@ export interface SaveProgress {
   readonly sizeBytes: number;
 }
 
+/** How long a state held its caller. */
+export interface HeldState {
+  /** Name of the state. */
+  readonly name: string;
+  /** Milliseconds from the call of its `saveState` until that call returned or awaited something. */
+  readonly heldMs: number;
+}
+
+/**
+ * A point that a save has reached. `captured`: every `saveState` was called, and what a state does from now on to data it has handed
+ * over does not change the snapshot. `written`: the layout has taken all entries; what is left is to make the snapshot durable.
+ */
+export type SavePhase =
+  | { readonly phase: "captured"; readonly states: readonly HeldState[] }
+  | { readonly phase: "written"; readonly entries: number; readonly sizeBytes: number };
+
 /** What goes on beside a save. */
 export interface CaptureOptions {
   /** Gives the save up. */
   readonly signal?: AbortSignal;
   /** Told after every piece of data and every entry, so that the last time tells all. */
   readonly onProgress?: (progress: SaveProgress) => void;
+  /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
+  readonly onPhase?: (phase: SavePhase) => void;
   /** Gives states that need one a real folder. */
   readonly workFolder?: (() => WorkFolder) | undefined;
   /** The store whose states are called, and must not call it meanwhile. */
@@ -71,10 +89,10 @@ export class Capture {
   readonly #memory: CaptureMemory;
   readonly #options: CaptureOptions;
   readonly #onAbort: () => void;
+  readonly #ending = new AbortController();
   #entries = 0;
   #sizeBytes = 0;
   #interrupt: ((reason: unknown) => void) | undefined;
-  #failure: { readonly error: unknown } | undefined;
 
   /** Calls every `saveState`, one right after the other, until one fails. */
   constructor(registrations: readonly Registration[], memory: CaptureMemory, options: CaptureOptions = {}) {
@@ -86,9 +104,28 @@ export class Capture {
     this.#states = registrations.map((registration) =>
       new StateCapture(registration, memory, options, (error) => void this.fail(error))
     );
+    const held: HeldState[] = [];
     for (const state of this.#states) {
-      if (this.#failure === undefined) state.start();
+      if (this.signal.aborted) return;
+      const sinceMs = monotonicMs();
+      state.start();
+      held.push({ name: state.name, heldMs: monotonicMs() - sinceMs });
     }
+    this.#reached({ phase: "captured", states: held });
+  }
+
+  #reached(phase: SavePhase): void {
+    if (this.signal.aborted) return;
+    try {
+      this.#options.onPhase?.(phase);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Is aborted when the capture fails, with its first error. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
   }
 
   /**
@@ -124,6 +161,8 @@ export class Capture {
       }
     }
     this.#options.onCaptured?.();
+    this.#reached({ phase: "written", entries: this.#entries, sizeBytes: this.#sizeBytes });
+    this.throwIfFailed();
   }
 
   /** Sizes of the entries that wait to be written, as far as they are known. */
@@ -133,8 +172,8 @@ export class Capture {
 
   /** Aborts: cancels all that is pending, and takes nothing more from the states. Returns the first error of all, to be thrown. */
   fail(error: unknown): unknown {
-    if (this.#failure !== undefined) return this.#failure.error;
-    this.#failure = { error };
+    if (this.signal.aborted) return this.signal.reason;
+    this.#ending.abort(error);
     for (const state of this.#states) state.cancel(error);
     this.#interrupt?.(error);
     this.#options.onCaptured?.();
@@ -143,7 +182,7 @@ export class Capture {
 
   /** Fails if a state has failed, or the save was given up. */
   throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.signal.throwIfAborted();
   }
 
   /** Ends the capture, after success or failure. */
@@ -256,6 +295,7 @@ const JSON_OPTIONS: OptionNames<JsonOptions> = { asJson: "true or false" };
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
   readonly #store: object | undefined;
@@ -276,7 +316,7 @@ class StateCapture implements StateWriter {
     { workFolder, store }: CaptureOptions,
     fail: (error: unknown) => void,
   ) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.#store = store;
     this.name = registration.name;
     this.#registration = registration;
@@ -400,7 +440,7 @@ class StateCapture implements StateWriter {
       if (this.#cancelled !== undefined) throw this.#cancelled.error;
       if (this.#isClosed) {
         const late = new TypeError(`Cannot write to the state "${this.name}": its save has ended`);
-        loggerOf("StateStore").error(late);
+        loggerOf("StateStore").error("{message}", { message: late.message, error: late });
         throw late;
       }
       this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts

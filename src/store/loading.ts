@@ -189,7 +189,8 @@ async function inMemory(registrations: readonly Registration[], store: object): 
     const savedAt = new Date();
     const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };
     const stage = await backend.stage(unit);
-    await directoryLayout.write(stage, capture.entries(), { savedAt, seal: (written) => sealManifest(facts, written) });
+    const written = await directoryLayout.write(stage, capture.entries(), { savedAt, signal: capture.signal });
+    await written.publish(sealManifest(facts, written.entries));
   } catch (error) {
     throw capture.fail(error);
   } finally {

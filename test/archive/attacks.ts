@@ -2,6 +2,7 @@
 // archive without the attack, which must be accepted, so that no reader passes by refusing everything.
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { crc32 } from "../fuzz/members.ts";
+import { isLong } from "../torture/budget.ts";
 import { noise, type Tree } from "./samples.ts";
 import {
   binary,
@@ -738,9 +739,9 @@ function compression(): Attack[] {
       );
     }),
     whole(
-      "20,000 empty files that the manifest lacks",
+      "many empty files that the manifest lacks",
       "MANIFEST_MISMATCH",
-      () => gzipSync(tar(Array.from({ length: 20_000 }, (_, index) => file(`a/${index}`, "")))),
+      () => gzipSync(tar(Array.from({ length: isLong ? 20_000 : 1500 }, (_, index) => file(`a/${index}`, "")))),
     ),
   ];
 }

@@ -78,11 +78,13 @@ describe("StateStore", () => {
 });
 
 describe("SaveCondition", () => {
-  it("is any function to a boolean, a periodic condition's check among them", () => {
+  it("is any function to a boolean, or an object with such a method check", () => {
     const condition = new PeriodicSaveCondition(1);
-    const check: SaveCondition = () => condition.check();
-    expectTypeOf(check).toEqualTypeOf<() => boolean>();
-    expect(check()).toBe(false);
+    expectTypeOf<() => boolean>().toExtend<SaveCondition>();
+    expectTypeOf<{ check(): boolean }>().toExtend<SaveCondition>();
+    expectTypeOf(condition).toExtend<SaveCondition>();
+    expectTypeOf<() => Promise<boolean>>().not.toExtend<SaveCondition>();
+    expect(condition.check()).toBe(false);
   });
 });
 

@@ -34,6 +34,9 @@ import {
   type Rules,
 } from "./samples.ts";
 import { slowBucket } from "./slow_calendar.ts";
+import { amount } from "../torture/budget.ts";
+
+const runs = (most: number) => Math.ceil(most * amount("laws", "share") / 100);
 
 const plan = (snapshots: readonly RetentionSnapshot[], rules: Rules, zone = "UTC") =>
   planRetention(snapshots, rules, { nowMs: NOW_MS, zone });
@@ -60,7 +63,7 @@ describe("laws of plans", () => {
       fc.property(anySnapshots, anyRulesAndBudgets, anyZone, (snapshots, rules, zone) => {
         expect(plan(plan(snapshots, rules, zone).kept, rules, zone).removed).toEqual([]);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -209,7 +212,7 @@ describe("laws of plans", () => {
       fc.property(sized, anyRules, fc.nat(400), (snapshots, rules, bytes) => {
         expect(plan(snapshots, [...rules, keepUnder(bytes)]).kept).toEqual(slow(snapshots, rules, bytes));
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -246,7 +249,7 @@ describe("laws of plans", () => {
         const left = snapshots.filter((snapshot) => !gone.has(snapshot));
         expect(plan(left, rules, zone).kept).toEqual(kept);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -265,7 +268,7 @@ describe("laws of plans", () => {
         fc.property(sized, rules, anyZone, anyShare, (snapshots, given, zone, share) => {
           expect(halfDone(snapshots, given, zone, share)).toEqual(plan(snapshots, given, zone).kept);
         }),
-        { numRuns: 2000 },
+        { numRuns: runs(2000) },
       );
     });
 
@@ -276,7 +279,7 @@ describe("laws of plans", () => {
         fc.property(sized, rules, anyZone, anyShare, (snapshots, given, zone, share) => {
           expect(halfDone(snapshots, given, zone, share)).toEqual(plan(snapshots, given, zone).kept);
         }),
-        { numRuns: 500 },
+        { numRuns: runs(500) },
       );
     });
   });
@@ -354,7 +357,7 @@ describe("restic's algorithm", () => {
         expect(decisions.map(({ snapshot, reasons }) => [snapshot.name, reasons.filter((why) => !guards.has(why))]))
           .toEqual(decisions.map(({ snapshot: { name } }) => [name, expected.get(name) ?? []]));
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 });

@@ -296,9 +296,9 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     for (let bit = 0; bit < note.length * 8; bit++) {
       const flipped = note.slice();
       flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ 1 << (bit & 7);
-      verdicts.push(parseNote(flipped));
+      verdicts.push(await parseNote(flipped));
     }
-    for (let end = 0; end < note.length; end++) verdicts.push(parseNote(note.slice(0, end)));
+    for (let end = 0; end < note.length; end++) verdicts.push(await parseNote(note.slice(0, end)));
     expect(verdicts.length).toBeGreaterThan(1500);
     expect(verdicts.filter((verdict) => verdict !== undefined)).toEqual([]);
   });

@@ -81,8 +81,10 @@ export interface Ended {
   readonly lines: readonly string[];
   readonly complaints: string;
   readonly isKilled: boolean;
-  /** Calls that strace made fail, as it logs them. */
+  /** Calls on the folder that strace made fail, as it logs them. */
   readonly injected: readonly string[];
+  /** Whether strace struck a call that the runtime made for itself instead. */
+  readonly isForeign: boolean;
 }
 
 // strace counts each system call of each thread by itself, so a kind is one call in all its spellings.
@@ -121,6 +123,7 @@ export async function traced(
       SNAPKEEP_ONE_THREAD: isOneThread ? "1" : "",
       NODE_OPTIONS: "",
       DENO_NO_UPDATE_CHECK: "1",
+      DENO_DIR: "/dev/null/none", // its caches are databases, whose writes would be struck in place of ours
       BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
     },
   });
@@ -136,10 +139,11 @@ export async function traced(
   });
   const logged = await readFile(log, "utf8").catch(() => "");
   await rm(log, { force: true });
-  const injected = logged.split("\n").filter((line) =>
-    line.includes("(INJECTED)") && line.includes(path.dirname(folder))
-  );
-  return { lines: said.split("\n").filter((line) => line !== ""), complaints, isKilled, injected };
+  const struck = logged.split("\n").filter((line) => line.includes("(INJECTED)"));
+  const injected = struck.filter((line) => line.includes(path.dirname(folder)));
+  const lines = said.split("\n").filter((line) => line !== "");
+  const isForeign = isKilled ? !lines.includes("ready") : injected.length === 0 && struck.length > 0;
+  return { lines, complaints, isKilled, injected, isForeign };
 }
 
 /** A place with a snapshot in each layout, to be copied; made by a program of this runtime. */
