@@ -9,6 +9,7 @@ import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
+import { guardsIn } from "./states_keeper.ts";
 
 type Matcher = (name: string) => boolean;
 
@@ -46,7 +47,6 @@ export class LatestStatesKeeper extends RetentionKeeper {
   readonly #isForOwn: boolean;
   #matches: Matcher | undefined;
   readonly #withForeign: boolean;
-  readonly #foreign = new WeakSet<SnapshotLocator>();
   #hasLooked = false;
 
   /**
@@ -77,6 +77,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
         `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
       );
     }
+    guardsIn(this).mayRemoveNewest = maxKeep === 0;
     this.#maxKeep = maxKeep;
     this.#pattern = pattern ?? "*.state";
     if (typeof this.#pattern !== "string" || this.#pattern === "") {
@@ -99,28 +100,11 @@ export class LatestStatesKeeper extends RetentionKeeper {
     return (await super.snapshots()).filter(({ name }) => !this.#isForOwn || matches(name));
   }
 
-  /** Whether any is kept at all. */
-  protected override guardsNewest(): boolean {
-    return this.#maxKeep > 0;
-  }
-
-  /** As of every keeper; foreign folders have no manifest to ask. */
-  protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
-    return !this.#foreign.has(locator) && await super.isProtected(locator);
-  }
-
-  /** Removes a snapshot, or a folder that is foreign still. */
-  protected override remove(locator: SnapshotLocator): Promise<boolean> {
-    const { foreign } = this.store.backend;
-    return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);
-  }
-
   /** The pattern, compiled by a package that is only loaded here. */
   async #matcher(): Promise<Matcher> {
     const { default: picomatch } = await import("picomatch");
     return this.#matches ??= picomatch(this.#pattern, { dot: false });
   }
-
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
   async #look(matches: Matcher): Promise<void> {
     const { backend } = this.store;
@@ -158,7 +142,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const isTimed = found.every(({ name }) => this.store.isTimedName(name));
     found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));
     const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep)).map(({ name }) => locate(backend, name));
-    for (const locator of removals) this.#foreign.add(locator);
+    for (const locator of removals) guardsIn(this).foreign.add(locator);
     return removals;
   }
 }

@@ -4,7 +4,8 @@ import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import { show } from "../model/show.ts";
 import { Calendar } from "./calendar.ts";
-import { keepUnderBudgets, type Reasons } from "./budget.ts";
+import { keepUnderBudgets } from "./budget.ts";
+import { guardsOf, type Reasons } from "./guards.ts";
 import { asRule, type RetentionContext, type RetentionFunction, type RetentionRule } from "./rule.ts";
 
 /** What becomes of one snapshot. */
@@ -147,7 +148,7 @@ function decide<T extends RetentionSnapshot>(
   let survivors = group;
   let before: number;
   do {
-    const guards = guardsOf(survivors, context.nowMs, options);
+    const guards = guardsOf(survivors, context.nowMs, options.guards ?? new Map(), options.mayRemoveNewest ?? false);
     const keepOf = (snapshots: readonly T[]) => union(snapshots, guards, selecting, context);
     const { kept, beyond } = keepUnderBudgets({ budgets, snapshots: survivors, guards, keepOf });
     for (const { name } of survivors) reasons.set(name, kept.get(name) ?? beyond.get(name) ?? []);
@@ -160,24 +161,6 @@ function decide<T extends RetentionSnapshot>(
     isKept: kept.has(snapshot),
     reasons: reasons.get(snapshot.name) ?? [],
   }));
-}
-
-/** What no rule and no budget decides over. */
-function guardsOf<T extends RetentionSnapshot>(
-  snapshots: readonly T[],
-  nowMs: number,
-  { guards = new Map(), mayRemoveNewest = false }: Omit<PlanOptions<T>, "zone">,
-): Reasons {
-  const reasons = new Map<string, string[]>();
-  const add = (name: string, reason: string) => void reasons.set(name, [...reasons.get(name) ?? [], reason]);
-  for (const { name, pinned } of snapshots) if (pinned) add(name, "pinned");
-  for (const [name, reason] of guards) add(name, reason);
-  if (mayRemoveNewest) return reasons;
-  const newest = snapshots.at(-1);
-  const present = [...snapshots].reverse().find(({ savedAtMs }) => savedAtMs <= nowMs);
-  if (newest !== undefined) add(newest.name, "newest");
-  if (present !== undefined && present !== newest) add(present.name, "newest not in the future");
-  return reasons;
 }
 
 /** What is kept of some snapshots by a guard or any of the rules; all of them, where no rule selects. */

@@ -4,14 +4,13 @@ import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
-import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
-import { StatesKeeper } from "./states_keeper.ts";
-import { isUnreadable } from "../snapshot/verification.ts";
+import { readToDecide } from "./guards.ts";
+import { guardsIn, StatesKeeper } from "./states_keeper.ts";
 
 /** A snapshot of a plan, with its address. */
 export interface KeptSnapshot extends RetentionSnapshot {
@@ -139,7 +138,7 @@ export class RetentionKeeper extends StatesKeeper {
   }
 
   #planOver({ snapshots, guards }: Found, nowMs: number): RetentionPlan<KeptSnapshot> {
-    const mayRemoveNewest = !this.guardsNewest();
+    const { mayRemoveNewest } = guardsIn(this);
     return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, mayRemoveNewest });
   }
 
@@ -177,19 +176,13 @@ export class RetentionKeeper extends StatesKeeper {
    * snapshot is still the one that was read: another may have been imported in its place, with other labels.
    */
   async #factsOf(locator: SnapshotLocator, isCertain = false): Promise<SnapshotFacts | undefined> {
-    try {
-      const known = this.#facts.get(locator.uri);
-      const facts = known === undefined || isCertain ? await locator.facts(known) : known;
-      this.assertProgram(locator, facts.program);
-      this.#facts.set(locator.uri, facts);
-      return facts;
-    } catch (error) {
-      if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
-      loggerOf("RetentionKeeper").warn("'{snapshot}' is neither counted nor removed: {reason}", {
-        snapshot: String(locator),
-        reason: reasonOf(error),
-      });
-      return undefined;
-    }
+    const known = this.#facts.get(locator.uri);
+    const read = async () => known === undefined || isCertain ? await locator.facts(known) : known;
+    const facts = await readToDecide(this.store, locator, read, (reason) => {
+      const message = "'{snapshot}' is neither counted nor removed: {reason}";
+      loggerOf("RetentionKeeper").warn(message, { snapshot: String(locator), reason });
+    });
+    if (facts !== undefined) this.#facts.set(locator.uri, facts);
+    return facts;
   }
 }

@@ -80,7 +80,9 @@ class Check {
     for (const name in value) {
       this.#looks++;
       const member = (value as Record<string, unknown>)[name];
-      if (typeof member === "number" ? member - member === 0 : isPlainPrimitive(member) || member === undefined) continue;
+      if (typeof member === "number" ? member - member === 0 : isPlainPrimitive(member) || member === undefined) {
+        continue;
+      }
       const fault = this.faultOf(member, depth + 1, name);
       // What all objects inherit where a library extends Object.prototype, JSON does not write.
       if (fault !== undefined && hasOwn(value, name)) return within(fault, name);
