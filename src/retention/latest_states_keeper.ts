@@ -3,20 +3,25 @@ import { keepLatest, type RetentionRule } from "./rule.ts";
 import { pathOfUri } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import { show } from "../model/show.ts";
+import { show, showType } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
+import { guardsIn } from "./states_keeper.ts";
 
 type Matcher = (name: string) => boolean;
 
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
   /**
-   * Whether folders that match the pattern but are no snapshots of ours (pamiq-core's own, for instance) are kept and
-   * removed too: counted apart, ordered by name where all their names have the store's format, else by modification time.
+   * Whether folders that match the pattern but are not snapshots of snapkeep (such as those of pamiq-core) are kept
+   * and removed too. They are counted separately, and ordered by name if all names have the format of the store,
+   * else by modification time.
+   *
+   * @default false
    */
   readonly foreign?: boolean;
 }
@@ -46,7 +51,6 @@ export class LatestStatesKeeper extends RetentionKeeper {
   readonly #isForOwn: boolean;
   #matches: Matcher | undefined;
   readonly #withForeign: boolean;
-  readonly #foreign = new WeakSet<SnapshotLocator>();
   #hasLooked = false;
 
   /**
@@ -69,7 +73,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
     assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
     if (!Number.isSafeInteger(maxKeep) || maxKeep < 0) {
-      throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on`);
+      const found = typeof maxKeep === "number" ? "" : `, but ${showType(maxKeep)}`;
+      throw new RangeError(
+        `Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on${found}`,
+      );
     }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
@@ -77,6 +84,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
         `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
       );
     }
+    guardsIn(this).mayRemoveNewest = maxKeep === 0;
     this.#maxKeep = maxKeep;
     this.#pattern = pattern ?? "*.state";
     if (typeof this.#pattern !== "string" || this.#pattern === "") {
@@ -99,22 +107,6 @@ export class LatestStatesKeeper extends RetentionKeeper {
     return (await super.snapshots()).filter(({ name }) => !this.#isForOwn || matches(name));
   }
 
-  /** Whether any is kept at all. */
-  protected override guardsNewest(): boolean {
-    return this.#maxKeep > 0;
-  }
-
-  /** As of every keeper; foreign folders have no manifest to ask. */
-  protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
-    return !this.#foreign.has(locator) && await super.isProtected(locator);
-  }
-
-  /** Removes a snapshot, or a folder that is foreign still. */
-  protected override remove(locator: SnapshotLocator): Promise<boolean> {
-    const { foreign } = this.store.backend;
-    return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);
-  }
-
   /** The pattern, compiled by a package that is only loaded here. */
   async #matcher(): Promise<Matcher> {
     const { default: picomatch } = await import("picomatch");
@@ -128,7 +120,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     this.#hasLooked = true;
     if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
-    if (this.#isForOwn && listed.size > 0 && ![...listed].some(matches)) {
+    if (this.#isForOwn && listed.size > 0 && ![...listed].some((name) => matches(name))) {
       const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";
       log.warn(message, { count: listed.size, pattern: this.#pattern });
     }
@@ -158,7 +150,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const isTimed = found.every(({ name }) => this.store.isTimedName(name));
     found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));
     const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep)).map(({ name }) => locate(backend, name));
-    for (const locator of removals) this.#foreign.add(locator);
+    for (const locator of removals) guardsIn(this).foreign.add(locator);
     return removals;
   }
 }

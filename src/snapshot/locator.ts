@@ -1,18 +1,19 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
-import { fileBackend, splitPath, urlOrPath } from "../file/file_backend.ts";
+import { fileBackend } from "../file/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, uriOfUnit } from "../model/address.ts";
-import type { Backend, BlobReader } from "../model/backend.ts";
+import { pathOfUri, type PathOrUrl, readAddress, splitPath, uriOfUnit } from "../model/address.ts";
+import { type Backend, type BlobReader, isBackend } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { assertOptions } from "../model/options.ts";
-import { shownUrl } from "../model/shown_url.ts";
+import { isReadableStream } from "../runtime/sources.ts";
+import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
-import { isGroup, type LayoutKind, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit, unitOfFileName } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
   type ArchiveStreamOptions,
@@ -27,14 +28,14 @@ import { changeNote, removeNoted } from "./notes.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import {
   assertVerifyOptions,
-  type Finding,
+  type VerifyFinding,
   type VerifyOptions,
   type VerifyReport,
   verifyUnit,
   withFindings,
 } from "./verification.ts";
 
-const REMOVE_OPTIONS = { sparesPinned: "true or false" } as const;
+const REMOVE_OPTIONS = { keepPinned: "true or false" } as const;
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
@@ -78,7 +79,7 @@ export interface LocateOptions {
    */
   readonly headers?: HeadersInit;
   /**
-   * Fetches instead of the runtime's `fetch`. It must leave redirects alone if asked to.
+   * Replaces the `fetch` of the runtime. It must not follow redirects when it is called with `redirect: "manual"`.
    *
    * @default globalThis.fetch
    */
@@ -99,6 +100,7 @@ export class SnapshotLocator {
   /** How it is arranged; where a name lies in both layouts, the one that is read. */
   readonly layout: LayoutKind;
   readonly #units: readonly [Unit, ...Unit[]];
+  #uri: string | undefined;
   #facts: SnapshotFacts | undefined;
 
   /**
@@ -108,7 +110,7 @@ export class SnapshotLocator {
    * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
    */
   constructor(backend: Backend, units: readonly [Unit, ...Unit[]]) {
-    const name = splitUnit(units[0])?.name ?? units[0];
+    const name = nameOfUnit(units[0]);
     assertSnapshotName(name);
     this.backend = backend;
     this.name = name;
@@ -121,7 +123,7 @@ export class SnapshotLocator {
 
   /** Address as a URI, percent-encoded. */
   get uri(): string {
-    return uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
+    return this.#uri ??= uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
   }
 
   /** Address as people write it: a path on the file system, else the URI. */
@@ -135,7 +137,7 @@ export class SnapshotLocator {
    * @returns Whether there is; not whether it is whole.
    */
   async exists(): Promise<boolean> {
-    const blob = await this.backend.open(this.#unit, this.layout === "directory" ? MANIFEST_PATH : "");
+    const blob = await this.backend.open(this.#unit, commitPathOf(this.#unit));
     await blob?.close();
     return blob !== undefined;
   }
@@ -143,26 +145,42 @@ export class SnapshotLocator {
   /**
    * Opens the snapshot for reading; close the reader when done.
    *
+   * @param options `signal` aborts: the call rejects with its reason at once. It has no effect on an open reader.
    * @returns A reader that verifies whatever it yields.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
+   * @example Read one entry
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const reader = await snapshot.open({ signal: AbortSignal.timeout(30_000) });
+   * try {
+   *   for (const { path } of reader.entries) console.log(path, await reader.json(path));
+   * } finally {
+   *   await reader.close();
+   * }
+   * ```
    */
-  async open(): Promise<SnapshotReader> {
+  async open(options: SignalOptions = {}): Promise<SnapshotReader> {
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
     return new SnapshotReader(
       String(this),
-      await this.#openUnit(this.backend),
+      await this.#openUnit(this.backend, options.signal),
       async () => !await this.exists(),
       this.backend.workFolder?.bind(this.backend),
     );
   }
 
   /**
-   * The snapshot's manifest, verified against its own digest.
+   * Returns the snapshot's manifest, verified against its own digest.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The manifest.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async manifest(): Promise<Manifest> {
-    const unit = await this.#openUnit(this.#glancing());
+  async manifest(options: SignalOptions = {}): Promise<Manifest> {
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    const unit = await this.#openUnit(this.#glancing(), options.signal);
     await unit.close();
     return await unit.sealed.read();
   }
@@ -170,13 +188,17 @@ export class SnapshotLocator {
   /**
    * Facts about the snapshot; reads the manifest and no entry.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The facts.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async stat(): Promise<SnapshotStat> {
-    const { name, savedAt, totals } = await this.manifest();
+  async stat(options: SignalOptions = {}): Promise<SnapshotStat> {
+    const { name, savedAt, totals } = await this.manifest(options);
     let storedBytes = 0;
-    for await (const blob of this.backend.blobs(this.#unit)) storedBytes += blob.sizeBytes;
+    for await (const blob of this.backend.blobs(this.#unit)) {
+      options.signal?.throwIfAborted();
+      storedBytes += blob.sizeBytes;
+    }
     return { name, layout: this.layout, savedAt: new Date(savedAt), ...totals, storedBytes };
   }
 
@@ -200,10 +222,7 @@ export class SnapshotLocator {
    */
   async labels(): Promise<Labels> {
     const note = await this.note();
-    if (note === "damaged") {
-      const message = `The note of '${this}' is damaged`;
-      warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address: String(this), message });
-    }
+    if (note === "damaged") warnOfNote(this);
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
   }
 
@@ -329,14 +348,15 @@ export class SnapshotLocator {
    * console.log(`${file}: ${(await file.stat()).storedBytes} bytes`);
    * ```
    */
-  async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
+  async exportTo(target: PathOrUrl, options: ExportOptions = {}): Promise<SnapshotLocator> {
     const { backend, unit, layout } = targetOf(target, this.name, options, this.layout);
-    options.signal?.throwIfAborted();
-    const reader = await this.open();
+    const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: await leastBytesOf(reader, layout) });
-      await writeCopy(reader, layout, { backend, stage, labels, signal: options.signal });
+      const leastBytes = await leastBytesOf(reader, layout);
+      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes });
+      const { signal, onProgress } = options;
+      await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
       await reader.close();
     }
@@ -347,16 +367,16 @@ export class SnapshotLocator {
    * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
    * labels go with it, unless the name lies in another layout as well.
    *
-   * @param options Whether to leave it where it is if it was pinned after it was saved, or its note cannot be read. It is then also
-   *   left, without a wait, where its labels are being changed just now: the change may pin it.
+   * @param options `keepPinned` leaves the snapshot if its note pins it or cannot be read. It also leaves the snapshot, without
+   *   waiting, while its labels are being changed: the change may pin it. Default: false.
    * @returns `false` where it had gone, or is left.
    */
-  async remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
+  async remove(options: { readonly keepPinned?: boolean } = {}): Promise<boolean> {
     assertOptions("remove", options, REMOVE_OPTIONS);
     return await removeNoted(this.backend, this.name, this.#units, options);
   }
 
-  async #findingsOfNote(): Promise<Finding[]> {
+  async #findingsOfNote(): Promise<VerifyFinding[]> {
     if (await this.note() !== "damaged") return [];
     return [{ step: "note", problem: "damaged", path: "note", expected: "labels", actual: "bytes that are none" }];
   }
@@ -389,7 +409,7 @@ export class SnapshotLocator {
 
   /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
   async #ending(): Promise<string | undefined> {
-    const blob = await this.#glanceOrOpen(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
+    const blob = await this.#glanceOrOpen(this.#unit, commitPathOf(this.#unit));
     if (blob === undefined) return undefined;
     try {
       const { sizeBytes } = blob;
@@ -399,9 +419,13 @@ export class SnapshotLocator {
     }
   }
 
-  async #openUnit(source: UnitSource): Promise<UnitReader> {
-    return await layoutOfUnit(this.#unit).open(source, this.#unit).catch(async (error) => {
-      throw await this.#asFolderOfSnapshots(error) ?? error;
+  async #openUnit(source: UnitSource, signal: AbortSignal | undefined): Promise<UnitReader> {
+    signal?.throwIfAborted();
+    const opening = layoutOfUnit(this.#unit).open(source, this.#unit);
+    return await unlessAborted(opening, signal).catch(async (error) => {
+      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      opening.then((late) => late.close(), () => {}); // nobody waits for it any more
+      throw signal.reason;
     });
   }
 
@@ -449,6 +473,22 @@ export class SnapshotLocator {
   }
 }
 
+/** Warns the user that the labels of a snapshot count as those it was saved with. */
+export function warnOfNote(snapshot: SnapshotLocator): void {
+  const address = String(snapshot);
+  const message = `The note of '${address}' is damaged`;
+  warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address, message });
+}
+
+/** What a snapshot is loaded or imported from: its address, or an archive as a stream. */
+export type SnapshotSource = SnapshotLocator | string | URL | ReadableStream<Uint8Array>;
+
+/** The address of a source; `undefined` for a stream. */
+export function locatorOf(from: SnapshotSource): SnapshotLocator | undefined {
+  if (isReadableStream(from)) return undefined;
+  return isLocator(from) ? from : locate(from);
+}
+
 /** Tells whether a value is a locator, also one from another copy of the library. */
 export function isLocator(value: unknown): value is SnapshotLocator {
   return typeof value === "object" && value !== null && BRAND in value;
@@ -472,7 +512,7 @@ export function isLocator(value: unknown): value is SnapshotLocator {
  * console.log(savedAt, entries);
  * ```
  */
-export function locate(path: string | URL, options?: LocateOptions): SnapshotLocator;
+export function locate(path: PathOrUrl, options?: LocateOptions): SnapshotLocator;
 /**
  * Address of a snapshot on a backend; nothing is read yet.
  *
@@ -482,41 +522,33 @@ export function locate(path: string | URL, options?: LocateOptions): SnapshotLoc
  * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
  */
 export function locate(backend: Backend, name: string): SnapshotLocator;
-export function locate(where: string | URL | Backend, more?: string | LocateOptions): SnapshotLocator {
-  const place = typeof where === "string" ? urlOrPath(where) : where;
-  const isServer = place instanceof URL && /^https?:$/.test(place.protocol);
-  if (more !== undefined && (typeof place === "string" || place instanceof URL)) {
-    const address = place instanceof URL ? shownUrl(place) : place;
-    assertOptions(`locate "${address}"`, more as LocateOptions, { headers: true, fetch: true });
-    if (!isServer) {
-      throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
-    }
-    const { fetch } = more as LocateOptions;
-    if (fetch !== undefined && typeof fetch !== "function") {
-      throw new TypeError(`Cannot locate "${address}": fetch must be a function`);
-    }
+export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions): SnapshotLocator {
+  if (isBackend(where)) {
+    if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
+    return new SnapshotLocator(where, [unitOfFileName(more)]);
   }
-  if (isServer) {
-    const { backend, unit } = httpBackend(place, more as LocateOptions | undefined);
-    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
-  }
-  if (typeof place === "string" || place instanceof URL && place.protocol === "file:") {
-    const { folder, fileName } = splitPath(place);
-    return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
-  }
-  if (place instanceof URL) {
-    throw new TypeError(`Cannot locate "${shownUrl(place)}": it is neither a path nor a URL of file:, http: or https:`);
-  }
-  if (typeof place?.stage !== "function") {
+  if (typeof where !== "string" && !(where instanceof URL)) {
     const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
     throw new TypeError(
       `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
     );
   }
-  if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
-  return new SnapshotLocator(place, [unitOfFileName(more)]);
+  const { path, url, shown } = readAddress(where);
+  const isServer = url !== undefined && /^https?:$/.test(url.protocol);
+  if (more !== undefined) assertLocateOptions(shown, more as LocateOptions, isServer);
+  if (isServer) {
+    const { backend, unit } = httpBackend(url, more as LocateOptions | undefined);
+    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
+  }
+  if (path === undefined) {
+    throw new TypeError(`Cannot locate "${shown}": it is neither a path nor a URL of file:, http: or https:`);
+  }
+  const { folder, fileName } = splitPath(path);
+  return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
 }
 
-function unitOfFileName(fileName: string): Unit {
-  return suffixOf(fileName) === undefined ? `${fileName}/` : fileName;
+function assertLocateOptions(address: string, options: LocateOptions, isServer: boolean): void {
+  assertOptions(`locate "${address}"`, options, { headers: true, fetch: "a function" });
+  if (isServer) return;
+  throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
 }

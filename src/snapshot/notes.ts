@@ -6,7 +6,7 @@ import { addressOf, uriOfUnit } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { Labels } from "../model/snapshot.ts";
-import { isGroup, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
+import { commitPathOf, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 
 /**
  * Notes the pin of a snapshot that is to be published under a claimed name.
@@ -81,18 +81,18 @@ export async function removeNoted(
   backend: Backend,
   name: string,
   units: readonly Unit[],
-  { sparesPinned = false }: { readonly sparesPinned?: boolean } = {},
+  { keepPinned = false }: { readonly keepPinned?: boolean } = {},
 ): Promise<boolean> {
   const spare = () => {
     loggerOf("StateStore").info("Spared for now: the labels of '{name}' are being changed", { name });
     return false;
   };
-  if (sparesPinned && changing.has(backend.uri + name)) return spare();
+  if (keepPinned && changing.has(backend.uri + name)) return spare();
   return await inTurn(backend, name, async () => {
-    const unlock = await lockToRemove(backend, name, !sparesPinned);
+    const unlock = await lockToRemove(backend, name, !keepPinned);
     if (unlock === "held") return spare();
     try {
-      return !(sparesPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
+      return !(keepPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
     } finally {
       await unlock?.();
     }
@@ -146,7 +146,7 @@ async function hasFreeNote(backend: Backend, name: string): Promise<boolean> {
 /** Whether the name lies there, in another unit than some. */
 async function isThere(backend: Backend, name: string, except: readonly Unit[] = []): Promise<boolean> {
   for (const unit of UNIT_SUFFIXES.map((suffix) => name + suffix).filter((unit) => !except.includes(unit))) {
-    const blob = await backend.open(unit, isGroup(unit) ? MANIFEST_PATH : "");
+    const blob = await backend.open(unit, commitPathOf(unit));
     await blob?.close();
     if (blob !== undefined) return true;
   }

@@ -6,7 +6,7 @@ import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/
 import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
-import { assertOptions, nearest, SIGNAL_OPTION } from "../model/options.ts";
+import { assertOptions, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import { isSchema, placeOf, type StandardSchema } from "../model/standard_schema.ts";
 import {
@@ -21,9 +21,10 @@ import {
   SMALL_ENTRY_BYTES,
   type UnitReader,
 } from "../model/snapshot.ts";
+import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { LayoutKind } from "../model/unit.ts";
-import { type EntryInfo, type StateReader, WORK_FOLDER } from "../model/state.ts";
+import { type EntryInfo, type StateReader } from "../model/state.ts";
 
 // Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
 // twice, and some of a larger one.
@@ -46,6 +47,14 @@ const { MAX_STRING_LENGTH } = constants;
 const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two
 const MOST_SUGGESTED = 3;
 const MOST_COMPARED = 1000;
+
+/** How {@link SnapshotReader.verifyAll} is watched. */
+export interface VerifyAllOptions extends ProgressOptions {
+  /** Aborts; rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const VERIFY_ALL_OPTIONS: OptionNames<VerifyAllOptions> = { ...SIGNAL_OPTION, onProgress: "a function" };
 
 function* pathsOf(entries: readonly PathAndEntry[]): Generator<string, void> {
   for (const [path] of entries) yield path;
@@ -295,11 +304,11 @@ export class SnapshotReader {
   /**
    * Reads and verifies all entries; small ones stay in memory for who reads them next.
    *
-   * @param options Gives up.
+   * @param options Aborts; tells how far it is.
    * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
    */
-  async verifyAll(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    assertOptions("verify", options, SIGNAL_OPTION);
+  async verifyAll(options: VerifyAllOptions = {}): Promise<void> {
+    assertOptions("verify", options, VERIFY_ALL_OPTIONS);
     await this.#unit.sealed.read();
     this.#entries ??= await inSlices(this.#indexing());
     await this.#unit.check();
@@ -316,6 +325,7 @@ export class SnapshotReader {
     const fitting = Math.floor(VERIFIED_BYTES * this.#entries.size / Math.max(1, totalBytes));
     const inFlight = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
+    const progress = new ProgressCounter(this.#uri, "verify", this.manifest.totals, options);
     let index = 0;
     const pace = new Pace();
     options.signal?.throwIfAborted();
@@ -327,6 +337,7 @@ export class SnapshotReader {
           keptBytes += entry.sizeBytes;
           this.#kept.set(path, copyOf(bytes));
         }
+        progress.entry(path, entry.sizeBytes);
         if (pace.isDue) await pace.rest();
       }
       options.signal?.throwIfAborted();
@@ -337,12 +348,15 @@ export class SnapshotReader {
         const source = await this.#source(path, entry);
         for await (const chunk of this.#compared(path, entry, source.lend?.() ?? source.chunks())) {
           options.signal?.throwIfAborted();
+          progress.chunk(path, chunk.length);
           if (source.lend === undefined) release(chunk);
         }
+        progress.entry(path);
         return;
       }
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
+      progress.entry(path, entry.sizeBytes);
     }, inFlight);
     options.signal?.throwIfAborted(); // there may have been no entry at all
   }
@@ -545,10 +559,11 @@ class ScopedReader implements StateReader {
   readonly name: string;
   readonly version: number;
   readonly entries: readonly EntryInfo[];
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #snapshot: SnapshotReader;
 
   constructor(snapshot: SnapshotReader, state: ManifestState, workFolder: (() => WorkFolder) | undefined) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.name = state.name;
     this.version = state.version;
     this.entries = state.entries;

@@ -1,5 +1,6 @@
 // Verification: re-read everything, report, repair nothing. The steps are named, so that a report says what was looked at.
 import { digestOf } from "../runtime/digest.ts";
+import { addressOf } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { iterate } from "../runtime/bytes.ts";
 import { inSlices, type Work } from "../runtime/concurrency.ts";
@@ -15,6 +16,7 @@ import {
 } from "../model/snapshot.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { isGroup, isLeftByDesktop, MANIFEST_PATH, type Unit } from "../model/unit.ts";
+import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
 /**
@@ -29,7 +31,7 @@ const ENTRIES_AT_ONCE = 256; // which take about a millisecond
 const STEPS: readonly VerifyStep[] = ["manifest", "inventory", "content", "note", "name", "layouts"];
 
 /** One problem found. */
-export interface Finding {
+export interface VerifyFinding {
   /** Step that found it. */
   readonly step: VerifyStep;
   /**
@@ -52,7 +54,7 @@ export interface VerifyReport {
   /** Whether nothing was found; a damaged note counts, though every byte of the states may be as it was. */
   readonly isWhole: boolean;
   /** Everything found, in order of the steps. */
-  readonly findings: readonly Finding[];
+  readonly findings: readonly VerifyFinding[];
   /** Entries that were read, and are as recorded. */
   readonly entries: number;
   /** Bytes of these entries. */
@@ -60,14 +62,23 @@ export interface VerifyReport {
 }
 
 /** How thoroughly to verify. */
-export interface VerifyOptions {
-  /** `full` (the default) reads and hashes everything; `quick` compares the inventory with the manifest, reading no entry. */
+export interface VerifyOptions extends ProgressOptions {
+  /**
+   * `full` reads and hashes every byte. `quick` compares names and sizes with the manifest and reads no entry. Cost:
+   * `full` reads the whole snapshot.
+   *
+   * @default "full"
+   */
   readonly mode?: "quick" | "full";
-  /** Gives up. */
+  /**
+   * Aborts the verification.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 
-const VERIFY_OPTIONS: OptionNames<VerifyOptions> = { mode: true, signal: "an AbortSignal" };
+const VERIFY_OPTIONS: OptionNames<VerifyOptions> = { mode: true, signal: "an AbortSignal", onProgress: "a function" };
 
 /** Throws a TypeError for options that do not exist or cannot be, before anything is read. */
 export function assertVerifyOptions(options: VerifyOptions): void {
@@ -85,7 +96,7 @@ export async function verifyUnit(
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const uri = backend.uri + unit;
-  const findings: Finding[] = [];
+  const findings: VerifyFinding[] = [];
   let entries = 0;
   let sizeBytes = 0;
   const report = (): VerifyReport => {
@@ -110,6 +121,9 @@ export async function verifyUnit(
   }
   const reader = new SnapshotReader(uri, opened, () => Promise.resolve(false));
   const isFull = options.mode !== "quick";
+  const progress = new ProgressCounter(addressOf(uri), "verify", reader.manifest.totals, options);
+  // A group is read blob by blob as it is scanned; an archive is also read the way a load reads it, by its table.
+  const readsByTable = isFull && !isGroup(unit);
   const attempt = async (
     step: VerifyStep,
     path: string,
@@ -127,11 +141,12 @@ export async function verifyUnit(
   };
   try {
     const files = new Map<string, ScannedFile>();
-    const ofManifest: Finding[] = [];
+    const ofManifest: VerifyFinding[] = [];
     await attempt("inventory", "", "a sound archive", async () => {
       for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) {
         if (file.path === MANIFEST_PATH) ofManifest.push(...compareManifest(reader, file));
         else files.set(file.path, file);
+        if (!readsByTable && reader.has(file.path)) progress.entry(file.path, file.sizeBytes);
       }
     });
     // An archive that cannot be read to its end has no inventory; what is damaged is told by its table all the same.
@@ -141,11 +156,17 @@ export async function verifyUnit(
       for (const finding of await inSlices(comparingInventory(listed, files))) findings.push(finding);
     }
     if (!isFull) return report();
-    // A group was read blob by blob above; an archive is also read the way a load reads it, by its table.
-    for (const { path, digest, sizeBytes } of isGroup(unit) ? [] : listed.values()) {
+    for (const { path, digest, sizeBytes } of readsByTable ? listed.values() : []) {
       await attempt("content", path, digest, async () => {
-        if (sizeBytes <= SMALL_ENTRY_BYTES) return void await reader.bytes(path);
-        for await (const _chunk of iterate(reader.stream(path))) options.signal?.throwIfAborted();
+        if (sizeBytes <= SMALL_ENTRY_BYTES) {
+          await reader.bytes(path);
+          return progress.entry(path, sizeBytes);
+        }
+        for await (const chunk of iterate(reader.stream(path))) {
+          options.signal?.throwIfAborted();
+          progress.chunk(path, chunk.length);
+        }
+        progress.entry(path);
       });
     }
     const bad = new Set(findings.map(({ path }) => path));
@@ -161,7 +182,7 @@ export async function verifyUnit(
 }
 
 /** A report with more found, in order of the steps. */
-export function withFindings(report: VerifyReport, more: readonly Finding[]): VerifyReport {
+export function withFindings(report: VerifyReport, more: readonly VerifyFinding[]): VerifyReport {
   const findings = [...report.findings, ...more].sort((a, b) => STEPS.indexOf(a.step) - STEPS.indexOf(b.step));
   return { ...report, isWhole: findings.length === 0, findings };
 }
@@ -184,7 +205,7 @@ export function isDamage(error: unknown): boolean {
 }
 
 /** Compares the manifest that was opened with the one in sequence, where there is one: a table may point at another. */
-function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): Finding[] {
+function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): VerifyFinding[] {
   const expected = digestOf(reader.manifestBytes);
   if (digest === undefined || digest === expected) return [];
   return [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
@@ -207,13 +228,13 @@ function* listing({ states }: Manifest): Work<ReadonlyMap<string, ManifestEntry>
 function* comparingInventory(
   listed: ReadonlyMap<string, ManifestEntry>,
   files: ReadonlyMap<string, ScannedFile>,
-): Work<Finding[]> {
-  const findings: Finding[] = [];
+): Work<VerifyFinding[]> {
+  const findings: VerifyFinding[] = [];
   let count = 0;
   for (const { path, sizeBytes, digest } of listed.values()) {
     if (count++ % ENTRIES_AT_ONCE === 0) yield;
     const file = files.get(path);
-    const found = (step: VerifyStep, problem: Finding["problem"], expected: string, actual: string) =>
+    const found = (step: VerifyStep, problem: VerifyFinding["problem"], expected: string, actual: string) =>
       findings.push({ step, problem, path, expected, actual });
     if (file === undefined) found("inventory", "missing", `${sizeBytes} bytes`, "nothing");
     else if (!file.isRegular) found("inventory", "wrong-kind", "a file", "no ordinary file");

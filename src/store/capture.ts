@@ -1,5 +1,6 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
+import { monotonicMs } from "../runtime/clock.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
 import { PathSet } from "../model/entry_path.ts";
@@ -9,12 +10,11 @@ import { type EntrySource, SMALL_ENTRY_BYTES } from "../model/snapshot.ts";
 import { begin, handOver, isAsyncIterable, isReadableStream } from "../runtime/sources.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import {
-  type Body,
-  type JsonOptions,
+  type EntryBody,
   type PersistentState,
   type StateReader,
   type StateWriter,
-  WORK_FOLDER,
+  type WriteJsonOptions,
   type WriteOptions,
 } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
@@ -49,12 +49,30 @@ export interface SaveProgress {
   readonly sizeBytes: number;
 }
 
+/** How long a state held its caller. */
+export interface HeldState {
+  /** Name of the state. */
+  readonly name: string;
+  /** Milliseconds from the call of its `saveState` until that call returned or awaited something. */
+  readonly heldMs: number;
+}
+
+/**
+ * A point that a save has reached. `captured`: every `saveState` was called, and what a state does from now on to data it has handed
+ * over does not change the snapshot. `written`: the layout has taken all entries; what is left is to make the snapshot durable.
+ */
+export type SavePhase =
+  | { readonly phase: "captured"; readonly states: readonly HeldState[] }
+  | { readonly phase: "written"; readonly entries: number; readonly sizeBytes: number };
+
 /** What goes on beside a save. */
 export interface CaptureOptions {
   /** Gives the save up. */
   readonly signal?: AbortSignal;
   /** Told after every piece of data and every entry, so that the last time tells all. */
   readonly onProgress?: (progress: SaveProgress) => void;
+  /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
+  readonly onPhase?: (phase: SavePhase) => void;
   /** Gives states that need one a real folder. */
   readonly workFolder?: (() => WorkFolder) | undefined;
   /** The store whose states are called, and must not call it meanwhile. */
@@ -92,8 +110,22 @@ export class Capture {
         },
       })
     );
+    const held: HeldState[] = [];
     for (const state of this.#states) {
-      if (!this.signal.aborted) state.start();
+      if (this.signal.aborted) return;
+      const sinceMs = monotonicMs();
+      state.start();
+      held.push({ name: state.name, heldMs: monotonicMs() - sinceMs });
+    }
+    this.#reached({ phase: "captured", states: held });
+  }
+
+  #reached(phase: SavePhase): void {
+    if (this.signal.aborted) return;
+    try {
+      this.#options.onPhase?.(phase);
+    } catch (error) {
+      this.fail(error);
     }
   }
 
@@ -127,6 +159,8 @@ export class Capture {
       }
     }
     this.#options.onCaptured?.();
+    this.#reached({ phase: "written", entries: this.#entries, sizeBytes: this.#sizeBytes });
+    this.throwIfFailed();
   }
 
   /** Sizes of the entries that wait to be written, as far as they are known. */
@@ -309,11 +343,12 @@ const OF_A_STATE: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
 ]);
 
 const WRITE_OPTIONS: OptionNames<WriteOptions> = { sizeBytes: true, owned: "true or false" };
-const JSON_OPTIONS: OptionNames<JsonOptions> = { asJson: "true or false" };
+const JSON_OPTIONS: OptionNames<WriteJsonOptions> = { asJson: "true or false" };
 
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
   readonly #store: object | undefined;
@@ -334,7 +369,7 @@ class StateCapture implements StateWriter {
     { workFolder, store }: CaptureOptions,
     listener: CaptureListener,
   ) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.#store = store;
     this.name = registration.name;
     this.#registration = registration;
@@ -433,7 +468,7 @@ class StateCapture implements StateWriter {
     this.#wake?.();
   }
 
-  write(path: string, body: Body, options?: WriteOptions): Promise<void> {
+  write(path: string, body: EntryBody, options?: WriteOptions): Promise<void> {
     const source = isReadableStream(body) || isAsyncIterable(body) ? body : undefined;
     let fault: { readonly error: unknown } | undefined;
     if (source !== undefined) {
@@ -455,7 +490,7 @@ class StateCapture implements StateWriter {
     });
   }
 
-  json(path: string, value: unknown, options?: JsonOptions): Promise<void> {
+  json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void> {
     return this.#attempt(path, () => {
       if (options !== undefined) assertOptions(`write "${path}"`, options, JSON_OPTIONS);
       return inMemory([new TextEncoder().encode(stringifyStrictly(value, options))]);
@@ -494,7 +529,7 @@ class StateCapture implements StateWriter {
     this.#endIfQuiet();
   };
 
-  #capture(path: string, body: Body, options: WriteOptions | undefined): CapturedBody {
+  #capture(path: string, body: EntryBody, options: WriteOptions | undefined): CapturedBody {
     if (options !== undefined) assertOptions(`write "${path}"`, options, WRITE_OPTIONS);
     const { sizeBytes, owned } = options ?? {};
     const declared = sizeBytes === undefined ? {} : { sizeBytes };

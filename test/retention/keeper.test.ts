@@ -568,10 +568,14 @@ describe.each(places)("Copies and retention ($layout, $backend)", ({ make }) => 
     const saved = await saveMany(4, HOUR_MS);
     const target = saved[2] as SnapshotLocator;
     class Pinning extends RetentionKeeper {
-      protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
-        const isProtected = await super.isProtected(locator);
-        if (locator.name === target.name) await target.pin(); // just after it was looked at for its pin
-        return isProtected;
+      protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
+        const selected = await super.selectRemovalStates();
+        for (const locator of selected.filter(({ name }) => name === target.name)) {
+          const manifest = locator.manifest.bind(locator);
+          // The cleanup looks at it for its pin, and then it is pinned.
+          locator.manifest = () => manifest().finally(() => target.pin());
+        }
+        return selected;
       }
     }
     expect(names(await new Pinning(store, [keepLatest(1)], { now }).cleanup())).toEqual(names(saved.slice(0, 2)));
