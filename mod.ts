@@ -80,7 +80,8 @@ export {
 } from "./src/autosave/save_event.ts";
 export type { EndSignal } from "./src/autosave/signals.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
-export { locate, type LocateOptions, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
+export { locate, type LocateOptions } from "./src/snapshot/locate.ts";
+export { SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export { SnapshotReader } from "./src/snapshot/snapshot_reader.ts";
 export { StateStore } from "./src/store/state_store.ts";
