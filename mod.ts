@@ -87,10 +87,10 @@ export { SnapshotReader } from "./src/snapshot/snapshot_reader.ts";
 export { StateStore } from "./src/store/state_store.ts";
 export type { ImportOptions } from "./src/store/importing.ts";
 export type { LoadReport } from "./src/store/loader.ts";
-export type { RegisterOptions } from "./src/store/registry.ts";
+export type { RegisterOptions, StateMigration } from "./src/store/registry.ts";
 export type { SaveOptions, StateStream, StreamOptions } from "./src/store/save_options.ts";
 export type { StateStoreOptions, StoreLocation } from "./src/store/store_options.ts";
-export type { HeldState, SavePhase, SaveProgress, StateMigration } from "./src/store/capture.ts";
+export type { HeldState, SavePhase, SaveProgress } from "./src/store/capture.ts";
 export { StatesKeeper } from "./src/retention/states_keeper.ts";
 export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/snapshot/verification.ts";
 export type {

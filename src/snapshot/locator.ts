@@ -185,7 +185,7 @@ export class SnapshotLocator {
    */
   async labels(): Promise<Labels> {
     const note = await this.note();
-    if (note === "damaged") warnOfNote(this);
+    if (note === "damaged") warnOfNote("SnapshotLocator", this);
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
   }
 
@@ -423,10 +423,10 @@ export class SnapshotLocator {
 }
 
 /** Warns the user that the labels of a snapshot count as those it was saved with. */
-export function warnOfNote(snapshot: SnapshotLocator): void {
+export function warnOfNote(className: string, snapshot: SnapshotLocator): void {
   const address = String(snapshot);
   const message = `The note of '${address}' is damaged`;
-  warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address, message });
+  warnUser({ className, kind: "NOTE_DAMAGED", address, message });
 }
 
 /** Tells whether a value is a locator, also one from another copy of the library. */
