@@ -66,7 +66,7 @@ sockets.on("connection", (socket, { url = "" }) => {
   if (room === undefined) return socket.close(1008, "no such room");
   const showing = setInterval(() => socket.send(JSON.stringify({ ticks: room.ticks, tiles: room.tiles })), TICK_MS);
   socket.on("message", (data) => { // "tile colour"
-    const [tile = "", colour = ""] = String(data).slice(0, 100).split(" ");
+    const [tile = "", colour = ""] = new TextDecoder().decode(data as Uint8Array).slice(0, 100).split(" ");
     room.tiles[tile] = colour;
   }).on("close", () => clearInterval(showing));
 });

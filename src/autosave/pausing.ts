@@ -65,17 +65,18 @@ export class Pauser {
    */
   async take(withinMs: number = Infinity): Promise<EndPause> {
     const endMs = this.#clock.now() + withinMs;
-    let failure: unknown;
+    let failure: { readonly error: unknown } | undefined;
     for (let attempt = 0; attempt < this.#attempts; attempt++) {
       const limitMs = Math.min(this.#timeoutMs, endMs - this.#clock.now());
       if (limitMs <= 0) break;
       try {
         return await this.#attempt(limitMs);
       } catch (error) {
-        failure = error;
+        failure = { error };
       }
     }
-    throw failure ?? timeout("there is no time left");
+    if (failure === undefined) throw timeout("there is no time left");
+    throw failure.error;
   }
 
   async #attempt(limitMs: number): Promise<EndPause> {

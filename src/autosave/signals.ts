@@ -77,7 +77,7 @@ function makeWatch(): Watch {
   const departures: Watch["departures"] = new Map();
   const removed = new Set<string>();
   const onExit = () => {
-    for (const departure of [...departures.keys()]) departure.exit();
+    for (const departure of departures.keys()) departure.exit();
   };
   // Deno removes a listener that listens once before it calls ours, wherever ours stands.
   const onRemoved = (event: string | symbol) => {
@@ -111,7 +111,7 @@ async function leave(watch: Watch, signal: EndSignal): Promise<void> {
   const isOwned = watch.removed.has(signal) ||
     process.listeners(signal).some((listener) => listener !== watch.listeners.get(signal));
   if (watch.isLeaving) {
-    for (const departure of [...watch.departures.keys()]) departure.hurry(signal);
+    for (const departure of watch.departures.keys()) departure.hurry(signal);
     if (!isOwned) endBy(watch, signal);
     return;
   }
@@ -123,7 +123,7 @@ async function leave(watch: Watch, signal: EndSignal): Promise<void> {
 }
 
 function endBy(watch: Watch, signal: EndSignal): void {
-  for (const name of [...watch.listeners.keys()]) unlisten(watch, name);
+  for (const name of watch.listeners.keys()) unlisten(watch, name);
   const code = 128 + NUMBERS[signal];
   // The first process of a container has no default for signals.
   if (process.pid === 1) process.exit(code);

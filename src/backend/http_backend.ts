@@ -305,7 +305,7 @@ class HttpBackend implements Backend {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       const error = new DOMException(`the server sent nothing for ${idleMs} ms`, "TimeoutError");
-      timer = setTimeout(() => reject(error), idleMs);
+      timer = setTimeout(() => reject(error), idleMs).unref(); // the connection keeps the program alive, if there is one
     });
     try {
       return await Promise.race([work, late]);

@@ -1,5 +1,5 @@
 // Writing a unit on a file system: claim the name, write under a hidden name, make durable, publish whole. The order of
-// the calls here is the commit sequence; docs/guarantees.md says what each is for.
+// the calls here is the commit sequence; docs/durability.md explains each.
 import { dirname, join } from "node:path";
 import type { ByteSource, Scratch, Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";

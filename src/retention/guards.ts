@@ -45,7 +45,7 @@ export async function readToDecide<Read extends { readonly program?: string | un
 ): Promise<Read | undefined> {
   try {
     const found = await read();
-    assertProgram("clean up beside", String(snapshot), store.programs, found.program);
+    assertProgram("clean up beside", snapshot, store.programs, found.program);
     return found;
   } catch (error) {
     if (isUnreadable(error)) onDamage(reasonOf(error));
@@ -80,10 +80,13 @@ export async function newestReadable(
   store: StateStore,
   snapshots: readonly SnapshotLocator[],
 ): Promise<string | undefined> {
-  const rank = ({ name }: SnapshotLocator) => store.isTimedName(name) ? 0 : 1;
-  for (const locator of [...snapshots].reverse().sort((a, b) => rank(a) - rank(b))) {
-    const manifest = await readToDecide(store, locator, () => locator.manifest(), () => {});
-    if (manifest !== undefined) return locator.name;
+  const newestFirst = [...snapshots].reverse();
+  for (const isTimed of [true, false]) {
+    for (const locator of newestFirst) {
+      if (store.isTimedName(locator.name) !== isTimed) continue;
+      const manifest = await readToDecide(store, locator, () => locator.manifest(), () => {});
+      if (manifest !== undefined) return locator.name;
+    }
   }
   return undefined;
 }

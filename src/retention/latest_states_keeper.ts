@@ -115,7 +115,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     this.#hasLooked = true;
     if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
-    if (this.#isForOwn && listed.size > 0 && ![...listed].some(matches)) {
+    if (this.#isForOwn && listed.size > 0 && ![...listed].some((name) => matches(name))) {
       const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";
       log.warn(message, { count: listed.size, pattern: this.#pattern });
     }

@@ -81,6 +81,7 @@ export class SnapshotLocator {
   /** How it is arranged; where a name lies in both layouts, the one that is read. */
   readonly layout: LayoutKind;
   readonly #units: readonly [Unit, ...Unit[]];
+  #uri: string | undefined;
   #facts: SnapshotFacts | undefined;
 
   /**
@@ -103,7 +104,7 @@ export class SnapshotLocator {
 
   /** Address as a URI, percent-encoded. */
   get uri(): string {
-    return uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
+    return this.#uri ??= uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
   }
 
   /** Address as people write it: a path on the file system, else the URI. */

@@ -5,7 +5,7 @@ import { locatorOf, type SnapshotSource } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { assertProgram } from "./identity.ts";
-import { lastRunOf } from "./last_run.ts";
+import { readLastRun } from "./last_run.ts";
 import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
 import { resumeFrom, type ResumeOptions, type ResumeReport, type ResumeSource } from "./resuming.ts";
 import type { Saver, StoreParts } from "./saving.ts";
@@ -48,6 +48,7 @@ export class Loader {
   async resume(place: Omit<ResumeSource, "load">, options: ResumeOptions): Promise<ResumeReport> {
     return await this.#exclusively(options, undefined, async () => {
       let newest: string | undefined;
+      const tellLastRun = await readLastRun(this.#parts.backend, this.#parts);
       const list = async () => {
         const listed = await place.list();
         newest = listed.at(-1)?.name;
@@ -56,12 +57,9 @@ export class Loader {
       const load = (snapshot: SnapshotLocator) => this.#open(snapshot, options, newest, true);
       const report = await resumeFrom({ ...place, list, load }, options);
       if (report.outcome === "fresh") this.#parts.lineage.resumedFresh();
-      const lastRun = await lastRunOf(
-        this.#parts.backend,
-        this.#parts,
-        report.outcome === "fresh" ? undefined : this.#saver.lastKnown,
-      );
-      return { ...report, ...lastRun === undefined ? {} : { lastRun } };
+      // Of a part of the states it cannot be said what was lost.
+      if (tellLastRun === undefined || options.only !== undefined) return report;
+      return { ...report, lastRun: tellLastRun(report.outcome === "fresh" ? undefined : this.#saver.lastKnown) };
     }, options.name);
   }
 

@@ -64,7 +64,7 @@ export interface ResumeReport {
   readonly newer?: number;
   /**
    * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
-   * sign of life at the place.
+   * sign of life at the place, or `only` was given.
    */
   readonly lastRun?: LastRun;
 }
