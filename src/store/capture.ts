@@ -9,12 +9,7 @@ import { loggerOf } from "../runtime/logging.ts";
 import type { EntrySource } from "../model/snapshot.ts";
 import { begin, handOver, isAsyncIterable, isReadableStream } from "../runtime/sources.ts";
 import type { WorkFolder } from "../model/backend.ts";
-import {
-  type Body,
-  type JsonOptions,
-  type StateWriter,
-  type WriteOptions,
-} from "../model/state.ts";
+import { type Body, type JsonOptions, type StateWriter, type WriteOptions } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { CaptureMemory } from "./capture_memory.ts";
