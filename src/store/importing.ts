@@ -4,7 +4,8 @@ import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { Layout } from "../model/snapshot.ts";
 import type { LayoutKind } from "../model/unit.ts";
 import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
-import { locatorOf, SnapshotLocator, type SnapshotSource } from "../snapshot/locator.ts";
+import { locatorOf, type SnapshotSource } from "../snapshot/locate.ts";
+import { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ProgressOptions } from "../snapshot/progress.ts";
 import type { NameClaimer } from "./name_claimer.ts";
 
