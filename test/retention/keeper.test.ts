@@ -573,7 +573,7 @@ describe.each(places)("Copies and retention ($layout, $backend)", ({ make }) => 
         for (const locator of selected.filter(({ name }) => name === target.name)) {
           const manifest = locator.manifest.bind(locator);
           // The cleanup looks at it for its pin, and then it is pinned.
-          locator.manifest = () => manifest().finally(() => target.pin());
+          locator.manifest = () => manifest().then(async (read) => (await target.pin(), read));
         }
         return selected;
       }
