@@ -6,7 +6,8 @@ import type { Labels } from "../model/snapshot.ts";
 import { clearInterval, setInterval } from "../runtime/clock.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { type IdleClock, runtimeClock } from "../runtime/idle.ts";
-import type { SaveOptions, StateStore } from "../store/state_store.ts";
+import type { SaveOptions } from "../store/save_options.ts";
+import type { StateStore } from "../store/state_store.ts";
 import { type AutosaveHealth, healthOf } from "./health.ts";
 import { type Pause, type PauseOptions, Pauser } from "./pausing.ts";
 import { type AutosaveKeeper, beginRound, type Round, type RoundEvent, type RoundParts } from "./round.ts";
@@ -27,19 +28,50 @@ const ABORTED_MS = 300;
 export interface AutosaveOptions {
   /** When to save. */
   readonly condition: SaveCondition;
-  /** Carries out retention after each save. A failure of it is told, and fails no save. */
+  /**
+   * Applies retention after each save. A failure of it is reported in the event and does not fail the save. Cost: a
+   * listing of the folder after each save.
+   *
+   * @default none
+   */
   readonly keeper?: AutosaveKeeper;
-  /** Brings the program to rest for the instant of the capture; for programs with concurrent parts. */
+  /**
+   * Pauses the program during the capture; for programs with concurrent parts. Cost: the program stands still until
+   * all states are captured.
+   *
+   * @default none
+   */
   readonly pause?: Pause | PauseOptions;
-  /** Signals on which to save once more and end: `true` for SIGTERM and SIGINT, or their names. @default false */
+  /**
+   * Signals on which to save once more and end: `true` for SIGTERM and SIGINT, or their names.
+   *
+   * @default false
+   */
   readonly signals?: boolean | readonly EndSignal[];
-  /** How long the last save may take after a signal, in milliseconds. @default 8000 */
+  /**
+   * How long the last save may take after a signal, in milliseconds.
+   *
+   * @default 8000
+   */
   readonly graceMs?: number;
-  /** How snapshots are arranged; the store's own unless given. */
+  /**
+   * Layout of the snapshots.
+   *
+   * @default the layout of the store
+   */
   readonly layout?: SaveOptions["layout"];
-  /** Labels of each snapshot, or the function that tells them, called at the instant of the capture and to know the step. */
+  /**
+   * Labels of each snapshot, or a function that returns them. It is called at the capture, and when the step is
+   * needed.
+   *
+   * @default none
+   */
   readonly labels?: Labels | (() => Labels);
-  /** Called with the event that each round ends in. What it throws is logged. */
+  /**
+   * Called with the event of each round. Errors that it throws are logged.
+   *
+   * @default none
+   */
   readonly onEvent?: (event: SaveEvent) => void;
 }
 

@@ -18,9 +18,17 @@ export type Pause = (signal: AbortSignal) => EndPause | null | Promise<EndPause 
 export interface PauseOptions {
   /** Brings the program to rest. */
   readonly pause: Pause;
-  /** How long an attempt may take, in milliseconds. @default 10000 */
+  /**
+   * How long one attempt may take, in milliseconds.
+   *
+   * @default 10000
+   */
   readonly timeoutMs?: number;
-  /** How many attempts a round makes, at most. @default 3 */
+  /**
+   * Maximum number of attempts in a round.
+   *
+   * @default 3
+   */
   readonly attempts?: number;
 }
 

@@ -116,7 +116,11 @@ export interface Stage {
 
 /** How a note is locked. */
 export interface LockOptions {
-  /** Whether to wait while another holds the lock. Default: true. */
+  /**
+   * Whether to wait while another holds the lock.
+   *
+   * @default true
+   */
   readonly wait?: boolean;
 }
 
@@ -165,24 +169,47 @@ export interface WorkFolder {
 
 /** How units are listed. */
 export interface ListOptions {
-  /** List only units after this text, which need not be a unit that is there. */
+  /**
+   * List only units that sort after this text. It need not be an existing unit.
+   *
+   * @default all units
+   */
   readonly after?: Unit;
-  /** Aborts the listing. */
+  /**
+   * Aborts the listing.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
   /**
-   * Receives, for listed units, a text that stands for the commit that lies there now. A backend must give the same text twice
-   * only if nothing can have come in its place meanwhile. Optional: a backend that cannot tell never calls it, and readers then
-   * look at the bytes of the commit.
+   * Receives a text for each listed unit that identifies its current commit. A backend must return the same text
+   * twice only if the commit cannot have been replaced meanwhile. A backend without such a text never calls it. Cost
+   * without it: readers compare the bytes of the commit.
+   *
+   * @default none
    */
   readonly onStamp?: (unit: Unit, stamp: string) => void;
 }
 
 /** How a unit is staged. */
 export interface StageOptions {
-  /** Whether a unit of the same name in another layout is no hindrance. */
+  /**
+   * Allow the name even if it exists in another layout.
+   *
+   * @default false
+   */
   readonly allowOtherLayouts?: boolean;
-  /** What the unit will take up at least, in bytes. */
+  /**
+   * Lower bound of the size of the unit, in bytes.
+   *
+   * @default unknown
+   */
   readonly leastBytes?: number;
+}
+
+/** Tells whether a value can be a backend. */
+export function isBackend(value: unknown): value is Backend {
+  return typeof (value as Partial<Backend> | null | undefined)?.stage === "function";
 }
 
 /**

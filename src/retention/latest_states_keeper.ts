@@ -3,11 +3,12 @@ import { keepLatest, type RetentionRule } from "./rule.ts";
 import { pathOfUri } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import { show } from "../model/show.ts";
+import { show, showType } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
 import { guardsIn } from "./states_keeper.ts";
 
@@ -16,8 +17,11 @@ type Matcher = (name: string) => boolean;
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
   /**
-   * Whether folders that match the pattern but are no snapshots of ours (pamiq-core's own, for instance) are kept and
-   * removed too: counted apart, ordered by name where all their names have the store's format, else by modification time.
+   * Whether folders that match the pattern but are not snapshots of snapkeep (such as those of pamiq-core) are kept
+   * and removed too. They are counted separately, and ordered by name if all names have the format of the store,
+   * else by modification time.
+   *
+   * @default false
    */
   readonly foreign?: boolean;
 }
@@ -69,7 +73,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
     assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
     if (!Number.isSafeInteger(maxKeep) || maxKeep < 0) {
-      throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on`);
+      const found = typeof maxKeep === "number" ? "" : `, but ${showType(maxKeep)}`;
+      throw new RangeError(
+        `Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on${found}`,
+      );
     }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
@@ -105,6 +112,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const { default: picomatch } = await import("picomatch");
     return this.#matches ??= picomatch(this.#pattern, { dot: false });
   }
+
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
   async #look(matches: Matcher): Promise<void> {
     const { backend } = this.store;

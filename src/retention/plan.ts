@@ -22,11 +22,23 @@ export interface RetentionDecision<T extends RetentionSnapshot = RetentionSnapsh
 export interface PlanRetentionOptions<T extends RetentionSnapshot = RetentionSnapshot> {
   /** Now, in milliseconds since 1970. */
   readonly nowMs: number;
-  /** IANA zone of all calendar rules. Default `UTC`. */
+  /**
+   * IANA time zone of all calendar rules.
+   *
+   * @default "UTC"
+   */
   readonly zone?: string;
-  /** Splits the snapshots into groups that are planned apart. */
+  /**
+   * Splits the snapshots into groups; each has its own plan.
+   *
+   * @default one group
+   */
   readonly groupBy?: (snapshot: T) => string;
-  /** Reasons to keep a snapshot before any rule, by name; beside pins and the newest. */
+  /**
+   * Reasons to keep a snapshot before any rule, by name; in addition to pins and the newest.
+   *
+   * @default none
+   */
   readonly guards?: ReadonlyMap<string, string>;
   /**
    * Keeps the newest snapshot, whatever the rules say.

@@ -2,13 +2,15 @@
 import { types } from "node:util";
 import { planRetention, type PlanRetentionOptions, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
+import { withNote } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { readToDecide } from "./guards.ts";
 import { guardsIn, StatesKeeper } from "./states_keeper.ts";
 
@@ -24,17 +26,22 @@ interface Found {
   readonly guards: ReadonlyMap<string, string>;
 }
 
-// A note replaces all labels, also those it does not have. Not pinned is false, and not unknown.
-const NO_LABELS = { tags: undefined, metrics: undefined, step: undefined, pinned: false };
-
 // What was seen longer ago is seen again before anything is removed: the first cleanup reads all manifests.
 const LONG_MS = 250;
 
 /** How a {@link RetentionKeeper} plans. */
 export interface RetentionKeeperOptions extends StateStoreOptions {
-  /** IANA zone of all calendar rules. Default `UTC`. */
+  /**
+   * IANA time zone of all calendar rules.
+   *
+   * @default "UTC"
+   */
   readonly zone?: string;
-  /** Splits the snapshots into groups that are planned apart, by a tag for instance. */
+  /**
+   * Splits the snapshots into groups, for instance by a tag; each has its own plan. Cost: reads all manifests.
+   *
+   * @default one group
+   */
   readonly groupBy?: (snapshot: RetentionSnapshot) => string;
 }
 
@@ -154,13 +161,11 @@ export class RetentionKeeper extends StatesKeeper {
       const { name } = locator;
       const note = noted.has(name) ? await locator.note() : undefined;
       if (note === "damaged") guards.set(name, "its note cannot be read");
-      const labels: Partial<SnapshotFacts> = note === "damaged" || note === undefined ? {} : { ...NO_LABELS, ...note };
-      if (this.#needsFacts) {
-        const facts = await this.#factsOf(locator, isCertain);
-        return facts && { locator, name, ...facts, ...labels };
-      }
       // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
-      return { locator, name, savedAtMs: this.store.timeOf(name)?.getTime() ?? NaN, pinned: labels.pinned };
+      const facts = this.#needsFacts
+        ? await this.#factsOf(locator, isCertain)
+        : { savedAtMs: this.store.timeOf(name)?.getTime() ?? NaN };
+      return facts && { locator, name, ...withNote(facts, note) };
     });
     return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };
   }

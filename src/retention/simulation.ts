@@ -10,11 +10,23 @@ import type { RetentionFunction, RetentionRule } from "./rule.ts";
 export interface SimulateRetentionOptions {
   /** How often it saves. */
   readonly every: Duration;
-  /** Size of a snapshot in bytes. Default 0. */
+  /**
+   * Size of a snapshot in bytes.
+   *
+   * @default 0
+   */
   readonly sizeBytes?: number;
-  /** How long it runs. Default `"365d"`. */
+  /**
+   * How long the program runs.
+   *
+   * @default "365d"
+   */
   readonly horizon?: Duration;
-  /** IANA zone of calendar rules. Default `UTC`. */
+  /**
+   * IANA time zone of calendar rules.
+   *
+   * @default "UTC"
+   */
   readonly zone?: string;
 }
 

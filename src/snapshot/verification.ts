@@ -53,9 +53,18 @@ export interface VerifyReport {
 
 /** How thoroughly to verify. */
 export interface VerifyOptions extends ProgressOptions {
-  /** `full` (the default) reads and hashes everything; `quick` compares the inventory with the manifest, reading no entry. */
+  /**
+   * `full` reads and hashes every byte. `quick` compares names and sizes with the manifest and reads no entry. Cost:
+   * `full` reads the whole snapshot.
+   *
+   * @default "full"
+   */
   readonly mode?: "quick" | "full";
-  /** Gives up. */
+  /**
+   * Aborts the verification.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 

@@ -14,7 +14,6 @@ import {
   type PersistentState,
   type StateReader,
   type StateWriter,
-  WORK_FOLDER,
   type WriteJsonOptions,
   type WriteOptions,
 } from "../model/state.ts";
@@ -296,6 +295,7 @@ const JSON_OPTIONS: OptionNames<WriteJsonOptions> = { asJson: "true or false" };
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
   readonly #store: object | undefined;
@@ -316,7 +316,7 @@ class StateCapture implements StateWriter {
     { workFolder, store }: CaptureOptions,
     fail: (error: unknown) => void,
   ) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.#store = store;
     this.name = registration.name;
     this.#registration = registration;

@@ -14,16 +14,30 @@ import { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 
 /** How a snapshot is loaded. */
 export interface LoadOptions extends ProgressOptions {
-  /** Names of the registered states to load; all unless given. */
+  /**
+   * Names of the registered states to load.
+   *
+   * @default all
+   */
   readonly only?: readonly string[];
-  /** Whether states that the snapshot lacks are left as they are, instead of `STATE_MISSING`. Default no. */
+  /**
+   * Whether states that the snapshot lacks stay unchanged. If false, the load fails with `STATE_MISSING`.
+   *
+   * @default false
+   */
   readonly allowMissing?: boolean;
   /**
-   * Whether states that were loaded are put back as they were when a later one fails. All that are to be loaded are saved in
-   * memory first. Default no.
+   * Whether loaded states are restored if a later one fails. Cost: all states to be loaded are first saved in
+   * memory.
+   *
+   * @default false
    */
   readonly rollback?: boolean;
-  /** Gives up, as long as nothing was changed yet. */
+  /**
+   * Aborts the load as long as no state has changed.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 

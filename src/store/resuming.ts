@@ -1,30 +1,54 @@
 // Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
 // is not damage, and going on from something older, or from nothing, would be a lie.
+import { rankByMetric, withNote } from "../manifest/labels.ts";
 import { types } from "node:util";
-import { rankByMetric } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
-import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { type SnapshotLocator, warnOfNote } from "../snapshot/locator.ts";
 import type { LastRun } from "./last_run.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
 export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
-  /** Whether states that the snapshot lacks are left as they are. Default no: the snapshot is incompatible. */
+  /**
+   * Whether states that the snapshot lacks stay unchanged. If false, the snapshot is incompatible.
+   *
+   * @default false
+   */
   readonly allowMissing?: boolean;
-  /** This one and no other. */
+  /**
+   * Resumes from the snapshot of this name only.
+   *
+   * @default the newest
+   */
   readonly name?: string;
-  /** The newest with this tag. */
+  /**
+   * Resumes from the newest snapshot with this tag.
+   *
+   * @default the newest
+   */
   readonly tag?: string;
-  /** The best by a metric. */
+  /**
+   * Resumes from the best snapshot by a metric. Cost: reads all manifests.
+   *
+   * @default the newest
+   */
   readonly best?: { readonly metric: string; readonly mode: "min" | "max" };
-  /** The newest whose step is not beyond this. */
+  /**
+   * Resumes from the newest snapshot whose step is at most this.
+   *
+   * @default the newest
+   */
   readonly step?: number;
-  /** The newest that was not saved after this. */
+  /**
+   * Resumes from the newest snapshot that was saved at or before this time.
+   *
+   * @default the newest
+   */
   readonly at?: Date;
 }
 
@@ -64,7 +88,7 @@ export interface ResumedReport {
   readonly newer: number;
   /**
    * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
-   * sign of life at the place.
+   * sign of life at the place, or `only` was given.
    */
   readonly lastRun?: LastRun;
 }
@@ -283,15 +307,8 @@ async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
     try {
       const facts = await alternative.facts();
       const labels = await alternative.note();
-      if (labels !== undefined && labels !== "damaged") {
-        return { ...facts, tags: undefined, metrics: undefined, step: undefined, ...labels };
-      }
-      if (labels === "damaged") {
-        const address = String(snapshot);
-        const message = `The note of '${address}' is damaged`;
-        warnUser({ className: "StateStore", kind: "NOTE_DAMAGED", address, message });
-      }
-      return facts;
+      if (labels === "damaged") warnOfNote(snapshot);
+      return withNote(facts, labels);
     } catch (error) {
       if (!mayPass(error)) throw error;
       first ??= error;

@@ -1,175 +1,39 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
-import { type Durability, fileBackend } from "../file/file_backend.ts";
-import { STALE_AFTER_MS } from "../model/backend.ts";
-import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
-import { LABEL_NAMES, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, type PathOrUrl } from "../model/address.ts";
-import type { Backend } from "../model/backend.ts";
-import { assertStateName, collisionKey } from "../model/entry_path.ts";
-import { SnapshotError } from "../model/errors.ts";
-import { loggerOf, warnUser } from "../runtime/logging.ts";
+import { archiveKindOf, archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
+import type { ArchiveOptions } from "../layout/archive_layout.ts";
+import { storableLabels } from "../manifest/labels.ts";
+import { pathOfUri } from "../model/address.ts";
+import { type Backend, STALE_AFTER_MS } from "../model/backend.ts";
 import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import type { Labels, Layout } from "../model/snapshot.ts";
+import type { Layout } from "../model/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
-import { isReadableStream } from "../runtime/sources.ts";
 import type { PersistentState } from "../model/state.ts";
-import { type LayoutKind, splitUnit } from "../model/unit.ts";
-import type { Registration, SavePhase, SaveProgress, StateMigration } from "./capture.ts";
-import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
-import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
-import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
-import type { ProgressOptions } from "../snapshot/progress.ts";
-import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
+import { type LayoutKind, nameOfUnit } from "../model/unit.ts";
+import { loggerOf, warnUser } from "../runtime/logging.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
-import { NameClaimer } from "./name_claimer.ts";
-import { assertProgram, programsOf, runOf } from "./identity.ts";
-import { assertNotInside } from "./inside.ts";
-import { lastRunOf } from "./last_run.ts";
-import { Lineage } from "./lineage.ts";
-import { assertResumeOptions, resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
-import { type KnownSnapshot, Saver } from "./saving.ts";
+import { SnapshotLocator } from "../snapshot/locator.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
+import { programsOf, runOf } from "./identity.ts";
+import { importInto, type ImportOptions } from "./importing.ts";
+import { assertNotInside } from "./inside.ts";
+import { Lineage } from "./lineage.ts";
+import { Loader, type LoadReport } from "./loader.ts";
+import { assertLoadOptions, LOAD_OPTIONS, type LoadOptions } from "./loading.ts";
+import { NameClaimer } from "./name_claimer.ts";
+import { type RegisterOptions, Registry } from "./registry.ts";
+import { assertResumeOptions, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
+import {
+  assertSaveOptions,
+  assertStreamOptions,
+  type SaveOptions,
+  type StateStream,
+  type StreamOptions,
+} from "./save_options.ts";
+import { type KnownSnapshot, Saver, type StoreParts } from "./saving.ts";
+import { backendOf, countOf, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./store_options.ts";
 import { verifyAll } from "./verifying_all.ts";
-
-/** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */
-export type StoreLocation = PathOrUrl | Backend;
-
-/**
- * What a snapshot is loaded or imported from: what a store returned, a path, a URL that {@link locate} takes, or a stream of an
- * archive.
- */
-export type SnapshotSource = SnapshotLocator | PathOrUrl | ReadableStream<Uint8Array>;
-
-/** How a {@link StateStore} names and arranges snapshots. */
-export interface StateStoreOptions {
-  /** Format of names, as strftime in UTC; fields from `%Y` on, coarse to fine. Default `%Y-%m-%d_%H-%M-%S,%f.state`. */
-  readonly stateNameFormat?: string;
-  /** How snapshots are arranged unless a save says otherwise. Default `directory`. */
-  readonly layout?: LayoutKind;
-  /** How archives are made: level, sizes of members. */
-  readonly archive?: ArchiveOptions;
-  /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
-  readonly durability?: Durability;
-  /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
-  readonly now?: () => number;
-  /**
-   * Name of the program, recorded in each snapshot; of several names the first is recorded, and snapshots of all are accepted.
-   * `resume()` and keepers refuse snapshots of other programs with `PROGRAM_MISMATCH`. Default: none, which accepts all.
-   */
-  readonly program?: string | readonly string[];
-  /** Id of this run of the program, recorded in each snapshot. Default: random. */
-  readonly run?: string;
-  /**
-   * Whether a save is refused with `STORE_SHARED` if another run has saved to the place since this store looked last. Default
-   * false: the store warns once.
-   */
-  readonly exclusive?: boolean;
-  /** Calls {@link StateStore.startFresh} when the store is made. Default false. */
-  readonly startFresh?: boolean;
-  /** How many saves may wait for others to end; one more is refused with `SAVE_BACKLOG`. Default 100. */
-  readonly maxWaiting?: number;
-}
-
-/** The options of a store. */
-export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
-  stateNameFormat: "a string",
-  layout: true,
-  archive: ARCHIVE_OPTIONS,
-  durability: true,
-  now: "a function",
-  program: true,
-  run: true,
-  exclusive: "true or false",
-  startFresh: "true or false",
-  maxWaiting: true,
-};
-
-/** How a state is registered. */
-export interface RegisterOptions {
-  /** Version of what the state writes; recorded, and told to `loadState`. Default 1. */
-  readonly version?: number;
-  /**
-   * How to make the next version out of an older one: `migrate[1]` reads version 1 and writes version 2. What it does not write
-   * is dropped; what it writes is held in memory. Run before any state is changed.
-   */
-  readonly migrate?: Readonly<Record<number, StateMigration>>;
-  /** Names it was registered under before; looked for, in this order, where the snapshot lacks its name. */
-  readonly formerly?: readonly string[];
-}
-
-const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate: "an object", formerly: true };
-
-/** How a snapshot is saved. */
-export interface SaveOptions {
-  /** How it is arranged; the store's own unless given. */
-  readonly layout?: LayoutKind;
-  /** What to say about it. */
-  readonly labels?: Labels;
-  /**
-   * Gives the save up, also while it waits for another; nothing becomes visible, and its reason is thrown. Once the commit has
-   * begun it comes too late: the save resolves.
-   */
-  readonly signal?: AbortSignal;
-  /** Told after every piece of data, and after every entry. */
-  readonly onProgress?: (progress: SaveProgress) => void;
-  /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
-  readonly onPhase?: (phase: SavePhase) => void;
-  /**
-   * What to do while a save or load of this store runs or waits. `wait` (the default) saves after it. `join` shares the outcome
-   * of a save that waits already with equal layout and labels, if there is one. `skip` resolves to `undefined`.
-   */
-  readonly ifBusy?: "wait" | "join" | "skip";
-  /**
-   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those of the last
-   * snapshot that this store saved, and that one is still the newest. The states are captured and written all the same.
-   */
-  readonly ifUnchanged?: "skip";
-}
-
-/** How a snapshot is streamed. */
-export interface StreamOptions extends Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged"> {
-  /** Which archive. Default: the store's layout if that is an archive, else `tar.gz`. */
-  readonly layout?: ArchiveKind;
-}
-
-const STREAM_OPTIONS: OptionNames<StreamOptions> = {
-  layout: true,
-  labels: LABEL_NAMES,
-  signal: "an AbortSignal",
-  onProgress: "a function",
-  onPhase: "a function",
-};
-const SAVE_OPTIONS: OptionNames<SaveOptions> = { ...STREAM_OPTIONS, ifBusy: true, ifUnchanged: true };
-
-/** A snapshot going out as one archive. */
-export interface StateStream {
-  /** Name of the snapshot. */
-  readonly name: string;
-  /** Name with the suffix of the archive. */
-  readonly fileName: string;
-  /** Media type, such as `application/gzip`. */
-  readonly mediaType: string;
-  /** The archive. */
-  readonly body: ReadableStream<Uint8Array>;
-}
-
-/** How a snapshot is imported. */
-export interface ImportOptions extends ProgressOptions {
-  /** How it is arranged here. Default: as the source; a plain tar as the store says. */
-  readonly layout?: LayoutKind;
-  /** Gives up. */
-  readonly signal?: AbortSignal;
-}
-
-const IMPORT_OPTIONS: OptionNames<ImportOptions> = {
-  layout: true,
-  signal: "an AbortSignal",
-  onProgress: "a function",
-};
-const SWEEP_OPTIONS: OptionNames<SweepOptions> = { olderThanMs: true, force: "true or false" };
 
 /** What {@link StateStore.sweep} removes. */
 export interface SweepOptions {
@@ -187,13 +51,7 @@ export interface SweepOptions {
   readonly force?: boolean;
 }
 
-/** What a load did. */
-export interface LoadReport extends LoadedStates {
-  /** Address of the snapshot that was loaded; absent where it came as a stream. */
-  readonly snapshot?: SnapshotLocator;
-  /** Its name, as it was saved. */
-  readonly name: string;
-}
+const SWEEP_OPTIONS: OptionNames<SweepOptions> = { olderThanMs: true, force: "true or false" };
 
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
@@ -230,12 +88,11 @@ export class StateStore {
   readonly programs: readonly string[];
   /** Id of this run, as recorded in each snapshot. */
   readonly run: string;
-  readonly #states = new Map<string, Registration>();
-  /** Names of the states by what file systems may take them for. */
-  readonly #namesByKey = new Map<string, string>();
+  readonly #registry = new Registry();
   readonly #log = loggerOf("StateStore");
   readonly #lineage: Lineage;
   readonly #saver: Saver;
+  readonly #loader: Loader;
   #hasWarned = false;
 
   /**
@@ -249,15 +106,7 @@ export class StateStore {
    */
   constructor(where: StoreLocation, options: StateStoreOptions = {}) {
     assertOptions("make a store", options, STORE_OPTIONS);
-    const { durability } = options;
-    if (typeof where === "string" || where instanceof URL) {
-      this.backend = fileBackend(where, durability === undefined ? {} : { durability });
-    } else if (typeof where?.stage !== "function") {
-      throw new TypeError(
-        `Cannot make a store of ${show(where)}: a folder's path, a file: URL or a backend is wanted`,
-      );
-    } else if (durability === undefined) this.backend = where;
-    else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
+    this.backend = backendOf(where, options.durability);
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
     this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";
@@ -267,24 +116,26 @@ export class StateStore {
     this.programs = programsOf(options.program);
     this.run = runOf(options.run);
     this.#lineage = new Lineage(pathOfUri(this.backend.uri), this.run, options.exclusive ?? false);
-    this.#saver = new Saver({
+    const parts: StoreParts = {
       store: this,
       backend: this.backend,
       names: this.#names,
       lineage: this.#lineage,
-      program: this.programs[0],
+      programs: this.programs,
       run: this.run,
-      maxWaiting: countOf(options.maxWaiting ?? 100),
+      maxWaiting: countOf(options.maxWaiting),
       now: this.now,
-      states: () => [...this.#states.values()],
+      registry: this.#registry,
       sweep: () => this.sweep(),
-    });
+    };
+    this.#saver = new Saver(parts);
+    this.#loader = new Loader(parts, this.#saver);
     if (options.startFresh) this.startFresh();
   }
 
   /** Names of the registered states, in order of registration. */
   get stateNames(): readonly string[] {
-    return [...this.#states.keys()];
+    return this.#registry.all.map(({ name }) => name);
   }
 
   /**
@@ -300,38 +151,7 @@ export class StateStore {
    * @throws {RangeError} If the version is no whole number from 1 on, or a migration is from none before it.
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
-    assertStateName(name);
-    assertOptions(`register "${name}"`, options, REGISTER_OPTIONS);
-    const { version = 1, migrate = {}, formerly = [] } = options;
-    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
-    if (!(Number.isSafeInteger(version) && version >= 1)) {
-      throw new RangeError(`Cannot register "${name}": the version ${show(version)} is no whole number from 1 on`);
-    }
-    if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
-      throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
-    }
-    const key = collisionKey(name);
-    const registered = this.#namesByKey.get(key);
-    if (registered !== undefined) {
-      const reason = registered === name ? "there is a state of this name" : `it collides with "${registered}"`;
-      throw new SnapshotError("STATE_ALREADY_REGISTERED", `Cannot register "${name}": ${reason}`, {
-        state: name,
-        registered,
-      });
-    }
-    const migrations = new Map(Object.entries(migrate).map(([from, migration]) => [Number(from), migration]));
-    for (const [from, migration] of migrations) {
-      const isFitting = Number.isSafeInteger(from) && from >= 1 && from < version && typeof migration === "function";
-      if (!isFitting) {
-        throw new RangeError(
-          `Cannot register "${name}": "${from}" is no older version to migrate from, or has no function`,
-        );
-      }
-    }
-    formerly.forEach(assertStateName);
-    this.#states.set(name, { name, state, version, migrate: migrations, formerly });
-    this.#lineage.registered({ name, formerly });
-    this.#namesByKey.set(key, name);
+    this.#lineage.registered(this.#registry.register(name, state, options));
     return this;
   }
 
@@ -342,9 +162,8 @@ export class StateStore {
    * @returns Whether there was one.
    */
   unregister(name: string): boolean {
-    if (!this.#states.delete(name)) return false;
     this.#lineage.unregistered(name);
-    return this.#namesByKey.delete(collisionKey(name));
+    return this.#registry.unregister(name);
   }
 
   /**
@@ -381,12 +200,10 @@ export class StateStore {
    */
   saveState(options: SaveOptions): Promise<SnapshotLocator | undefined>;
   async saveState(options: SaveOptions = {}): Promise<SnapshotLocator | undefined> {
-    assertOptions("save", options, SAVE_OPTIONS);
+    assertSaveOptions(options);
     this.#warnIfEmpty("save");
     const layout = this.#layoutFor(options);
     assertNotInside(this, "save");
-    assertWord("ifBusy", options.ifBusy, ["wait", "join", "skip"]);
-    assertWord("ifUnchanged", options.ifUnchanged, ["skip"]);
     return await this.#saver.save({ layout, labels: storableLabels(options.labels ?? {}), options });
   }
 
@@ -410,12 +227,9 @@ export class StateStore {
    * ```
    */
   streamState(options: StreamOptions = {}): StateStream {
-    assertOptions("stream", options, STREAM_OPTIONS);
+    assertStreamOptions(options);
     this.#warnIfEmpty("stream");
-    const layout = archiveLayoutOf(
-      options.layout ?? (this.#layout === "directory" ? "tar.gz" : this.#layout),
-      this.#archive,
-    );
+    const layout = archiveLayoutOf(options.layout ?? archiveKindOf(this.#layout), this.#archive);
     assertNotInside(this, "stream");
     const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
@@ -435,34 +249,13 @@ export class StateStore {
    *   `NAMES_EXHAUSTED` if no name of this store could follow it; nothing became visible.
    */
   async importSnapshot(
-    from: SnapshotSource,
+    from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
-    assertOptions("import", options, IMPORT_OPTIONS);
-    this.#layoutFor(options); // refuses unknown words before anything is read
-    options.signal?.throwIfAborted();
-    const source = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
-    const reader = source === undefined
-      ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
-      : await source.open({ signal: options.signal });
-    const { signal, onProgress } = options;
-    try {
-      const layout = this.#layoutFor({
-        layout: options.layout ?? (reader.layout === "tar" ? undefined : reader.layout),
-      });
-      await reader.verifyAll({ signal, onProgress });
-      this.#names.assertCanFollow(reader.manifest.name);
-      const labels = await source?.labels() ?? reader.manifest.labels;
-      const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
-        leastBytes: leastBytesOf(reader, layout),
-      });
-      const uri = String(source ?? reader.manifest.name);
-      await writeCopy(reader, layout, { backend: this.backend, stage, labels, uri, signal, onProgress });
-      this.#lineage.imported(reader.manifest.name);
-      return new SnapshotLocator(this.backend, [stage.unit]);
-    } finally {
-      await reader.close();
-    }
+    const layoutOf = (layout?: LayoutKind) => this.#layoutFor({ layout });
+    const { name, locator } = await importInto(this.backend, this.#names, from, options, layoutOf);
+    this.#lineage.imported(name);
+    return locator;
   }
 
   /**
@@ -481,102 +274,14 @@ export class StateStore {
    *   `STATE_LOAD_FAILED`: a `loadState` threw; its details say which states were loaded before.
    */
   async loadState(
-    from: SnapshotSource,
+    from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: LoadOptions = {},
   ): Promise<LoadReport> {
     assertLoadOptions("load", options, LOAD_OPTIONS);
     this.#warnIfEmpty("load");
     options.signal?.throwIfAborted();
     assertNotInside(this, "load");
-    const snapshot = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
-    // A stream is taken in before the turn: it may be one of this store, which must end before a load begins.
-    const spooled = isReadableStream(from) ? await openStream(this.backend, from, options) : undefined;
-    return await this.#exclusively(options, spooled, async () => {
-      if (snapshot === undefined) {
-        const reader = spooled as SnapshotReader;
-        return await this.#load(reader, options, await this.#newestSince(reader.manifest.name));
-      }
-      return { snapshot, ...await this.#open(snapshot, options, await this.#newestSince(snapshot.name)) };
-    }, snapshot?.name);
-  }
-
-  /** Keeps saves, streams and other loads away, and the snapshot from retention. */
-  async #exclusively<T>(
-    { signal }: { readonly signal?: AbortSignal },
-    spooled: SnapshotReader | undefined,
-    load: () => Promise<T>,
-    name?: string,
-  ): Promise<T> {
-    const endGuard = name === undefined ? undefined : this.#lineage.beginLoad(name);
-    try {
-      const turn = await this.#saver.access.enter("load", { signal });
-      try {
-        return await load();
-      } finally {
-        turn.end();
-      }
-    } finally {
-      endGuard?.();
-      await spooled?.close();
-    }
-  }
-
-  /** The newest name at the place, where it is later than a snapshot's; else that. */
-  async #newestSince(name: string): Promise<string | undefined> {
-    const after = this.isTimedName(name) ? name : undefined;
-    const names = (await this.#names.list(after)).map((listed) => listed.name);
-    return names.reduce((newest, other) => newest !== undefined && newest > other ? newest : other, after);
-  }
-
-  async #open(
-    snapshot: SnapshotLocator,
-    options: LoadOptions,
-    newest: string | undefined,
-    isResume = false,
-  ): Promise<LoadedStates & { readonly name: string }> {
-    const endGuard = this.#lineage.beginLoad(snapshot.name);
-    try {
-      return await this.#load(await snapshot.open({ signal: options.signal }), options, newest, snapshot, isResume);
-    } finally {
-      endGuard();
-    }
-  }
-
-  async #load(
-    reader: SnapshotReader,
-    options: LoadOptions,
-    newest: string | undefined,
-    snapshot?: SnapshotLocator,
-    isResume = false,
-  ): Promise<LoadedStates & { readonly name: string }> {
-    let manifest;
-    try {
-      ({ manifest } = reader); // which may break its own rules, as is found only now
-      if (isResume) assertProgram("resume from", String(snapshot), this.programs, manifest.program);
-    } catch (error) {
-      await reader.close();
-      throw error;
-    }
-    const { name } = manifest;
-    const registrations = [...this.#states.values()];
-    const states = await loadStates(String(snapshot ?? name), reader, registrations, options, {
-      store: this,
-      onTorn: (torn) => this.#lineage.tore(torn),
-    });
-    this.#lineage.finishedLoad({
-      savedAs: name, // lineage outlives the place, and copies under other names
-      name: snapshot?.name ?? name, // keepers go by the name at the place
-      states: manifest.states.map((state) => state.name),
-      loaded: states.loaded,
-      isFull: options.only === undefined,
-      registered: new Set(registrations.map((registration) => registration.name)),
-      newest,
-    }, [...this.#states.values()]);
-    const { savedAt, labels: { step }, totals: { sizeBytes } } = manifest;
-    if (options.only === undefined) {
-      this.#saver.lastKnown = { name: snapshot?.name ?? name, savedAt: new Date(savedAt), step, sizeBytes };
-    }
-    return { name, ...states };
+    return await this.#loader.load(from, options);
   }
 
   /**
@@ -604,23 +309,12 @@ export class StateStore {
     this.#warnIfEmpty("resume");
     options.signal?.throwIfAborted();
     assertNotInside(this, "resume");
-    return await this.#exclusively(options, undefined, async () => {
-      let newest: string | undefined;
-      const report = await resumeFrom({
-        uri: pathOfUri(this.backend.uri),
-        list: async () => {
-          const listed = await this.list();
-          newest = listed.at(-1)?.name;
-          return listed;
-        },
-        snapshot: (name: string) => this.snapshot(name),
-        load: (snapshot: SnapshotLocator) => this.#open(snapshot, options, newest, true),
-        unlisted: () => this.#unlisted(),
-      }, options);
-      if (report.outcome === "fresh") this.#lineage.resumedFresh();
-      const lastRun = await lastRunOf(this.backend, this, report.outcome === "fresh" ? undefined : this.lastKnown);
-      return { ...report, ...lastRun === undefined ? {} : { lastRun } };
-    }, options.name);
+    return await this.#loader.resume({
+      uri: pathOfUri(this.backend.uri),
+      list: () => this.list(),
+      snapshot: (name) => this.snapshot(name),
+      unlisted: () => this.#unlisted(),
+    }, options);
   }
 
   /**
@@ -667,7 +361,7 @@ export class StateStore {
    * @returns Whether it has; other names are keepsakes.
    */
   isTimedName(name: string): boolean {
-    return this.#format.parse(name) !== undefined;
+    return this.#names.isTimed(name);
   }
 
   /**
@@ -766,14 +460,14 @@ export class StateStore {
       );
     }
     const units = await this.backend.sweep(force ? -1 : olderThanMs);
-    const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
+    const names = units.map(nameOfUnit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;
   }
 
   /** Warns once where no state is registered: pamiq-core allows it, and it is nearly always a mistake. */
   #warnIfEmpty(action: string): void {
-    if (this.#states.size > 0 || this.#hasWarned) return;
+    if (this.#registry.all.length > 0 || this.#hasWarned) return;
     this.#hasWarned = true;
     const address = pathOfUri(this.backend.uri);
     const message =
@@ -804,17 +498,4 @@ export class StateStore {
     }
     return found;
   }
-}
-
-function countOf(maxWaiting: number): number {
-  if (Number.isSafeInteger(maxWaiting) && maxWaiting >= 0 || maxWaiting === Infinity) return maxWaiting;
-  throw new RangeError(
-    `Cannot make a store: maxWaiting must be a whole number from 0 on, but is ${String(maxWaiting)}`,
-  );
-}
-
-function assertWord(option: string, value: string | undefined, words: readonly string[]): void {
-  if (value === undefined || words.includes(value)) return;
-  const known = words.map((word) => `"${word}"`).join(", ");
-  throw new TypeError(`Cannot save: ${option} must be one of ${known}, but is ${JSON.stringify(value)}`);
 }
