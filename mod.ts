@@ -84,23 +84,18 @@ export {
 } from "./src/autosave/save_event.ts";
 export type { EndSignal } from "./src/autosave/signals.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
-export {
-  locate,
-  type LocateOptions,
-  SnapshotLocator,
-  type SnapshotSource,
-  type SnapshotStat,
-} from "./src/snapshot/locator.ts";
+export { locate, type LocateOptions, type SnapshotSource } from "./src/snapshot/locate.ts";
+export { SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export type { ProgressOptions, SnapshotProgress } from "./src/snapshot/progress.ts";
 export { SnapshotReader, type VerifyAllOptions } from "./src/snapshot/snapshot_reader.ts";
 export { StateStore, type SweepOptions } from "./src/store/state_store.ts";
 export type { ImportOptions } from "./src/store/importing.ts";
 export type { LoadReport } from "./src/store/loader.ts";
-export type { RegisterOptions } from "./src/store/registry.ts";
+export type { RegisterOptions, StateMigration } from "./src/store/registry.ts";
 export type { SaveOptions, StateStream, StreamOptions } from "./src/store/save_options.ts";
 export type { StateStoreOptions, StoreLocation } from "./src/store/store_options.ts";
-export type { HeldState, SavePhase, SaveProgress, StateMigration } from "./src/store/capture.ts";
+export type { HeldState, SavePhase, SaveProgress } from "./src/store/capture.ts";
 export { StatesKeeper } from "./src/retention/states_keeper.ts";
 export type { VerifyFinding, VerifyOptions, VerifyReport, VerifyStep } from "./src/snapshot/verification.ts";
 export type { PathOrUrl } from "./src/model/address.ts";

@@ -1,19 +1,17 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
 import { fileBackend } from "../file/file_backend.ts";
-import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, type PathOrUrl, readAddress, splitPath, uriOfUnit } from "../model/address.ts";
-import { type Backend, type BlobReader, isBackend } from "../model/backend.ts";
+import { pathOfUri, type PathOrUrl, uriOfUnit } from "../model/address.ts";
+import type { Backend, BlobReader } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { isReadableStream } from "../runtime/sources.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
-import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit, unitOfFileName } from "../model/unit.ts";
+import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
   type ArchiveStreamOptions,
@@ -70,22 +68,6 @@ export interface SnapshotStat {
   readonly storedBytes: number;
 }
 
-/** How {@link locate} fetches an archive from a server. */
-export interface LocateOptions {
-  /**
-   * Headers of every request, such as `authorization`. They never follow a redirect to another origin.
-   *
-   * @default none
-   */
-  readonly headers?: HeadersInit;
-  /**
-   * Replaces the `fetch` of the runtime. It must not follow redirects when it is called with `redirect: "manual"`.
-   *
-   * @default globalThis.fetch
-   */
-  readonly fetch?: typeof globalThis.fetch;
-}
-
 /**
  * Address of one snapshot, whatever its layout and backend.
  *
@@ -104,7 +86,7 @@ export class SnapshotLocator {
   #facts: SnapshotFacts | undefined;
 
   /**
-   * Use {@link locate}, or what a store returns.
+   * Use `locate`, or what a store returns.
    *
    * @param backend Where the snapshot lies.
    * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
@@ -222,7 +204,7 @@ export class SnapshotLocator {
    */
   async labels(): Promise<Labels> {
     const note = await this.note();
-    if (note === "damaged") warnOfNote(this);
+    if (note === "damaged") warnOfNote("SnapshotLocator", this);
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
   }
 
@@ -456,7 +438,9 @@ export class SnapshotLocator {
       const folder = fileBackend(String(this));
       for await (const unit of folder.list()) {
         const { name } = splitUnit(unit) ?? {};
-        if (name !== undefined && faultOfSnapshotName(name) === undefined) names.push(String(locate(folder, unit)));
+        if (name !== undefined && faultOfSnapshotName(name) === undefined) {
+          names.push(String(new SnapshotLocator(folder, [unit])));
+        }
       }
     } catch {
       return undefined; // the first error tells more
@@ -474,81 +458,13 @@ export class SnapshotLocator {
 }
 
 /** Warns the user that the labels of a snapshot count as those it was saved with. */
-export function warnOfNote(snapshot: SnapshotLocator): void {
+export function warnOfNote(className: string, snapshot: SnapshotLocator): void {
   const address = String(snapshot);
   const message = `The note of '${address}' is damaged`;
-  warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address, message });
-}
-
-/** What a snapshot is loaded or imported from: its address, or an archive as a stream. */
-export type SnapshotSource = SnapshotLocator | string | URL | ReadableStream<Uint8Array>;
-
-/** The address of a source; `undefined` for a stream. */
-export function locatorOf(from: SnapshotSource): SnapshotLocator | undefined {
-  if (isReadableStream(from)) return undefined;
-  return isLocator(from) ? from : locate(from);
+  warnUser({ className, kind: "NOTE_DAMAGED", address, message });
 }
 
 /** Tells whether a value is a locator, also one from another copy of the library. */
 export function isLocator(value: unknown): value is SnapshotLocator {
   return typeof value === "object" && value !== null && BRAND in value;
-}
-
-/**
- * Address of a snapshot that lies at a path; nothing is read yet.
- *
- * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` or `X.tgz` an archive. An `http:` or
- *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
- * @param options For `http:` and `https:` URLs: how the archive is fetched.
- * @returns The locator. Its address has neither the user nor the query of the URL, which requests use all the same.
- * @throws {TypeError} If it is a URL of another scheme, or anything else, or an option is unknown or not for such an address.
- * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
- * @example Look at a snapshot
- * ```ts
- * import { locate, memoryBackend, StateStore } from "snapkeep";
- *
- * const saved = await new StateStore("states").saveState();
- * const { savedAt, entries } = await locate(String(saved)).stat();
- * console.log(savedAt, entries);
- * ```
- */
-export function locate(path: PathOrUrl, options?: LocateOptions): SnapshotLocator;
-/**
- * Address of a snapshot on a backend; nothing is read yet.
- *
- * @param backend Where it lies.
- * @param name `X.state` for a directory snapshot, `X.state.tar.gz` for an archive.
- * @returns The locator.
- * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
- */
-export function locate(backend: Backend, name: string): SnapshotLocator;
-export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions): SnapshotLocator {
-  if (isBackend(where)) {
-    if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
-    return new SnapshotLocator(where, [unitOfFileName(more)]);
-  }
-  if (typeof where !== "string" && !(where instanceof URL)) {
-    const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
-    throw new TypeError(
-      `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
-    );
-  }
-  const { path, url, shown } = readAddress(where);
-  const isServer = url !== undefined && /^https?:$/.test(url.protocol);
-  if (more !== undefined) assertLocateOptions(shown, more as LocateOptions, isServer);
-  if (isServer) {
-    const { backend, unit } = httpBackend(url, more as LocateOptions | undefined);
-    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
-  }
-  if (path === undefined) {
-    throw new TypeError(`Cannot locate "${shown}": it is neither a path nor a URL of file:, http: or https:`);
-  }
-  const { folder, fileName } = splitPath(path);
-  return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
-}
-
-function assertLocateOptions(address: string, options: LocateOptions, isServer: boolean): void {
-  assertOptions(`locate "${address}"`, options, { headers: true, fetch: "a function" });
-  if (isServer) return;
-  throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
 }

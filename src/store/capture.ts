@@ -9,35 +9,12 @@ import { loggerOf } from "../runtime/logging.ts";
 import { type EntrySource, SMALL_ENTRY_BYTES } from "../model/snapshot.ts";
 import { begin, handOver, isAsyncIterable, isReadableStream } from "../runtime/sources.ts";
 import type { WorkFolder } from "../model/backend.ts";
-import {
-  type EntryBody,
-  type PersistentState,
-  type StateReader,
-  type StateWriter,
-  type WriteJsonOptions,
-  type WriteOptions,
-} from "../model/state.ts";
+import type { EntryBody, StateWriter, WriteJsonOptions, WriteOptions } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { CapturedBytes, CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
-
-/** A state as registered. */
-export interface Registration {
-  /** Its name. */
-  readonly name: string;
-  /** The object. */
-  readonly state: PersistentState;
-  /** Version of what it writes. */
-  readonly version: number;
-  /** Migrations, by the version they read. */
-  readonly migrate: ReadonlyMap<number, StateMigration>;
-  /** Names it had before. */
-  readonly formerly: readonly string[];
-}
-
-/** Makes the next version of a state out of an older one. */
-export type StateMigration = (from: StateReader, to: StateWriter) => void | Promise<void>;
+import type { Registration } from "./registry.ts";
 
 /** How far a save is. */
 export interface SaveProgress {

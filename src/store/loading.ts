@@ -7,10 +7,11 @@ import { inSlices } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StateReader } from "../model/state.ts";
-import { Capture, type Registration } from "./capture.ts";
+import { Capture } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
 import type { ProgressOptions } from "../snapshot/progress.ts";
+import type { Registration } from "./registry.ts";
 import { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 
 /** How a snapshot is loaded. */

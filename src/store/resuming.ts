@@ -307,7 +307,7 @@ async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
     try {
       const facts = await alternative.facts();
       const labels = await alternative.note();
-      if (labels === "damaged") warnOfNote(snapshot);
+      if (labels === "damaged") warnOfNote("StateStore", snapshot);
       return withNote(facts, labels);
     } catch (error) {
       if (!mayPass(error)) throw error;
