@@ -44,7 +44,11 @@ const MOST_COMPARED = 1000;
 
 /** How {@link SnapshotReader.verifyAll} is watched. */
 export interface VerifyAllOptions extends ProgressOptions {
-  /** Aborts; rejects with the signal's reason. */
+  /**
+   * Aborts; rejects with the signal's reason.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
