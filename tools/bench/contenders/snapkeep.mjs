@@ -125,6 +125,7 @@ export async function load({ from, options = {} }) {
         }}
     },
   });
+  await import("zod/mini"); // what others import with their library, the store imports at its first load
   return async () => {
     await store.loadState(from);
     return loaded;
