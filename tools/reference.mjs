@@ -127,14 +127,19 @@ function apiOf(entry, exported) {
   const types = exported.filter((it) => !classes.includes(it) && !functions.includes(it));
   return [
     `## ${entry}`,
-    table([["function", "what it does"], ...functions.map((it) => [`\`${it.name}${it.signatures ? "()" : ""}\``, summaryOf(it)])]),
+    table([
+      ["function", "what it does"],
+      ...functions.map((it) => [`\`${it.name}${it.signatures ? "()" : ""}\``, summaryOf(it)]),
+    ]),
     ...classes.flatMap((it) => [
       `### ${it.name}`,
       sentencesOf(it),
       ...membersOf(it).length === 0 ? [] : [table([["member", "what it does"], ...membersOf(it)])],
     ]),
     ...types.length === 0 ? [] : [`### Types of ${entry}`],
-    ...types.length === 0 ? [] : [table([["type", "what it is"], ...types.map((it) => [`\`${it.name}\``, summaryOf(it)])])],
+    ...types.length === 0
+      ? []
+      : [table([["type", "what it is"], ...types.map((it) => [`\`${it.name}\``, summaryOf(it)])])],
   ];
 }
 

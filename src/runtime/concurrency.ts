@@ -73,7 +73,7 @@ export function turn(): Promise<void> {
  * Waits for something, or until a signal says not to.
  *
  * @param awaited What to wait for.
- * @param signal Gives up waiting.
+ * @param signal Aborts waiting.
  * @returns What it resolves to.
  * @throws The signal's reason.
  */

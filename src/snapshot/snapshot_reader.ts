@@ -61,7 +61,7 @@ function decodeText(bytes: Uint8Array, path: string): string {
 type CopiedBody = Required<Pick<EntrySource, "copyOf">> & { readonly body: AsyncIterable<Uint8Array> };
 
 /**
- * Begins a copy: holds the unit's own index against the manifest, and then gives entries to who holds each against its digest
+ * Begins a copy: compares the unit's own index with the manifest, and then gives entries to a caller that compares each with its digest
  * himself. No method, for programs must not believe these bytes.
  *
  * @param reader The open snapshot.
@@ -276,7 +276,7 @@ export class SnapshotReader {
   /**
    * Reads and verifies all entries; small ones stay in memory for who reads them next.
    *
-   * @param options Gives up.
+   * @param options Aborts.
    * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
    */
   async verifyAll(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {

@@ -252,8 +252,8 @@ export interface LoadReport extends LoadedStates {
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
  *
- * A snapshot is absent or whole, never partial, whatever ends the program. Several stores, also of several programs, may
- * share one place.
+ * A snapshot is complete or absent, whatever ends the program. Several stores, also of several programs, may use one
+ * folder.
  *
  * @example Save and load
  * ```ts
@@ -293,7 +293,7 @@ export class StateStore {
   #hasWarned = false;
 
   /**
-   * Makes a store; nothing is read or made yet, and a missing folder is made by the first save.
+   * Makes a store. Reads and creates nothing; the first save creates a missing folder.
    *
    * @param where Folder or backend.
    * @param options Names, layout, durability, clock.
@@ -308,7 +308,7 @@ export class StateStore {
       this.backend = fileBackend(where, durability === undefined ? {} : { durability });
     } else if (typeof where?.stage !== "function") {
       throw new TypeError(
-        `Cannot make a store of ${show(where)}: a folder's path, a file: URL or a backend is wanted`,
+        `Cannot make a store of ${show(where)}: expected a folder's path, a file: URL or a backend`,
       );
     } else if (durability === undefined) this.backend = where;
     else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
@@ -351,15 +351,15 @@ export class StateStore {
    * @throws {SnapshotError} `STATE_ALREADY_REGISTERED` for the same name or one that file systems may confuse with it,
    *   `NAME_UNSAFE`.
    * @throws {TypeError} If the object lacks `saveState` or `loadState`.
-   * @throws {RangeError} If the version is no whole number from 1 on, or a migration is from none before it.
+   * @throws {RangeError} If the version must be a whole number from 1 on, or a migration is from none before it.
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
     assertStateName(name);
     assertOptions(`register "${name}"`, options, REGISTER_OPTIONS);
     const { version = 1, migrate = {}, formerly = [] } = options;
-    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
+    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly must be an array of names`);
     if (!(Number.isSafeInteger(version) && version >= 1)) {
-      throw new RangeError(`Cannot register "${name}": the version ${show(version)} is no whole number from 1 on`);
+      throw new RangeError(`Cannot register "${name}": the version ${show(version)} must be a whole number from 1 on`);
     }
     if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
       throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
@@ -378,7 +378,7 @@ export class StateStore {
       const isFitting = Number.isSafeInteger(from) && from >= 1 && from < version && typeof migration === "function";
       if (!isFitting) {
         throw new RangeError(
-          `Cannot register "${name}": "${from}" is no older version to migrate from, or has no function`,
+          `Cannot register "${name}": "${from}" must be a version below it, with a function`,
         );
       }
     }
@@ -390,7 +390,7 @@ export class StateStore {
   }
 
   /**
-   * Forgets a registered object; snapshots that hold it stay as they are.
+   * Removes a state from the store; snapshots that hold it do not change.
    *
    * @param name Name it was registered under.
    * @returns Whether there was one.
@@ -402,10 +402,10 @@ export class StateStore {
   }
 
   /**
-   * Says that the program goes on from what its states hold now, whatever lies at the place: it ends `RESUME_FIRST`,
-   * `STATES_TORN`, `STATE_NOT_LOADED` and `STORE_SHARED`, until a later load fails or another run saves.
+   * Allows saves of the current data of the states, whatever the folder holds: clears `RESUME_FIRST`, `STATES_TORN`,
+   * `STATE_NOT_LOADED` and `STORE_SHARED`, until a later load fails or another run saves.
    *
-   * The next save takes all snapshots at the place for known. Nothing is read or removed.
+   * The next save takes all snapshots in the folder for known. Nothing is read or removed.
    */
   startFresh(): void {
     this.#lineage.startFresh();
@@ -414,12 +414,12 @@ export class StateStore {
   /**
    * Saves all registered states as one new snapshot.
    *
-   * All `saveState` methods are called at once, before this call returns, unless another save of this store is running:
-   * then this one starts after it. Its name is later than all names at the place. Once it resolves, the snapshot is visible
-   * whole and (with durability `full`) survives power loss; if it rejects, nothing became visible and older snapshots are as
-   * they were, but for `COMMIT_UNCERTAIN`.
+   * Calls all `saveState` methods before this call returns, unless another save of this store is running: then it starts after
+   * that one. The name sorts after all names in the folder. When it resolves, the snapshot is visible and complete, and with
+   * durability `full` it survives power loss. If it rejects, nothing became visible and older snapshots are unchanged, except
+   * for `COMMIT_UNCERTAIN`.
    *
-   * @param options Layout, labels, progress, giving up.
+   * @param options Layout, labels, progress, signal.
    * @returns Address of the new snapshot.
    * @throws {SnapshotError} `STATE_SAVE_FAILED` with the state's error as cause, `ENTRY_PATH_UNSAFE`, `ENTRY_EXISTS`,
    *   `ENTRY_SIZE_MISMATCH`, `STORAGE_FULL`, `STORAGE_FAILED`, `STAGE_LOST`, `COMMIT_UNCERTAIN`, `NAMES_EXHAUSTED`.
@@ -445,13 +445,13 @@ export class StateStore {
   }
 
   /**
-   * Saves all registered states as one archive that goes out as a stream; nothing stays in the store.
+   * Captures all registered states and returns them as a stream of one archive; stores nothing.
    *
-   * All `saveState` methods are called at once, before this call returns, also while a save is running. If a state fails, or
-   * the stream is cancelled, what was sent can never verify.
+   * Calls all `saveState` methods before this call returns, also while a save is running. If a state fails, or the stream is
+   * cancelled, the part that was sent never verifies.
    *
-   * @param options Layout (also `tar`, without compression), labels, progress, giving up.
-   * @returns The snapshot's name, and the archive with what an HTTP response wants to know of it.
+   * @param options Layout (also `tar`, without compression), labels, progress, signal.
+   * @returns The snapshot's name, and the archive with the data for an HTTP response.
    * @example Serve the states of a running program
    * ```ts
    * import { memoryBackend, StateStore } from "snapkeep";
@@ -480,7 +480,7 @@ export class StateStore {
   /**
    * Copies a snapshot into the store, under the name it was saved with: an archive, a directory, or a stream of an archive.
    *
-   * Everything is verified first. Archives that other tools made of a snapshot's folder are fine.
+   * Verifies everything first. Accepts archives that other tools made of a snapshot's folder.
    *
    * @param from Path, `file:` URL, locator or stream.
    * @param options Layout it is to have here. Default: that of the source; of a plain tar, the store's own.
@@ -520,8 +520,8 @@ export class StateStore {
   /**
    * Loads a snapshot into all registered states.
    *
-   * Nothing is changed before the whole snapshot was verified and every state was found in it; then each `loadState` is
-   * called once, in order of registration.
+   * Verifies the whole snapshot and finds every state in it before any state changes. Then it calls each `loadState` once, in
+   * order of registration.
    *
    * @param from A locator, the path or `file:` URL of a snapshot, or a stream of an archive, which is spooled and verified
    *   first.
@@ -632,15 +632,14 @@ export class StateStore {
   }
 
   /**
-   * Goes on from the newest snapshot that is whole.
+   * Loads the newest complete snapshot.
    *
-   * Damaged snapshots are passed over, each with its reason recorded and logged; anything else that keeps the newest from
-   * being loaded (states it lacks, versions the program does not know, storage out of reach) is an error, because going on from
-   * something older, or from nothing, would lose work in silence.
+   * Skips damaged snapshots; each is logged and reported with its reason. Any other obstacle (missing states, unknown versions,
+   * storage out of reach) is an error, because an older snapshot, or none, would lose work silently.
    *
-   * @param options Which one, if not the newest; and as of {@link StateStore.loadState}.
-   * @returns `resumed`, or `fresh` where there is no snapshot at all; with all that were tried before.
-   * @throws {SnapshotError} `RESUME_REFUSED` if there are snapshots and none can be used, if the newest whole one is
+   * @param options Which snapshot, if not the newest; and options of {@link StateStore.loadState}.
+   * @returns `resumed`, or `fresh` if there is no snapshot; with the snapshots that were tried before.
+   * @throws {SnapshotError} `RESUME_REFUSED` if there are snapshots and none can be used, if the newest complete one is
    *   incompatible, if there are none but keepsakes or folders that are named like snapshots and have no manifest, or if the storage
    *   is out of reach; its details say what was tried. `STATE_LOAD_FAILED` if a `loadState` threw.
    * @example
@@ -702,7 +701,7 @@ export class StateStore {
   }
 
   /**
-   * The time that a name stands for.
+   * Returns the time that a name stands for.
    *
    * @param name The name of a snapshot.
    * @returns Milliseconds since 1970; NaN where the name has another format than this store's.
@@ -723,11 +722,11 @@ export class StateStore {
   }
 
   /**
-   * All committed snapshots whose names have this store's format, whatever their layout.
+   * Returns all committed snapshots whose names have this store's format, in every layout.
    *
-   * Opens none of them, so a damaged one is listed too. What is being written, foreign or named otherwise is not listed.
+   * Opens none of them, so damaged ones are listed too. Does not list unfinished, foreign or otherwise named ones.
    *
-   * @param options Gives up.
+   * @param options Aborts the listing.
    * @returns Their addresses, oldest first; none where the place does not exist.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
@@ -737,7 +736,7 @@ export class StateStore {
   }
 
   /**
-   * The newest committed snapshot, by name.
+   * Returns the newest committed snapshot, by name.
    *
    * @returns Its address, or `undefined` where there is none.
    * @throws {SnapshotError} `STORAGE_FAILED`.
@@ -747,7 +746,7 @@ export class StateStore {
   }
 
   /**
-   * The committed snapshot of a name, in whatever layout; also a keepsake, whose name has another format.
+   * Returns the committed snapshot of a name, in any layout; also a keepsake, whose name has another format.
    *
    * @param name The name, without the suffix of an archive.
    * @returns Its address, or `undefined` where there is none.
@@ -766,7 +765,7 @@ export class StateStore {
    * storage fails for one snapshot, that is a finding (`unreadable`), and the others are verified. What vanishes meanwhile, and
    * what is being saved, is left out.
    *
-   * @param options How thoroughly; giving up.
+   * @param options How thoroughly; signal.
    * @returns One report per snapshot and layout, oldest first by name.
    * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed.
    * @example Scrub a place once in a while
@@ -791,12 +790,12 @@ export class StateStore {
   }
 
   /**
-   * Removes what dead writers and unfinished removals left: stages without a sign of life, scratch files, trash.
+   * Removes what dead writers and unfinished removals left: stages without a recent heartbeat, scratch files, trash.
    *
    * Saving does it by itself, at first and every ten minutes. Safe beside this program's own writers, and beside others' as long as
    * their event loops stand still for no longer than `olderThanMs` less 5 seconds.
    *
-   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given. Below zero, it
+   * @param options How old the heartbeat of a writer may be, in milliseconds. Default: ten minutes. Below zero, it
    *   removes what living writers have, too.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
@@ -806,7 +805,7 @@ export class StateStore {
     assertOptions("sweep", options, SWEEP_OPTIONS);
     const { olderThanMs = STALE_AFTER_MS } = options;
     if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
-      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it is no number`);
+      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it must be a number`);
     }
     const units = await this.backend.sweep(olderThanMs);
     const names = units.map((unit) => splitUnit(unit)?.name ?? unit);

@@ -156,7 +156,8 @@ async function measureAll() {
   const minutes = (performance.now() - since) / 60_000;
   const isWhole = wanted === undefined && size === "full";
   const target = isWhole ? path.join(root, "docs", "benchmarks.md") : path.join(place, "benchmarks.md");
-  const report = renderReport({ facts, results, costs, size, repeat, minutes }) + (isWhole ? await handWritten(target) : "");
+  const report = renderReport({ facts, results, costs, size, repeat, minutes }) +
+    (isWhole ? await handWritten(target) : "");
   await writeFile(
     path.join(place, `results-${size}.json`),
     JSON.stringify({ facts, results, costs, minutes }, null, 1),
