@@ -83,17 +83,12 @@ export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retent
 export { locate, type LocateOptions, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export { SnapshotReader } from "./src/snapshot/snapshot_reader.ts";
-export {
-  type ImportOptions,
-  type LoadReport,
-  type RegisterOptions,
-  type SaveOptions,
-  StateStore,
-  type StateStoreOptions,
-  type StateStream,
-  type StoreLocation,
-  type StreamOptions,
-} from "./src/store/state_store.ts";
+export { StateStore } from "./src/store/state_store.ts";
+export type { ImportOptions } from "./src/store/importing.ts";
+export type { LoadReport } from "./src/store/loader.ts";
+export type { RegisterOptions } from "./src/store/registry.ts";
+export type { SaveOptions, StateStream, StreamOptions } from "./src/store/save_options.ts";
+export type { StateStoreOptions, StoreLocation } from "./src/store/store_options.ts";
 export type { HeldState, SavePhase, SaveProgress, StateMigration } from "./src/store/capture.ts";
 export { StatesKeeper } from "./src/retention/states_keeper.ts";
 export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/snapshot/verification.ts";

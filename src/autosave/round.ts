@@ -5,7 +5,8 @@ import type { Labels } from "../model/snapshot.ts";
 import type { IdleClock } from "../runtime/idle.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { HeldState, SavePhase } from "../store/capture.ts";
-import type { SaveOptions, StateStore } from "../store/state_store.ts";
+import type { SaveOptions } from "../store/save_options.ts";
+import type { StateStore } from "../store/state_store.ts";
 import type { EndPause, Pauser } from "./pausing.ts";
 import type { FailedEvent, SavedEvent, SaveReason, SkippedEvent } from "./save_event.ts";
 

@@ -12,7 +12,7 @@ import type {
 import { chunkOf, concat, copyOf, viewOf } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
-import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../model/unit.ts";
+import { commitPathOf, nameOfUnit, type Unit } from "../model/unit.ts";
 
 let count = 0;
 
@@ -171,7 +171,7 @@ class MemoryBackend implements Backend {
 }
 
 function nameOf(unit: Unit): string {
-  const name = splitUnit(unit)?.name ?? unit;
+  const name = nameOfUnit(unit);
   assertSnapshotName(name);
   return name;
 }
@@ -195,7 +195,7 @@ class MemoryStage implements Stage {
   }
 
   async publish(path: string, body: ByteSource): Promise<void> {
-    await this.write(isGroup(this.unit) ? path || MANIFEST_PATH : "", body);
+    await this.write(path || commitPathOf(this.unit), body);
     this.#end(this.#blobs);
     this.#ended = true;
   }

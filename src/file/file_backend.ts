@@ -1,6 +1,6 @@
 // Units in a folder of the file system: X.state/ is a folder, X.state.tar.gz a file, all else has a dot-name.
-import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type {
   Backend,
   BlobInfo,
@@ -18,8 +18,8 @@ import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { shownUrl } from "../model/shown_url.ts";
-import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { readPath } from "../model/address.ts";
+import { isGroup, MANIFEST_PATH, nameOfUnit, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch, GlancedBlob } from "./file_blob.ts";
 import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
@@ -184,8 +184,7 @@ class FileBackend implements Backend {
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
     this.#assertFree();
     this.#pathOf(unit);
-    const claim = () =>
-      FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
+    const claim = () => FileStage.claim(this.#place, unit, nameOfUnit(unit), options.besideOthers ?? false);
     const stage = await this.#inPlace(claim);
     try {
       await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
@@ -376,7 +375,7 @@ class FileBackend implements Backend {
   /** A unit's path; what is no safe name directly in the root is refused before any I/O. */
   #pathOf(unit: Unit): string {
     if (suffixOf(unit) === undefined) throw storageError("address", unit, new Error("it is not the name of a unit"));
-    assertSnapshotName(splitUnit(unit)?.name ?? unit);
+    assertSnapshotName(nameOfUnit(unit));
     return pathOfUnit(this.#place, unit);
   }
 }
@@ -406,31 +405,7 @@ class FileBackend implements Backend {
 export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
   assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
   if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
-  return new FileBackend(pathOf(folder), options);
-}
-
-/** A text with `://` as the URL it is; anything else as it is. */
-export function urlOrPath(where: string | URL): string | URL {
-  if (typeof where !== "string" || !/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) return where; // C:// is a drive
-  if (URL.canParse(where)) return new URL(where);
-  // The runtime's own error shows all of it, and it may have a password or a signature.
-  throw new TypeError(
-    `Cannot use a text that begins with "${where.slice(0, where.indexOf("/"))}//": it is not a valid URL`,
-  );
-}
-
-/** The absolute path that a path or a `file:` URL stands for; a relative one is made absolute now, whatever chdir does later. */
-function pathOf(where: string | URL): string {
-  const place = urlOrPath(where);
-  if (typeof place === "string" && /^~(?:[/\\]|$)/.test(place)) {
-    const instead = `join(homedir(), ${JSON.stringify(place.slice(2))})`;
-    throw new TypeError(
-      `Cannot use "${place}" as a place: only shells replace "~"; write ${instead}, or "./${place}" for a folder called "~"`,
-    );
-  }
-  if (typeof place === "string") return resolve(place);
-  if (place.protocol === "file:") return resolve(fileURLToPath(place));
-  throw new TypeError(`Cannot use "${shownUrl(place)}" as a place: expected a path or a file: URL`);
+  return new FileBackend(readPath(folder), options);
 }
 
 /** What there is at a path; `unknown` if even that cannot be read. */
@@ -447,11 +422,4 @@ async function leadsNowhere(files: FileSystem, path: string): Promise<boolean> {
   return await kindAt(files, path, false) === "link" && await kindAt(files, path, true) === "nothing";
 }
 
-/** Splits the path of a snapshot into its folder and its file name. */
-export function splitPath(path: string | URL): { folder: string; fileName: string } {
-  const full = pathOf(path);
-  return { folder: dirname(full), fileName: basename(full) };
-}
-
-export { pathOfUri } from "../model/address.ts";
 export type { Durability };

@@ -1,7 +1,7 @@
 // Labels: what of them can be stored, and the note that carries those that came after the save.
 import { reasonOf } from "../model/errors.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import type { Labels, RetentionSnapshot } from "../model/snapshot.ts";
+import type { Labels, RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
 import { FORMAT_VERSION } from "../model/version.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { FREE_VALUES, parseGuarded, refuseProto } from "./guarded_json.ts";
@@ -57,6 +57,12 @@ function storedAs(labels: object): Labels {
   } catch (cause) {
     throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
   }
+}
+
+/** Facts with a note's labels in place of those that were saved: it replaces all of them, also those it does not have. */
+export function withNote(facts: SnapshotFacts, note: Labels | "damaged" | undefined): SnapshotFacts {
+  if (note === undefined || note === "damaged") return facts;
+  return { ...facts, tags: undefined, metrics: undefined, step: undefined, pinned: false, ...note };
 }
 
 function faultOf({ tags, metrics, step }: Labels): string | undefined {

@@ -207,6 +207,11 @@ export interface StageOptions {
   readonly leastBytes?: number;
 }
 
+/** Tells whether a value can be a backend. */
+export function isBackend(value: unknown): value is Backend {
+  return typeof (value as Partial<Backend> | null | undefined)?.stage === "function";
+}
+
 /**
  * Where snapshots lie: file system, memory, object store.
  *

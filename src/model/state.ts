@@ -1,8 +1,6 @@
 // What a program's objects must do to be saved and loaded, and what they are handed for it.
+import type { WorkFolder } from "./backend.ts";
 import type { StandardSchema } from "./standard_schema.ts";
-
-/** Under this key a writer or reader may give a real folder at the place of the store; see `Backend.workFolder`. */
-export const WORK_FOLDER: symbol = Symbol.for("snapkeep.workFolder");
 
 /**
  * What an entry may be written from. Text is stored as UTF-8.
@@ -87,6 +85,11 @@ export interface StateWriter {
    * @returns Settles once the text was taken.
    */
   json(path: string, value: unknown, options?: JsonOptions): Promise<void>;
+  /**
+   * Makes an empty folder of the file system, at once, for a library that insists on one. It lies at the place of the store, and
+   * the caller removes it. Absent if the place is no folder; {@link pathState} then takes a temporary one.
+   */
+  readonly workFolder?: (() => WorkFolder) | undefined;
 }
 
 /** Where a state reads its entries from; everything it yields was verified against its digest before. */
@@ -116,6 +119,8 @@ export interface StateReader {
   json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   /** The bytes as a stream, for entries too big to hold. */
   stream(path: string): ReadableStream<Uint8Array>;
+  /** As {@link StateWriter.workFolder}. */
+  readonly workFolder?: (() => WorkFolder) | undefined;
 }
 
 /**

@@ -7,7 +7,8 @@ import { show } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
 import { guardsIn } from "./states_keeper.ts";
 
@@ -108,6 +109,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const { default: picomatch } = await import("picomatch");
     return this.#matches ??= picomatch(this.#pattern, { dot: false });
   }
+
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
   async #look(matches: Matcher): Promise<void> {
     const { backend } = this.store;
@@ -115,7 +117,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     this.#hasLooked = true;
     if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
-    if (this.#isForOwn && listed.size > 0 && ![...listed].some(matches)) {
+    if (this.#isForOwn && listed.size > 0 && ![...listed].some((name) => matches(name))) {
       const message = "None of {count} snapshots matches '{pattern}'; no cleanup removes them";
       log.warn(message, { count: listed.size, pattern: this.#pattern });
     }

@@ -2,13 +2,15 @@
 import { types } from "node:util";
 import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
+import { withNote } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { readToDecide } from "./guards.ts";
 import { guardsIn, StatesKeeper } from "./states_keeper.ts";
 
@@ -23,9 +25,6 @@ interface Found {
   readonly snapshots: readonly KeptSnapshot[];
   readonly guards: ReadonlyMap<string, string>;
 }
-
-// A note replaces all labels, also those it does not have. Not pinned is false, and not unknown.
-const NO_LABELS = { tags: undefined, metrics: undefined, step: undefined, pinned: false };
 
 // What was seen longer ago is seen again before anything is removed: the first cleanup reads all manifests.
 const LONG_MS = 250;
@@ -162,13 +161,11 @@ export class RetentionKeeper extends StatesKeeper {
       const { name } = locator;
       const note = noted.has(name) ? await locator.note() : undefined;
       if (note === "damaged") guards.set(name, "its note cannot be read");
-      const labels: Partial<SnapshotFacts> = note === "damaged" || note === undefined ? {} : { ...NO_LABELS, ...note };
-      if (this.#needsFacts) {
-        const facts = await this.#factsOf(locator, isCertain);
-        return facts && { locator, name, ...facts, ...labels };
-      }
       // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
-      return { locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels.pinned };
+      const facts = this.#needsFacts
+        ? await this.#factsOf(locator, isCertain)
+        : { savedAtMs: Math.floor(this.store.timeOf(name)) };
+      return facts && { locator, name, ...withNote(facts, note) };
     });
     return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };
   }

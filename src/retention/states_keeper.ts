@@ -2,7 +2,8 @@
 import { pathOfUri } from "../model/address.ts";
 import { assertOptions } from "../model/options.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { cleanup } from "./cleanup.ts";
 
 /** What a keeper of ours removes that others may not. */

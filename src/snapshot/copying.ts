@@ -1,7 +1,8 @@
 // Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
-import { fileBackend, splitPath } from "../file/file_backend.ts";
+import { fileBackend } from "../file/file_backend.ts";
+import { readAddress, readPath, splitPath } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { storageError } from "../model/errors.ts";
@@ -9,9 +10,9 @@ import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layou
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
-import { type LayoutKind, splitUnit, suffixOf, suffixOfLayout, type Unit } from "../model/unit.ts";
+import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitOfFileName } from "../model/unit.ts";
 import { relabelManifest } from "../manifest/manifest.ts";
-import { archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
+import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
 import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
@@ -73,22 +74,21 @@ export function targetOf(
   source: LayoutKind,
 ): { backend: Backend; unit: Unit; layout: Layout } {
   assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
-  const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
-  const kind = options.layout ?? (isInto ? source : "directory");
+  const { endsWithSlash } = readAddress(target);
+  const kind = options.layout ?? (endsWithSlash ? source : "directory");
   assertKind(kind);
   const suffix = suffixOfLayout(kind);
-  if (isInto) {
+  if (endsWithSlash) {
     return { backend: fileBackend(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
   }
-  const { folder, fileName } = splitPath(target);
-  const isFile = suffixOf(fileName) !== undefined;
-  if (!isFile && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
+  const { folder, fileName } = splitPath(readPath(target));
+  if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(
       `Cannot export to "${target}": ${reason}; for a folder of this name say { layout: "directory" }`,
     );
   }
-  const unit = isFile ? fileName : `${fileName}/`;
+  const unit = unitOfFileName(fileName);
   const layout = layoutOfUnit(unit, options.archive);
   if (options.layout !== undefined && options.layout !== layout.kind) {
     throw new TypeError(`Cannot export to "${target}": the layout "${kind}" ends with "${suffix}"`);
@@ -163,7 +163,7 @@ export async function writeCopy(
   layout: Layout,
   { backend, stage, labels, signal }: CopyOptions,
 ): Promise<void> {
-  const name = splitUnit(stage.unit)?.name ?? stage.unit;
+  const name = nameOfUnit(stage.unit);
   let hasPin = false;
   try {
     hasPin = await notePin(backend, name, labels);
@@ -272,7 +272,7 @@ export async function* streamSnapshot(
   try {
     const labels = await source.labels();
     const sealed = sealedCopy(reader, labels);
-    const layout = archiveLayoutOf(kind ?? "tar.gz", archive);
+    const layout = archiveLayoutOf(kind ?? archiveKindOf(own.kind), archive);
     const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
     yield* encoder.encode(entriesOf(reader, layout.takesLent));
     yield* encoder.end(sealed);

@@ -1,18 +1,18 @@
 // The address of one snapshot. Its holder can open, verify or remove the snapshot without knowing its layout.
-import { fileBackend, splitPath, urlOrPath } from "../file/file_backend.ts";
+import { fileBackend } from "../file/file_backend.ts";
 import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, uriOfUnit } from "../model/address.ts";
-import type { Backend, BlobReader } from "../model/backend.ts";
+import { pathOfUri, readAddress, splitPath, uriOfUnit } from "../model/address.ts";
+import { type Backend, type BlobReader, isBackend } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
+import { isReadableStream } from "../runtime/sources.ts";
 import { assertOptions } from "../model/options.ts";
-import { shownUrl } from "../model/shown_url.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
-import { isGroup, type LayoutKind, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit, unitOfFileName } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
   type ArchiveStreamOptions,
@@ -108,7 +108,7 @@ export class SnapshotLocator {
    * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
    */
   constructor(backend: Backend, units: readonly [Unit, ...Unit[]]) {
-    const name = splitUnit(units[0])?.name ?? units[0];
+    const name = nameOfUnit(units[0]);
     assertSnapshotName(name);
     this.backend = backend;
     this.name = name;
@@ -135,7 +135,7 @@ export class SnapshotLocator {
    * @returns Whether one exists.
    */
   async exists(): Promise<boolean> {
-    const blob = await this.backend.open(this.#unit, this.layout === "directory" ? MANIFEST_PATH : "");
+    const blob = await this.backend.open(this.#unit, commitPathOf(this.#unit));
     await blob?.close();
     return blob !== undefined;
   }
@@ -203,10 +203,7 @@ export class SnapshotLocator {
    */
   async labels(): Promise<Labels> {
     const note = await this.note();
-    if (note === "damaged") {
-      const message = `The note of '${this}' is damaged`;
-      warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address: String(this), message });
-    }
+    if (note === "damaged") warnOfNote(this);
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
   }
 
@@ -402,7 +399,7 @@ export class SnapshotLocator {
 
   /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
   async #ending(): Promise<string | undefined> {
-    const blob = await this.#glanceOrOpen(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
+    const blob = await this.#glanceOrOpen(this.#unit, commitPathOf(this.#unit));
     if (blob === undefined) return undefined;
     try {
       const { sizeBytes } = blob;
@@ -441,6 +438,22 @@ export class SnapshotLocator {
   }
 }
 
+/** Warns the user that the labels of a snapshot count as those it was saved with. */
+export function warnOfNote(snapshot: SnapshotLocator): void {
+  const address = String(snapshot);
+  const message = `The note of '${address}' is damaged`;
+  warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address, message });
+}
+
+/** What a snapshot is loaded or imported from: its address, or an archive as a stream. */
+export type SnapshotSource = SnapshotLocator | string | URL | ReadableStream<Uint8Array>;
+
+/** The address of a source; `undefined` for a stream. */
+export function locatorOf(from: SnapshotSource): SnapshotLocator | undefined {
+  if (isReadableStream(from)) return undefined;
+  return isLocator(from) ? from : locate(from);
+}
+
 /** Tells whether a value is a locator, also one from another copy of the library. */
 export function isLocator(value: unknown): value is SnapshotLocator {
   return typeof value === "object" && value !== null && BRAND in value;
@@ -475,40 +488,32 @@ export function locate(path: string | URL, options?: LocateOptions): SnapshotLoc
  */
 export function locate(backend: Backend, name: string): SnapshotLocator;
 export function locate(where: string | URL | Backend, more?: string | LocateOptions): SnapshotLocator {
-  const place = typeof where === "string" ? urlOrPath(where) : where;
-  const isServer = place instanceof URL && /^https?:$/.test(place.protocol);
-  if (more !== undefined && (typeof place === "string" || place instanceof URL)) {
-    const address = place instanceof URL ? shownUrl(place) : place;
-    assertOptions(`locate "${address}"`, more as LocateOptions, { headers: true, fetch: true });
-    if (!isServer) {
-      throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
-    }
-    const { fetch } = more as LocateOptions;
-    if (fetch !== undefined && typeof fetch !== "function") {
-      throw new TypeError(`Cannot locate "${address}": fetch must be a function`);
-    }
+  if (isBackend(where)) {
+    if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
+    return new SnapshotLocator(where, [unitOfFileName(more)]);
   }
-  if (isServer) {
-    const { backend, unit } = httpBackend(place, more as LocateOptions | undefined);
-    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
-  }
-  if (typeof place === "string" || place instanceof URL && place.protocol === "file:") {
-    const { folder, fileName } = splitPath(place);
-    return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
-  }
-  if (place instanceof URL) {
-    throw new TypeError(`Cannot locate "${shownUrl(place)}": expected a path, or a URL of file:, http: or https:`);
-  }
-  if (typeof place?.stage !== "function") {
+  if (typeof where !== "string" && !(where instanceof URL)) {
     const wanted = "expected a path, a URL, a locator or a ReadableStream";
     throw new TypeError(
       `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
     );
   }
-  if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
-  return new SnapshotLocator(place, [unitOfFileName(more)]);
+  const { path, url, shown } = readAddress(where);
+  const isServer = url !== undefined && /^https?:$/.test(url.protocol);
+  if (more !== undefined) assertLocateOptions(shown, more as LocateOptions, isServer);
+  if (isServer) {
+    const { backend, unit } = httpBackend(url, more as LocateOptions | undefined);
+    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
+  }
+  if (path === undefined) {
+    throw new TypeError(`Cannot locate "${shown}": expected a path, or a URL of file:, http: or https:`);
+  }
+  const { folder, fileName } = splitPath(path);
+  return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
 }
 
-function unitOfFileName(fileName: string): Unit {
-  return suffixOf(fileName) === undefined ? `${fileName}/` : fileName;
+function assertLocateOptions(address: string, options: LocateOptions, isServer: boolean): void {
+  assertOptions(`locate "${address}"`, options, { headers: true, fetch: "a function" });
+  if (isServer) return;
+  throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
 }

@@ -6,7 +6,7 @@ import { addressOf, uriOfUnit } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { Labels } from "../model/snapshot.ts";
-import { isGroup, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
+import { commitPathOf, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 
 /**
  * Notes the pin of a snapshot that is to be published under a claimed name.
@@ -146,7 +146,7 @@ async function hasFreeNote(backend: Backend, name: string): Promise<boolean> {
 /** Whether the name lies there, in another unit than some. */
 async function isThere(backend: Backend, name: string, except: readonly Unit[] = []): Promise<boolean> {
   for (const unit of UNIT_SUFFIXES.map((suffix) => name + suffix).filter((unit) => !except.includes(unit))) {
-    const blob = await backend.open(unit, isGroup(unit) ? MANIFEST_PATH : "");
+    const blob = await backend.open(unit, commitPathOf(unit));
     await blob?.close();
     if (blob !== undefined) return true;
   }

@@ -20,7 +20,7 @@ import type {
 } from "../model/snapshot.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { LayoutKind } from "../model/unit.ts";
-import { type EntryInfo, type StateReader, WORK_FOLDER } from "../model/state.ts";
+import { type EntryInfo, type StateReader } from "../model/state.ts";
 
 // Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
 // twice, and some of a larger one.
@@ -453,10 +453,11 @@ class ScopedReader implements StateReader {
   readonly name: string;
   readonly version: number;
   readonly entries: readonly EntryInfo[];
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #snapshot: SnapshotReader;
 
   constructor(snapshot: SnapshotReader, state: ManifestState, workFolder: (() => WorkFolder) | undefined) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.name = state.name;
     this.version = state.version;
     this.entries = state.entries;

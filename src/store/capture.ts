@@ -15,7 +15,6 @@ import {
   type PersistentState,
   type StateReader,
   type StateWriter,
-  WORK_FOLDER,
   type WriteOptions,
 } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
@@ -296,6 +295,7 @@ const JSON_OPTIONS: OptionNames<JsonOptions> = { asJson: "true or false" };
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
   readonly #store: object | undefined;
@@ -316,7 +316,7 @@ class StateCapture implements StateWriter {
     { workFolder, store }: CaptureOptions,
     fail: (error: unknown) => void,
   ) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.#store = store;
     this.name = registration.name;
     this.#registration = registration;

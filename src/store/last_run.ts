@@ -71,20 +71,18 @@ export function renderRun(record: RunRecord): Uint8Array {
  *
  * @param backend The place.
  * @param own The run that asks, and the programs whose runs it may tell of.
- * @param from The snapshot that was resumed from.
- * @returns The report; `undefined` if no other run of the program has left a note.
+ * @returns Makes the report, given the snapshot that was resumed from; `undefined` if no other run of the program has left a note.
  */
-export async function lastRunOf(
+export async function readLastRun(
   backend: Backend,
   own: { readonly run: string; readonly programs: readonly string[] },
-  from: KnownSnapshot | undefined,
-): Promise<LastRun | undefined> {
+): Promise<((from: KnownSnapshot | undefined) => LastRun) | undefined> {
   try {
     const bytes = await backend.notes.get(LAST_RUN_NOTE);
     if (bytes === undefined) return undefined;
     const record = parseRun(bytes);
     const isOthers = record.program !== undefined && own.programs.length > 0 && !own.programs.includes(record.program);
-    return record.run === own.run || isOthers ? undefined : reportOf(record, from);
+    return record.run === own.run || isOthers ? undefined : (from) => reportOf(record, from);
   } catch (error) {
     loggerOf("StateStore").warn("Cannot tell how the last run ended: {reason}", { reason: reasonOf(error) });
     return undefined;

@@ -1,14 +1,14 @@
 // Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
 // is not damage, and going on from something older, or from nothing, would be a lie.
+import { rankByMetric, withNote } from "../manifest/labels.ts";
 import { types } from "node:util";
-import { rankByMetric } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
-import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { type SnapshotLocator, warnOfNote } from "../snapshot/locator.ts";
 import type { LastRun } from "./last_run.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
@@ -88,7 +88,7 @@ export interface ResumeReport {
   readonly newer?: number;
   /**
    * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
-   * heartbeat at the place.
+   * heartbeat at the place, or `only` was given.
    */
   readonly lastRun?: LastRun;
 }
@@ -288,15 +288,8 @@ async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
     try {
       const facts = await alternative.facts();
       const labels = await alternative.note();
-      if (labels !== undefined && labels !== "damaged") {
-        return { ...facts, tags: undefined, metrics: undefined, step: undefined, ...labels };
-      }
-      if (labels === "damaged") {
-        const address = String(snapshot);
-        const message = `The note of '${address}' is damaged`;
-        warnUser({ className: "StateStore", kind: "NOTE_DAMAGED", address, message });
-      }
-      return facts;
+      if (labels === "damaged") warnOfNote(snapshot);
+      return withNote(facts, labels);
     } catch (error) {
       if (!mayPass(error)) throw error;
       first ??= error;

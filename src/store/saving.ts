@@ -9,24 +9,18 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { Labels, Layout, ManifestState } from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
-import { Capture, type CaptureOptions, type Registration, type SavePhase, type SaveProgress } from "./capture.ts";
+import { Capture, type CaptureOptions, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import type { Lineage, ListedName } from "./lineage.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ListedUnit, NameClaimer } from "./name_claimer.ts";
 import { dropPin, notePin } from "../snapshot/notes.ts";
+import type { Registry } from "./registry.ts";
+import type { SaveOptions } from "./save_options.ts";
 import { StateAccess, type Turn } from "./state_access.ts";
 
-/** What a save does beside arranging and labelling. */
-export interface SavingOptions extends CaptureOptions {
-  /** What to do where it would have to wait. */
-  readonly ifBusy?: "wait" | "join" | "skip";
-  /** Whether to leave out a snapshot that would equal this run's last one. */
-  readonly ifUnchanged?: "skip";
-}
-
-/** What saving needs of a store. */
-export interface SavingParts {
+/** What saving and loading need of a store. */
+export interface StoreParts {
   /** The store itself, whose states must not call it. */
   readonly store: object;
   /** The place. */
@@ -35,16 +29,16 @@ export interface SavingParts {
   readonly names: NameClaimer;
   /** Says whether the program may save. */
   readonly lineage: Lineage;
-  /** Recorded in manifests. */
-  readonly program: string | undefined;
+  /** Names of its programs; the first is recorded in manifests. */
+  readonly programs: readonly string[];
   /** Recorded in manifests. */
   readonly run: string;
   /** How many saves may wait. */
   readonly maxWaiting: number;
   /** The clock. */
   readonly now: () => number;
-  /** The registered states, in order. */
-  readonly states: () => readonly Registration[];
+  /** The registered states. */
+  readonly registry: Registry;
   /** Removes leftovers. */
   readonly sweep: () => Promise<unknown>;
 }
@@ -74,7 +68,7 @@ interface WaitingSave {
 interface Wanted {
   readonly layout: Layout;
   readonly labels: Labels;
-  readonly options: SavingOptions;
+  readonly options: SaveOptions;
 }
 
 /** Ends a save that would publish what the last snapshot holds. */
@@ -82,7 +76,7 @@ const UNCHANGED = new Error("Nothing has changed since the last snapshot");
 
 /** Saves the states of one store. */
 export class Saver {
-  readonly #parts: SavingParts;
+  readonly #parts: StoreParts;
   /** Who may call the states. */
   readonly access: StateAccess;
   readonly #memory = new CaptureMemory();
@@ -93,7 +87,7 @@ export class Saver {
   #last: SnapshotLocator | undefined;
   #sweptAtMs = -Infinity;
 
-  constructor(parts: SavingParts) {
+  constructor(parts: StoreParts) {
     this.#parts = parts;
     const address = parts.backend.uri;
     this.access = new StateAccess((stream) =>
@@ -210,7 +204,7 @@ export class Saver {
   }
 
   /** What a waiting save comes to, for one of its callers: an abort ends the save only if no other caller shares it. */
-  async #outcomeOf(waiting: WaitingSave, options: SavingOptions): Promise<SnapshotLocator | undefined> {
+  async #outcomeOf(waiting: WaitingSave, options: SaveOptions): Promise<SnapshotLocator | undefined> {
     const { signal } = options;
     waiting.members++;
     waiting.listeners.add(options);
@@ -283,15 +277,14 @@ export class Saver {
   }
 
   #capture(memory: CaptureMemory, options: CaptureOptions, turn: Turn): Capture {
-    const { store, states, backend } = this.#parts;
+    const { store, registry, backend } = this.#parts;
     const workFolder = backend.workFolder?.bind(backend);
-    return new Capture(states(), memory, { ...options, store, workFolder, onCaptured: turn.captured });
+    return new Capture(registry.all, memory, { ...options, store, workFolder, onCaptured: turn.captured });
   }
 
   /** What the manifest says of states that are captured now, but for the name; throws where they must not be saved as they are. */
   #facts(action: "save" | "stream", nowMs: number, labels: Labels): Omit<ManifestFacts, "name"> {
-    const { lineage, program, run } = this.#parts;
-    const states = this.#parts.states();
+    const { lineage, programs: [program], run, registry: { all: states } } = this.#parts;
     lineage.assertWhole(action, states);
     return { savedAt: new Date(nowMs), states, parent: lineage.parent, labels, program, run };
   }

@@ -1,253 +1,39 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
-import { type Durability, fileBackend, pathOfUri } from "../file/file_backend.ts";
-import { STALE_AFTER_MS } from "../model/backend.ts";
-import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
-import { LABEL_NAMES, storableLabels } from "../manifest/labels.ts";
-import type { Backend } from "../model/backend.ts";
-import { assertStateName, collisionKey } from "../model/entry_path.ts";
-import { SnapshotError } from "../model/errors.ts";
-import { loggerOf, warnUser } from "../runtime/logging.ts";
-import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
+import { archiveKindOf, archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
+import type { ArchiveOptions } from "../layout/archive_layout.ts";
+import { storableLabels } from "../manifest/labels.ts";
+import { pathOfUri } from "../model/address.ts";
+import { type Backend, STALE_AFTER_MS } from "../model/backend.ts";
+import { assertOptions, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import type { Labels, Layout } from "../model/snapshot.ts";
+import type { Layout } from "../model/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
-import { isReadableStream } from "../runtime/sources.ts";
 import type { PersistentState } from "../model/state.ts";
-import { type LayoutKind, splitUnit } from "../model/unit.ts";
-import type { Registration, SavePhase, SaveProgress, StateMigration } from "./capture.ts";
-import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
-import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
-import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
-import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
+import { type LayoutKind, nameOfUnit } from "../model/unit.ts";
+import { loggerOf, warnUser } from "../runtime/logging.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
-import { NameClaimer } from "./name_claimer.ts";
-import { assertProgram, programsOf, runOf } from "./identity.ts";
-import { assertNotInside } from "./inside.ts";
-import { lastRunOf } from "./last_run.ts";
-import { Lineage } from "./lineage.ts";
-import { assertResumeOptions, resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
-import { type KnownSnapshot, Saver } from "./saving.ts";
+import { SnapshotLocator } from "../snapshot/locator.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
+import { programsOf, runOf } from "./identity.ts";
+import { importInto, type ImportOptions } from "./importing.ts";
+import { assertNotInside } from "./inside.ts";
+import { Lineage } from "./lineage.ts";
+import { Loader, type LoadReport } from "./loader.ts";
+import { assertLoadOptions, LOAD_OPTIONS, type LoadOptions } from "./loading.ts";
+import { NameClaimer } from "./name_claimer.ts";
+import { type RegisterOptions, Registry } from "./registry.ts";
+import { assertResumeOptions, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
+import {
+  assertSaveOptions,
+  assertStreamOptions,
+  type SaveOptions,
+  type StateStream,
+  type StreamOptions,
+} from "./save_options.ts";
+import { type KnownSnapshot, Saver, type StoreParts } from "./saving.ts";
+import { backendOf, countOf, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./store_options.ts";
 import { verifyAll } from "./verifying_all.ts";
-
-/** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */
-export type StoreLocation = string | URL | Backend;
-
-/** How a {@link StateStore} names and arranges snapshots. */
-export interface StateStoreOptions {
-  /**
-   * Format of snapshot names, as strftime in UTC: fields from `%Y` on, coarse to fine.
-   *
-   * @default `%Y-%m-%d_%H-%M-%S,%f.state`
-   */
-  readonly stateNameFormat?: string;
-  /**
-   * Layout of new snapshots. Cost: `directory` syncs every file; archives compress, and sync twice.
-   *
-   * @default "directory"
-   */
-  readonly layout?: LayoutKind;
-  /**
-   * How archives are written.
-   *
-   * @default the defaults of `ArchiveOptions`
-   */
-  readonly archive?: ArchiveOptions;
-  /**
-   * Durability of a store in a folder; see `FileBackendOptions`. Cost: see there.
-   *
-   * @default "full"
-   */
-  readonly durability?: Durability;
-  /**
-   * Returns the current time in milliseconds since 1970; may have a fraction.
-   *
-   * @default Date.now
-   */
-  readonly now?: () => number;
-  /**
-   * Name of the program, recorded in each snapshot. Of several names, the first is recorded, and snapshots of all
-   * are accepted. `resume()` and keepers reject snapshots of other programs with `PROGRAM_MISMATCH`.
-   *
-   * @default none: accepts all
-   */
-  readonly program?: string | readonly string[];
-  /**
-   * Id of this run of the program, recorded in each snapshot.
-   *
-   * @default random
-   */
-  readonly run?: string;
-  /**
-   * If true, a save fails with `STORE_SHARED` if another run has saved to the folder since this store last listed
-   * it. If false, the store warns once.
-   *
-   * @default false
-   */
-  readonly exclusive?: boolean;
-  /**
-   * Calls {@link StateStore.startFresh} when the store is made.
-   *
-   * @default false
-   */
-  readonly startFresh?: boolean;
-  /**
-   * Maximum number of waiting saves; one more fails with `SAVE_BACKLOG`. Cost: each waiting save that is not joined
-   * runs.
-   *
-   * @default 100
-   */
-  readonly maxWaiting?: number;
-}
-
-/** The options of a store. */
-export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
-  stateNameFormat: "a string",
-  layout: true,
-  archive: ARCHIVE_OPTIONS,
-  durability: true,
-  now: "a function",
-  program: true,
-  run: true,
-  exclusive: "true or false",
-  startFresh: "true or false",
-  maxWaiting: true,
-};
-
-/** How a state is registered. */
-export interface RegisterOptions {
-  /**
-   * Version of the data that the state writes, recorded and passed to `loadState`.
-   *
-   * @default 1
-   */
-  readonly version?: number;
-  /**
-   * Migrations by version: `migrate[1]` reads version 1 and writes version 2. Entries that it does not write are
-   * dropped. Migrations run before any state changes. Cost: migrated entries are held in memory.
-   *
-   * @default none
-   */
-  readonly migrate?: Readonly<Record<number, StateMigration>>;
-  /**
-   * Former names of the state. They are tried in this order if the snapshot lacks the current name.
-   *
-   * @default none
-   */
-  readonly formerly?: readonly string[];
-}
-
-const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate: "an object", formerly: true };
-
-/** How a snapshot is saved. */
-export interface SaveOptions {
-  /**
-   * Layout of the snapshot.
-   *
-   * @default the layout of the store
-   */
-  readonly layout?: LayoutKind;
-  /**
-   * Labels of the snapshot.
-   *
-   * @default none
-   */
-  readonly labels?: Labels;
-  /**
-   * Aborts the save, also while it waits for another. Nothing becomes visible, and it rejects with the reason of the
-   * signal. After the commit has begun it has no effect: the save resolves.
-   *
-   * @default none
-   */
-  readonly signal?: AbortSignal;
-  /**
-   * Called after each chunk and entry; the last call has the totals.
-   *
-   * @default none
-   */
-  readonly onProgress?: (progress: SaveProgress) => void;
-  /**
-   * Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save.
-   *
-   * @default none
-   */
-  readonly onPhase?: (phase: SavePhase) => void;
-  /**
-   * What to do while a save or load of this store runs or waits. `wait` saves after it. `join` shares the outcome of
-   * a waiting save with equal layout and labels, if there is one. `skip` resolves to `undefined`.
-   *
-   * @default "wait"
-   */
-  readonly ifBusy?: "wait" | "join" | "skip";
-  /**
-   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those
-   * of the last snapshot that this store saved, and that one is still the newest. Cost: the states are captured and
-   * written all the same.
-   *
-   * @default none: always publishes
-   */
-  readonly ifUnchanged?: "skip";
-}
-
-/** How a snapshot is streamed. */
-export interface StreamOptions extends Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged"> {
-  /**
-   * Layout of the archive.
-   *
-   * @default the layout of the store if it is an archive, else `tar.gz`
-   */
-  readonly layout?: ArchiveKind;
-}
-
-const STREAM_OPTIONS: OptionNames<StreamOptions> = {
-  layout: true,
-  labels: LABEL_NAMES,
-  signal: "an AbortSignal",
-  onProgress: "a function",
-  onPhase: "a function",
-};
-const SAVE_OPTIONS: OptionNames<SaveOptions> = { ...STREAM_OPTIONS, ifBusy: true, ifUnchanged: true };
-
-/** A snapshot going out as one archive. */
-export interface StateStream {
-  /** Name of the snapshot. */
-  readonly name: string;
-  /** Name with the suffix of the archive. */
-  readonly fileName: string;
-  /** Media type, such as `application/gzip`. */
-  readonly mediaType: string;
-  /** The archive. */
-  readonly body: ReadableStream<Uint8Array>;
-}
-
-/** How a snapshot is imported. */
-export interface ImportOptions {
-  /**
-   * Layout of the imported snapshot.
-   *
-   * @default the layout of the source; for a plain tar that of the store
-   */
-  readonly layout?: LayoutKind;
-  /**
-   * Aborts the import; rejects with the reason of the signal.
-   *
-   * @default none
-   */
-  readonly signal?: AbortSignal;
-}
-
-const IMPORT_OPTIONS: OptionNames<ImportOptions> = { layout: true, signal: "an AbortSignal" };
-const SWEEP_OPTIONS = { olderThanMs: true } as const;
-
-/** What a load did. */
-export interface LoadReport extends LoadedStates {
-  /** Address of the snapshot that was loaded; absent where it came as a stream. */
-  readonly snapshot?: SnapshotLocator;
-  /** Its name, as it was saved. */
-  readonly name: string;
-}
 
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
@@ -284,12 +70,11 @@ export class StateStore {
   readonly programs: readonly string[];
   /** Id of this run, as recorded in each snapshot. */
   readonly run: string;
-  readonly #states = new Map<string, Registration>();
-  /** Names of the states by what file systems may take them for. */
-  readonly #namesByKey = new Map<string, string>();
+  readonly #registry = new Registry();
   readonly #log = loggerOf("StateStore");
   readonly #lineage: Lineage;
   readonly #saver: Saver;
+  readonly #loader: Loader;
   #hasWarned = false;
 
   /**
@@ -303,15 +88,7 @@ export class StateStore {
    */
   constructor(where: StoreLocation, options: StateStoreOptions = {}) {
     assertOptions("make a store", options, STORE_OPTIONS);
-    const { durability } = options;
-    if (typeof where === "string" || where instanceof URL) {
-      this.backend = fileBackend(where, durability === undefined ? {} : { durability });
-    } else if (typeof where?.stage !== "function") {
-      throw new TypeError(
-        `Cannot make a store of ${show(where)}: expected a folder's path, a file: URL or a backend`,
-      );
-    } else if (durability === undefined) this.backend = where;
-    else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
+    this.backend = backendOf(where, options.durability);
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
     this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";
@@ -321,24 +98,26 @@ export class StateStore {
     this.programs = programsOf(options.program);
     this.run = runOf(options.run);
     this.#lineage = new Lineage(pathOfUri(this.backend.uri), this.run, options.exclusive ?? false);
-    this.#saver = new Saver({
+    const parts: StoreParts = {
       store: this,
       backend: this.backend,
       names: this.#names,
       lineage: this.#lineage,
-      program: this.programs[0],
+      programs: this.programs,
       run: this.run,
-      maxWaiting: countOf(options.maxWaiting ?? 100),
+      maxWaiting: countOf(options.maxWaiting),
       now: this.now,
-      states: () => [...this.#states.values()],
+      registry: this.#registry,
       sweep: () => this.sweep(),
-    });
+    };
+    this.#saver = new Saver(parts);
+    this.#loader = new Loader(parts, this.#saver);
     if (options.startFresh) this.startFresh();
   }
 
   /** Names of the registered states, in order of registration. */
   get stateNames(): readonly string[] {
-    return [...this.#states.keys()];
+    return this.#registry.all.map(({ name }) => name);
   }
 
   /**
@@ -351,41 +130,10 @@ export class StateStore {
    * @throws {SnapshotError} `STATE_ALREADY_REGISTERED` for the same name or one that file systems may confuse with it,
    *   `NAME_UNSAFE`.
    * @throws {TypeError} If the object lacks `saveState` or `loadState`.
-   * @throws {RangeError} If the version must be a whole number from 1 on, or a migration is from none before it.
+   * @throws {RangeError} If the version is not a whole number of at least 1, or a migration is from none before it.
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
-    assertStateName(name);
-    assertOptions(`register "${name}"`, options, REGISTER_OPTIONS);
-    const { version = 1, migrate = {}, formerly = [] } = options;
-    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly must be an array of names`);
-    if (!(Number.isSafeInteger(version) && version >= 1)) {
-      throw new RangeError(`Cannot register "${name}": the version ${show(version)} must be a whole number from 1 on`);
-    }
-    if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
-      throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
-    }
-    const key = collisionKey(name);
-    const registered = this.#namesByKey.get(key);
-    if (registered !== undefined) {
-      const reason = registered === name ? "there is a state of this name" : `it collides with "${registered}"`;
-      throw new SnapshotError("STATE_ALREADY_REGISTERED", `Cannot register "${name}": ${reason}`, {
-        state: name,
-        registered,
-      });
-    }
-    const migrations = new Map(Object.entries(migrate).map(([from, migration]) => [Number(from), migration]));
-    for (const [from, migration] of migrations) {
-      const isFitting = Number.isSafeInteger(from) && from >= 1 && from < version && typeof migration === "function";
-      if (!isFitting) {
-        throw new RangeError(
-          `Cannot register "${name}": "${from}" must be a version below it, with a function`,
-        );
-      }
-    }
-    formerly.forEach(assertStateName);
-    this.#states.set(name, { name, state, version, migrate: migrations, formerly });
-    this.#lineage.registered({ name, formerly });
-    this.#namesByKey.set(key, name);
+    this.#lineage.registered(this.#registry.register(name, state, options));
     return this;
   }
 
@@ -396,9 +144,8 @@ export class StateStore {
    * @returns Whether there was one.
    */
   unregister(name: string): boolean {
-    if (!this.#states.delete(name)) return false;
     this.#lineage.unregistered(name);
-    return this.#namesByKey.delete(collisionKey(name));
+    return this.#registry.unregister(name);
   }
 
   /**
@@ -435,12 +182,10 @@ export class StateStore {
    */
   saveState(options: SaveOptions): Promise<SnapshotLocator | undefined>;
   async saveState(options: SaveOptions = {}): Promise<SnapshotLocator | undefined> {
-    assertOptions("save", options, SAVE_OPTIONS);
+    assertSaveOptions(options);
     this.#warnIfEmpty("save");
     const layout = this.#layoutFor(options);
     assertNotInside(this, "save");
-    assertWord("ifBusy", options.ifBusy, ["wait", "join", "skip"]);
-    assertWord("ifUnchanged", options.ifUnchanged, ["skip"]);
     return await this.#saver.save({ layout, labels: storableLabels(options.labels ?? {}), options });
   }
 
@@ -464,12 +209,9 @@ export class StateStore {
    * ```
    */
   streamState(options: StreamOptions = {}): StateStream {
-    assertOptions("stream", options, STREAM_OPTIONS);
+    assertStreamOptions(options);
     this.#warnIfEmpty("stream");
-    const layout = archiveLayoutOf(
-      options.layout ?? (this.#layout === "directory" ? "tar.gz" : this.#layout),
-      this.#archive,
-    );
+    const layout = archiveLayoutOf(options.layout ?? archiveKindOf(this.#layout), this.#archive);
     assertNotInside(this, "stream");
     const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
@@ -492,29 +234,10 @@ export class StateStore {
     from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
-    assertOptions("import", options, IMPORT_OPTIONS);
-    this.#layoutFor(options); // refuses unknown words before anything is read
-    options.signal?.throwIfAborted();
-    const source = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
-    const reader = source === undefined
-      ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
-      : await source.open();
-    try {
-      const layout = this.#layoutFor({
-        layout: options.layout ?? (reader.layout === "tar" ? undefined : reader.layout),
-      });
-      await reader.verifyAll({ signal: options.signal });
-      this.#names.assertCanFollow(reader.manifest.name);
-      const labels = await source?.labels() ?? reader.manifest.labels;
-      const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
-        leastBytes: leastBytesOf(reader, layout),
-      });
-      await writeCopy(reader, layout, { backend: this.backend, stage, labels, signal: options.signal });
-      this.#lineage.imported(reader.manifest.name);
-      return new SnapshotLocator(this.backend, [stage.unit]);
-    } finally {
-      await reader.close();
-    }
+    const layoutOf = (layout?: LayoutKind) => this.#layoutFor({ layout });
+    const { name, locator } = await importInto(this.backend, this.#names, from, options, layoutOf);
+    this.#lineage.imported(name);
+    return locator;
   }
 
   /**
@@ -540,95 +263,7 @@ export class StateStore {
     this.#warnIfEmpty("load");
     options.signal?.throwIfAborted();
     assertNotInside(this, "load");
-    const snapshot = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
-    // A stream is taken in before the turn: it may be one of this store, which must end before a load begins.
-    const spooled = isReadableStream(from) ? await openStream(this.backend, from, options) : undefined;
-    return await this.#exclusively(options, spooled, async () => {
-      if (snapshot === undefined) {
-        const reader = spooled as SnapshotReader;
-        return await this.#load(reader, options, await this.#newestSince(reader.manifest.name));
-      }
-      return { snapshot, ...await this.#open(snapshot, options, await this.#newestSince(snapshot.name)) };
-    }, snapshot?.name);
-  }
-
-  /** Keeps saves, streams and other loads away, and the snapshot from retention. */
-  async #exclusively<T>(
-    { signal }: { readonly signal?: AbortSignal },
-    spooled: SnapshotReader | undefined,
-    load: () => Promise<T>,
-    name?: string,
-  ): Promise<T> {
-    const endGuard = name === undefined ? undefined : this.#lineage.beginLoad(name);
-    try {
-      const turn = await this.#saver.access.enter("load", { signal });
-      try {
-        return await load();
-      } finally {
-        turn.end();
-      }
-    } finally {
-      endGuard?.();
-      await spooled?.close();
-    }
-  }
-
-  /** The newest name at the place, where it is later than a snapshot's; else that. */
-  async #newestSince(name: string): Promise<string | undefined> {
-    const after = this.isTimedName(name) ? name : undefined;
-    const names = (await this.#names.list(after)).map((listed) => listed.name);
-    return names.reduce((newest, other) => newest !== undefined && newest > other ? newest : other, after);
-  }
-
-  async #open(
-    snapshot: SnapshotLocator,
-    options: LoadOptions,
-    newest: string | undefined,
-    isResume = false,
-  ): Promise<LoadedStates & { readonly name: string }> {
-    const endGuard = this.#lineage.beginLoad(snapshot.name);
-    try {
-      return await this.#load(await snapshot.open(), options, newest, snapshot, isResume);
-    } finally {
-      endGuard();
-    }
-  }
-
-  async #load(
-    reader: SnapshotReader,
-    options: LoadOptions,
-    newest: string | undefined,
-    snapshot?: SnapshotLocator,
-    isResume = false,
-  ): Promise<LoadedStates & { readonly name: string }> {
-    let manifest;
-    try {
-      ({ manifest } = reader); // which may break its own rules, as is found only now
-      if (isResume) assertProgram("resume from", String(snapshot), this.programs, manifest.program);
-    } catch (error) {
-      await reader.close();
-      throw error;
-    }
-    const { name } = manifest;
-    const registrations = [...this.#states.values()];
-    const states = await loadStates(String(snapshot ?? name), reader, registrations, options, {
-      store: this,
-      onTorn: (torn) => this.#lineage.tore(torn),
-    });
-    this.#lineage.finishedLoad({
-      savedAs: name, // lineage outlives the place, and copies under other names
-      name: snapshot?.name ?? name, // keepers go by the name at the place
-      states: manifest.states.map((state) => state.name),
-      loaded: states.loaded,
-      isFull: options.only === undefined,
-      registered: new Set(registrations.map((registration) => registration.name)),
-      newest,
-    }, [...this.#states.values()]);
-    const { savedAt, labels: { step }, totals: { sizeBytes } } = manifest;
-    if (options.only === undefined) {
-      this.#saver.lastKnown = { name: snapshot?.name ?? name, savedAt: new Date(savedAt), step, sizeBytes };
-    }
-    return { name, ...states };
+    return await this.#loader.load(from, options);
   }
 
   /**
@@ -655,23 +290,12 @@ export class StateStore {
     this.#warnIfEmpty("resume");
     options.signal?.throwIfAborted();
     assertNotInside(this, "resume");
-    return await this.#exclusively(options, undefined, async () => {
-      let newest: string | undefined;
-      const report = await resumeFrom({
-        uri: pathOfUri(this.backend.uri),
-        list: async () => {
-          const listed = await this.list();
-          newest = listed.at(-1)?.name;
-          return listed;
-        },
-        snapshot: (name: string) => this.snapshot(name),
-        load: (snapshot: SnapshotLocator) => this.#open(snapshot, options, newest, true),
-        unlisted: () => this.#unlisted(),
-      }, options);
-      if (report.outcome === "fresh") this.#lineage.resumedFresh();
-      const lastRun = await lastRunOf(this.backend, this, report.outcome === "fresh" ? undefined : this.lastKnown);
-      return { ...report, ...lastRun === undefined ? {} : { lastRun } };
-    }, options.name);
+    return await this.#loader.resume({
+      uri: pathOfUri(this.backend.uri),
+      list: () => this.list(),
+      snapshot: (name) => this.snapshot(name),
+      unlisted: () => this.#unlisted(),
+    }, options);
   }
 
   /**
@@ -718,7 +342,7 @@ export class StateStore {
    * @returns Whether it has; other names are keepsakes.
    */
   isTimedName(name: string): boolean {
-    return this.#format.parse(name) !== undefined;
+    return this.#names.isTimed(name);
   }
 
   /**
@@ -802,20 +426,20 @@ export class StateStore {
    * @throws {RangeError} If `olderThanMs` is no number.
    */
   async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
-    assertOptions("sweep", options, SWEEP_OPTIONS);
+    assertOptions("sweep", options, { olderThanMs: true });
     const { olderThanMs = STALE_AFTER_MS } = options;
     if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
       throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it must be a number`);
     }
     const units = await this.backend.sweep(olderThanMs);
-    const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
+    const names = units.map(nameOfUnit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;
   }
 
   /** Warns once where no state is registered: pamiq-core allows it, and it is nearly always a mistake. */
   #warnIfEmpty(action: string): void {
-    if (this.#states.size > 0 || this.#hasWarned) return;
+    if (this.#registry.all.length > 0 || this.#hasWarned) return;
     this.#hasWarned = true;
     const address = pathOfUri(this.backend.uri);
     const message =
@@ -846,17 +470,4 @@ export class StateStore {
     }
     return found;
   }
-}
-
-function countOf(maxWaiting: number): number {
-  if (Number.isSafeInteger(maxWaiting) && maxWaiting >= 0 || maxWaiting === Infinity) return maxWaiting;
-  throw new RangeError(
-    `Cannot make a store: maxWaiting must be a whole number from 0 on, but is ${String(maxWaiting)}`,
-  );
-}
-
-function assertWord(option: string, value: string | undefined, words: readonly string[]): void {
-  if (value === undefined || words.includes(value)) return;
-  const known = words.map((word) => `"${word}"`).join(", ");
-  throw new TypeError(`Cannot save: ${option} must be one of ${known}, but is ${JSON.stringify(value)}`);
 }

@@ -6,7 +6,7 @@ import { turn } from "../runtime/concurrency.ts";
 import { iterate, toReadableStream } from "../runtime/bytes.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StandardSchema } from "../model/standard_schema.ts";
-import { type EntryInfo, type PersistentState, type StateReader, WORK_FOLDER } from "../model/state.ts";
+import { type EntryInfo, type PersistentState, type StateReader } from "../model/state.ts";
 import type { ConformanceCase } from "./backend_conformance.ts";
 import { check } from "./expectations.ts";
 import { type Faults, forEachFault } from "./faults.ts";
@@ -37,11 +37,12 @@ class FaultyReader implements StateReader {
   readonly name: string;
   readonly version: number;
   readonly entries: readonly EntryInfo[];
+  readonly workFolder: StateReader["workFolder"];
   readonly #reader: StateReader;
   readonly #faults: Faults;
 
   constructor(reader: StateReader, faults: Faults) {
-    Object.defineProperty(this, WORK_FOLDER, { value: Reflect.get(reader, WORK_FOLDER) });
+    this.workFolder = reader.workFolder;
     this.name = reader.name;
     this.version = reader.version;
     this.entries = reader.entries;

@@ -90,6 +90,8 @@ describe("the game server", () => {
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ status: "running", failuresInRow: 0, lastSnapshot: null });
     expect((await fetch(`http://127.0.0.1:${port}/other`)).status).toBe(404);
+    const sign = path.join(folder, "states/.notes/last-run.json");
+    while (await readFile(sign).then(() => false, () => true)) await new Promise((resolve) => setImmediate(resolve));
     await end("SIGKILL");
     const { lines } = await start();
     expect(lines[0]).toMatch(/^The last run was cut off;/);

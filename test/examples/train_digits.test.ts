@@ -22,7 +22,7 @@ describe("the demo", () => {
   });
 
   it("is killed, and ends with the weights of a training that was left in peace", async () => {
-    const args = [demo, "--epochs", "3", "--fraction", "0.05", "--save-seconds", "0.02"];
+    const args = [demo, "--epochs", "3", "--fraction", "0.15", "--save-seconds", "0.05"];
     const { code, output } = await run(process.execPath, args, { cwd });
     expect(output).toContain("KILLED with SIGKILL");
     expect(output).toContain("STOPPED with SIGTERM");
