@@ -420,7 +420,7 @@ describe("an archive behind an address", () => {
   it.each([
     ["never ends", "https://example.org/a/x.state.tar.gz", /more than 5 times/],
     ["leads from https to http", "http://example.org/x?token=t0ken", /from https to http/],
-    ["leads to another scheme", "file:///etc/passwd", /neither an http: nor an https: URL/],
+    ["leads to another scheme", "file:///etc/passwd", /not an http: or https: URL/],
   ])("is STORAGE_FAILED where a redirect %s", async (_, location, reason) => {
     let asked = 0;
     const ask = (_url: unknown) => {

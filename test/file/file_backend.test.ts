@@ -295,7 +295,7 @@ it.each(["Full", "", true])(
   async (durability) => {
     const options = { durability: durability as "full" };
     const folder = await temporaryFolder();
-    expect(() => fileBackend(folder, options)).toThrow(/Cannot use the durability .*none of "full", "none"/);
+    expect(() => fileBackend(folder, options)).toThrow(/Cannot use the durability .*must be "full" or "none"/);
   },
 );
 

@@ -86,7 +86,9 @@ describe("locate", () => {
   ])("refuses %s in the place of a snapshot, and says what is expected", async (_, make) => {
     const store = new StateStore(memoryBackend());
     for (const take of [store.loadState.bind(store), store.importSnapshot.bind(store)]) {
-      await expect(take(make() as never)).rejects.toThrow(/^Cannot locate a snapshot: a path, a URL, .*give its body/);
+      await expect(take(make() as never)).rejects.toThrow(
+        /^Cannot locate a snapshot: expected a path, a URL, .*give its body/,
+      );
     }
   });
 });

@@ -116,7 +116,7 @@ describe("new StateStore", () => {
     const folder = await temporaryFolder();
     for (const durability of ["Full", "", true]) {
       const options = { durability: durability as "full" };
-      expect(() => new StateStore(folder, options)).toThrow(/Cannot use the durability .*none of "full", "none"/);
+      expect(() => new StateStore(folder, options)).toThrow(/Cannot use the durability .*must be "full" or "none"/);
     }
   });
 
