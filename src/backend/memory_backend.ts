@@ -4,8 +4,8 @@ import type {
   BlobInfo,
   BlobReader,
   ByteSource,
-  Notes,
   Scratch,
+  SnapshotNotes,
   Stage,
   StageOptions,
 } from "../model/backend.ts";
@@ -75,7 +75,7 @@ class MemoryScratch extends MemoryBlob implements Scratch {
 
 class MemoryBackend implements Backend {
   readonly uri = `memory:${++count}/`;
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   readonly #units = new Map<Unit, ReadonlyMap<string, Uint8Array>>();
   readonly #stages = new Set<MemoryStage>();
 
@@ -131,7 +131,7 @@ class MemoryBackend implements Backend {
 
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
     const name = nameOf(unit);
-    const isTaken = options.besideOthers
+    const isTaken = options.allowOtherLayouts
       ? this.#units.has(unit)
       : [...this.#units.keys()].some((other) => nameOf(other) === name);
     if (isTaken || [...this.#stages].some((stage) => nameOf(stage.unit) === name)) throw this.#existsError(name);

@@ -7,12 +7,13 @@ import type {
   BlobReader,
   ForeignFolders,
   ListOptions,
-  Notes,
   Scratch,
+  SnapshotNotes,
   Stage,
   StageOptions,
   WorkFolder,
 } from "../model/backend.ts";
+import type { PathOrUrl } from "../model/address.ts";
 import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
@@ -75,7 +76,7 @@ interface Commit {
 
 class FileBackend implements Backend {
   readonly uri: string;
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   readonly foreign: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
   readonly #place: FilePlace;
@@ -184,7 +185,7 @@ class FileBackend implements Backend {
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
     this.#assertFree();
     this.#pathOf(unit);
-    const claim = () => FileStage.claim(this.#place, unit, nameOfUnit(unit), options.besideOthers ?? false);
+    const claim = () => FileStage.claim(this.#place, unit, nameOfUnit(unit), options.allowOtherLayouts ?? false);
     const stage = await this.#inPlace(claim);
     try {
       await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
@@ -402,7 +403,7 @@ class FileBackend implements Backend {
  * await store.saveState();
  * ```
  */
-export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
+export function fileBackend(folder: PathOrUrl, options: FileBackendOptions = {}): Backend {
   assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
   if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
   return new FileBackend(readPath(folder), options);

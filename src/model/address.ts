@@ -4,6 +4,9 @@ import { fileURLToPath } from "node:url";
 import { shownUrl } from "./shown_url.ts";
 import { isGroup, type Unit } from "./unit.ts";
 
+/** An address as callers give it: a path, or a URL. */
+export type PathOrUrl = string | URL;
+
 /** What a caller's text or URL means. */
 export interface Address {
   /** As messages show it: without user and query. */
@@ -21,7 +24,7 @@ export interface Address {
  *
  * @throws {TypeError} If it is `~` or begins with `~/`, or looks like a URL and is none.
  */
-export function readAddress(where: string | URL): Address {
+export function readAddress(where: PathOrUrl): Address {
   const place = typeof where === "string" && /^[a-z][a-z0-9+.-]+:\/\//i.test(where) ? urlOf(where) : where; // C:// is a drive
   if (typeof place !== "string") {
     const address = { shown: shownUrl(place), endsWithSlash: place.pathname.endsWith("/") };
@@ -47,7 +50,7 @@ function urlOf(where: string): URL {
 }
 
 /** The absolute path that a caller's text or URL means, where only the file system will do. */
-export function readPath(where: string | URL): string {
+export function readPath(where: PathOrUrl): string {
   const { path, shown } = readAddress(where);
   if (path !== undefined) return path;
   throw new TypeError(`Cannot use "${shown}" as a place: expected a path or a file: URL`);

@@ -128,7 +128,7 @@ export interface LockOptions {
  * Small mutable texts beside the units, by snapshot name; losing one loses labels, never data. They do not depend on units: a name
  * may have one without having a unit, keeps it when its unit is removed, and no sweep removes it.
  */
-export interface Notes {
+export interface SnapshotNotes {
   /** The note of a snapshot, or `undefined`; it may be empty. The caller owns the buffer. */
   get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /**
@@ -198,7 +198,7 @@ export interface StageOptions {
    *
    * @default false
    */
-  readonly besideOthers?: boolean;
+  readonly allowOtherLayouts?: boolean;
   /**
    * Lower bound of the size of the unit, in bytes.
    *
@@ -249,7 +249,7 @@ export interface Backend {
   glance?(unit: Unit, path?: string): BlobReader | undefined;
   /**
    * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
-   * where a unit of that name is published: in any layout, or with `besideOthers` in the very same. Of many who call it at once
+   * where a unit of that name is published: in any layout, or with `allowOtherLayouts` in the very same. Of many who call it at once
    * for one name one wins. Must fail with `NAME_UNSAFE` where `assertSnapshotName` refuses the name.
    *
    * `leastBytes` tells what the unit will take up at least: where that surely does not fit, it may be refused with
@@ -272,7 +272,7 @@ export interface Backend {
    */
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   /** Tells how many bytes this program can still write; `undefined` where that is not sure. Optional. */
   freeBytes?(): Promise<number | undefined>;
   /** Present where the place can hold foreign folders. */

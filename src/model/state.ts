@@ -1,5 +1,6 @@
 // What a program's objects must do to be saved and loaded, and what they are handed for it.
 import type { WorkFolder } from "./backend.ts";
+import type { Digest } from "./snapshot.ts";
 import type { StandardSchema } from "./standard_schema.ts";
 
 /**
@@ -10,7 +11,7 @@ import type { StandardSchema } from "./standard_schema.ts";
  * An iterable that gives a new iterator each time may be written again. A generator that other code has read to its end looks
  * like one that yields nothing, and makes an empty entry.
  */
-export type Body = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+export type EntryBody = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** How {@link StateWriter.write} takes a body. */
 export interface WriteOptions {
@@ -31,7 +32,7 @@ export interface WriteOptions {
 }
 
 /** How {@link StateWriter.json} takes a value. */
-export interface JsonOptions {
+export interface WriteJsonOptions {
   /**
    * Whether to write what `JSON.stringify` makes of the value, even if another value is loaded: a Date as text, a
    * Map as `{}`, NaN as `null`.
@@ -48,7 +49,7 @@ export interface EntryInfo {
   /** Size in bytes. */
   readonly sizeBytes: number;
   /** SHA-256, written `sha256:<hex>`. */
-  readonly digest: string;
+  readonly digest: Digest;
 }
 
 /**
@@ -72,7 +73,7 @@ export interface StateWriter {
    * @param options Size of a stream, ownership of a buffer.
    * @returns Settles once the bytes were taken.
    */
-  write(path: string, body: Body, options?: WriteOptions): Promise<void>;
+  write(path: string, body: EntryBody, options?: WriteOptions): Promise<void>;
   /**
    * Writes one entry as JSON.
    *
@@ -84,7 +85,7 @@ export interface StateWriter {
    * @param options Whether to write what `JSON.stringify` makes of it, unchecked.
    * @returns Settles once the text was taken.
    */
-  json(path: string, value: unknown, options?: JsonOptions): Promise<void>;
+  json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void>;
   /**
    * Makes an empty folder of the file system, at once, for a library that insists on one. It lies at the place of the store, and
    * the caller removes it. Absent if the place is no folder; {@link pathState} then takes a temporary one.

@@ -56,7 +56,7 @@ export async function cleanup(
     if (store.guards.has(locator.name)) return;
     const remove = foreign.has(locator)
       ? store.backend.foreign?.remove(locator.name)
-      : locator.remove({ sparesPinned: true });
+      : locator.remove({ keepPinned: true });
     if (!await remove) return;
     removed.push(locator);
     log.info("Removed: '{snapshot}'", { snapshot: String(locator) });

@@ -3,9 +3,10 @@ import { keepLatest, type RetentionRule } from "./rule.ts";
 import { pathOfUri } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import { show } from "../model/show.ts";
+import { show, showType } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
+import { locate } from "../snapshot/locate.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
@@ -73,7 +74,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
     assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
     if (!Number.isSafeInteger(maxKeep) || maxKeep < 0) {
-      throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on`);
+      const found = typeof maxKeep === "number" ? "" : `, but ${showType(maxKeep)}`;
+      throw new RangeError(
+        `Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on${found}`,
+      );
     }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {

@@ -3,7 +3,7 @@
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import { show } from "../model/show.ts";
-import { Calendar } from "./calendar.ts";
+import { RetentionCalendar } from "./calendar.ts";
 import { keepUnderBudgets } from "./budget.ts";
 import { guardsOf, type Reasons } from "./guards.ts";
 import { asRule, type RetentionContext, type RetentionFunction, type RetentionRule } from "./rule.ts";
@@ -19,7 +19,7 @@ export interface RetentionDecision<T extends RetentionSnapshot = RetentionSnapsh
 }
 
 /** What a plan needs to know beside rules and snapshots. */
-export interface PlanOptions<T extends RetentionSnapshot = RetentionSnapshot> {
+export interface PlanRetentionOptions<T extends RetentionSnapshot = RetentionSnapshot> {
   /** Now, in milliseconds since 1970. */
   readonly nowMs: number;
   /**
@@ -41,19 +41,19 @@ export interface PlanOptions<T extends RetentionSnapshot = RetentionSnapshot> {
    */
   readonly guards?: ReadonlyMap<string, string>;
   /**
-   * Whether the plan may remove the newest snapshot; for keepers with a count of 0.
+   * Keeps the newest snapshot, whatever the rules say.
    *
-   * @default false
+   * @default true
    */
-  readonly mayRemoveNewest?: boolean;
+  readonly keepNewest?: boolean;
 }
 
-const PLAN_OPTIONS: OptionNames<PlanOptions> = {
+const PLAN_OPTIONS: OptionNames<PlanRetentionOptions> = {
   nowMs: true,
   zone: "a string",
   groupBy: "a function",
   guards: "a Map",
-  mayRemoveNewest: "true or false",
+  keepNewest: "true or false",
 };
 
 /** Which snapshots are kept and which removed, with reasons; carrying it out is another matter. */
@@ -124,18 +124,18 @@ export function readRules(given: readonly (RetentionRule | RetentionFunction)[])
 export function planRetention<T extends RetentionSnapshot>(
   snapshots: readonly T[],
   rules: readonly (RetentionRule | RetentionFunction)[],
-  options: PlanOptions<T>,
+  options: PlanRetentionOptions<T>,
 ): RetentionPlan<T> {
-  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanOptions<T>>);
-  return planWith(new Calendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
+  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanRetentionOptions<T>>);
+  return planWith(new RetentionCalendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
 }
 
 /** As {@link planRetention}, with rules that are on and a calendar made before: making one takes longer than a small plan. */
 export function planWith<T extends RetentionSnapshot>(
-  calendar: Calendar,
+  calendar: RetentionCalendar,
   snapshots: readonly T[],
   rules: readonly RetentionRule[],
-  options: Omit<PlanOptions<T>, "zone">,
+  options: Omit<PlanRetentionOptions<T>, "zone">,
 ): RetentionPlan<T> {
   const { nowMs } = options;
   if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, but must be a time`);
@@ -156,7 +156,7 @@ function decide<T extends RetentionSnapshot>(
   group: readonly T[],
   rules: readonly RetentionRule[],
   context: RetentionContext,
-  options: Omit<PlanOptions<T>, "zone">,
+  options: Omit<PlanRetentionOptions<T>, "zone">,
 ): RetentionDecision<T>[] {
   const budgets = rules.filter(({ budgetBytes }) => budgetBytes !== undefined);
   const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
@@ -164,7 +164,7 @@ function decide<T extends RetentionSnapshot>(
   let survivors = group;
   let before: number;
   do {
-    const guards = guardsOf(survivors, context.nowMs, options.guards ?? new Map(), options.mayRemoveNewest ?? false);
+    const guards = guardsOf(survivors, context.nowMs, options.guards ?? new Map(), options.keepNewest === false);
     const keepOf = (snapshots: readonly T[]) => union(snapshots, guards, selecting, context);
     const { kept, beyond } = keepUnderBudgets({ budgets, snapshots: survivors, guards, keepOf });
     for (const { name } of survivors) reasons.set(name, kept.get(name) ?? beyond.get(name) ?? []);

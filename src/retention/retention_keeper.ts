@@ -1,6 +1,6 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
 import { types } from "node:util";
-import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "./plan.ts";
+import { planRetention, type PlanRetentionOptions, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 import { withNote } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
@@ -72,7 +72,7 @@ export const KEEPER_OPTIONS: OptionNames<RetentionKeeperOptions> = {
  */
 export class RetentionKeeper extends StatesKeeper {
   readonly #rules: readonly RetentionRule[];
-  readonly #options: Pick<PlanOptions<KeptSnapshot>, "zone" | "groupBy">;
+  readonly #options: Pick<PlanRetentionOptions<KeptSnapshot>, "zone" | "groupBy">;
   readonly #needsFacts: boolean;
   readonly #now: () => number;
   /** By address, of those that were there the last time. */
@@ -145,8 +145,8 @@ export class RetentionKeeper extends StatesKeeper {
   }
 
   #planOver({ snapshots, guards }: Found, nowMs: number): RetentionPlan<KeptSnapshot> {
-    const { mayRemoveNewest } = guardsIn(this);
-    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, mayRemoveNewest });
+    const keepNewest = !guardsIn(this).mayRemoveNewest;
+    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, keepNewest });
   }
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */
@@ -164,7 +164,7 @@ export class RetentionKeeper extends StatesKeeper {
       // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
       const facts = this.#needsFacts
         ? await this.#factsOf(locator, isCertain)
-        : { savedAtMs: Math.floor(this.store.timeOf(name)) };
+        : { savedAtMs: this.store.timeOf(name)?.getTime() ?? NaN };
       return facts && { locator, name, ...withNote(facts, note) };
     });
     return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };

@@ -2,7 +2,7 @@
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
 import { fileBackend } from "../file/file_backend.ts";
-import { readAddress, readPath, splitPath } from "../model/address.ts";
+import { type PathOrUrl, readAddress, readPath, splitPath } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { storageError } from "../model/errors.ts";
@@ -14,10 +14,11 @@ import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitO
 import { relabelManifest } from "../manifest/manifest.ts";
 import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
+import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
-export interface ExportOptions {
+export interface ExportOptions extends ProgressOptions {
   /**
    * Layout of the copy. It must not contradict the suffix of the target.
    *
@@ -42,6 +43,7 @@ const EXPORT_OPTIONS: OptionNames<ExportOptions> = {
   layout: true,
   archive: ARCHIVE_OPTIONS,
   signal: "an AbortSignal",
+  onProgress: "a function",
 };
 
 /** How a snapshot is streamed as one archive. */
@@ -68,7 +70,7 @@ const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
 
 /** Where an export goes. */
 export function targetOf(
-  target: string | URL,
+  target: PathOrUrl,
   name: string,
   options: ExportOptions,
   source: LayoutKind,
@@ -104,9 +106,10 @@ const READ_AHEAD = 16;
 async function* entriesOf(
   reader: SnapshotReader,
   mayLend: boolean,
-  signal?: AbortSignal,
+  { uri = "", signal, ...options }: WatchOptions = {},
 ): AsyncGenerator<EntrySource, void> {
   const copied = copying(reader, mayLend);
+  const progress = new ProgressCounter(uri, "copy", reader.manifest.totals, options);
   const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
   const ahead = new Map<string, Promise<Uint8Array>>();
   let next = 0;
@@ -123,14 +126,28 @@ async function* entriesOf(
   for (const state of reader.manifest.states) {
     for (const { path, sizeBytes } of state.entries) {
       signal?.throwIfAborted();
+      const fullPath = `${state.name}/${path}`;
       if (sizeBytes <= SMALL_BYTES) {
-        const bytes = await takeSmall(`${state.name}/${path}`);
-        yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
+        const bytes = await takeSmall(fullPath);
+        const release = () => progress.entry(fullPath, sizeBytes);
+        yield { state: state.name, path, sizeBytes, body: [bytes], release };
         continue;
       }
-      const from = copied(`${state.name}/${path}`);
-      yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
+      const { body, copyOf } = copied(fullPath);
+      const release = () => progress.entry(fullPath);
+      yield { state: state.name, path, sizeBytes, copyOf, body: counted(body, fullPath, progress), release };
     }
+  }
+}
+
+async function* counted(
+  body: AsyncIterable<Uint8Array>,
+  path: string,
+  progress: ProgressCounter,
+): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of body) {
+    yield chunk;
+    progress.chunk(path, chunk.length);
   }
 }
 
@@ -145,23 +162,29 @@ export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
   return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
 }
 
+/** How a copy is watched. */
+interface WatchOptions extends ProgressOptions {
+  /** Address of the source, for progress. */
+  readonly uri?: string;
+  /** Aborts, between one entry and the next. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What a copy is written to, and with. */
-export interface CopyOptions {
+export interface CopyOptions extends WatchOptions {
   /** Where it is to lie. */
   readonly backend: Backend;
   /** Its stage, which becomes the copy's own. */
   readonly stage: Stage;
   /** Its labels. */
   readonly labels: Labels;
-  /** Aborts between two entries. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
 export async function writeCopy(
   reader: SnapshotReader,
   layout: Layout,
-  { backend, stage, labels, signal }: CopyOptions,
+  { backend, stage, labels, ...watch }: CopyOptions,
 ): Promise<void> {
   const name = nameOfUnit(stage.unit);
   let hasPin = false;
@@ -169,7 +192,10 @@ export async function writeCopy(
     hasPin = await notePin(backend, name, labels);
     const sealed = sealedCopy(reader, labels);
     const savedAt = new Date(sealed.manifest.savedAt);
-    const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, signal), { savedAt, signal });
+    const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, watch), {
+      savedAt,
+      signal: watch.signal,
+    });
     await unit.publish(sealed);
   } catch (error) {
     if (hasPin) await dropPin(backend, name, error);

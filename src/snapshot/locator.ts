@@ -1,18 +1,17 @@
 // The address of one snapshot. Its holder can open, verify or remove the snapshot without knowing its layout.
 import { fileBackend } from "../file/file_backend.ts";
-import { httpBackend } from "../backend/http_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, readAddress, splitPath, uriOfUnit } from "../model/address.ts";
-import { type Backend, type BlobReader, isBackend } from "../model/backend.ts";
+import { pathOfUri, type PathOrUrl, uriOfUnit } from "../model/address.ts";
+import type { Backend, BlobReader } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { isReadableStream } from "../runtime/sources.ts";
-import { assertOptions } from "../model/options.ts";
+import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
-import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit, unitOfFileName } from "../model/unit.ts";
+import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
   type ArchiveStreamOptions,
@@ -27,14 +26,14 @@ import { changeNote, removeNoted } from "./notes.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import {
   assertVerifyOptions,
-  type Finding,
+  type VerifyFinding,
   type VerifyOptions,
   type VerifyReport,
   verifyUnit,
   withFindings,
 } from "./verification.ts";
 
-const REMOVE_OPTIONS = { sparesPinned: "true or false" } as const;
+const REMOVE_OPTIONS = { keepPinned: "true or false" } as const;
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
@@ -69,22 +68,6 @@ export interface SnapshotStat {
   readonly storedBytes: number;
 }
 
-/** How {@link locate} fetches an archive from a server. */
-export interface LocateOptions {
-  /**
-   * Headers of every request, such as `authorization`. They never follow a redirect to another origin.
-   *
-   * @default none
-   */
-  readonly headers?: HeadersInit;
-  /**
-   * Replaces the `fetch` of the runtime. It must not follow redirects when it is called with `redirect: "manual"`.
-   *
-   * @default globalThis.fetch
-   */
-  readonly fetch?: typeof globalThis.fetch;
-}
-
 /**
  * Address of one snapshot, whatever its layout and backend.
  *
@@ -102,7 +85,7 @@ export class SnapshotLocator {
   #facts: SnapshotFacts | undefined;
 
   /**
-   * Use {@link locate}, or what a store returns.
+   * Use `locate`, or what a store returns.
    *
    * @param backend Where the snapshot lies.
    * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
@@ -143,12 +126,31 @@ export class SnapshotLocator {
   /**
    * Opens the snapshot for reading. Close the reader when done.
    *
-   * @returns A reader that verifies all bytes that it returns.
+   * @param options `signal` aborts: the call rejects with its reason at once. It has no effect on an open reader.
+   * @returns A reader that verifies whatever it yields.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
+   * @example Read one entry
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const reader = await snapshot.open({ signal: AbortSignal.timeout(30_000) });
+   * try {
+   *   for (const { path } of reader.entries) console.log(path, await reader.json(path));
+   * } finally {
+   *   await reader.close();
+   * }
+   * ```
    */
-  async open(): Promise<SnapshotReader> {
-    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit).catch(async (error) => {
-      throw await this.#asFolderOfSnapshots(error) ?? error;
+  async open(options: SignalOptions = {}): Promise<SnapshotReader> {
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const opening = layoutOfUnit(this.#unit).open(this.backend, this.#unit);
+    const unit = await unlessAborted(opening, signal).catch(async (error) => {
+      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      opening.then((late) => late.close(), () => {}); // nobody waits for it any more
+      throw signal.reason;
     });
     return new SnapshotReader(
       String(this),
@@ -159,13 +161,14 @@ export class SnapshotLocator {
   }
 
   /**
-   * Reads the snapshot's manifest and verifies its digest.
+   * Returns the snapshot's manifest, verified against its own digest.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The manifest.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async manifest(): Promise<Manifest> {
-    const reader = await this.open();
+  async manifest(options: SignalOptions = {}): Promise<Manifest> {
+    const reader = await this.open(options);
     await reader.close();
     return reader.manifest;
   }
@@ -173,13 +176,17 @@ export class SnapshotLocator {
   /**
    * Returns facts about the snapshot. Reads the manifest and no entry.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The facts.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async stat(): Promise<SnapshotStat> {
-    const { name, savedAt, totals } = await this.manifest();
+  async stat(options: SignalOptions = {}): Promise<SnapshotStat> {
+    const { name, savedAt, totals } = await this.manifest(options);
     let storedBytes = 0;
-    for await (const blob of this.backend.blobs(this.#unit)) storedBytes += blob.sizeBytes;
+    for await (const blob of this.backend.blobs(this.#unit)) {
+      options.signal?.throwIfAborted();
+      storedBytes += blob.sizeBytes;
+    }
     return { name, layout: this.layout, savedAt: new Date(savedAt), ...totals, storedBytes };
   }
 
@@ -203,7 +210,7 @@ export class SnapshotLocator {
    */
   async labels(): Promise<Labels> {
     const note = await this.note();
-    if (note === "damaged") warnOfNote(this);
+    if (note === "damaged") warnOfNote("SnapshotLocator", this);
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
   }
 
@@ -329,14 +336,14 @@ export class SnapshotLocator {
    * console.log(`${file}: ${(await file.stat()).storedBytes} bytes`);
    * ```
    */
-  async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
+  async exportTo(target: PathOrUrl, options: ExportOptions = {}): Promise<SnapshotLocator> {
     const { backend, unit, layout } = targetOf(target, this.name, options, this.layout);
-    options.signal?.throwIfAborted();
-    const reader = await this.open();
+    const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
-      await writeCopy(reader, layout, { backend, stage, labels, signal: options.signal });
+      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes: leastBytesOf(reader, layout) });
+      const { signal, onProgress } = options;
+      await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
       await reader.close();
     }
@@ -347,16 +354,16 @@ export class SnapshotLocator {
    * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
    * labels go with it, unless the name lies in another layout as well.
    *
-   * @param options Whether to leave it where it is if it was pinned after it was saved, or its note cannot be read. It is then also
-   *   left, without a wait, where its labels are being changed just now: the change may pin it.
+   * @param options `keepPinned` leaves the snapshot if its note pins it or cannot be read. It also leaves the snapshot, without
+   *   waiting, while its labels are being changed: the change may pin it. Default: false.
    * @returns `false` where it had gone, or is left.
    */
-  async remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
+  async remove(options: { readonly keepPinned?: boolean } = {}): Promise<boolean> {
     assertOptions("remove", options, REMOVE_OPTIONS);
     return await removeNoted(this.backend, this.name, this.#units, options);
   }
 
-  async #findingsOfNote(): Promise<Finding[]> {
+  async #findingsOfNote(): Promise<VerifyFinding[]> {
     if (await this.note() !== "damaged") return [];
     return [{ step: "note", problem: "damaged", path: "note", expected: "labels", actual: "bytes that are none" }];
   }
@@ -421,7 +428,9 @@ export class SnapshotLocator {
       const folder = fileBackend(String(this));
       for await (const unit of folder.list()) {
         const { name } = splitUnit(unit) ?? {};
-        if (name !== undefined && faultOfSnapshotName(name) === undefined) names.push(String(locate(folder, unit)));
+        if (name !== undefined && faultOfSnapshotName(name) === undefined) {
+          names.push(String(new SnapshotLocator(folder, [unit])));
+        }
       }
     } catch {
       return undefined; // the first error tells more
@@ -439,81 +448,13 @@ export class SnapshotLocator {
 }
 
 /** Warns the user that the labels of a snapshot count as those it was saved with. */
-export function warnOfNote(snapshot: SnapshotLocator): void {
+export function warnOfNote(className: string, snapshot: SnapshotLocator): void {
   const address = String(snapshot);
   const message = `The note of '${address}' is damaged`;
-  warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address, message });
-}
-
-/** What a snapshot is loaded or imported from: its address, or an archive as a stream. */
-export type SnapshotSource = SnapshotLocator | string | URL | ReadableStream<Uint8Array>;
-
-/** The address of a source; `undefined` for a stream. */
-export function locatorOf(from: SnapshotSource): SnapshotLocator | undefined {
-  if (isReadableStream(from)) return undefined;
-  return isLocator(from) ? from : locate(from);
+  warnUser({ className, kind: "NOTE_DAMAGED", address, message });
 }
 
 /** Tells whether a value is a locator, also one from another copy of the library. */
 export function isLocator(value: unknown): value is SnapshotLocator {
   return typeof value === "object" && value !== null && BRAND in value;
-}
-
-/**
- * Address of a snapshot that lies at a path; nothing is read yet.
- *
- * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` or `X.tgz` an archive. An `http:` or
- *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
- * @param options For `http:` and `https:` URLs: how the archive is fetched.
- * @returns The locator. Its address has neither the user nor the query of the URL, which requests use all the same.
- * @throws {TypeError} If it is a URL of another scheme, or anything else, or an option is unknown or not for such an address.
- * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
- * @example Look at a snapshot
- * ```ts
- * import { locate, memoryBackend, StateStore } from "snapkeep";
- *
- * const saved = await new StateStore("states").saveState();
- * const { savedAt, entries } = await locate(String(saved)).stat();
- * console.log(savedAt, entries);
- * ```
- */
-export function locate(path: string | URL, options?: LocateOptions): SnapshotLocator;
-/**
- * Address of a snapshot on a backend; nothing is read yet.
- *
- * @param backend Where it lies.
- * @param name `X.state` for a directory snapshot, `X.state.tar.gz` for an archive.
- * @returns The locator.
- * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
- */
-export function locate(backend: Backend, name: string): SnapshotLocator;
-export function locate(where: string | URL | Backend, more?: string | LocateOptions): SnapshotLocator {
-  if (isBackend(where)) {
-    if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
-    return new SnapshotLocator(where, [unitOfFileName(more)]);
-  }
-  if (typeof where !== "string" && !(where instanceof URL)) {
-    const wanted = "expected a path, a URL, a locator or a ReadableStream";
-    throw new TypeError(
-      `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
-    );
-  }
-  const { path, url, shown } = readAddress(where);
-  const isServer = url !== undefined && /^https?:$/.test(url.protocol);
-  if (more !== undefined) assertLocateOptions(shown, more as LocateOptions, isServer);
-  if (isServer) {
-    const { backend, unit } = httpBackend(url, more as LocateOptions | undefined);
-    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
-  }
-  if (path === undefined) {
-    throw new TypeError(`Cannot locate "${shown}": expected a path, or a URL of file:, http: or https:`);
-  }
-  const { folder, fileName } = splitPath(path);
-  return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
-}
-
-function assertLocateOptions(address: string, options: LocateOptions, isServer: boolean): void {
-  assertOptions(`locate "${address}"`, options, { headers: true, fetch: "a function" });
-  if (isServer) return;
-  throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
 }

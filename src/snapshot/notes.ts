@@ -81,18 +81,18 @@ export async function removeNoted(
   backend: Backend,
   name: string,
   units: readonly Unit[],
-  { sparesPinned = false }: { readonly sparesPinned?: boolean } = {},
+  { keepPinned = false }: { readonly keepPinned?: boolean } = {},
 ): Promise<boolean> {
   const spare = () => {
     loggerOf("StateStore").info("Spared for now: the labels of '{name}' are being changed", { name });
     return false;
   };
-  if (sparesPinned && changing.has(backend.uri + name)) return spare();
+  if (keepPinned && changing.has(backend.uri + name)) return spare();
   return await inTurn(backend, name, async () => {
-    const unlock = await lockToRemove(backend, name, !sparesPinned);
+    const unlock = await lockToRemove(backend, name, !keepPinned);
     if (unlock === "held") return spare();
     try {
-      return !(sparesPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
+      return !(keepPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
     } finally {
       await unlock?.();
     }

@@ -9,35 +9,12 @@ import { loggerOf } from "../runtime/logging.ts";
 import type { EntrySource } from "../model/snapshot.ts";
 import { begin, handOver, isAsyncIterable, isReadableStream } from "../runtime/sources.ts";
 import type { WorkFolder } from "../model/backend.ts";
-import {
-  type Body,
-  type JsonOptions,
-  type PersistentState,
-  type StateReader,
-  type StateWriter,
-  type WriteOptions,
-} from "../model/state.ts";
+import type { EntryBody, StateWriter, WriteJsonOptions, WriteOptions } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
-
-/** A state as registered. */
-export interface Registration {
-  /** Its name. */
-  readonly name: string;
-  /** The object. */
-  readonly state: PersistentState;
-  /** Version of what it writes. */
-  readonly version: number;
-  /** Migrations, by the version they read. */
-  readonly migrate: ReadonlyMap<number, StateMigration>;
-  /** Names it had before. */
-  readonly formerly: readonly string[];
-}
-
-/** Makes the next version of a state out of an older one. */
-export type StateMigration = (from: StateReader, to: StateWriter) => void | Promise<void>;
+import type { Registration } from "./registry.ts";
 
 /** How far a save is. */
 export interface SaveProgress {
@@ -290,7 +267,7 @@ const OF_A_STATE: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
 ]);
 
 const WRITE_OPTIONS: OptionNames<WriteOptions> = { sizeBytes: true, owned: "true or false" };
-const JSON_OPTIONS: OptionNames<JsonOptions> = { asJson: "true or false" };
+const JSON_OPTIONS: OptionNames<WriteJsonOptions> = { asJson: "true or false" };
 
 /** What one state hands over. */
 class StateCapture implements StateWriter {
@@ -403,7 +380,7 @@ class StateCapture implements StateWriter {
     this.#wake?.();
   }
 
-  write(path: string, body: Body, options?: WriteOptions): Promise<void> {
+  write(path: string, body: EntryBody, options?: WriteOptions): Promise<void> {
     const source = isReadableStream(body) || isAsyncIterable(body) ? body : undefined;
     let fault: { readonly error: unknown } | undefined;
     if (source !== undefined) {
@@ -425,7 +402,7 @@ class StateCapture implements StateWriter {
     });
   }
 
-  json(path: string, value: unknown, options?: JsonOptions): Promise<void> {
+  json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void> {
     return this.#attempt(path, () => {
       if (options !== undefined) assertOptions(`write "${path}"`, options, JSON_OPTIONS);
       return inMemory([new TextEncoder().encode(stringifyStrictly(value, options))]);
@@ -475,7 +452,7 @@ class StateCapture implements StateWriter {
     });
   }
 
-  #capture(path: string, body: Body, options: WriteOptions | undefined): CapturedBody {
+  #capture(path: string, body: EntryBody, options: WriteOptions | undefined): CapturedBody {
     if (options !== undefined) assertOptions(`write "${path}"`, options, WRITE_OPTIONS);
     const { sizeBytes, owned } = options ?? {};
     const declared = sizeBytes === undefined ? {} : { sizeBytes };

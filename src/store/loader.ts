@@ -1,7 +1,8 @@
 // Loading and resuming under the turn of a load: nothing else calls the states meanwhile, retention keeps the snapshot, and
 // lineage notes what was loaded.
 import { openStream } from "../snapshot/copying.ts";
-import { locatorOf, type SnapshotLocator, type SnapshotSource } from "../snapshot/locator.ts";
+import { locatorOf, type SnapshotSource } from "../snapshot/locate.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { assertProgram } from "./identity.ts";
 import { readLastRun } from "./last_run.ts";
@@ -98,7 +99,7 @@ export class Loader {
   ): Promise<LoadedStates & { readonly name: string }> {
     const endGuard = this.#parts.lineage.beginLoad(snapshot.name);
     try {
-      return await this.#load(await snapshot.open(), options, newest, snapshot, isResume);
+      return await this.#load(await snapshot.open({ signal: options.signal }), options, newest, snapshot, isResume);
     } finally {
       endGuard();
     }

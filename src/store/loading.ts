@@ -6,13 +6,15 @@ import { reasonOf, SnapshotError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StateReader } from "../model/state.ts";
-import { Capture, type Registration } from "./capture.ts";
+import { Capture } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
+import type { ProgressOptions } from "../snapshot/progress.ts";
+import type { Registration } from "./registry.ts";
 import { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 
 /** How a snapshot is loaded. */
-export interface LoadOptions {
+export interface LoadOptions extends ProgressOptions {
   /**
    * Names of the registered states to load.
    *
@@ -46,6 +48,7 @@ export const LOAD_OPTIONS: OptionNames<LoadOptions> = {
   allowMissing: "true or false",
   rollback: "true or false",
   signal: "an AbortSignal",
+  onProgress: "a function",
 };
 
 /** Throws a TypeError for options of a load, or of what loads, that do not exist or cannot be. */
@@ -100,7 +103,7 @@ export async function loadStates(
       const message = `Cannot load "${uri}": it lacks the registered state ${list}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
-    await reader.verifyAll({ signal: options.signal });
+    await reader.verifyAll({ signal: options.signal, onProgress: options.onProgress });
     const ready: Match[] = [];
     for (const match of matches) ready.push({ ...match, from: await migrated(uri, match, caller.store) });
     options.signal?.throwIfAborted();

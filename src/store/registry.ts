@@ -3,8 +3,24 @@ import { assertStateName, collisionKey } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import type { PersistentState } from "../model/state.ts";
-import type { Registration, StateMigration } from "./capture.ts";
+import type { PersistentState, StateReader, StateWriter } from "../model/state.ts";
+
+/** A state as registered. */
+export interface Registration {
+  /** Its name. */
+  readonly name: string;
+  /** The object. */
+  readonly state: PersistentState;
+  /** Version of what it writes. */
+  readonly version: number;
+  /** Migrations, by the version they read. */
+  readonly migrate: ReadonlyMap<number, StateMigration>;
+  /** Names it had before. */
+  readonly formerly: readonly string[];
+}
+
+/** Makes the next version of a state out of an older one. */
+export type StateMigration = (from: StateReader, to: StateWriter) => void | Promise<void>;
 
 /** How a state is registered. */
 export interface RegisterOptions {

@@ -62,7 +62,7 @@ const RESUME_OPTIONS: OptionNames<ResumeOptions> = {
 };
 
 /** A snapshot that was not resumed from. */
-export interface Refusal {
+export interface ResumeRefusal {
   /** Its address. */
   readonly snapshot: SnapshotLocator;
   /** Why, for people. */
@@ -71,27 +71,46 @@ export interface Refusal {
   readonly error: unknown;
 }
 
-/** The result of `resume()`. */
-export interface ResumeReport {
-  /** `fresh` only if there is neither a snapshot nor a folder that is named like one. */
-  readonly outcome: "resumed" | "fresh";
+/** A resume that loaded a snapshot. */
+export interface ResumedReport {
+  /** A snapshot was loaded. */
+  readonly outcome: "resumed";
   /** The snapshot that was loaded. */
-  readonly snapshot?: SnapshotLocator;
+  readonly snapshot: SnapshotLocator;
   /** Which states it changed. */
-  readonly states?: LoadedStates;
+  readonly states: LoadedStates;
   /** Those that were refused before, and why. */
-  readonly tried: readonly Refusal[];
+  readonly tried: readonly ResumeRefusal[];
   /**
-   * How many snapshots are newer than the one that was loaded; absent where none was. Where it is not 0, save at once: until
-   * then the next start resumes from the newest again.
+   * How many snapshots are newer than the one that was loaded. If it is not 0, save at once: until then the next start resumes
+   * from the newest again.
    */
-  readonly newer?: number;
+  readonly newer: number;
   /**
    * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
    * heartbeat at the place, or `only` was given.
    */
   readonly lastRun?: LastRun;
 }
+
+/** A resume that found nothing: there is no snapshot at all, nor a folder that is named like one. */
+export interface FreshReport {
+  /** Nothing was loaded. */
+  readonly outcome: "fresh";
+  /** Those that were there, and were removed before they could be loaded. */
+  readonly tried: readonly ResumeRefusal[];
+  /** Absent. */
+  readonly snapshot?: undefined;
+  /** Absent. */
+  readonly states?: undefined;
+  /** Absent. */
+  readonly newer?: undefined;
+  /** How the run before this one ended, as after a resume that loaded a snapshot. */
+  readonly lastRun?: LastRun;
+}
+
+/** What a resume came to; `outcome` tells which of both it is. */
+export type ResumeReport = ResumedReport | FreshReport;
 
 /** What resuming needs of a store. */
 export interface ResumeSource {
@@ -132,7 +151,7 @@ const THROWN_AS_IS: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>(
 
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
-  const tried: Refusal[] = [];
+  const tried: ResumeRefusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
     throw new SnapshotError("RESUME_REFUSED", `Cannot resume from "${source.uri}": ${what}`, {
@@ -288,7 +307,7 @@ async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
     try {
       const facts = await alternative.facts();
       const labels = await alternative.note();
-      if (labels === "damaged") warnOfNote(snapshot);
+      if (labels === "damaged") warnOfNote("StateStore", snapshot);
       return withNote(facts, labels);
     } catch (error) {
       if (!mayPass(error)) throw error;

@@ -5,7 +5,7 @@ import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import { storableLabels } from "../manifest/labels.ts";
 import { pathOfUri } from "../model/address.ts";
 import { type Backend, STALE_AFTER_MS } from "../model/backend.ts";
-import { assertOptions, SIGNAL_OPTION } from "../model/options.ts";
+import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { Layout } from "../model/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
@@ -34,6 +34,24 @@ import {
 import { type KnownSnapshot, Saver, type StoreParts } from "./saving.ts";
 import { backendOf, countOf, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./store_options.ts";
 import { verifyAll } from "./verifying_all.ts";
+
+/** What {@link StateStore.sweep} removes. */
+export interface SweepOptions {
+  /**
+   * Removes what has had no sign of life for so long, in milliseconds.
+   *
+   * @default 600_000
+   */
+  readonly olderThanMs?: number;
+  /**
+   * Removes also what living writers are writing: their saves fail with `STAGE_LOST`.
+   *
+   * @default false
+   */
+  readonly force?: boolean;
+}
+
+const SWEEP_OPTIONS: OptionNames<SweepOptions> = { olderThanMs: true, force: "true or false" };
 
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
@@ -325,14 +343,14 @@ export class StateStore {
   }
 
   /**
-   * Returns the time that a name stands for.
+   * Returns the time that a name stands for, in whole milliseconds.
    *
    * @param name The name of a snapshot.
-   * @returns Milliseconds since 1970; NaN where the name has another format than this store's.
+   * @returns The time; `undefined` if the name has another format than this store's.
    */
-  timeOf(name: string): number {
+  timeOf(name: string): Date | undefined {
     const timeUs = this.#format.parse(name);
-    return timeUs === undefined ? NaN : Number(timeUs) / 1000;
+    return timeUs === undefined ? undefined : new Date(Math.floor(Number(timeUs) / 1000));
   }
 
   /**
@@ -387,30 +405,33 @@ export class StateStore {
    * A few are read at once, in bounded memory. Beyond what {@link SnapshotLocator.verify} finds, it tells where a name of this
    * store's format is not the one the snapshot was saved with, and where a name holds different states in two layouts. Where the
    * storage fails for one snapshot, that is a finding (`unreadable`), and the others are verified. What vanishes meanwhile, and
-   * what is being saved, is left out.
+   * what is being saved, is left out. Reading begins with the first report that is asked for, and ends if the loop is left.
    *
-   * @param options How thoroughly; signal.
-   * @returns One report per snapshot and layout, oldest first by name.
-   * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed.
+   * @param options How thoroughly; aborting; progress, which names its snapshot by `uri`.
+   * @returns One report per snapshot and layout, oldest first by name, each as soon as it is known.
+   * @throws {TypeError} If an option does not exist or cannot be what it is, at the call.
+   * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed, once the first report is asked for.
    * @example Scrub a place once in a while
    * ```ts
    * import { StateStore } from "snapkeep";
    *
    * const store = new StateStore("states");
    * await store.saveState();
-   * for (const { uri, findings } of await store.verify({ mode: "quick" })) {
+   * for await (const { uri, findings } of store.verify({ mode: "quick" })) {
    *   for (const { step, problem, path } of findings) console.warn(`${uri}: ${step}, "${path}" is ${problem}`);
    * }
    * ```
    */
-  async verify(options: VerifyOptions = {}): Promise<VerifyReport[]> {
+  verify(options: VerifyOptions = {}): AsyncIterableIterator<VerifyReport> {
     assertVerifyOptions(options);
-    const snapshots = [...await listSnapshots(this.backend, options), ...await this.#bare()];
-    return await verifyAll(
-      snapshots.sort((a, b) => a.name < b.name ? -1 : 1),
-      (name) => this.isTimedName(name),
-      options,
-    );
+    return this.#verify(options);
+  }
+
+  async *#verify(options: VerifyOptions): AsyncGenerator<VerifyReport, void> {
+    const { signal } = options;
+    const listed = await listSnapshots(this.backend, signal === undefined ? {} : { signal });
+    const snapshots = [...listed, ...await this.#bare()].sort((a, b) => a.name < b.name ? -1 : 1);
+    yield* verifyAll(snapshots, (name) => this.isTimedName(name), options);
   }
 
   /**
@@ -419,19 +440,25 @@ export class StateStore {
    * Saving does it by itself, at first and every ten minutes. Safe beside this program's own writers, and beside others' as long as
    * their event loops stand still for no longer than `olderThanMs` less 5 seconds.
    *
-   * @param options How old the heartbeat of a writer may be, in milliseconds. Default: ten minutes. Below zero, it
-   *   removes what living writers have, too.
+   * @param options How long a writer may give no sign of life; whether to remove what living writers have, too.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
-   * @throws {RangeError} If `olderThanMs` is no number.
+   * @throws {RangeError} If `olderThanMs` is negative or no number.
+   * @throws {TypeError} If both options are given.
    */
-  async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
-    assertOptions("sweep", options, { olderThanMs: true });
-    const { olderThanMs = STALE_AFTER_MS } = options;
-    if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
-      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it must be a number`);
+  async sweep(options: SweepOptions = {}): Promise<string[]> {
+    assertOptions("sweep", options, SWEEP_OPTIONS);
+    const { olderThanMs = STALE_AFTER_MS, force = false } = options;
+    if (!(typeof olderThanMs === "number" && olderThanMs >= 0)) {
+      const reason = "it must be a number from 0 on; to remove what living writers have, say { force: true }";
+      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: ${reason}`);
     }
-    const units = await this.backend.sweep(olderThanMs);
+    if (force && options.olderThanMs !== undefined) {
+      throw new TypeError(
+        "Cannot sweep with force and olderThanMs at once: force removes everything that is unfinished",
+      );
+    }
+    const units = await this.backend.sweep(force ? -1 : olderThanMs);
     const names = units.map(nameOfUnit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;

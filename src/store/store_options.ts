@@ -1,13 +1,14 @@
 // How a store is made: what its options are, and what they stand for.
 import { type Durability, fileBackend } from "../file/file_backend.ts";
 import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
+import type { PathOrUrl } from "../model/address.ts";
 import { type Backend, isBackend } from "../model/backend.ts";
 import type { OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { LayoutKind } from "../model/unit.ts";
 
 /** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */
-export type StoreLocation = string | URL | Backend;
+export type StoreLocation = PathOrUrl | Backend;
 
 /** How a `StateStore` names and arranges snapshots. */
 export interface StateStoreOptions {

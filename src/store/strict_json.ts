@@ -3,7 +3,7 @@
 // The check is one walk before JSON.stringify, which costs about a fifth of it. What a fault's place is called is put together
 // only where there is one, on the way back.
 import { inspect } from "node:util";
-import type { JsonOptions } from "../model/state.ts";
+import type { WriteJsonOptions } from "../model/state.ts";
 
 const MAX_DEPTH = 2000;
 
@@ -41,7 +41,7 @@ interface Fault {
  * @returns Its JSON text.
  * @throws {TypeError} If JSON would silently change the value; names the place, and what to write instead.
  */
-export function stringifyStrictly(value: unknown, { asJson = false }: JsonOptions = {}): string {
+export function stringifyStrictly(value: unknown, { asJson = false }: WriteJsonOptions = {}): string {
   const fault = asJson ? undefined : new Check().faultOf(value, 0, "");
   if (fault !== undefined) throw refusal(fault);
   // Despite its type: undefined, functions and a toJSON that says nothing have no JSON text.

@@ -98,9 +98,9 @@ export const stageCases: Cases = {
   "a published name can be claimed beside others, in another layout only": async (backend) => {
     await publish(backend, GROUP, "first");
     const beside = GROUP.replace("/", ".tar.gz");
-    await refuses(backend.stage(GROUP, { besideOthers: true }), "SNAPSHOT_EXISTS", "claiming the very same unit");
-    const stage = await backend.stage(beside, { besideOthers: true });
-    await refuses(backend.stage(beside, { besideOthers: true }), "SNAPSHOT_EXISTS", "claiming it twice");
+    await refuses(backend.stage(GROUP, { allowOtherLayouts: true }), "SNAPSHOT_EXISTS", "claiming the very same unit");
+    const stage = await backend.stage(beside, { allowOtherLayouts: true });
+    await refuses(backend.stage(beside, { allowOtherLayouts: true }), "SNAPSHOT_EXISTS", "claiming it twice");
     await stage.publish("", [encode("second")]);
     same(await all(backend.list()), [beside, GROUP], "units");
     same(await textOf(backend, GROUP, MANIFEST_PATH), "first", "content of the first");

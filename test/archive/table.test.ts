@@ -2,7 +2,8 @@
 // manifest, and where they point must be what they say.
 import { Buffer } from "node:buffer";
 import * as zlib from "node:zlib";
-import { type Backend, type BlobReader, isSnapshotError, locate, StateStore } from "snapkeep";
+import { type Backend, isSnapshotError, locate, StateStore } from "snapkeep";
+import type { BlobReader } from "snapkeep/backend";
 import { describe, expect, it } from "vitest";
 import { openIndexed } from "../../src/archive/indexed_reader.ts";
 import type { Codec } from "../../src/compression/codec.ts";

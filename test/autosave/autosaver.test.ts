@@ -231,7 +231,7 @@ describe("a save that does not succeed", () => {
     const keeper = { append() {}, cleanups: 0, cleanup: async () => (keeper.cleanups++, []) };
     const { clock, cell, until } = makeWorld({ condition, keeper });
     const { saveState } = cell;
-    const { storageError } = await import("snapkeep");
+    const { storageError } = await import("snapkeep/backend");
     cell.saveState = () =>
       Promise.reject(storageError("write", "x", Object.assign(new Error("full"), { code: "ENOSPC" })));
     condition.press();

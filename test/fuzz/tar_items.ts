@@ -41,7 +41,7 @@ function fileItem(fields: Header, payload: Uint8Array, path: string): Item {
   return { header: header(fields), payload, filler: 0, path };
 }
 
-const fill = (block: Uint8Array, offset: number, bytes: Uint8Array) => void block.set(bytes, offset);
+const fill = (block: Uint8Array, offset: number, bytes: Uint8Array) => block.set(bytes, offset);
 
 // Headers as other writers make them: none of it changes which files there are, so all of it must be accepted.
 const FOREIGN_FORMS: readonly ((random: Random, block: Uint8Array) => void)[] = [

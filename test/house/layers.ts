@@ -66,14 +66,16 @@ export function packages(tree: Tree): string[] {
 
 /** Lists the files and modules that are loaded with a file: itself, and all that it imports statically, except types. */
 export function loadedWith(tree: Tree, name: string): string[] {
-  return [...reach(new Map([...tree].map(([name, text]) => [name, read(name, text)])), name)].sort();
+  return [...reach((file) => read(file, tree.get(file) ?? "").eager, name)].sort();
 }
 
-function reach(files: ReadonlyMap<string, File>, name: string, seen: Set<string> = new Set()): Set<string> {
+type EagerOf = (name: string) => readonly string[];
+
+function reach(eagerOf: EagerOf, name: string, seen: Set<string> = new Set()): Set<string> {
   seen.add(name);
-  for (const specifier of files.get(name)?.eager ?? []) {
+  for (const specifier of eagerOf(name)) {
     const target = specifier.startsWith(".") ? resolve(name, specifier) : specifier;
-    if (!seen.has(target)) reach(files, target, seen);
+    if (!seen.has(target)) reach(eagerOf, target, seen);
   }
   return seen;
 }
@@ -85,7 +87,7 @@ function fileSystems(files: ReadonlyMap<string, File>): string[] {
     )
   );
   const loaded = readers.filter((name) => files.has(name)).flatMap((name) =>
-    [...reach(files, name)].filter((target) => fileSystem.test(target)).map((target) =>
+    [...reach((file) => files.get(file)?.eager ?? [], name)].filter((target) => fileSystem.test(target)).map((target) =>
       `${name}: loads ${target}, but readers do without the file system`
     )
   );

@@ -25,7 +25,7 @@ import { Faults, faultyBackend } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { forge } from "../store/altered.ts";
 import { collectLogs } from "../store/logs.ts";
-import { changed, type Place, places } from "../store/places.ts";
+import { changed, type Place, places, temporaryFolder } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";
 import { DAY_MS, HOUR_MS, ms, type Rules } from "./samples.ts";
 
@@ -573,7 +573,11 @@ describe.each(places)("Copies and retention ($layout, $backend)", ({ make }) => 
         for (const locator of selected.filter(({ name }) => name === target.name)) {
           const manifest = locator.manifest.bind(locator);
           // The cleanup looks at it for its pin, and then it is pinned.
-          locator.manifest = () => manifest().finally(() => target.pin());
+          locator.manifest = async () => {
+            const found = await manifest();
+            await target.pin();
+            return found;
+          };
         }
         return selected;
       }
@@ -592,4 +596,16 @@ describe.each(places)("Copies and retention ($layout, $backend)", ({ make }) => 
     const plan = await new RetentionKeeper(place.store(), [keepLatest(1)], { now }).plan();
     expect(names(plan.kept)).toEqual(names([saved[1], pinned] as SnapshotLocator[]));
   });
+});
+
+it("RetentionKeeper made from a path plans by the clock and the name format that it is given", async () => {
+  const folder = await temporaryFolder();
+  const options = { stateNameFormat: "run_%Y-%m-%d_%H-%M-%S,%f" };
+  const clock = { nowMs: START_MS };
+  const store = new StateStore(folder, { ...options, now: () => clock.nowMs }).register("cell", new Cell(1));
+  const saved: SnapshotLocator[] = [];
+  for (; saved.length < 3; clock.nowMs += DAY_MS) saved.push(await store.saveState());
+  const keeper = new RetentionKeeper(folder, [keepWithin("36h")], { ...options, now: () => clock.nowMs - DAY_MS });
+  expect(names((await keeper.plan()).kept)).toEqual(names(saved.slice(1)));
+  expect(names(await keeper.cleanup())).toEqual(names(saved.slice(0, 1)));
 });

@@ -4,6 +4,7 @@ import { LatestStatesKeeper, locate, memoryBackend, type PersistentState, StateS
 import { StateAccess, type Turn } from "../../src/store/state_access.ts";
 import { changed, placeOn, places } from "./places.ts";
 import { Cell, deferred, rejection, saving, settle } from "./states.ts";
+import { all } from "../backend/texts.ts";
 
 /** A state that stops in the middle of its load until it is let go on. */
 function slow(cell: Cell) {
@@ -224,7 +225,7 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
       async loadState() {
         expect(await store.list()).toHaveLength(2);
         await first.label({ step: 1 });
-        expect((await store.verify()).every(({ isWhole }) => isWhole)).toBe(true);
+        expect((await all(store.verify())).every(({ isWhole }) => isWhole)).toBe(true);
         await store.sweep();
         await store.importSnapshot(elsewhere);
         await store.importSnapshot(elsewhere.stream()).catch(() => {});
