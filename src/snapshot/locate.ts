@@ -67,7 +67,7 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
     return new SnapshotLocator(where, [unitOfFileName(more)]);
   }
   if (typeof where !== "string" && !(where instanceof URL)) {
-    const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
+    const wanted = "expected a path, a URL, a locator or a ReadableStream";
     throw new TypeError(
       `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
     );

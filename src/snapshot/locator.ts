@@ -149,7 +149,7 @@ export class SnapshotLocator {
     const opening = layoutOfUnit(this.#unit).open(this.backend, this.#unit);
     const unit = await unlessAborted(opening, signal).catch(async (error) => {
       if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
-      opening.then((late) => late.close(), () => {}); // nobody waits for it any more
+      opening.then((late) => late.close(), () => {}); // no caller waits for it any more
       throw signal.reason;
     });
     return new SnapshotReader(

@@ -38,7 +38,7 @@ import { verifyAll } from "./verifying_all.ts";
 /** What {@link StateStore.sweep} removes. */
 export interface SweepOptions {
   /**
-   * Removes what has had no sign of life for so long, in milliseconds.
+   * Maximum age of the heartbeat of a writer, in milliseconds; older files are deleted.
    *
    * @default 600_000
    */
