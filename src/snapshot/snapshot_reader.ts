@@ -45,7 +45,7 @@ const MOST_COMPARED = 1000;
 /** How {@link SnapshotReader.verifyAll} is watched. */
 export interface VerifyAllOptions extends ProgressOptions {
   /**
-   * Aborts the verification.
+   * Aborts; rejects with the signal's reason.
    *
    * @default none
    */

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
+  autosave,
   fileBackend,
   keepLatest,
   LatestStatesKeeper,
@@ -89,6 +90,8 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
     "SimulateRetentionOptions",
     (options) => simulateRetention([keepLatest(1)], { every: "1d", horizon: "2d", ...options }),
   ],
+  ["AutosaveOptions", (options, { store }) => autosave(store, { condition: () => false, ...options })],
+  ["PauseOptions", (pause, { store }) => autosave(store, { condition: () => false, pause })],
   ["SaveConditionOptions", (options) => new PeriodicSaveCondition(1, options)],
   ["ConformanceOptions", (options) => backendConformance(memoryBackend, options)],
   ["StateConformanceOptions", (options) => stateConformance(() => new Cell(1), () => {}, options)],
@@ -133,7 +136,10 @@ describe("options", () => {
   it.each(TAKERS.map(([type, take], index) => [type, index, take] as const))(
     "%s (%#) are refused with a TypeError when they are no object",
     async (type, _index, take) => {
-      if (["PlanRetentionOptions", "SimulateRetentionOptions", "ResumeOptions.best"].includes(type)) return; // which are spread here
+      if (
+        ["AutosaveOptions", "PlanRetentionOptions", "SimulateRetentionOptions", "ResumeOptions.best"].includes(type)
+      ) return; // spread here
+      if (type === "PauseOptions") return; // a function is one as well
       for (const options of [null, 1, "tar.gz", [1]]) expect(await refusal(take, options)).toBeInstanceOf(TypeError);
     },
   );
