@@ -145,6 +145,7 @@ describe("the public surface", () => {
         "RetentionKeeperOptions",
         "RetentionRule",
         "RetentionSnapshot",
+        "RoundFacts",
         "SaveCondition",
         "SaveEvent",
         "SaveMoment",
