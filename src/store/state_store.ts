@@ -440,7 +440,7 @@ export class StateStore {
    * Saving does it by itself, at first and every ten minutes. Safe beside this program's own writers, and beside others' as long as
    * their event loops stand still for no longer than `olderThanMs` less 5 seconds.
    *
-   * @param options How long a writer may give no sign of life; whether to remove what living writers have, too.
+   * @param options Maximum age of the heartbeat; whether to delete the files of running writers, too.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    * @throws {RangeError} If `olderThanMs` is negative or no number.
