@@ -94,7 +94,7 @@ export const directoryLayout: Layout = {
     };
     const iterator = entries[Symbol.asyncIterator]();
     while (true) {
-      // A write that fails is told at once, also while a slow state keeps its next entry waiting.
+      // A failed write is reported at once, also while a slow state keeps its next entry waiting.
       const next = await Promise.race([iterator.next(), interrupted]);
       throwIfFailed();
       if (next === undefined || next.done) break;
@@ -104,7 +104,7 @@ export const directoryLayout: Layout = {
         throwIfFailed();
         start(source);
       }
-      // Many are valid until the next are asked for. Streams are written one by one, for they may hang together.
+      // Many are valid until the next are asked for. Streams are written one by one: they may depend on each other.
       if (sources.length > 1 || !Array.isArray(sources[0]?.body)) await Promise.all(writing);
     }
     await Promise.all(writing);
@@ -159,7 +159,7 @@ export const directoryLayout: Layout = {
       },
       ...lendSmall && { lendSmall: (entryPaths) => lendSmall(unit, entryPaths, SMALL_ENTRY_BYTES) },
       async close() {
-        await Promise.allSettled(opening); // of whoever read ahead
+        await Promise.allSettled(opening); // of readers ahead
         for (const reader of open) await reader.close();
         open.clear();
       },

@@ -193,8 +193,8 @@ const CANONICAL_LINE =
   /\n(?: {6}\{"path":"(?:[^"\\]|\\.){0,8192}","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.){0,8192}","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
 
 /**
- * Where the lines of the states are, if every one is just what our writer writes. Else a line that looks like an entry may lie within
- * a field that nobody knows, and who parses the whole would find another entry than who looks for the line.
+ * Finds the lines of the states if every one is just what our writer writes. Else a line that looks like an entry may lie within a
+ * field that is unknown; a parser of all would find another entry than a search for the line.
  */
 function* lookingForLines(text: string): Work<{ readonly start: number; readonly end: number } | undefined> {
   const start = text.indexOf(STATES);
@@ -316,7 +316,9 @@ function* lookingForFault(manifest: Manifest): Work<string | undefined> {
   let sizeBytes = 0;
   const names = new PathSet();
   for (const [index, state] of manifest.states.entries()) {
-    if (!isState(state)) return `states[${index}] is no state: name, version or entries are missing or of another kind`;
+    if (!isState(state)) {
+      return `states[${index}] is not a state: name, version or entries are missing or have another type`;
+    }
     const stateFault = faultOfStateName(state.name);
     if (stateFault !== undefined) return `its state name ${quoted(state.name)} is unsafe: ${stateFault}`;
     names.add(state.name);

@@ -51,7 +51,7 @@ export interface VerifyFinding {
 export interface VerifyReport {
   /** Address of the snapshot. */
   readonly uri: string;
-  /** Whether nothing was found; a damaged note counts, though every byte of the states may be as it was. */
+  /** Whether there are no findings. A damaged note is a finding, even if all bytes of the states are intact. */
   readonly isWhole: boolean;
   /** Everything found, in order of the steps. */
   readonly findings: readonly VerifyFinding[];
@@ -85,7 +85,7 @@ export function assertVerifyOptions(options: VerifyOptions): void {
   assertOptions("verify", options, VERIFY_OPTIONS);
   const { mode } = options;
   if (mode === undefined || mode === "quick" || mode === "full") return;
-  throw new TypeError(`Cannot verify in the mode ${show(mode)}: it is neither "quick" nor "full"`);
+  throw new TypeError(`Cannot verify in the mode ${show(mode)}: it must be "quick" or "full"`);
 }
 
 /** Verifies one unit. Only failures of the storage itself are thrown; what is wrong with the snapshot is a finding. */
@@ -149,7 +149,7 @@ export async function verifyUnit(
         if (!readsByTable && reader.has(file.path)) progress.entry(file.path, file.sizeBytes);
       }
     });
-    // An archive that cannot be read to its end has no inventory; what is damaged is told by its table all the same.
+    // An archive that cannot be read to its end has no inventory; its table still tells which entries are damaged.
     const listed = await inSlices(listing(opened.sealed.manifest));
     if (findings.length === 0) {
       for (const finding of ofManifest) findings.push(finding);
