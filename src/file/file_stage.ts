@@ -135,7 +135,7 @@ export class FileStage implements Stage {
   async #publishGroup(path: string, body: ByteSource): Promise<void> {
     const { files, sync } = this.#place;
     await this.#settleSyncs();
-    // Folders of one depth are independent of each other, and file systems merge syncs that run side by side.
+    // Folders of one depth are independent of each other, and file systems merge concurrent syncs.
     const depths: string[][] = [];
     for (const folder of this.#folders.keys()) (depths[folder.split("/").length] ??= []).push(folder);
     for (const folders of depths.reverse()) {

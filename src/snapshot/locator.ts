@@ -405,7 +405,7 @@ export class SnapshotLocator {
     const opening = layoutOfUnit(this.#unit).open(source, this.#unit);
     return await unlessAborted(opening, signal).catch(async (error) => {
       if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
-      opening.then((late) => late.close(), () => {}); // nobody waits for it any more
+      opening.then((late) => late.close(), () => {}); // no caller waits for it any more
       throw signal.reason;
     });
   }

@@ -295,14 +295,14 @@ class PendingEntry implements EntrySource {
   }
 
   cancel(error: unknown): void {
-    this.written.catch(() => {}); // the save reports it; a write nobody awaits must not end the process
+    this.written.catch(() => {}); // the save reports it; a write that is not awaited must not end the process
     this.#reject(error);
   }
 }
 
 type CapturedBody = Pick<EntrySource, "body" | "sizeBytes"> & { readonly memory?: CapturedBytes };
 
-/** Who is told what becomes of a state's entries. */
+/** Receives what becomes of the entries of a state. */
 interface CaptureListener {
   fail(error: unknown): void;
   released(state: string): void;
