@@ -112,8 +112,8 @@ export class Capture {
   }
 
   /**
-   * All entries, in order, the small ones that lie in memory many at once; ends when every state has ended. Where a state's last
-   * writes are still being read, those of the next states come first, and then what it writes when they have settled.
+   * All entries, in order, the small ones that lie in memory many at once; ends when every state has ended. While a state's writes
+   * are still being read, those of the next states that lie in memory come first, and then all that is left, in order.
    */
   async *entries(): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
     const states = [...this.#states];
@@ -121,7 +121,8 @@ export class Capture {
       const state = states[index] as StateCapture;
       while (true) {
         this.throwIfFailed();
-        const batch = await state.next(index < this.#states.length);
+        const isAhead = index < this.#states.length && states.length > this.#states.length;
+        const batch = isAhead ? state.takeReady() : await state.next(index < this.#states.length);
         this.throwIfFailed();
         if (batch.length === 0) {
           if (!state.hasEnded) states.push(state);
@@ -393,10 +394,15 @@ class StateCapture implements StateWriter {
     while (!this.#isClosed) {
       const batch = this.#takeBatch();
       if (batch.length > 0) return batch;
-      if (mayPass && this.#hasReturned && this.#taken.size > 0) return [];
+      if (mayPass && this.#taken.size > 0) return [];
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
     return [];
+  }
+
+  /** The next entry or the next small ones, without waiting; none unless they lie in memory. */
+  takeReady(): readonly PendingEntry[] {
+    return Array.isArray(this.#queue.first?.body) ? this.#takeBatch() : [];
   }
 
   #takeBatch(): PendingEntry[] {
