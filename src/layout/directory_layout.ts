@@ -4,7 +4,7 @@ import { MAX_MANIFEST_BYTES, openManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { BlobInfo, BlobReader } from "../model/backend.ts";
 import { addressOf, uriOfUnit } from "../model/address.ts";
-import { mapBounded } from "../runtime/concurrency.ts";
+import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
 import {
@@ -93,6 +93,7 @@ export const directoryLayout: Layout = {
       writing.add(task);
     };
     const iterator = entries[Symbol.asyncIterator]();
+    const pace = new Pace(); // for backends whose writes never wait
     while (true) {
       // A failed write is reported at once, also while a slow state keeps its next entry waiting.
       const next = await Promise.race([iterator.next(), interrupted]);
@@ -101,6 +102,7 @@ export const directoryLayout: Layout = {
       const sources = listOfSources(next.value);
       for (const source of sources) {
         if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
+        if (pace.isDue) await pace.rest();
         throwIfFailed();
         start(source);
       }
@@ -175,11 +177,15 @@ export const directoryLayout: Layout = {
       for await (const chunk of released(reader, lent(reader), () => {})) digester.update(chunk);
       return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
     };
-    const blobs: BlobInfo[] = [];
-    for await (const blob of backend.blobs(unit)) if (!OWN_FILES.has(blob.path) || !blob.isRegular) blobs.push(blob);
-    const isSmall = ({ isRegular, sizeBytes }: BlobInfo) => digest && isRegular && sizeBytes <= SMALL_ENTRY_BYTES;
-    const small = blobs.filter(isSmall);
-    const rest = blobs.filter((blob) => !isSmall(blob));
+    const [small, rest]: [BlobInfo[], BlobInfo[]] = [[], []];
+    const pace = new Pace();
+    for await (const blob of backend.blobs(unit)) {
+      if (pace.isDue) await pace.rest();
+      const { path, isRegular, sizeBytes } = blob;
+      if (OWN_FILES.has(path) && isRegular) continue;
+      const isLent = backend.lendSmall !== undefined && digest && isRegular && sizeBytes <= SMALL_ENTRY_BYTES;
+      (isLent ? small : rest).push(blob);
+    }
     let index = 0;
     for await (const batch of backend.lendSmall?.(unit, small.map(({ path }) => path), SMALL_ENTRY_BYTES) ?? []) {
       signal?.throwIfAborted();
@@ -189,7 +195,7 @@ export const directoryLayout: Layout = {
         else yield { path: blob.path, sizeBytes: bytes.length, isRegular: true, digest: digestOf(bytes) };
       }
     }
-    rest.push(...small.slice(index));
+    for (; index < small.length; index++) rest.push(small[index] as BlobInfo);
     for (let start = 0; start < rest.length; start += SCANNED_AT_ONCE) {
       yield* await mapBounded(rest.slice(start, start + SCANNED_AT_ONCE), scan);
     }

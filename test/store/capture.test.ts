@@ -137,6 +137,40 @@ describe("Capture", () => {
     expect(await all).toEqual(["a/1=x", "a/2=y", "a/3=z"]);
   });
 
+  it("hands on what other states have in memory while a state waits for its own write", async () => {
+    const waiting = (out: StateWriter) => out.write("first", "1").then(() => out.write("second", "2"));
+    const capture = captureOf({
+      a: saving(waiting),
+      b: saving((out) => void out.write("stream", streamOf(Buffer.from("3")))),
+      c: saving(waiting),
+    });
+    const entries = eachOf(capture);
+    const taken = [await entries.next(), await entries.next()].map(({ value }) => value as EntrySource);
+    expect(taken.map(({ state, path }) => `${state}/${path}`)).toEqual(["a/first", "c/first"]);
+    for (const entry of taken) await read(entry);
+    const rest: string[] = [];
+    for await (const entry of entries) rest.push(`${entry.state}/${entry.path}=${await read(entry)}`);
+    expect(rest.sort()).toEqual(["a/second=2", "b/stream=3", "c/second=2"]);
+  });
+
+  it("waits for no other state while a state waits for its own write", async () => {
+    const { promise, resolve } = deferred<void>();
+    const first = async (out: StateWriter) => {
+      await out.write("first", "1");
+      await out.write("second", "2");
+      resolve();
+    };
+    const last = (out: StateWriter) => promise.then(() => out.write("third", "3"));
+    const entries = eachOf(captureOf({ a: saving(first), b: saving(last) }));
+    const found: string[] = [];
+    for (let held = await entries.next(); !held.done;) {
+      const next = entries.next(); // before this one is read, as a layout asks that writes several at once
+      found.push(await read(held.value));
+      held = await next;
+    }
+    expect(found).toEqual(["1", "2", "3"]);
+  });
+
   it("takes writes that are chained to writes, though saveState returned long ago", async () => {
     const capture = captureOf({
       a: saving((out) => {
