@@ -268,7 +268,7 @@ export const nodeFileSystem: FileSystem = {
     ),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
-      await promptness.call(() => void mkdirSync(path, mode), () => mkdir(path, mode));
+      await promptness.call(() => mkdirSync(path, mode), () => mkdir(path, mode));
       if (mode !== undefined) whereAllowed(() => changeFolder(path, () => mode));
     }),
   makeFolderNow: (path, mode) =>
