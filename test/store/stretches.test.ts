@@ -4,7 +4,7 @@ import { memoryBackend, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { atOnce, inSlices, Pace } from "../../src/runtime/concurrency.ts";
 
-const ENTRIES = 20_000;
+const ENTRIES = 10_000;
 
 /** Counts the turns of the event loop while work runs. */
 async function turnsOf(work: () => Promise<unknown>): Promise<number> {
