@@ -2,16 +2,12 @@
 // sync is always our own call (Bun swallows flush errors), close never decides (Bun and Deno swallow its errors).
 import {
   type BigIntStats,
-  close,
   closeSync,
   constants,
   fchmodSync,
-  fstat,
   fstatSync,
-  fsync,
   lstatSync,
   mkdirSync,
-  open,
   openSync,
   read,
   readSync,
@@ -19,16 +15,28 @@ import {
   type Stats,
   statSync,
   unlinkSync,
-  write,
   writeSync,
 } from "node:fs";
-import { link, lstat, mkdir, readdir, rename, rmdir, stat, statfs, unlink, utimes } from "node:fs/promises";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rmdir,
+  stat,
+  statfs,
+  unlink,
+  utimes,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout, systemMs } from "../runtime/clock.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
-import type { FileKind, FileStat, FileSystem, QuickFile } from "./file_system.ts";
+import type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 import { Promptness } from "./promptness.ts";
 
@@ -39,7 +47,10 @@ const FOLDER_ITSELF = constants.O_RDONLY | NO_FOLLOW | (constants.O_DIRECTORY ??
 const IS_WINDOWS = process.platform === "win32";
 const RIGHTS = 0o777;
 const OWNER_RIGHTS = 0o700;
+const SMALL_BYTES = 64 * 1024; // to write or delete at once
 const RENAME_RETRIES_MS = [10, 20, 50, 100, 200, 400, 800, 1000];
+
+const promptness = new Promptness();
 
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
@@ -57,94 +68,105 @@ function attemptNow<T>(operation: string, path: string, run: () => T): T {
   }
 }
 
-type Callback<T> = (error: Error | null, result?: T) => void;
-
-/** Waits for a call of node:fs that takes a callback. */
-function answer<T>(call: (done: Callback<T>) => void): Promise<T> {
-  return new Promise((resolve, reject) => call((error, result) => error ? reject(error) : resolve(result as T)));
-}
-
-const CLOSED = -1;
-const SMALL_BYTES = 64 * 1024; // to write or delete at once
-const promptness = new Promptness();
-
-// A descriptor and no FileHandle: that is closed by the collector where a state that hangs leaves it, which ends Bun and makes Node warn.
-class NodeFile implements QuickFile {
-  readonly openedBytes: number;
+class NodeFile implements OpenFile {
+  // A state that hangs leaves a save that nothing refers to. When a handle is collected, Bun ends the program and Node warns.
+  static readonly #open = new Set<NodeFile>();
+  readonly #handle: FileHandle;
   readonly #path: string;
-  #descriptor: number;
-  #calls = 0;
-  #onIdle = () => {};
 
-  constructor(descriptor: number, path: string, openedBytes = 0) {
-    this.#descriptor = descriptor;
+  constructor(handle: FileHandle, path: string) {
+    this.#handle = handle;
     this.#path = path;
-    this.openedBytes = openedBytes;
+    NodeFile.#open.add(this);
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return this.#call("read", (file, done) => read(file, target, 0, target.length, position, done));
+    return attempt(
+      "read",
+      this.#path,
+      async () => (await this.#handle.read(target, 0, target.length, position)).bytesRead,
+    );
+  }
+
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    return attempt("write", this.#path, async () => {
+      for (let done = 0; done < bytes.length;) {
+        const [from, lengthBytes] = [done, bytes.length - done];
+        const throughPool = async () =>
+          (await this.#handle.write(bytes, from, lengthBytes, position + from)).bytesWritten;
+        const now = () => writeSync(this.#handle.fd, bytes, from, lengthBytes, position + from);
+        done += await (lengthBytes > SMALL_BYTES ? throughPool() : promptness.call(now, throughPool));
+      }
+    });
+  }
+
+  sizeBytes(): Promise<number> {
+    return attempt("stat", this.#path, async () => {
+      const stat = await this.#handle.stat();
+      assertFile(stat);
+      return stat.size;
+    });
+  }
+
+  identity(): Promise<string | undefined> {
+    return attempt("stat", this.#path, async () => identityOf(await this.#handle.stat({ bigint: true })));
+  }
+
+  sync(): Promise<void> {
+    return attempt("fsync", this.#path, () => this.#handle.sync());
+  }
+
+  close(): Promise<void> {
+    NodeFile.#open.delete(this);
+    return attempt("close", this.#path, () => this.#handle.close());
+  }
+}
+
+/** A file that was opened without waiting; reads of many bytes still go through the pool. */
+class QuickNodeFile implements QuickFile {
+  readonly openedBytes: number;
+  readonly #descriptor: number;
+  readonly #path: string;
+
+  constructor(descriptor: number, path: string, openedBytes: number) {
+    this.#descriptor = descriptor;
+    this.#path = path;
+    this.openedBytes = openedBytes;
   }
 
   readNow(target: Uint8Array, position: number): number {
     return attemptNow("read", this.#path, () => readSync(this.#descriptor, target, 0, target.length, position));
   }
 
-  async write(bytes: Uint8Array, position: number): Promise<void> {
-    for (let at = 0; at < bytes.length;) {
-      const [from, lengthBytes] = [at, bytes.length - at];
-      const throughPool = () =>
-        this.#call<number>("write", (file, done) => write(file, bytes, from, lengthBytes, position + from, done));
-      const now = () =>
-        attemptNow("write", this.#path, () => writeSync(this.#descriptor, bytes, from, lengthBytes, position + from));
-      at += await (lengthBytes > SMALL_BYTES ? throughPool() : promptness.call(now, throughPool));
-    }
+  read(target: Uint8Array, position: number): Promise<number> {
+    const reading = () =>
+      new Promise<number>((resolve, reject) => {
+        read(this.#descriptor, target, 0, target.length, position, (error, bytesRead) => {
+          if (error) reject(error);
+          else resolve(bytesRead);
+        });
+      });
+    return attempt("read", this.#path, reading);
+  }
+
+  write(): Promise<void> {
+    return attempt("write", this.#path, () => Promise.reject(new Error("it was opened for reading")));
   }
 
   sizeBytes(): Promise<number> {
-    return attempt("stat", this.#path, async () => {
-      const stat = await this.#call<Stats>("stat", fstat);
-      assertFile(stat);
-      return stat.size;
-    });
-  }
-
-  async identity(): Promise<string | undefined> {
-    return identityOf(await this.#call<BigIntStats>("stat", (file, done) => fstat(file, { bigint: true }, done)));
+    return Promise.resolve(this.openedBytes);
   }
 
   sync(): Promise<void> {
-    return this.#call("fsync", fsync);
-  }
-
-  /** Waits for the calls that are running: their descriptor would be that of the next file. */
-  async close(): Promise<void> {
-    if (this.#calls > 0) await new Promise<void>((resolve) => this.#onIdle = resolve);
-    const descriptor = this.#take();
-    const throughPool = () => answer<void>((done) => close(descriptor, done));
-    await attempt("close", this.#path, () => promptness.call(() => closeSync(descriptor), throughPool));
+    return attempt("fsync", this.#path, () => Promise.reject(new Error("it was opened for reading")));
   }
 
   closeNow(): void {
-    const descriptor = this.#take();
-    attemptNow("close", this.#path, () => closeSync(descriptor));
+    attemptNow("close", this.#path, () => closeSync(this.#descriptor));
   }
 
-  #take(): number {
-    const descriptor = this.#descriptor;
-    this.#descriptor = CLOSED;
-    return descriptor;
-  }
-
-  #call<T>(operation: string, call: (descriptor: number, done: Callback<T>) => void): Promise<T> {
-    const answered = (done: Callback<T>) => {
-      call(this.#descriptor, (error, result) => {
-        if (--this.#calls === 0) this.#onIdle();
-        done(error, result);
-      });
-      this.#calls++; // not before: a call of a closed file throws
-    };
-    return attempt(operation, this.#path, () => answer(answered));
+  async close(): Promise<void> {
+    this.closeNow();
   }
 }
 
@@ -162,49 +184,54 @@ function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }
   return dev === 0n || ino === 0n ? undefined : `${dev}:${ino}`;
 }
 
-/** Opens a file or folder; a `mode` is that of a file that is made. */
-function openDescriptor(path: string, flags: string | number, mode?: number): Promise<number> {
-  return answer((done) => open(path, flags, mode, done));
-}
-
-async function createFile(path: string, mode?: number): Promise<NodeFile> {
-  const descriptor = await promptness.call(
-    () => openSync(path, "wx+", mode),
-    () => openDescriptor(path, "wx+", mode),
-  );
+async function createFile(path: string, mode?: number): Promise<FileHandle> {
+  const handle = await open(path, "wx+", mode);
   try {
-    if (mode !== undefined) whereAllowed(() => setRights(descriptor, () => mode));
-    return new NodeFile(descriptor, path);
+    if (mode !== undefined) await whereAllowed(setRights(handle, () => mode));
+    return handle;
   } catch (error) {
-    closeSync(descriptor);
+    await handle.close().catch(() => {}); // the first error is the one to tell
     throw error;
   }
 }
 
 /** Sets what the umask took away; the bits beside the rights stay. */
-function setRights(descriptor: number, change: (rights: number) => number): void {
+async function setRights(handle: FileHandle, change: (rights: number) => number): Promise<void> {
   if (IS_WINDOWS) return; // its rights are other ones, which what is made there inherits
-  const { mode } = fstatSync(descriptor);
+  const { mode } = await handle.stat();
   const rights = change(mode & RIGHTS);
-  if (rights !== (mode & RIGHTS)) fchmodSync(descriptor, mode & ~RIGHTS & 0o7777 | rights);
+  if (rights === (mode & RIGHTS)) return;
+  await handle.chmod(mode & ~RIGHTS & 0o7777 | rights);
 }
 
 /** Lets a change of rights fail that the runtime does not allow: what is made begins with no more rights than asked for. */
-function whereAllowed(change: () => void): void {
-  try {
-    change();
-  } catch (error) {
+async function whereAllowed(change: Promise<void>): Promise<void> {
+  await change.catch((error) => {
     if (!isNotAllowed(error)) throw error;
+  });
+}
+
+async function changeFolder(path: string, change: (rights: number) => number): Promise<void> {
+  const handle = await open(path, FOLDER_ITSELF);
+  try {
+    await setRights(handle, change);
+  } finally {
+    await handle.close();
   }
 }
 
-function changeFolder(path: string, change: (rights: number) => number): void {
+function setFolderRightsNow(path: string, rights: number): void {
   if (IS_WINDOWS) return;
-  const descriptor = openSync(path, FOLDER_ITSELF);
   try {
-    setRights(descriptor, change);
-  } finally {
-    closeSync(descriptor);
+    const descriptor = openSync(path, FOLDER_ITSELF);
+    try {
+      const { mode } = fstatSync(descriptor);
+      if ((mode & RIGHTS) !== rights) fchmodSync(descriptor, mode & ~RIGHTS & 0o7777 | rights);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    if (!isNotAllowed(error)) throw error;
   }
 }
 
@@ -247,11 +274,11 @@ function fileStatOf(found: Stats): FileStat {
 
 /** The file system of this machine. */
 export const nodeFileSystem: FileSystem = {
-  create: (path, mode) => attempt("create", path, () => createFile(path, mode)),
+  create: (path, mode) => attempt("create", path, async () => new NodeFile(await createFile(path, mode), path)),
   createTemporary: () =>
     attempt("create", "a temporary file", async () => {
       const path = join(tmpdir(), `snapkeep-${crypto.randomUUID()}`);
-      const file = new NodeFile(await openDescriptor(path, "wx+", 0o600), path);
+      const file = new NodeFile(await open(path, "wx+", 0o600), path);
       try {
         await unlink(path); // at once, so that nothing is left whatever ends the program
       } catch (error) {
@@ -261,30 +288,26 @@ export const nodeFileSystem: FileSystem = {
       return file;
     }),
   open: (path, followsLink = false) =>
-    attempt(
-      "open",
-      path,
-      async () => new NodeFile(await openDescriptor(path, followsLink ? READ : READ | NO_FOLLOW), path),
-    ),
+    attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
       await promptness.call(() => mkdirSync(path, mode), () => mkdir(path, mode));
-      if (mode !== undefined) whereAllowed(() => changeFolder(path, () => mode));
+      if (mode !== undefined) await whereAllowed(changeFolder(path, () => mode));
     }),
   makeFolderNow: (path, mode) =>
     attemptNow("mkdir", path, () => {
       mkdirSync(path, mode);
-      if (mode !== undefined) whereAllowed(() => changeFolder(path, () => mode));
+      if (mode !== undefined) setFolderRightsNow(path, mode);
     }),
   readFolder: (path) => attempt("readdir", path, () => readdir(path)),
   syncFolder: (path) =>
     attempt("fsync", path, async () => {
       if (IS_WINDOWS) return; // Windows cannot sync folders and writes their entries through by itself
-      const descriptor = await openDescriptor(path, "r");
+      const handle = await open(path, "r");
       try {
-        await answer<void>((done) => fsync(descriptor, done));
+        await handle.sync();
       } finally {
-        closeSync(descriptor);
+        await handle.close();
       }
     }),
   stat: (path, followsLink = false, withIdentity = false) =>
@@ -302,7 +325,7 @@ export const nodeFileSystem: FileSystem = {
         throw error;
       }
     }),
-  unlockFolder: (path) => attempt("chmod", path, async () => changeFolder(path, (rights) => rights | OWNER_RIGHTS)),
+  unlockFolder: (path) => attempt("chmod", path, () => changeFolder(path, (rights) => rights | OWNER_RIGHTS)),
   rename: (from, to) => attempt("rename", from, () => retryRename(() => rename(from, to))),
   link: (from, to) => attempt("link", from, () => link(from, to)),
   removeFile: (path) =>
@@ -331,7 +354,7 @@ export const nodeFileSystem: FileSystem = {
       try {
         const stat = fstatSync(descriptor);
         assertFile(stat);
-        return new NodeFile(descriptor, path, stat.size);
+        return new QuickNodeFile(descriptor, path, stat.size);
       } catch (error) {
         closeSync(descriptor);
         throw error;
