@@ -55,6 +55,11 @@ export interface StateWriter {
   /** Name the state is registered under. */
   readonly name: string;
   /**
+   * Resolves once the snapshot that is being saved is committed; stays pending if that fails, and never rejects. Absent where no commit
+   * follows, as in a stream. Awaiting it in `saveState` would wait for ever.
+   */
+  readonly committed?: Promise<void> | undefined;
+  /**
    * Writes one entry.
    *
    * @param path Relative POSIX path, safe and portable; no two may collide under case folding.
@@ -140,4 +145,9 @@ export interface PersistentState {
   saveState(out: StateWriter): void | Promise<void>;
   /** Replaces the state by what was saved; called once per load, after the whole snapshot was verified. */
   loadState(from: StateReader): void | Promise<void>;
+  /**
+   * Optional: puts the state back as it was before the last load, which may have failed. A load with `rollback` calls it instead of saving
+   * the state in memory first.
+   */
+  undoLoad?(): void | Promise<void>;
 }

@@ -33,7 +33,9 @@ export function bytesState(
   const { get, set } = options;
   return {
     saveState: (out) => out.write(PATH, viewOf(get())),
-    loadState: async (from) => await set(await from.bytes(PATH)),
+    async loadState(from) {
+      await set(await from.bytes(PATH));
+    },
   };
 }
 

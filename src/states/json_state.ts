@@ -56,6 +56,8 @@ export function jsonState(options: Accessors<unknown> & { readonly schema?: Stan
   if (!isSchema(schema)) throw new TypeError("Cannot make a jsonState: the schema does not implement Standard Schema");
   return {
     saveState: (out) => out.json(PATH, get()),
-    loadState: async (from) => await set(await readJson(from, PATH, schema)),
+    async loadState(from) {
+      await set(await readJson(from, PATH, schema));
+    },
   };
 }

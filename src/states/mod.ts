@@ -19,6 +19,10 @@
  */
 export type { Accessors } from "./accessors.ts";
 export { bytesState } from "./bytes_state.ts";
+export { fileState } from "./file_state.ts";
+export type { IgnoreRule } from "./folder/ignore.ts";
+export type { FolderPreview } from "./folder/plan.ts";
+export { type FolderState, folderState, type FolderStateOptions } from "./folder_state.ts";
 export { jsonState, type JsonStateOptions, type SchemaInput, type SchemaOutput } from "./json_state.ts";
 export { type LinesAccessors, linesState, type LinesStateOptions } from "./lines_state.ts";
 export { propertiesState, type StructuredOptions, structuredState } from "./structured_state.ts";

@@ -61,7 +61,9 @@ export function structuredState<Value>(options: Accessors<Value> & StructuredOpt
   assertClasses("a structuredState", classes);
   return {
     saveState: (out) => write(out, get(), classes),
-    loadState: async (from) => await set(await read(from, classes) as Value),
+    async loadState(from) {
+      await set(await read(from, classes) as Value);
+    },
   };
 }
 

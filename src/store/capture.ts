@@ -61,6 +61,8 @@ export interface CaptureOptions {
   readonly store?: object;
   /** Called once, when every state has handed over all it saves. */
   readonly onCaptured?: () => void;
+  /** What the states may wait for before they let go of what a snapshot must hold first. */
+  readonly committed?: Promise<void>;
 }
 
 /** The data of all states, taken at the moment it is made. */
@@ -255,6 +257,7 @@ const JSON_OPTIONS: OptionNames<JsonOptions> = { asJson: "true or false" };
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
+  readonly committed: Promise<void> | undefined;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
   readonly #store: object | undefined;
@@ -272,12 +275,13 @@ class StateCapture implements StateWriter {
   constructor(
     registration: Registration,
     memory: CaptureMemory,
-    { workFolder, store }: CaptureOptions,
+    { workFolder, store, committed }: CaptureOptions,
     fail: (error: unknown) => void,
   ) {
     Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
     this.#store = store;
     this.name = registration.name;
+    this.committed = committed;
     this.#registration = registration;
     this.#memory = memory;
     this.#fail = fail;

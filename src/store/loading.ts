@@ -204,7 +204,8 @@ async function applyAll(
   isReversible: boolean,
   { store, onTorn }: LoadingStore,
 ): Promise<string[]> {
-  const before = isReversible ? await inMemory(matches.map(({ registration }) => registration), store) : undefined;
+  const kept = matches.map(({ registration }) => registration).filter(({ state }) => state.undoLoad === undefined);
+  const before = isReversible ? await inMemory(kept, store) : undefined;
   const loaded: string[] = [];
   for (const { registration: { name, state }, from } of matches) {
     try {
@@ -217,13 +218,13 @@ async function applyAll(
       }
       const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
       onTorn(failures.map(({ name }) => name));
-      const kept = failures.length === 0 ? [] : loaded;
+      const stillLoaded = failures.length === 0 ? [] : loaded;
       const reason = failures.length === 0 ? cause : new AggregateError(
         [cause, ...failures.map(({ error }) => error)],
         "it failed, and so did putting states back",
       );
       const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
-      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: kept }, {
+      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: stillLoaded }, {
         cause: reason,
       });
     }
@@ -241,7 +242,10 @@ async function putBack(
   const failures: { readonly name: string; readonly error: unknown }[] = [];
   for (const { registration: { name, state } } of matches) {
     try {
-      await callState(store, () => state.loadState(before.state(name) as StateReader));
+      await callState(
+        store,
+        () => state.undoLoad === undefined ? state.loadState(before.state(name) as StateReader) : state.undoLoad(),
+      );
     } catch (error) {
       failures.push({ name, error });
     }

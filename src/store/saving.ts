@@ -216,6 +216,7 @@ export class Saver {
   async #publish(turn: Turn, { layout, labels, options }: Wanted): Promise<SnapshotLocator | undefined> {
     let capture: Capture | undefined;
     let stage: Stage | undefined;
+    let commit = () => {};
     try {
       options.signal?.throwIfAborted();
       const { backend, lineage, names, now } = this.#parts;
@@ -223,7 +224,8 @@ export class Saver {
       const states = this.#parts.states();
       lineage.assertWhole("save", states);
       const { parent, captured } = lineage;
-      capture = this.#capture(states, this.#memory, options, turn);
+      const committed = new Promise<void>((resolve) => commit = resolve);
+      capture = this.#capture(states, this.#memory, { ...options, committed }, turn);
       await this.#sweepNowAndThen();
       const listed = await names.list(lineage.listAfter);
       await lineage.assertMayAdd(listed.map((found) => this.#listedName(found)));
@@ -235,6 +237,7 @@ export class Saver {
       const write = () => layout.write(claimed.stage, (capture as Capture).entries(), seal);
       const manifest = await publishNoted(backend, claimed.name, labels, write);
       lineage.saved(claimed.name, captured);
+      commit();
       const locator = new SnapshotLocator(backend, [stage.unit]);
       this.#last = locator;
       this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
