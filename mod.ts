@@ -52,6 +52,13 @@ export { memoryBackend } from "./src/backend/memory_backend.ts";
 export { PeriodicSaveCondition, type SaveCondition } from "./src/autosave/periodic_save_condition.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
 export { locate, type LocateOptions, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
+export {
+  type DifferenceKind,
+  differenceOf,
+  type EntryDifference,
+  type SnapshotDifference,
+  type StateDifference,
+} from "./src/snapshot/difference.ts";
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export { SnapshotReader } from "./src/snapshot/snapshot_reader.ts";
 export {

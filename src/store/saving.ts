@@ -2,12 +2,21 @@
 // publish. Saves of one store come one after the other; those that wait may be joined.
 import { STALE_AFTER_MS } from "../model/backend.ts";
 import { sealManifest } from "../manifest/manifest.ts";
+import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { Backend, Stage } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
-import type { Labels, Layout, ManifestState, Seal, SealedManifest, WrittenEntry } from "../model/snapshot.ts";
+import type {
+  Labels,
+  Layout,
+  ManifestEntry,
+  ManifestState,
+  Seal,
+  SealedManifest,
+  WrittenEntry,
+} from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
 import { Capture, type CaptureOptions, type Registration, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
@@ -250,6 +259,32 @@ export class Saver {
       await stage?.abandon();
       if (first === UNCHANGED) return undefined;
       throw isSnapshotError(error, "COMMIT_UNCERTAIN") ? error : first; // whatever failed beside, it can be seen
+    } finally {
+      capture?.close();
+      turn.end();
+    }
+  }
+
+  /** What the states would save now, digested as it comes and written nowhere. */
+  async digest(options: CaptureOptions): Promise<ManifestState[]> {
+    const entered = this.access.enter("stream", { signal: options.signal });
+    const turn = entered instanceof Promise ? await entered : entered;
+    let capture: Capture | undefined;
+    try {
+      options.signal?.throwIfAborted();
+      const states = this.#parts.states();
+      capture = this.#capture(states, new CaptureMemory({ isReused: false }), options, turn);
+      const entries = new Map(states.map(({ name }): [string, ManifestEntry[]] => [name, []]));
+      for await (const source of capture.entries()) {
+        const measured = new MeasuredEntry(source);
+        for await (const _ of measured.chunks());
+        const { state, ...entry } = measured.finish();
+        entries.get(state)?.push(entry);
+      }
+      capture.throwIfFailed();
+      return states.map(({ name, version }) => ({ name, version, entries: entries.get(name) ?? [] }));
+    } catch (error) {
+      throw capture?.fail(error) ?? error;
     } finally {
       capture?.close();
       turn.end();

@@ -19,6 +19,7 @@ import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
 import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
 import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
 import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
+import { differenceOfStates, type SnapshotDifference } from "../snapshot/difference.ts";
 import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
@@ -582,6 +583,40 @@ export class StateStore {
       if (report.outcome === "fresh") this.#lineage.resumedFresh();
       return report;
     }, options.name);
+  }
+
+  /**
+   * Tells what differs between a snapshot and the program now. Captures all registered states as a save does, and compares digests; writes
+   * nothing, changes nothing, and reads no entry of the snapshot.
+   *
+   * @param snapshot A locator, or the path or `file:` URL of a snapshot.
+   * @param options Aborts the comparison.
+   * @returns What was added, changed and removed from the snapshot to the program. States are compared by the names they are registered
+   *   under.
+   * @throws {SnapshotError} `STATE_SAVE_FAILED` with the state's error as cause; `SNAPSHOT_NOT_FOUND`, `MANIFEST_INVALID`.
+   * @example Is there anything to save?
+   * ```ts
+   * import { StateStore } from "snapkeep";
+   *
+   * let step = 1;
+   * const store = new StateStore("states").register("step", { saveState: (out) => out.json("step.json", step), loadState() {} });
+   * const snapshot = await store.saveState();
+   * step = 2;
+   * console.log((await store.compare(snapshot)).isEqual); // false
+   * ```
+   */
+  async compare(
+    snapshot: SnapshotLocator | string | URL,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<SnapshotDifference> {
+    assertOptions("compare", options, SIGNAL_OPTION);
+    this.#warnIfEmpty("compare");
+    options.signal?.throwIfAborted();
+    assertNotInside(this, "compare");
+    const located = isLocator(snapshot) ? snapshot : locate(snapshot);
+    // The states are called before anything is awaited: what they hand over belongs to the instant of the call.
+    const [now, manifest] = await Promise.all([this.#saver.digest(options), located.manifest()]);
+    return differenceOfStates(manifest.states, now);
   }
 
   /**
