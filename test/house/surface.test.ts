@@ -56,6 +56,7 @@ describe("the public surface", () => {
         "VERSION",
         "assertSnapshotName",
         "atLeast",
+        "differenceOf",
         "fileBackend",
         "isSnapshotError",
         "keepBest",
@@ -91,9 +92,11 @@ describe("the public surface", () => {
         "ByteSource",
         "Calendar",
         "CalendarUnit",
+        "DifferenceKind",
         "Digest",
         "Durability",
         "Duration",
+        "EntryDifference",
         "EntryInfo",
         "EntryReader",
         "ExportOptions",
@@ -147,6 +150,7 @@ describe("the public surface", () => {
         "SealedManifest",
         "SimulateOptions",
         "SimulatedMoment",
+        "SnapshotDifference",
         "SnapshotErrorCode",
         "SnapshotErrorDetails",
         "SnapshotFacts",
@@ -154,6 +158,7 @@ describe("the public surface", () => {
         "Stage",
         "StageOptions",
         "StandardSchema",
+        "StateDifference",
         "StateMigration",
         "StateReader",
         "StateStoreOptions",
@@ -169,6 +174,40 @@ describe("the public surface", () => {
         "VerifyStep",
         "WorkFolder",
         "WriteOptions",
+      ]
+    `);
+  });
+
+  it("of snapkeep/states is what was promised", async () => {
+    const { values, types } = surface("src/states/mod.ts");
+    expect(Object.keys(await import("snapkeep/states")).sort()).toEqual(values);
+    expect(values).toMatchInlineSnapshot(`
+      [
+        "bytesState",
+        "fileState",
+        "folderState",
+        "jsonState",
+        "linesState",
+        "propertiesState",
+        "savedClass",
+        "structuredState",
+      ]
+    `);
+    expect(types).toMatchInlineSnapshot(`
+      [
+        "Accessors",
+        "FolderPreview",
+        "FolderState",
+        "FolderStateOptions",
+        "IgnoreRule",
+        "JsonStateOptions",
+        "LinesAccessors",
+        "LinesStateOptions",
+        "SavedClass",
+        "SavedClasses",
+        "SchemaInput",
+        "SchemaOutput",
+        "StructuredOptions",
       ]
     `);
   });
