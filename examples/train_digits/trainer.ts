@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import process from "node:process";
 import { isSnapshotError, LatestStatesKeeper, type LayoutKind, PeriodicSaveCondition, StateStore } from "snapkeep";
+import { jsonState, propertiesState } from "snapkeep/states";
 import { Adam } from "./adam.ts";
 import { DataOrder } from "./data_order.ts";
 import { copyMoved, type Digits, loadDigits, PIXELS } from "./digits.ts";
@@ -33,11 +34,11 @@ const optimizer = new Adam(network.parameters.length);
 const metrics = new Metrics();
 
 const store = new StateStore(folder)
-  .register("random", random)
+  .register("random", jsonState({ get: () => random.state, set: (state) => random.state = state }))
   .register("order", order)
   .register("network", network)
   .register("optimizer", optimizer)
-  .register("metrics", metrics);
+  .register("metrics", propertiesState(metrics));
 const keeper = new LatestStatesKeeper(store, KEEP);
 const isDue = new PeriodicSaveCondition(Number(saveSeconds));
 const image = new Float32Array(PIXELS);

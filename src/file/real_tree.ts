@@ -1,6 +1,7 @@
 // Files, folders and links of a program's own, which others may change at any time: looked at without following links, read only if they
 // stay the same meanwhile, and only ever replaced by a rename. Calls do not wait for the thread pool: there are thousands, and a local disk
 // answers each in a few microseconds; callers pause between them.
+import { Buffer } from "node:buffer";
 import {
   chmodSync,
   closeSync,
@@ -126,7 +127,7 @@ export function readSteady(path: string): SteadyFile | undefined {
     // One that was changed just before may have been changed within the same tick of the kernel: only its bytes can tell.
     if (Math.abs(systemMs() - file.node.changedAtMs) > COARSE_MS) return file;
     const again = readOnce(path);
-    if (typeof again === "object" && isEqual(file.bytes, again.bytes)) return again;
+    if (typeof again === "object" && Buffer.compare(file.bytes, again.bytes) === 0) return again;
   }
   throw new TypeError(
     `Cannot save "${path}": it changes while it is read; save when nothing writes to it, or ignore it`,
@@ -194,10 +195,6 @@ function openToRead(path: string): number | undefined {
 
 function assertFile(path: string, { kind }: RealNode): void {
   if (kind !== "file") throw new TypeError(`Cannot save "${path}": it is not an ordinary file`);
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 /** How a new file is written. */
