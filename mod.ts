@@ -19,12 +19,16 @@
  * @module
  */
 export { type Durability, fileBackend, type FileBackendOptions } from "./src/file/file_backend.ts";
-export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./src/file/file_system.ts";
 export type { ArchiveStreamOptions, ExportOptions } from "./src/snapshot/copying.ts";
 export type { ArchiveKind, ArchiveOptions } from "./src/layout/archive_layout.ts";
-export type { Calendar, CalendarUnit } from "./src/retention/calendar.ts";
+export type { RetentionCalendar, RetentionCalendarUnit } from "./src/retention/calendar.ts";
 export type { Duration } from "./src/retention/duration.ts";
-export { type PlanOptions, planRetention, type RetentionDecision, RetentionPlan } from "./src/retention/plan.ts";
+export {
+  planRetention,
+  type PlanRetentionOptions,
+  type RetentionDecision,
+  RetentionPlan,
+} from "./src/retention/plan.ts";
 export {
   atLeast,
   keepBest,
@@ -39,19 +43,23 @@ export {
   keepWeekly,
   keepWithin,
   keepYearly,
-  type Kept,
+  type RetentionChoice,
   type RetentionContext,
   type RetentionFunction,
   type RetentionRule,
 } from "./src/retention/rule.ts";
-export { simulate, type SimulatedMoment, type SimulateOptions } from "./src/retention/simulation.ts";
+export { type SimulatedMoment, simulateRetention, type SimulateRetentionOptions } from "./src/retention/simulation.ts";
 export { type KeptSnapshot, RetentionKeeper, type RetentionKeeperOptions } from "./src/retention/retention_keeper.ts";
-export type { Refusal, ResumeOptions, ResumeReport } from "./src/store/resuming.ts";
+export type { FreshReport, ResumedReport, ResumeOptions, ResumeRefusal, ResumeReport } from "./src/store/resuming.ts";
+export type { LastRun } from "./src/store/last_run.ts";
+export type { KnownSnapshot } from "./src/store/saving.ts";
 export type { LoadedStates, LoadOptions } from "./src/store/loading.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
-export { PeriodicSaveCondition, type SaveCondition } from "./src/autosave/periodic_save_condition.ts";
-export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
-export { locate, type LocateOptions, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
+export { autosave, type AutosaveOptions, type Autosaver } from "./src/autosave/autosaver.ts";
+export type { AutosaveHealth } from "./src/autosave/health.ts";
+export type { EndPause, Pause, PauseOptions } from "./src/autosave/pausing.ts";
+export { PeriodicSaveCondition } from "./src/autosave/periodic_save_condition.ts";
+export type { AutosaveKeeper } from "./src/autosave/round.ts";
 export {
   type DifferenceKind,
   differenceOf,
@@ -59,68 +67,73 @@ export {
   type SnapshotDifference,
   type StateDifference,
 } from "./src/snapshot/difference.ts";
-export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
-export { SnapshotReader } from "./src/snapshot/snapshot_reader.ts";
 export {
-  type ImportOptions,
-  type LoadReport,
-  type RegisterOptions,
-  type SaveOptions,
-  StateStore,
-  type StateStoreOptions,
-  type StateStream,
-  type StoreLocation,
-  type StreamOptions,
-} from "./src/store/state_store.ts";
-export type { SaveProgress, StateMigration } from "./src/store/capture.ts";
+  allOf,
+  anyOf,
+  atFirst,
+  atSteps,
+  everySteps,
+  not,
+  type SaveCondition,
+  type SaveMoment,
+  withinBudget,
+} from "./src/autosave/save_condition.ts";
+export {
+  AUTOSAVE_CHANNEL,
+  type FailedEvent,
+  type JoinedEvent,
+  type SavedEvent,
+  type SaveEvent,
+  type SavePhases,
+  type SaveReason,
+  type SkippedEvent,
+  type SkipReason,
+} from "./src/autosave/save_event.ts";
+export type { EndSignal } from "./src/autosave/signals.ts";
+export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
+export { locate, type LocateOptions, type SnapshotSource } from "./src/snapshot/locate.ts";
+export { SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
+export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
+export type { ProgressOptions, SnapshotProgress } from "./src/snapshot/progress.ts";
+export { SnapshotReader, type VerifyAllOptions } from "./src/snapshot/snapshot_reader.ts";
+export { StateStore, type SweepOptions } from "./src/store/state_store.ts";
+export type { ImportOptions } from "./src/store/importing.ts";
+export type { LoadReport } from "./src/store/loader.ts";
+export type { RegisterOptions, StateMigration } from "./src/store/registry.ts";
+export type { SaveOptions, StateStream, StreamOptions } from "./src/store/save_options.ts";
+export type { StateStoreOptions, StoreLocation } from "./src/store/store_options.ts";
+export type { HeldState, SavePhase, SaveProgress } from "./src/store/capture.ts";
 export { StatesKeeper } from "./src/retention/states_keeper.ts";
-export type { Finding, VerifyOptions, VerifyReport, VerifyStep } from "./src/snapshot/verification.ts";
-export type {
-  Backend,
-  BlobInfo,
-  BlobReader,
-  ByteSource,
-  ForeignFolders,
-  ListOptions,
-  LockOptions,
-  Notes,
-  Scratch,
-  Stage,
-  StageOptions,
-  WorkFolder,
-} from "./src/model/backend.ts";
-export { assertSnapshotName } from "./src/model/entry_path.ts";
+export type { VerifyFinding, VerifyOptions, VerifyReport, VerifyStep } from "./src/snapshot/verification.ts";
+export type { PathOrUrl } from "./src/model/address.ts";
+export type { Backend } from "./src/model/backend.ts";
 export {
   isSnapshotError,
   type RejectionReason,
   SnapshotError,
   type SnapshotErrorCode,
   type SnapshotErrorDetails,
-  storageError,
 } from "./src/model/errors.ts";
 export type {
   Digest,
-  EntryReader,
   JsonValue,
   Labels,
   Manifest,
   ManifestEntry,
   ManifestState,
-  OpenedManifest,
   RetentionSnapshot,
-  SealedManifest,
   SnapshotFacts,
-  UnitReader,
 } from "./src/model/snapshot.ts";
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./src/model/standard_schema.ts";
 export type {
-  Body,
+  EntryBody,
   EntryInfo,
-  JsonOptions,
   PersistentState,
   StateReader,
   StateWriter,
+  WriteJsonOptions,
   WriteOptions,
 } from "./src/model/state.ts";
-export { type LayoutKind, splitUnit, type Unit, type UnitSuffix } from "./src/model/unit.ts";
+export type { LayoutKind } from "./src/model/unit.ts";
+export type { SignalOptions } from "./src/model/options.ts";
 export { VERSION } from "./src/model/version.ts";

@@ -7,13 +7,16 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { root, run, scratch, script } from "./run.mjs";
 
-/** @typedef {{ file: string, line: number, code: string, ignored: boolean }} Example Line is that of the fence. */
+/**
+ * @typedef {{ file: string, line: number, code: string, ignored: boolean, needs?: string }} Example Line is that of the fence;
+ *   `needs` is a built-in module without which it cannot run.
+ */
 
 /**
  * Extracts the examples of one file.
  *
  * In TypeScript only doc comments are searched, in Markdown everything. A fence is ```` ```ts ````, followed by nothing or
- * by words, of which `ignore` marks the example as not to be run.
+ * by words: `ignore` marks an example that is not run, `needs=node:sqlite` one that is skipped if the runtime lacks the module.
  *
  * @param {string} file Path below the root, for messages and to tell the kind.
  * @param {string} text
@@ -35,7 +38,14 @@ export function extract(file, text) {
     } else if (fence && fence[2] === "") {
       const [language, ...words] = open.info.split(/\s+/);
       if (language === "ts" || language === "typescript") {
-        found.push({ file, line: open.line, code: `${open.body.join("\n")}\n`, ignored: words.includes("ignore") });
+        const needs = words.find((word) => word.startsWith("needs="))?.slice("needs=".length);
+        found.push({
+          file,
+          line: open.line,
+          code: `${open.body.join("\n")}\n`,
+          ignored: words.includes("ignore"),
+          ...needs === undefined ? {} : { needs },
+        });
       }
       open = undefined;
     } else {
@@ -77,7 +87,7 @@ export function sources() {
   return [
     ...["mod.ts", "README.md"].filter((name) => existsSync(path.join(root, name))),
     ...below("src", ".ts"),
-    ...below("docs", ".md").filter((name) => name.split("/").length === 2),
+    ...below("docs", ".md").filter((name) => !name.startsWith("docs/reference/")), // whose examples are those of src
   ];
 }
 

@@ -13,8 +13,8 @@ import { root } from "./run.mjs";
  * @typedef {import("../mod.ts").RetentionSnapshot} Snapshot
  * @typedef {import("../mod.ts").RetentionRule} Rule
  * @typedef {import("../mod.ts").RetentionPlan} Plan
- * @typedef {import("../mod.ts").Calendar} Calendar
- * @typedef {import("../mod.ts").CalendarUnit} CalendarUnit
+ * @typedef {import("../mod.ts").RetentionCalendar} Calendar
+ * @typedef {import("../mod.ts").RetentionCalendarUnit} RetentionCalendarUnit
  * @typedef {{ planRetention: typeof import("../mod.ts").planRetention,
  *   keepLatest: typeof import("../mod.ts").keepLatest, keepWithin: typeof import("../mod.ts").keepWithin,
  *   keepHourly: typeof import("../mod.ts").keepHourly, keepDaily: typeof import("../mod.ts").keepDaily,
@@ -100,7 +100,7 @@ function picture(height, title, description, parts) {
 /**
  * The stretches of a calendar unit between two instants, to the minute.
  *
- * @param {Calendar} calendar @param {CalendarUnit} unit @param {number} fromMs @param {number} toMs
+ * @param {Calendar} calendar @param {RetentionCalendarUnit} unit @param {number} fromMs @param {number} toMs
  * @returns {Band[]}
  */
 function bandsOf(calendar, unit, fromMs, toMs) {
@@ -150,7 +150,7 @@ export function retentionPictures(library) {
   /**
    * One timeline.
    *
-   * @param {{ rule: Rule | readonly Rule[], text: string, snapshots: readonly Snapshot[], zone?: string, bands?: CalendarUnit,
+   * @param {{ rule: Rule | readonly Rule[], text: string, snapshots: readonly Snapshot[], zone?: string, bands?: RetentionCalendarUnit,
    *   bandLabel?: (bucket: string) => string, nowMs?: number, positionOf?: (snapshot: Snapshot) => number,
    *   ticks?: readonly number[], heightOf?: (snapshot: Snapshot) => number, barOf?: (snapshot: Snapshot) => number,
    *   side?: string }} options
@@ -242,7 +242,7 @@ export function retentionPictures(library) {
   /**
    * One lane for each rule by itself, and one for all together.
    *
-   * @param {{ rules: readonly Rule[], text: string, snapshots: readonly Snapshot[], bands: CalendarUnit,
+   * @param {{ rules: readonly Rule[], text: string, snapshots: readonly Snapshot[], bands: RetentionCalendarUnit,
    *   bandLabel: (bucket: string) => string }} options
    */
   function lanes({ rules, text, snapshots, bands, bandLabel }) {
@@ -275,7 +275,7 @@ export function retentionPictures(library) {
       const y = 82 + row * 30 + (row === rules.length ? 8 : 0);
       parts.push(words("lane", 18, y + 4, label));
       const isWhole = row === rules.length;
-      const plan = isWhole ? whole : planRetention(snapshots, some, { nowMs, mayRemoveNewest: true });
+      const plan = isWhole ? whole : planRetention(snapshots, some, { nowMs, keepNewest: false });
       for (const { snapshot, isKept } of plan.decisions) {
         parts.push(mark({ x: x(snapshot.savedAtMs), y, isKept, why: "" }));
       }

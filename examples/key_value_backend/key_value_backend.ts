@@ -7,18 +7,17 @@
 //
 // Every step that others must see whole or not at all is one swap of one record. So a unit becomes visible, or vanishes,
 // in one step, and of many writers that race for a name one wins.
+import { type Backend, SnapshotError } from "snapkeep";
 import {
   assertSnapshotName,
-  type Backend,
   type BlobReader,
   type ByteSource,
   type Scratch,
-  SnapshotError,
   splitUnit,
   type Stage,
   storageError,
   type Unit,
-} from "snapkeep";
+} from "snapkeep/backend";
 import type { KeyValue } from "./key_value.ts";
 
 /** A unit that is published: where its blobs lie, and their sizes. */
@@ -100,12 +99,12 @@ export function keyValueBackend(store: KeyValue, uri: string): Backend {
     for (const key of await keys(`blobs/${token}/`)) await set(key, undefined);
   };
 
-  async function stage(unit: Unit, { besideOthers = false } = {}): Promise<Stage> {
+  async function stage(unit: Unit, { allowOtherLayouts = false } = {}): Promise<Stage> {
     const { name, suffix } = split(unit);
     const token = crypto.randomUUID();
     const sizes: Record<string, number> = {};
     await update(name, (record) => {
-      const isTaken = besideOthers ? suffix in record.units : Object.keys(record.units).length > 0;
+      const isTaken = allowOtherLayouts ? suffix in record.units : Object.keys(record.units).length > 0;
       if (isTaken || record.claim !== undefined) {
         throw new SnapshotError("SNAPSHOT_EXISTS", `Cannot save "${name}": it is there already`, { name, uri });
       }

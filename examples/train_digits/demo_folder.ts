@@ -30,6 +30,7 @@ export async function prepareFolder(folder: string, stores: readonly string[], e
     const store = new StateStore(states);
     await new LatestStatesKeeper(store, 0).cleanup();
     await store.sweep({ olderThanMs: 0 });
+    await store.backend.notes.remove("last-run"); // of another demo
   }
   await locate(exportFile).remove();
 }

@@ -24,7 +24,8 @@ export function openDisplay(epochs: number): Display {
 function sentence(report: Report): string | undefined {
   if (report.kind === "damaged") return `  passed over ${report.snapshot}: it is damaged (${report.code})`;
   if (report.kind !== "started") return undefined;
-  return report.resumedFrom === null ? "  starts from scratch" : `  resumes from ${report.resumedFrom}`;
+  const start = report.resumedFrom === null ? "  starts from scratch" : `  resumes from ${report.resumedFrom}`;
+  return report.lastRun === null ? start : `  ${report.lastRun}\n${start}`;
 }
 
 class Lines implements Display {

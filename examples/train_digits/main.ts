@@ -1,4 +1,4 @@
-// The demo: the same training twice, once left in peace and once killed three times, must end with the same weights.
+// The demo: the same training twice, once left in peace and once killed three times and stopped once, must end with the same weights.
 //
 //   npm run demo                               on Node
 //   bun examples/train_digits/main.ts          on Bun
@@ -8,14 +8,18 @@
 import path from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { type SnapshotLocator, StateStore } from "snapkeep";
+import { type LayoutKind, type SnapshotLocator, StateStore } from "snapkeep";
 import { describeSnapshots, flipBit, kilobytes, prepareFolder } from "./demo_folder.ts";
 import { openDisplay, percent } from "./display.ts";
 import type { Done, Report } from "./report.ts";
 import { runTrainer } from "./session.ts";
 
-/** Asked at each report until it says in how many milliseconds to kill the trainer. */
-type Kill = (report: Report, share: number) => number | undefined;
+/** How the trainer is ended. */
+interface Kill {
+  readonly signal: "SIGKILL" | "SIGTERM";
+  /** Asked at each report until it says in how many milliseconds. */
+  readonly afterMs: (report: Report, share: number) => number | undefined;
+}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,26 +35,29 @@ const violent = path.join(folder, "killed");
 const exportFile = path.join(folder, "trained.state.tar.gz");
 
 /** A moment that nobody knows beforehand, neither the trainer nor we. */
-function atRandom(fromShare: number, toShare: number): Kill {
+function atRandom(signal: Kill["signal"], fromShare: number, toShare: number): Kill {
   const dueShare = fromShare + Math.random() * (toShare - fromShare);
-  return (_, share) => share >= dueShare ? Math.random() * 20 : undefined;
+  return { signal, afterMs: (_, share) => share >= dueShare ? Math.random() * 20 : undefined };
 }
 
 /** A moment within a save, which takes some ten milliseconds here: some files of the snapshot are there, others not yet. */
 function amidSave(fromShare: number): Kill {
-  return (report, share) => share >= fromShare && report.kind === "saving" ? 4 + Math.random() * 3 : undefined;
+  const isSaving = ({ kind }: Report, share: number) => share >= fromShare && kind === "saving";
+  return { signal: "SIGKILL", afterMs: (report, share) => isSaving(report, share) ? 4 + Math.random() * 3 : undefined };
 }
 
 /**
  * Runs the training to its end, starting it again whenever it was killed.
  *
  * @param states Folder of its snapshots.
+ * @param layout How they are arranged.
  * @param kills When to kill it, one after the other.
  * @param onKilled Told after each kill, with the number of kills so far.
  * @returns What it told at its end.
  */
 async function train(
   states: string,
+  layout: LayoutKind,
   kills: readonly Kill[] = [],
   onKilled: (count: number) => Promise<void> = async () => {},
 ): Promise<Done> {
@@ -61,11 +68,14 @@ async function train(
     display.show(report);
   }
   for (let count = 0;;) {
-    const args = [states, values.epochs, values.fraction, values["save-seconds"]];
-    const { done, wasSaving } = await runTrainer(args, show, (report) => kills[count]?.(report, share));
+    const args = [states, values.epochs, values.fraction, values["save-seconds"], layout];
+    const kill = kills[count];
+    share = 0;
+    const { done, wasSaving } = await runTrainer(args, show, (report) => kill?.afterMs(report, share), kill?.signal);
     display.stop();
     if (done !== undefined) return done;
-    console.log(`  KILLED with SIGKILL, ${percent(share)} done${wasSaving ? ", while it was saving" : ""}`);
+    const how = kill?.signal === "SIGTERM" ? "STOPPED with SIGTERM" : "KILLED with SIGKILL";
+    console.log(`  ${how}, ${percent(share)} done${wasSaving ? ", while it was saving" : ""}`);
     await onKilled(++count);
   }
 }
@@ -91,10 +101,16 @@ console.log("A small neural network learns to read handwritten digits, twice. Al
 console.log("(weights, optimizer, random generator, order of the data, metrics) is saved every now and then.");
 
 console.log(`\n1. Left in peace; snapshots in ${peaceful}`);
-const expected = await train(peaceful);
+const expected = await train(peaceful, "directory");
 
-console.log(`\n2. Killed three times without warning; snapshots in ${violent}`);
-const actual = await train(violent, [atRandom(0.15, 0.3), amidSave(0.4), atRandom(0.65, 0.85)], async (count) => {
+console.log(`\n2. Killed three times without warning, and stopped once; snapshots in ${violent}`);
+const blows = [
+  atRandom("SIGKILL", 0.15, 0.25),
+  amidSave(0.35),
+  atRandom("SIGTERM", 0.5, 0.6),
+  atRandom("SIGKILL", 0.75, 0.85),
+];
+const actual = await train(violent, "tar.gz", blows, async (count) => {
   kills = count;
   const newest = await stores.violent.latest();
   if (count !== 2 || newest === undefined) return;
@@ -120,7 +136,7 @@ const expectedEntries = await entriesOf(await newestOf(stores.peaceful));
 const different = (await entriesOf(await newestOf(stores.violent))).filter((entry) => !expectedEntries.includes(entry));
 const isIdentical = expected.weightsDigest === actual.weightsDigest && different.length === 0;
 console.log(`  weights, left in peace   ${expected.weightsDigest}`);
-console.log(`  weights, killed ${kills} times  ${actual.weightsDigest}`);
+console.log(`  weights, stopped ${kills} times ${actual.weightsDigest}`);
 if (isIdentical) {
   console.log("  IDENTICAL, bit by bit, and so are optimizer, generator, order of the data and metrics.");
 } else console.log(`  DIFFERENT. Entries of the last snapshots that differ:\n    ${different.join("\n    ")}`);

@@ -3,7 +3,12 @@ import process from "node:process";
 
 /** Something the trainer has to tell; `share` is how much of the training is done, 0 to 1. */
 export type Report =
-  | { readonly kind: "started"; readonly resumedFrom: string | null; readonly share: number }
+  | {
+    readonly kind: "started";
+    readonly resumedFrom: string | null;
+    readonly lastRun: string | null;
+    readonly share: number;
+  }
   | { readonly kind: "damaged"; readonly snapshot: string; readonly code: string }
   | { readonly kind: "progress"; readonly share: number; readonly loss: number }
   | { readonly kind: "epoch"; readonly epoch: number; readonly loss: number; readonly accuracy: number }

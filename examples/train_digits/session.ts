@@ -21,6 +21,7 @@ export interface Ending {
  * @param args Its arguments.
  * @param onReport Told what it tells.
  * @param killAfterMs Asked at each report until it says in how many milliseconds to kill the trainer.
+ * @param signal What to kill it with.
  * @returns How it ended.
  * @throws {Error} If it failed by itself.
  */
@@ -28,6 +29,7 @@ export async function runTrainer(
   args: readonly string[],
   onReport: (report: Report) => void,
   killAfterMs: (report: Report) => number | undefined = () => undefined,
+  signal: NodeJS.Signals = "SIGKILL",
 ): Promise<Ending> {
   // The trainer lies beside this file, as .ts among the sources and as .js when built; the runtime that runs this runs it.
   const here = fileURLToPath(import.meta.url);
@@ -42,7 +44,7 @@ export async function runTrainer(
   function kill(): void {
     if (child.pid === undefined || child.exitCode !== null) return;
     // SIGKILL cannot be caught: no handler, no `finally`, no flush. For the program it is as if the power went out.
-    isKilled = process.kill(child.pid, "SIGKILL");
+    isKilled = process.kill(child.pid, signal);
   }
 
   for await (const line of createInterface({ input: child.stdout })) {
@@ -55,7 +57,7 @@ export async function runTrainer(
     if (afterMs !== undefined) killing = setTimeout(kill, afterMs);
   }
   clearTimeout(killing);
-  const [code, signal] = await closed as [number | null, string | null];
-  if (done === undefined && !isKilled) throw new Error(`The trainer failed: ${signal ?? `exit code ${code}`}`);
+  const [code, endedBy] = await closed as [number | null, string | null];
+  if (done === undefined && !isKilled) throw new Error(`The trainer failed: ${endedBy ?? `exit code ${code}`}`);
   return { done, wasSaving };
 }

@@ -1,10 +1,17 @@
-// The program that learns, and may be killed at any moment: started again with the same arguments, it goes on from its
+// The program that learns, and may be stopped or killed at any moment: started again with the same arguments, it goes on from its
 // newest whole snapshot. Nothing in here knows that it is part of a demo.
 //
-//   trainer <folder of its snapshots> <epochs> <fraction of the data> <seconds between saves>
+//   trainer <folder of its snapshots> <epochs> <fraction of the data> <seconds between saves> <layout>
 import { createHash } from "node:crypto";
 import process from "node:process";
-import { isSnapshotError, LatestStatesKeeper, type LayoutKind, PeriodicSaveCondition, StateStore } from "snapkeep";
+import {
+  autosave,
+  isSnapshotError,
+  LatestStatesKeeper,
+  type LayoutKind,
+  PeriodicSaveCondition,
+  StateStore,
+} from "snapkeep";
 import { jsonState, propertiesState } from "snapkeep/states";
 import { Adam } from "./adam.ts";
 import { DataOrder } from "./data_order.ts";
@@ -18,10 +25,9 @@ const SEED = 20;
 const BATCH = 32;
 const BATCHES_PER_REPORT = 20;
 const KEEP = 3;
-// By turns, to show both; a resume does not care which one it finds.
-const LAYOUTS: readonly LayoutKind[] = ["directory", "tar.gz"];
 
-const [folder = "states", epochs = "12", fraction = "1", saveSeconds = "0.5"] = process.argv.slice(2);
+const [folder = "states", epochs = "12", fraction = "1", saveSeconds = "0.5", layout = "directory"] = process.argv
+  .slice(2);
 
 const { training, test } = await loadDigits(Number(fraction));
 const total = training.labels.length * Number(epochs);
@@ -39,16 +45,24 @@ const store = new StateStore(folder)
   .register("network", network)
   .register("optimizer", optimizer)
   .register("metrics", propertiesState(metrics));
-const keeper = new LatestStatesKeeper(store, KEEP);
-const isDue = new PeriodicSaveCondition(Number(saveSeconds));
 const image = new Float32Array(PIXELS);
-let saves = 0;
 
-const { snapshot: resumedFrom, tried } = await store.resume();
+const { snapshot: resumedFrom, tried, lastRun } = await store.resume();
 for (const { snapshot, error } of tried) {
   await tell({ kind: "damaged", snapshot: snapshot.name, code: isSnapshotError(error) ? error.code : "unknown" });
 }
-await tell({ kind: "started", resumedFrom: resumedFrom?.name ?? null, share: order.taken / total });
+const share = order.taken / total;
+await tell({ kind: "started", resumedFrom: resumedFrom?.name ?? null, lastRun: lastRun?.sentence ?? null, share });
+
+const saver = autosave(store, {
+  condition: new PeriodicSaveCondition(Number(saveSeconds)),
+  keeper: new LatestStatesKeeper(store, KEEP),
+  signals: true, // SIGTERM saves once more, and then ends the process
+  layout: layout as LayoutKind,
+  labels: () => ({ step: optimizer.steps, metrics: { loss: metrics.loss } }),
+  pause: async () => (await tell({ kind: "saving" }), null), // a loop that awaits tick() rests by itself
+  onEvent: (event) => void (event.outcome === "saved" && tell({ kind: "saved", snapshot: event.snapshot.name })),
+});
 
 while (order.taken < total) {
   learn(order.nextBatch(BATCH));
@@ -60,8 +74,9 @@ while (order.taken < total) {
   if (optimizer.steps % BATCHES_PER_REPORT === 0) {
     await tell({ kind: "progress", share: order.taken / total, loss: metrics.loss });
   }
-  if (isDue.check() || order.taken >= total) await save();
+  await saver.tick();
 }
+await saver.close();
 await tell({
   kind: "done",
   accuracy: metrics.epochs.at(-1)?.accuracy ?? 0,
@@ -86,16 +101,4 @@ function accuracyOn({ pixels, labels }: Digits): number {
     if (probabilities.indexOf(Math.max(...probabilities)) === label) right++;
   }
   return right / labels.length;
-}
-
-async function save(): Promise<void> {
-  await tell({ kind: "saving" });
-  const snapshot = await store.saveState({
-    layout: LAYOUTS[saves++ % LAYOUTS.length]!,
-    labels: { step: optimizer.steps, metrics: { loss: metrics.loss } },
-  });
-  // Older ones go only when the new one is safe.
-  keeper.append(snapshot);
-  await keeper.cleanup();
-  await tell({ kind: "saved", snapshot: snapshot.name });
 }

@@ -1,12 +1,12 @@
-// Entries in, archive bytes out: a pull-driven pipeline of headers, chunks, digests and members, with the manifest, the
-// table and the footer at its end. Nothing is read further ahead than the window of members on the way.
+// Entries in, archive bytes out: a pull-driven pipeline of headers, chunks, digests and members; then the manifest, the
+// table and the footer. Nothing is read further ahead than the window of members on the way.
 import { Digester, digestOf } from "../runtime/digest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { Scratch } from "../model/backend.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { bodyFor, chunkOf } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type { Digest, EntrySource, Manifest, Seal, WrittenEntry } from "../model/snapshot.ts";
+import type { Digest, EntrySource, SealedManifest, WrittenEntry } from "../model/snapshot.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import { containerOf } from "./container.ts";
 import { type MemberOptions, MemberWriter } from "./member_writer.ts";
@@ -35,7 +35,6 @@ interface Payload {
 
 /** An archive being encoded. */
 export class ArchiveEncoder {
-  readonly #seal: Seal;
   readonly #options: EncodeOptions;
   readonly #newScratch: () => Promise<Scratch>;
   readonly #writer: MemberWriter;
@@ -43,39 +42,34 @@ export class ArchiveEncoder {
   readonly #mtimeSeconds: number;
   #takenBytes = 0; // since the last turn of others
   #groupEnd: { readonly member: unknown } | undefined;
-  #manifest: Manifest | undefined;
+  readonly #written: WrittenEntry[] = [];
 
-  constructor(seal: Seal, options: EncodeOptions, newScratch: () => Promise<Scratch>) {
-    this.#seal = seal;
+  constructor(savedAt: Date, options: EncodeOptions, newScratch: () => Promise<Scratch>) {
     this.#options = options;
     this.#newScratch = newScratch;
     this.#writer = new MemberWriter(options);
-    this.#table = new TableText(seal.savedAt);
-    this.#mtimeSeconds = Math.floor(seal.savedAt.getTime() / 1000);
+    this.#table = new TableText(savedAt);
+    this.#mtimeSeconds = Math.floor(savedAt.getTime() / 1000);
   }
 
-  /** The manifest, once all bytes were read. */
-  get manifest(): Manifest {
-    if (this.#manifest === undefined) {
-      throw new TypeError("Cannot tell the manifest of an archive that was not read to its end");
-    }
-    return this.#manifest;
+  /** The entries that were encoded, in order. */
+  get written(): readonly WrittenEntry[] {
+    return this.#written;
   }
 
-  /** The archive, once. Leaving the loop early gives everything back; what was read so far can never verify. */
+  /** The archive up to its manifest, once. Leaving the loop early gives everything back; what was read can never verify. */
   async *encode(entries: AsyncIterable<EntrySource>): AsyncGenerator<Uint8Array, void> {
-    const written: WrittenEntry[] = [];
     for await (const source of entries) {
       const entry = new MeasuredEntry(source);
       const { sizeBytes } = source;
-      if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry, written);
+      if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry);
       else {
         const payload = this.#begin(entry.path, sizeBytes);
         // What fits into a member needs nothing handed out on the way: of many small entries, each is one call and no more.
         const whole = sizeBytes <= this.#options.chunkBytes ? entry.whole() : undefined;
         if (whole === undefined) yield* this.#encodeBody(payload, entry.chunks());
         else this.#take(payload, whole);
-        this.#finish(entry, payload, written);
+        this.#finish(entry, payload);
       }
       if (this.#isTurnDue) await this.#turn();
       if (this.#writer.isBehind) {
@@ -83,14 +77,12 @@ export class ArchiveEncoder {
         this.#table.render(); // while members are being compressed
       }
     }
-    yield* this.#encodeEnd(written);
   }
 
-  /** Manifest, table, footer. */
-  async *#encodeEnd(written: readonly WrittenEntry[]): AsyncGenerator<Uint8Array, void> {
+  /** The rest of the archive, once: manifest, table, footer. */
+  async *end({ bytes }: SealedManifest): AsyncGenerator<Uint8Array, void> {
     const writer = this.#writer;
     const { codec, level } = this.#options;
-    const { manifest, bytes } = this.#seal.seal(written);
     this.#groupEnd = undefined; // the manifest has a member of its own, so that the file's tail is enough to know all
     const digest = digestOf(bytes);
     const payload = this.#begin(MANIFEST_PATH, bytes.length);
@@ -101,7 +93,6 @@ export class ArchiveEncoder {
     writer.cut();
     yield* writer.ready(true);
     yield* await container?.end(codec, level, this.#table.end(), writer.writtenBytes, this.#mtimeSeconds) ?? [];
-    this.#manifest = manifest;
   }
 
   /** Starts a payload: its header, and its place in a member. */
@@ -174,11 +165,7 @@ export class ArchiveEncoder {
   }
 
   /** An entry of unknown size: kept in memory while it is small, else spooled, for the header comes before the payload. */
-  async *#encodeUnsized(
-    source: EntrySource,
-    entry: MeasuredEntry,
-    written: WrittenEntry[],
-  ): AsyncGenerator<Uint8Array, void> {
+  async *#encodeUnsized(source: EntrySource, entry: MeasuredEntry): AsyncGenerator<Uint8Array, void> {
     const held: Uint8Array[] = [];
     let heldBytes = 0;
     const body = iteratorOf(entry.chunks());
@@ -190,7 +177,7 @@ export class ArchiveEncoder {
     if (next.done) {
       const payload = this.#begin(entry.path, heldBytes);
       for (const piece of held) this.#take(payload, piece);
-      this.#finish(entry, payload, written);
+      this.#finish(entry, payload);
       return;
     }
     const scratch = await this.#newScratch();
@@ -205,7 +192,7 @@ export class ArchiveEncoder {
       const spooled = new Digester();
       const payload = this.#begin(entry.path, scratch.sizeBytes);
       yield* this.#encodeBody(payload, digested(scratch.stream(), spooled));
-      const before = this.#finish(entry, payload, written);
+      const before = this.#finish(entry, payload);
       const digest = spooled.digest();
       if (digest === before.digest) return;
       throw new SnapshotError(
@@ -228,12 +215,12 @@ export class ArchiveEncoder {
     return { member: this.#writer.member, innerOffset, chunkOffset, sizeBytes, digest };
   }
 
-  #finish(entry: MeasuredEntry, payload: Payload, written: WrittenEntry[]): WrittenEntry {
+  #finish(entry: MeasuredEntry, payload: Payload): WrittenEntry {
     const found = entry.finish();
     if (found.sizeBytes !== payload.sizeBytes) {
       throw new TypeError(`Cannot save "${entry.path}": its bytes changed while they were read`);
     }
-    written.push(found);
+    this.#written.push(found);
     this.#end(entry.path, payload, found.digest);
     return found;
   }

@@ -130,7 +130,7 @@ async function openUnindexed(
     const place = places.get(MANIFEST_PATH);
     if (place === undefined) throw manifestMissing(uri, places.keys());
     const bytes = await scratch.read(place.offset, place.sizeBytes);
-    const sealed = openManifest(bytes, uri);
+    const sealed = await openManifest(bytes, uri);
     const { manifest } = sealed;
     const difference = differenceOfFiles(
       places,

@@ -160,7 +160,7 @@ class IndexedReader implements UnitReader {
     const entry = this.#entry(MANIFEST_PATH);
     if (entry === undefined) throw manifestMissing(this.#uri);
     assertManifestSize(entry.sizeBytes, this.#uri);
-    this.#sealed = openManifest(await this.#bytes(entry), this.#uri);
+    this.#sealed = await openManifest(await this.#bytes(entry), this.#uri);
   }
 
   check(): void {

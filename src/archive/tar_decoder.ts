@@ -1,6 +1,5 @@
 // Decoding tars that anybody made: the guard checks, tar-stream decodes behind it. The only file that knows tar-stream.
 import { Readable } from "node:stream";
-import { extract } from "tar-stream";
 import type { ArchiveLimits } from "./tar_guard.ts";
 import { TarGuard } from "./tar_guard.ts";
 
@@ -27,6 +26,7 @@ export async function* decodeTar(
   uri: string,
   limits?: ArchiveLimits,
 ): AsyncGenerator<TarFile, void> {
+  const { extract } = await import("tar-stream"); // only where it is needed: archives with a table are read without it
   const guarded = Readable.from(new TarGuard(uri, limits).check(source), { objectMode: true, highWaterMark: 1 });
   // v7 has no magic. The types of tar-stream lack the option.
   const decoder = extract({ allowUnknownFormat: true } as Parameters<typeof extract>[0]);

@@ -1,6 +1,6 @@
 // The strict guard: it sees every block of a tar before any decoder does, and lets pass only what every decoder reads in
 // the same way: files and folders with safe names, exact numbers, nothing after the end. The attack table in
-// docs/guarantees.md lists what it refuses.
+// docs/threat-model.md lists what it rejects.
 import { PathSet } from "../model/entry_path.ts";
 import { isSnapshotError, reasonOf, type RejectionReason } from "../model/errors.ts";
 import { rejected } from "./rejection.ts";

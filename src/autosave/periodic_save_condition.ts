@@ -1,19 +1,19 @@
-// When to save, as pure decisions: any `() => boolean` is a save condition.
+// A save every so often.
 import { show } from "../model/show.ts";
 import { milliseconds } from "../retention/duration.ts";
-
 import { assertOptions, type OptionNames } from "../model/options.ts";
+import type { SaveMoment } from "./save_condition.ts";
 
 const OPTIONS: OptionNames<{ readonly now?: () => number }> = { now: "a function" };
-
-/** Decides whether it is time to save; called often, returns true when a save is due. */
-export type SaveCondition = () => boolean;
 
 /**
  * True once whenever more than an interval has passed (pamiq-core's `PeriodicSaveCondition`).
  *
  * False at the start; intervals missed meanwhile count once. Measured on a monotonic clock, so a change of the system's
  * time neither hastens nor delays it.
+ *
+ * An autosaver gives it the moment. Then the interval counts from the last capture, also if an earlier run made it, and it stays
+ * true until the next one.
  *
  * @example Save at most every five minutes
  * ```ts
@@ -27,6 +27,7 @@ export class PeriodicSaveCondition {
   readonly #intervalMs: number;
   readonly #now: () => number;
   #lastMs: number;
+  #captures: number | undefined;
 
   /**
    * Starts the first interval.
@@ -43,15 +44,36 @@ export class PeriodicSaveCondition {
   }
 
   /**
-   * Asks whether a save is due, and starts the next interval if so.
+   * Asks whether a save is due; without a moment, it starts the next interval if so.
    *
-   * @returns Whether more than the interval has passed since it last said so, or since the start.
+   * @param moment What an autosaver knows of the program's saves.
+   * @returns Whether more than the interval has passed: since the last capture of the moment, or else since it last said so, or since
+   *   the start.
    */
-  check(): boolean {
+  check(moment?: SaveMoment): boolean {
+    const isDue = this.#elapsedMs(moment) > this.#intervalMs;
+    if (isDue && moment === undefined) this.#lastMs = this.#now();
+    return isDue;
+  }
+
+  /**
+   * Tells when it will be true.
+   *
+   * @param moment As for {@link PeriodicSaveCondition.check}.
+   * @returns In how many milliseconds the interval has passed; 0 if it has.
+   */
+  dueInMs(moment?: SaveMoment): number {
+    return Math.max(0, this.#intervalMs - this.#elapsedMs(moment));
+  }
+
+  #elapsedMs(moment: SaveMoment | undefined): number {
     const nowMs = this.#now();
-    if (!(nowMs - this.#lastMs > this.#intervalMs)) return false;
-    this.#lastMs = nowMs;
-    return true;
+    // Measured from there on by its own clock, which may be another than the autosaver's.
+    if (moment !== undefined && moment.captures !== this.#captures) {
+      if (this.#captures !== undefined || moment.hasCapture) this.#lastMs = nowMs - moment.sinceCaptureMs;
+      this.#captures = moment.captures;
+    }
+    return nowMs - this.#lastMs;
   }
 }
 

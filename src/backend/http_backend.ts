@@ -1,5 +1,5 @@
 // One snapshot behind an HTTP address, read-only, by ranges: the way to look into an archive far away without fetching it.
-import type { Backend, BlobReader, Notes, Stage } from "../model/backend.ts";
+import type { Backend, BlobReader, SnapshotNotes, Stage } from "../model/backend.ts";
 import { concat } from "../runtime/bytes.ts";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { reasonOf, SnapshotError, storageError } from "../model/errors.ts";
@@ -91,7 +91,7 @@ class HttpBlob implements BlobReader {
 
 class HttpBackend implements Backend {
   readonly uri: string;
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   readonly #url: URL;
   readonly #shown: string;
   readonly #headers: Headers;
@@ -305,7 +305,7 @@ class HttpBackend implements Backend {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       const error = new DOMException(`the server sent nothing for ${idleMs} ms`, "TimeoutError");
-      timer = setTimeout(() => reject(error), idleMs);
+      timer = setTimeout(() => reject(error), idleMs).unref(); // the connection keeps the program alive, if there is one
     });
     try {
       return await Promise.race([work, late]);

@@ -4,15 +4,15 @@ import type {
   BlobInfo,
   BlobReader,
   ByteSource,
-  Notes,
   Scratch,
+  SnapshotNotes,
   Stage,
   StageOptions,
 } from "../model/backend.ts";
 import { chunkOf, concat, copyOf, viewOf } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
-import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../model/unit.ts";
+import { commitPathOf, nameOfUnit, type Unit } from "../model/unit.ts";
 
 let count = 0;
 
@@ -75,7 +75,7 @@ class MemoryScratch extends MemoryBlob implements Scratch {
 
 class MemoryBackend implements Backend {
   readonly uri = `memory:${++count}/`;
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   readonly #units = new Map<Unit, ReadonlyMap<string, Uint8Array>>();
   readonly #stages = new Set<MemoryStage>();
 
@@ -131,7 +131,7 @@ class MemoryBackend implements Backend {
 
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
     const name = nameOf(unit);
-    const isTaken = options.besideOthers
+    const isTaken = options.allowOtherLayouts
       ? this.#units.has(unit)
       : [...this.#units.keys()].some((other) => nameOf(other) === name);
     if (isTaken || [...this.#stages].some((stage) => nameOf(stage.unit) === name)) throw this.#existsError(name);
@@ -171,7 +171,7 @@ class MemoryBackend implements Backend {
 }
 
 function nameOf(unit: Unit): string {
-  const name = splitUnit(unit)?.name ?? unit;
+  const name = nameOfUnit(unit);
   assertSnapshotName(name);
   return name;
 }
@@ -195,7 +195,7 @@ class MemoryStage implements Stage {
   }
 
   async publish(path: string, body: ByteSource): Promise<void> {
-    await this.write(isGroup(this.unit) ? path || MANIFEST_PATH : "", body);
+    await this.write(path || commitPathOf(this.unit), body);
     this.#end(this.#blobs);
     this.#ended = true;
   }

@@ -1,7 +1,7 @@
 // gzip by the runtime's zlib, which works in the thread pool, several members at once; given output buffers that are large
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../model/backend.ts";
-import { concat, plain } from "../runtime/bytes.ts";
+import { concat, copyOf, plain } from "../runtime/bytes.ts";
 import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "../runtime/native_zlib.ts";
@@ -101,7 +101,7 @@ async function gathered(
   for (let sizeBytes = 0; sizeBytes <= SMALL_PACKED_BYTES;) {
     const { done, value } = await incoming.next();
     if (done) return { members: pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces) };
-    pieces.push(value.slice()); // it may be lent
+    pieces.push(copyOf(value)); // it may be lent
     sizeBytes += value.length;
   }
   const rest = async function* () {
@@ -157,9 +157,16 @@ async function gunzipHead(
 async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, void> {
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
   const bytes = new ZerosAtEnd(source);
+  // A NUL ends the decompressor, which drops the rest of the chunk. Deno's would take the next chunk for another member.
+  const untilDropped = async function* () {
+    while (stream.bytesWritten === bytes.sizeBytes) {
+      const { done, value } = await bytes.next();
+      if (done) return;
+      yield value;
+    }
+  };
   try {
-    yield* pump(stream, bytes, (error) => faultOf(error, stream.bytesWritten));
-    // A NUL ends the decompressor, which asks for no more.
+    yield* pump(stream, untilDropped(), (error) => faultOf(error, stream.bytesWritten));
     while (bytes.isZeroFrom(stream.bytesWritten) && !(await bytes.next()).done);
     if (bytes.sizeBytes === 0) assertEnd(0, 0);
     if (!bytes.isZeroFrom(stream.bytesWritten)) throw trailing(stream.bytesWritten);
@@ -169,7 +176,7 @@ async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, voi
 }
 
 /** A source that can be left and gone on with, and knows how many zeros it ended with so far. */
-class ZerosAtEnd implements AsyncIterableIterator<Uint8Array> {
+class ZerosAtEnd {
   readonly #source: AsyncIterator<Uint8Array>;
   #isDone = false;
   #zeros = 0;
@@ -192,10 +199,6 @@ class ZerosAtEnd implements AsyncIterableIterator<Uint8Array> {
     this.#zeros = zeros === value.length ? this.#zeros + zeros : zeros;
     this.sizeBytes += value.length;
     return { done: false, value };
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
   }
 
   /** Whether all bytes from an offset on are zero, and no more than padding may have. */

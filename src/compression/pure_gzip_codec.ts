@@ -1,9 +1,10 @@
 // gzip in plain JavaScript, by fflate, for places without a zlib of their own. fflate looks at neither CRC nor length, so
 // both are checked here, member by member. The only file that knows fflate.
-import { Gunzip, gzipSync } from "fflate";
 import type { ByteSource } from "../model/backend.ts";
 import { concat, copyOf } from "../runtime/bytes.ts";
 import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
+
+const loadFflate = () => import("fflate"); // only where it is needed: it takes a while to load
 
 const MEMBER_END_BYTES = 8;
 const ZEROS = new Uint8Array(64 * 1024);
@@ -44,7 +45,10 @@ function zerosAtEnd({ value, sizeBytes }: Crc32): number {
 /** gzip without any native code; it writes and reads the same format, more slowly, on the event loop. */
 export const pureGzip: Codec = {
   compression: "gzip",
-  encode: (bytes, level) => Promise.resolve([gzipSync(bytes, { level: level as 0, mtime: 0 })]),
+  encode: async (bytes, level) => {
+    const { gzipSync } = await loadFflate();
+    return [gzipSync(bytes, { level: level as 0, mtime: 0 })];
+  },
   decode: async (members, maxBytes) => {
     const parts: Uint8Array[] = [];
     let sizeBytes = 0;
@@ -68,6 +72,7 @@ export const pureGzip: Codec = {
  * bytes of what came are always held back; and zeros at the end, which may be padding, until something follows them.
  */
 async function* gunzipMembers(source: ByteSource, mostPaddingBytes = 0): AsyncGenerator<Uint8Array, void> {
+  const { Gunzip } = await loadFflate();
   const output: Uint8Array[] = [];
   let crc = new Crc32();
   let offset = 0;

@@ -6,10 +6,10 @@ export interface ZlibStream extends AsyncIterable<unknown> {
   /** Compressed bytes that were really taken: less than were written where the runtime dropped some in silence. */
   readonly bytesWritten: number;
   readonly destroyed: boolean;
-  on(event: "drain" | "close" | "end", listener: () => void): unknown;
+  on(event: "close" | "end", listener: () => void): unknown;
   on(event: "data", listener: (chunk: Uint8Array) => void): unknown;
   on(event: "error", listener: (error: unknown) => void): unknown;
-  off(event: "drain" | "close", listener: () => void): unknown;
+  off(event: "close", listener: () => void): unknown;
   write(chunk: Uint8Array, onDone?: () => void): boolean;
   end(): unknown;
   destroy(): unknown;
@@ -19,7 +19,7 @@ export interface ZlibStream extends AsyncIterable<unknown> {
  * Decompresses a source.
  *
  * @param stream A fresh decompressor.
- * @param source The compressed bytes.
+ * @param source The compressed bytes; the next chunk is asked for when the one before was taken.
  * @param toFault Makes the error of a failure of the decompressor; those of the source are thrown as they are.
  * @returns Compressed bytes that were offered.
  */
@@ -34,7 +34,7 @@ export async function* pump(
     for await (const chunk of source) {
       if (stream.destroyed) return;
       offeredBytes += chunk.length;
-      if (!stream.write(chunk)) await drained(stream);
+      await taken(stream, chunk);
     }
     stream.end();
   })().catch((error: unknown) => {
@@ -54,16 +54,15 @@ export async function* pump(
   return offeredBytes;
 }
 
-/** Resolves once there is room again, or never will be; leaves no listener behind. Failures are told to who reads. */
-function drained(stream: ZlibStream): Promise<void> {
+/** Writes a chunk; resolves once it was decompressed or never will be. The stream itself reports failures. */
+function taken(stream: ZlibStream, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
-      stream.off("drain", done);
       stream.off("close", done);
       resolve();
     };
-    stream.on("drain", done);
     stream.on("close", done);
+    stream.write(chunk, done);
   });
 }
 

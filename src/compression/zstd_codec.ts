@@ -162,7 +162,7 @@ async function* decodeFrameStream(source: ByteSource): AsyncGenerator<Uint8Array
       const magic = readUint32(head, 0);
       if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) {
         if (head.length < 8) throw truncated(input.offset);
-        if (frames === 0) assertFront(++skipped, input.offset + readUint32(head, 4), input.offset);
+        if (frames === 0) assertFront(++skipped, input.offset + 8 + readUint32(head, 4), input.offset);
         for await (const _skipped of input.take(8 + readUint32(head, 4)));
         continue;
       }

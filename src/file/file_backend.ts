@@ -1,25 +1,26 @@
 // Units in a folder of the file system: X.state/ is a folder, X.state.tar.gz a file, all else has a dot-name.
-import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type {
   Backend,
   BlobInfo,
   BlobReader,
   ForeignFolders,
   ListOptions,
-  Notes,
   Scratch,
+  SnapshotNotes,
   Stage,
   StageOptions,
   WorkFolder,
 } from "../model/backend.ts";
+import type { PathOrUrl } from "../model/address.ts";
 import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { shownUrl } from "../model/shown_url.ts";
-import { isGroup, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { readPath } from "../model/address.ts";
+import { isGroup, MANIFEST_PATH, nameOfUnit, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch, GlancedBlob } from "./file_blob.ts";
 import { type FilePlace, pathOfUnit, removeToTrash, sweepPlace } from "./file_place.ts";
@@ -44,19 +45,25 @@ const OF_FILE_SYSTEMS = new Set(["lost+found", "System Volume Information", "$RE
 /** How a {@link fileBackend} keeps snapshots. */
 export interface FileBackendOptions {
   /**
-   * `full` (the default): a snapshot survives power loss once its save resolved. `none` leaves out every sync: it survives
-   * the end of the program, but not of the machine.
+   * `full`: a snapshot survives power loss after its save resolves. `none`: it survives the end of the program, but
+   * not of the machine. Cost: `full` syncs each file and folder of a directory, and an archive twice.
+   *
+   * @default "full"
    */
   readonly durability?: Durability;
   /**
-   * Rights of the folders that the backend makes, such as `0o700` for a place that only this user may look into. Files get the same
-   * rights without those to execute. The place itself gets them if the backend makes it; a place that exists, folders above it,
-   * and exports to other places do not. It costs up to three system calls per file and folder.
+   * Permissions of folders that the backend creates, such as `0o700` for a private folder. Files get the same
+   * without execute permission. The root folder gets them if the backend creates it; existing folders, folders above
+   * it and exports do not. Cost: up to three system calls per file and folder.
    *
-   * @default What the umask of the process leaves of `0o777` and `0o666`.
+   * @default `0o777` and `0o666`, less the umask of the process
    */
   readonly mode?: number;
-  /** Another file system, for tests that fail or crash it. */
+  /**
+   * Another file system, for tests that inject failures.
+   *
+   * @default the file system of the runtime
+   */
   readonly fileSystem?: FileSystem;
 }
 
@@ -69,7 +76,7 @@ interface Commit {
 
 class FileBackend implements Backend {
   readonly uri: string;
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   readonly foreign: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
   readonly #place: FilePlace;
@@ -178,8 +185,7 @@ class FileBackend implements Backend {
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
     this.#assertFree();
     this.#pathOf(unit);
-    const claim = () =>
-      FileStage.claim(this.#place, unit, splitUnit(unit)?.name ?? unit, options.besideOthers ?? false);
+    const claim = () => FileStage.claim(this.#place, unit, nameOfUnit(unit), options.allowOtherLayouts ?? false);
     const stage = await this.#inPlace(claim);
     try {
       await assertRoom(this.#place.files, this.#place.root, options.leastBytes ?? 0);
@@ -205,6 +211,10 @@ class FileBackend implements Backend {
   async sweep(olderThanMs: number): Promise<readonly Unit[]> {
     this.#assertFree();
     return await sweepPlace(this.#place, await this.#fileNames(), olderThanMs);
+  }
+
+  async freeBytes(): Promise<number | undefined> {
+    return await this.#place.files.freeBytes?.(this.#place.root);
   }
 
   /** Throws a TypeError where the place is a snapshot or inside one; looks once. */
@@ -366,7 +376,7 @@ class FileBackend implements Backend {
   /** A unit's path; what is no safe name directly in the root is refused before any I/O. */
   #pathOf(unit: Unit): string {
     if (suffixOf(unit) === undefined) throw storageError("address", unit, new Error("it is no unit"));
-    assertSnapshotName(splitUnit(unit)?.name ?? unit);
+    assertSnapshotName(nameOfUnit(unit));
     return pathOfUnit(this.#place, unit);
   }
 }
@@ -393,34 +403,10 @@ class FileBackend implements Backend {
  * await store.saveState();
  * ```
  */
-export function fileBackend(folder: string | URL, options: FileBackendOptions = {}): Backend {
+export function fileBackend(folder: PathOrUrl, options: FileBackendOptions = {}): Backend {
   assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
   if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
-  return new FileBackend(pathOf(folder), options);
-}
-
-/** A text with `://` as the URL it is; anything else as it is. */
-export function urlOrPath(where: string | URL): string | URL {
-  if (typeof where !== "string" || !/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) return where; // C:// is a drive
-  if (URL.canParse(where)) return new URL(where);
-  // The runtime's own error shows all of it, and it may have a password or a signature.
-  throw new TypeError(
-    `Cannot use a text that begins with "${where.slice(0, where.indexOf("/"))}//": it is not a valid URL`,
-  );
-}
-
-/** The absolute path that a path or a `file:` URL stands for; a relative one is made absolute now, whatever chdir does later. */
-function pathOf(where: string | URL): string {
-  const place = urlOrPath(where);
-  if (typeof place === "string" && /^~(?:[/\\]|$)/.test(place)) {
-    const instead = `join(homedir(), ${JSON.stringify(place.slice(2))})`;
-    throw new TypeError(
-      `Cannot use "${place}" as a place: only shells replace "~"; write ${instead}, or "./${place}" for a folder called "~"`,
-    );
-  }
-  if (typeof place === "string") return resolve(place);
-  if (place.protocol === "file:") return resolve(fileURLToPath(place));
-  throw new TypeError(`Cannot use "${shownUrl(place)}" as a place: it is neither a path nor a file: URL`);
+  return new FileBackend(readPath(folder), options);
 }
 
 /** What there is at a path; `unknown` where even that cannot be told. */
@@ -437,11 +423,4 @@ async function leadsNowhere(files: FileSystem, path: string): Promise<boolean> {
   return await kindAt(files, path, false) === "link" && await kindAt(files, path, true) === "nothing";
 }
 
-/** Splits the path of a snapshot into its folder and its file name. */
-export function splitPath(path: string | URL): { folder: string; fileName: string } {
-  const full = pathOf(path);
-  return { folder: dirname(full), fileName: basename(full) };
-}
-
-export { pathOfUri } from "../model/address.ts";
 export type { Durability };

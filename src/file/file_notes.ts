@@ -1,6 +1,6 @@
 // Notes as small files in .notes, each replaced atomically.
 import { join } from "node:path";
-import type { LockOptions, Notes } from "../model/backend.ts";
+import type { LockOptions, SnapshotNotes } from "../model/backend.ts";
 import { concat, viewOf } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf } from "../model/errors.ts";
@@ -14,7 +14,7 @@ import { lockNote } from "./note_lock.ts";
 const SUFFIX = ".json";
 
 /** The notes beside the units of a folder. */
-export class FileNotes implements Notes {
+export class FileNotes implements SnapshotNotes {
   readonly #place: FilePlace;
   readonly #folder: string;
   #isFolderDurable = false;

@@ -1,5 +1,5 @@
 // Writing a unit on a file system: claim the name, write under a hidden name, make durable, publish whole. The order of
-// the calls here is the commit sequence; docs/guarantees.md says what each is for.
+// the calls here is the commit sequence; docs/durability.md explains each.
 import { dirname, join } from "node:path";
 import type { ByteSource, Scratch, Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
@@ -54,7 +54,7 @@ export class FileStage implements Stage {
   }
 
   /** Claims the name of a unit, in every layout, and starts its stage. */
-  static async claim(place: FilePlace, unit: Unit, name: string, besideOthers: boolean): Promise<FileStage> {
+  static async claim(place: FilePlace, unit: Unit, name: string, allowOtherLayouts: boolean): Promise<FileStage> {
     const claimPath = join(place.root, claimName(name));
     const create = () =>
       place.files.create(claimPath).catch((error) => {
@@ -70,7 +70,7 @@ export class FileStage implements Stage {
     try {
       await claim.close();
       // Only after claiming: a writer that published meanwhile kept its claim until its unit was there to be seen.
-      for (const other of besideOthers ? [unit] : UNIT_SUFFIXES.map((suffix) => name + suffix)) {
+      for (const other of allowOtherLayouts ? [unit] : UNIT_SUFFIXES.map((suffix) => name + suffix)) {
         const path = pathOfUnit(place, other);
         if (await place.files.stat(path) !== undefined) throw existsError(name, path, `"${path}" is there already`);
       }

@@ -62,12 +62,15 @@ function attemptNow<T>(operation: string, path: string, run: () => T): T {
 }
 
 class NodeFile implements OpenFile {
+  // A state that hangs leaves a save that nothing refers to. When a handle is collected, Bun ends the program and Node warns.
+  static readonly #open = new Set<NodeFile>();
   readonly #handle: FileHandle;
   readonly #path: string;
 
   constructor(handle: FileHandle, path: string) {
     this.#handle = handle;
     this.#path = path;
+    NodeFile.#open.add(this);
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
@@ -104,6 +107,7 @@ class NodeFile implements OpenFile {
   }
 
   close(): Promise<void> {
+    NodeFile.#open.delete(this);
     return attempt("close", this.#path, () => this.#handle.close());
   }
 }

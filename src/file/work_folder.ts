@@ -4,17 +4,16 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { BlobInfo, ByteSource, WorkFolder } from "../model/backend.ts";
 import { errnoOf, hasNoRoom } from "../model/errors.ts";
-import { WORK_FOLDER } from "../model/state.ts";
+import type { StateReader, StateWriter } from "../model/state.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
 import { removeTree, walkTree } from "./file_tree.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 
 /** An empty real folder, made at once: in the store's place if it offers one and has room for it, else a temporary one. */
-export function workFolderOf(writerOrReader: object): WorkFolder {
-  const offered = (writerOrReader as { [key: symbol]: (() => WorkFolder) | undefined })[WORK_FOLDER];
-  if (offered === undefined) return temporaryFolder();
+export function workFolderOf(state: Pick<StateWriter | StateReader, "workFolder">): WorkFolder {
+  if (state.workFolder === undefined) return temporaryFolder();
   try {
-    return offered();
+    return state.workFolder();
   } catch (error) {
     if (!hasNoRoom(error)) throw error;
     try {

@@ -7,21 +7,34 @@ import { codecOf } from "../compression/codecs.ts";
 import { addressOf, uriOfUnit } from "../model/address.ts";
 import type { BlobReader, Scratch } from "../model/backend.ts";
 import { bodyFor } from "../runtime/bytes.ts";
+import { deferred, unlessAborted } from "../runtime/concurrency.ts";
 import { SnapshotError } from "../model/errors.ts";
 import type { OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import type { Layout, Seal, UnitSource } from "../model/snapshot.ts";
+import type { Layout, SealedManifest, UnitSource } from "../model/snapshot.ts";
 import { type LayoutKind, suffixOfLayout, type Unit } from "../model/unit.ts";
 
 /** How archives are made; equal options give equal bytes on the same runtime version. */
 export interface ArchiveOptions {
-  /** Level of the compression; for gzip 0 (none) to 9 (most). */
+  /**
+   * Compression level: 0 to 9 for gzip, 0 to 22 for zstd. Higher levels give smaller files. Cost: CPU time.
+   *
+   * @default 6 for gzip, 3 for zstd
+   */
   readonly level?: number;
-  /** Most payload in one compressed member, in bytes: the least that is read for a part of a large entry. Default 2 MiB. */
+  /**
+   * Largest payload of one compressed member, in bytes. Cost: a read of a part of an entry decompresses at least one
+   * chunk, and a save holds five chunks in memory.
+   *
+   * @default 2 MiB
+   */
   readonly chunkBytes?: number;
   /**
-   * Entries up to this size in bytes share a member: smaller files, but to read one its member is read. 0 gives each its own,
-   * as readers want that allow no two entries in one member. Default 128 KiB.
+   * Small entries share a member of up to this size in bytes. 0 gives each entry a member of its own, as some
+   * readers of eStargz require. Cost: a read of one entry decompresses its whole member; 0 makes archives of small
+   * entries about a fifth larger.
+   *
+   * @default 128 KiB, at most `chunkBytes`
    */
   readonly groupBytes?: number;
 }
@@ -50,7 +63,7 @@ export interface ArchiveLayout extends Layout {
   /** Media type of the archive. */
   readonly mediaType: string;
   /** The encoder of one archive. */
-  encoder(seal: Seal, newScratch: () => Promise<Scratch>): ArchiveEncoder;
+  encoder(savedAt: Date, newScratch: () => Promise<Scratch>): ArchiveEncoder;
 }
 
 /** One compressed tar. */
@@ -60,8 +73,8 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
   assertWithin("level", options.level ?? level, 0, compression === "zstd" ? 22 : 9);
   assertWithin("chunkBytes", chunkBytes, 512, MAX_CHUNK_BYTES);
   assertWithin("groupBytes", groupBytes, 0, chunkBytes);
-  const encoder = (seal: Seal, newScratch: () => Promise<Scratch>) =>
-    new ArchiveEncoder(seal, {
+  const encoder = (savedAt: Date, newScratch: () => Promise<Scratch>) =>
+    new ArchiveEncoder(savedAt, {
       codec: codecOf(compression),
       level: options.level ?? level,
       chunkBytes,
@@ -77,10 +90,29 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
     encoder,
     leastBytes: () => 0, // what is compressed may become next to nothing
 
-    async write(stage, entries, seal) {
-      const archive = encoder(seal, () => stage.scratch());
-      await stage.publish("", bodyFor(stage, archive.encode(entries)));
-      return archive.manifest;
+    async write(stage, entries, { savedAt, signal }) {
+      const archive = encoder(savedAt, () => stage.scratch());
+      const written = deferred<void>();
+      const sealed = deferred<SealedManifest>();
+      let isRead = false;
+      // An archive is one blob, and its manifest a part of it: the body of the publication waits for it.
+      const body = async function* () {
+        yield* archive.encode(entries);
+        written.resolve();
+        yield* archive.end(await unlessAborted(sealed.promise, signal));
+        isRead = true;
+      };
+      const published = stage.publish("", bodyFor(stage, body())).then(() => {
+        if (!isRead) throw new TypeError(`Cannot save "${stage.unit}": its stage published less than it was given`);
+      });
+      await Promise.race([written.promise, published]);
+      return {
+        entries: archive.written,
+        async publish(manifest) {
+          sealed.resolve(manifest);
+          await published;
+        },
+      };
     },
 
     async open(backend, unit) {

@@ -7,15 +7,7 @@ import { addressOf, uriOfUnit } from "../model/address.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type {
-  EntrySource,
-  Layout,
-  ScannedFile,
-  SealedManifest,
-  UnitReader,
-  UnitSource,
-  WrittenEntry,
-} from "../model/snapshot.ts";
+import type { EntrySource, Layout, ScannedFile, UnitReader, UnitSource, WrittenEntry } from "../model/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../model/unit.ts";
 
 // What reads like the name of a file, and no store of ours makes.
@@ -66,7 +58,7 @@ export const directoryLayout: Layout = {
     return sum;
   },
 
-  async write(stage, entries, seal) {
+  async write(stage, entries, { signal }) {
     const written: WrittenEntry[] = [];
     const writing = new Set<Promise<unknown>>();
     let failure: { readonly error: unknown } | undefined;
@@ -104,13 +96,17 @@ export const directoryLayout: Layout = {
     }
     await Promise.all(writing);
     throwIfFailed();
-    let sealed: SealedManifest | undefined;
-    // Sealed only when all else is durable: until then a save can be given up.
-    const sealing = function* () {
-      yield (sealed = seal.seal(written)).bytes;
+    return {
+      entries: written,
+      async publish({ bytes }) {
+        // The stage asks for it when all else is durable: until then the save can be aborted.
+        const manifest = function* () {
+          signal?.throwIfAborted();
+          yield bytes;
+        };
+        await stage.publish(MANIFEST_PATH, bodyFor(stage, manifest()));
+      },
     };
-    await stage.publish(MANIFEST_PATH, bodyFor(stage, sealing()));
-    return (sealed ?? seal.seal(written)).manifest;
   },
 
   async open(backend: UnitSource, unit: Unit): Promise<UnitReader> {
@@ -128,7 +124,7 @@ export const directoryLayout: Layout = {
     return {
       layout: "directory",
       mostOpen: MOST_OPEN,
-      sealed: openManifest(bytes, uri),
+      sealed: await openManifest(bytes, uri),
       check() {}, // the file names are the index
       async open(entryPath) {
         const task = backend.open(unit, entryPath).then((opened) => {

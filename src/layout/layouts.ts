@@ -36,6 +36,11 @@ export function archiveLayoutOf(kind: ArchiveKind, options: ArchiveOptions = {})
   return layout;
 }
 
+/** Which archive a stream becomes, unless its caller says: one as the source, or `tar.gz` of a directory. */
+export function archiveKindOf(source: LayoutKind): ArchiveKind {
+  return source === "directory" ? "tar.gz" : source;
+}
+
 /** Throws a TypeError if there is no such layout, whether or not the runtime can write it. */
 export function assertKind(kind: LayoutKind, known: readonly LayoutKind[] = LAYOUTS): void {
   if (known.includes(kind)) return;

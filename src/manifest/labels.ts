@@ -1,17 +1,23 @@
 // Labels: what of them can be stored, and the note that carries those that came after the save.
 import { reasonOf } from "../model/errors.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import type { Labels, RetentionSnapshot } from "../model/snapshot.ts";
+import type { Labels, RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
 import { FORMAT_VERSION } from "../model/version.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { FREE_VALUES, parseGuarded, refuseProto } from "./guarded_json.ts";
-import { labelsOf, NOTE_FORMAT_NAME, noteOf } from "./schema.ts";
+import { isMetrics, isTags, loadShapes, NOTE_FORMAT_NAME } from "./schema.ts";
 
 const MAX_LABELS = FREE_VALUES / 2;
 const DIGEST_OF_NOTE = /,"digest":"(sha256:[0-9a-f]{64})"\}\n$/;
 
-/** The labels there are; what each may be is looked at where they are made storable. */
-export const LABEL_NAMES: OptionNames<Labels> = { tags: true, metrics: true, step: true, remark: true, pinned: true };
+/** The labels there are; {@link storableLabels} looks into `tags` and `metrics`. */
+export const LABEL_NAMES: OptionNames<Labels> = {
+  tags: "an array",
+  metrics: true,
+  step: "a number",
+  remark: "a string",
+  pinned: "true or false",
+};
 
 /**
  * Labels as they are stored: only what is known, and metrics that are NaN or infinite as `null`, which JSON can carry.
@@ -38,11 +44,32 @@ export function storableLabels(labels: Labels): Labels {
   const known = Object.entries(metrics === undefined ? labels : { ...labels, metrics }).filter(([, value]) =>
     value !== undefined
   );
+  const storable = storedAs(Object.fromEntries(known));
+  const fault = faultOf(storable);
+  if (fault !== undefined) throw new TypeError(`Cannot use these labels: ${fault}`);
+  return storable;
+}
+
+/** What reading the labels back would give. */
+function storedAs(labels: object): Labels {
   try {
-    return labelsOf(JSON.parse(JSON.stringify(Object.fromEntries(known)), refuseProto));
+    return JSON.parse(JSON.stringify(labels), refuseProto) as Labels;
   } catch (cause) {
     throw new TypeError(`Cannot use these labels: ${reasonOf(cause)}`, { cause });
   }
+}
+
+/** Facts with a note's labels in place of those that were saved: it replaces all of them, also those it does not have. */
+export function withNote(facts: SnapshotFacts, note: Labels | "damaged" | undefined): SnapshotFacts {
+  if (note === undefined || note === "damaged") return facts;
+  return { ...facts, tags: undefined, metrics: undefined, step: undefined, pinned: false, ...note };
+}
+
+function faultOf({ tags, metrics, step }: Labels): string | undefined {
+  if (tags !== undefined && !isTags(tags)) return "the tags are no list of texts";
+  if (metrics !== undefined && !isMetrics(metrics)) return "the metrics are no object of numbers by name";
+  if (step === null) return "the step is no finite number"; // as JSON writes it
+  return undefined;
 }
 
 /**
@@ -63,7 +90,8 @@ export function renderNote(labels: Labels): Uint8Array {
  * @param bytes `<name>.json`.
  * @returns The labels, or `undefined` where it is damaged or of a newer format.
  */
-export function parseNote(bytes: Uint8Array): Labels | undefined {
+export async function parseNote(bytes: Uint8Array): Promise<Labels | undefined> {
+  const { noteOf } = await loadShapes();
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     const [end, digest] = DIGEST_OF_NOTE.exec(text) ?? [];

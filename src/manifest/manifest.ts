@@ -17,7 +17,7 @@ import { FORMAT_VERSION, VERSION } from "../model/version.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseGuarded, refuseProto } from "./guarded_json.ts";
 import { storableLabels } from "./labels.ts";
-import { FORMAT_NAME, isEntry, isState, manifestOf } from "./schema.ts";
+import { FORMAT_NAME, isEntry, isState, loadShapes, type Shapes } from "./schema.ts";
 
 const DIGEST_LINE = /\n {2}"digest": "(sha256:[0-9a-f]{64})"\n\}\n$/;
 const DIGEST_LINE_BYTES = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length;
@@ -125,7 +125,8 @@ const CANONICAL_HEAD = `{\n  "format": "${FORMAT_NAME}",\n  "formatVersion": ${F
  * @returns The manifest; asking for all of it may throw `MANIFEST_INVALID`.
  * @throws {SnapshotError} `MANIFEST_INVALID` if it is damaged, `FORMAT_UNSUPPORTED` if it is whole but of a newer format.
  */
-export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
+export async function openManifest(bytes: Uint8Array, uri: string): Promise<OpenedManifest> {
+  const shapes = await loadShapes();
   assertDigest(bytes, uri);
   let text: string | undefined;
   let manifest: Manifest | undefined;
@@ -133,7 +134,7 @@ export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
   const opened: OpenedManifest = {
     bytes,
     get manifest() {
-      return manifest ??= parseText(text ?? decode(bytes, uri), uri);
+      return manifest ??= parseText(text ?? decode(bytes, uri), uri, shapes);
     },
     find(entryPath) {
       if (manifest !== undefined) return undefined;
@@ -156,8 +157,8 @@ export function openManifest(bytes: Uint8Array, uri: string): OpenedManifest {
  * @throws {SnapshotError} `MANIFEST_INVALID` if it is damaged or breaks its own rules, `FORMAT_UNSUPPORTED` if it is whole
  *   but of a newer format.
  */
-export function parseManifest(bytes: Uint8Array, uri: string): Manifest {
-  return openManifest(bytes, uri).manifest;
+export async function parseManifest(bytes: Uint8Array, uri: string): Promise<Manifest> {
+  return (await openManifest(bytes, uri)).manifest;
 }
 
 const STATES = '\n  "states": [';
@@ -219,7 +220,7 @@ function decode(bytes: Uint8Array, uri: string): string {
   }
 }
 
-function parseText(text: string, uri: string): Manifest {
+function parseText(text: string, uri: string, { manifestOf }: Shapes): Manifest {
   let value: unknown;
   try {
     value = parseGuarded(text);

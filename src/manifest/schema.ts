@@ -1,6 +1,5 @@
 // The shapes of what JSON says: manifests, labels, notes. The only file that knows zod.
-import { z } from "zod";
-import type { Digest, Labels, Manifest, ManifestEntry, ManifestState } from "../model/snapshot.ts";
+import type { Labels, Manifest, ManifestEntry, ManifestState } from "../model/snapshot.ts";
 import { FORMAT_VERSION } from "../model/version.ts";
 
 /** What a manifest calls its format. */
@@ -8,98 +7,94 @@ export const FORMAT_NAME = "snapkeep";
 /** What a note calls its format. */
 export const NOTE_FORMAT_NAME = "snapkeep-note";
 
-const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
-const digest = z.string().regex(DIGEST) as unknown as z.ZodType<Digest>;
-// Lists are checked by hand, down to their first fault: zod tells every fault, and takes a KiB for each of many millions.
-const tags = z.custom<string[]>(isTags, "they are no list of texts");
-const metrics = z.custom<Record<string, number | null>>(isMetrics, "they are no object of numbers by name");
 
-const labelsSchema = z.looseObject({
-  tags: tags.optional(),
-  metrics: metrics.optional(),
-  step: z.number().optional(),
-  remark: z.string().optional(),
-  pinned: z.boolean().optional(),
-});
+/** Reads what was parsed; each throws a TypeError that tells each fault of the shape. */
+export interface Shapes {
+  /** A value as a manifest, unknown fields kept. Its states are not looked at: see {@link isState} and {@link isEntry}. */
+  manifestOf(value: unknown): Manifest;
+  /**
+   * A value as a note: its version and its labels, unknown ones kept. The first notes had no digest, and no fields that we do
+   * not know.
+   */
+  noteOf(value: unknown, hasDigest: boolean): { readonly formatVersion: number; readonly labels: Labels };
+}
 
-function isTags(value: unknown): value is string[] {
+let shapes: Promise<Shapes> | undefined;
+
+/**
+ * Loads the shapes. The first call imports zod, which takes longer than the rest of the library: programs that read no
+ * snapshot need not wait for it.
+ *
+ * @returns The shapes, the same for all.
+ */
+export async function loadShapes(): Promise<Shapes> {
+  shapes ??= import("zod/mini").then(shapesOf);
+  try {
+    return await shapes;
+  } catch (error) {
+    shapes = undefined; // the next call may succeed
+    throw error;
+  }
+}
+
+function shapesOf(z: typeof import("zod/mini")): Shapes {
+  const size = z.int().check(z.nonnegative());
+  // Lists are checked by hand, down to their first fault: zod tells every fault, and takes a KiB for each of many millions.
+  const labels = {
+    tags: z.optional(z.custom<string[]>(isTags, "they are no list of texts")),
+    metrics: z.optional(z.custom<Record<string, number | null>>(isMetrics, "they are no object of numbers by name")),
+    step: z.optional(z.number()),
+    remark: z.optional(z.string()),
+    pinned: z.optional(z.boolean()),
+  };
+  const manifest = z.looseObject({
+    format: z.literal(FORMAT_NAME),
+    formatVersion: z.literal(FORMAT_VERSION),
+    name: z.string(),
+    savedAt: z.iso.datetime({ precision: 3 }),
+    library: z.looseObject({ name: z.string(), version: z.string() }),
+    program: z.optional(z.string()),
+    run: z.optional(z.string()),
+    parent: z.nullable(z.string()),
+    states: z.custom<unknown[]>(Array.isArray, "they are no list"),
+    totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
+    labels: z.looseObject(labels),
+    digest: z.string().check(z.regex(DIGEST)),
+  });
+  const noteHead = { format: z.literal(NOTE_FORMAT_NAME), formatVersion: z.int().check(z.nonnegative()) };
+  const note = z.looseObject({ ...noteHead, labels: z.looseObject(labels) });
+  const bareNote = z.strictObject({ ...noteHead, labels: z.strictObject(labels) });
+  const error = z.locales.en().localeError; // the messages of zod/mini are no help without a language
+  const shaped = (schema: typeof manifest | typeof note | typeof bareNote, value: unknown): Record<string, unknown> => {
+    const parsed = schema.safeParse(value, { error });
+    if (!parsed.success) throw new TypeError(z.prettifyError(parsed.error), { cause: parsed.error });
+    return parsed.data;
+  };
+  return {
+    manifestOf(value) {
+      const { format: _format, digest: _digest, ...rest } = shaped(manifest, value);
+      return rest as unknown as Manifest;
+    },
+    noteOf(value, hasDigest) {
+      const { formatVersion, labels } = shaped(hasDigest ? note : bareNote, value);
+      return { formatVersion: formatVersion as number, labels: labels as Labels };
+    },
+  };
+}
+
+/** Whether a value is a list of texts. */
+export function isTags(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((tag) => typeof tag === "string");
 }
 
-function isMetrics(value: unknown): value is Record<string, number | null> {
+/** Whether a value is an object of numbers by name; `null` stands for what is no finite number. */
+export function isMetrics(value: unknown): value is Record<string, number | null> {
   return isObject(value) && !Array.isArray(value) &&
     Object.values(value).every((metric) => metric === null || Number.isFinite(metric));
 }
 
-const manifestSchema = z.looseObject({
-  format: z.literal(FORMAT_NAME),
-  formatVersion: z.literal(FORMAT_VERSION),
-  name: z.string(),
-  savedAt: z.iso.datetime({ precision: 3 }),
-  library: z.looseObject({ name: z.string(), version: z.string() }),
-  program: z.string().optional(),
-  run: z.string().optional(),
-  parent: z.string().nullable(),
-  states: z.custom<unknown[]>(Array.isArray, "they are no list"),
-  totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
-  labels: labelsSchema,
-  digest,
-});
-
-const noteSchema = z.looseObject({
-  format: z.literal(NOTE_FORMAT_NAME),
-  formatVersion: z.number().int().nonnegative(),
-  labels: labelsSchema,
-});
-const bareNoteSchema = noteSchema.extend({ labels: labelsSchema.strict() }).strict();
-
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
-
-function shaped<T>(schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new TypeError(z.prettifyError(parsed.error), { cause: parsed.error });
-  return parsed.data;
-}
-
-/**
- * A value as a manifest, unknown fields kept. Its states are not looked at: see {@link isState} and {@link isEntry}.
- *
- * @param value What was parsed.
- * @returns The manifest.
- * @throws {TypeError} If it has another shape; tells each fault.
- */
-export function manifestOf(value: unknown): Manifest {
-  const { format: _format, digest: _digest, ...manifest } = shaped(manifestSchema, value);
-  return manifest as unknown as Manifest;
-}
-
-/**
- * A value as labels of which none is unknown.
- *
- * @param value What the caller says.
- * @returns The labels.
- * @throws {TypeError} If it has another shape; tells each fault.
- */
-export function labelsOf(value: unknown): Labels {
-  return shaped(labelsSchema.strict(), value) as Labels;
-}
-
-/**
- * A value as a note.
- *
- * @param value What was parsed.
- * @param hasDigest Whether its digest agreed; the first notes had none, and nothing that we do not know.
- * @returns Its version and its labels; those that nobody knows are kept.
- * @throws {TypeError} If it has another shape.
- */
-export function noteOf(
-  value: unknown,
-  hasDigest: boolean,
-): { readonly formatVersion: number; readonly labels: Labels } {
-  const { formatVersion, labels } = shaped(hasDigest ? noteSchema : bareNoteSchema, value);
-  return { formatVersion, labels: labels as Labels };
-}
 
 /**
  * Whether a value is a state of a manifest; its entries are not looked at.

@@ -116,7 +116,11 @@ export interface Stage {
 
 /** How a note is locked. */
 export interface LockOptions {
-  /** Whether to wait while another holds the lock. Default: true. */
+  /**
+   * Whether to wait while another holds the lock.
+   *
+   * @default true
+   */
   readonly wait?: boolean;
 }
 
@@ -124,7 +128,7 @@ export interface LockOptions {
  * Small mutable texts beside the units, by snapshot name; losing one loses labels, never data. They do not depend on units: a name
  * may have one without having a unit, keeps it when its unit is removed, and no sweep removes it.
  */
-export interface Notes {
+export interface SnapshotNotes {
   /** The note of a snapshot, or `undefined`; it may be empty. The caller owns the buffer. */
   get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /**
@@ -165,24 +169,47 @@ export interface WorkFolder {
 
 /** How units are listed. */
 export interface ListOptions {
-  /** List only units after this text, which need not be a unit that is there. */
+  /**
+   * List only units that sort after this text. It need not be an existing unit.
+   *
+   * @default all units
+   */
   readonly after?: Unit;
-  /** Aborts the listing. */
+  /**
+   * Aborts the listing.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
   /**
-   * Receives, for listed units, a text that stands for the commit that lies there now. A backend must give the same text twice
-   * only if nothing can have come in its place meanwhile. Optional: a backend that cannot tell never calls it, and readers then
-   * look at the bytes of the commit.
+   * Receives a text for each listed unit that identifies its current commit. A backend must return the same text
+   * twice only if the commit cannot have been replaced meanwhile. A backend without such a text never calls it. Cost
+   * without it: readers compare the bytes of the commit.
+   *
+   * @default none
    */
   readonly onStamp?: (unit: Unit, stamp: string) => void;
 }
 
 /** How a unit is staged. */
 export interface StageOptions {
-  /** Whether a unit of the same name in another layout is no hindrance. */
-  readonly besideOthers?: boolean;
-  /** What the unit will take up at least, in bytes. */
+  /**
+   * Allow the name even if it exists in another layout.
+   *
+   * @default false
+   */
+  readonly allowOtherLayouts?: boolean;
+  /**
+   * Lower bound of the size of the unit, in bytes.
+   *
+   * @default unknown
+   */
   readonly leastBytes?: number;
+}
+
+/** Tells whether a value can be a backend. */
+export function isBackend(value: unknown): value is Backend {
+  return typeof (value as Partial<Backend> | null | undefined)?.stage === "function";
 }
 
 /**
@@ -222,7 +249,7 @@ export interface Backend {
   glance?(unit: Unit, path?: string): BlobReader | undefined;
   /**
    * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
-   * where a unit of that name is published: in any layout, or with `besideOthers` in the very same. Of many who call it at once
+   * where a unit of that name is published: in any layout, or with `allowOtherLayouts` in the very same. Of many who call it at once
    * for one name one wins. Must fail with `NAME_UNSAFE` where `assertSnapshotName` refuses the name.
    *
    * `leastBytes` tells what the unit will take up at least: where that surely does not fit, it may be refused with
@@ -245,7 +272,9 @@ export interface Backend {
    */
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
+  /** Tells how many bytes this program can still write; `undefined` where that is not sure. Optional. */
+  freeBytes?(): Promise<number | undefined>;
   /** Present where the place can hold foreign folders. */
   readonly foreign?: ForeignFolders;
   /** Present where the place can give a real, private, empty folder; made before the call returns. */

@@ -13,7 +13,7 @@ const BAD_CHARACTER = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\\<>:"|?*]/u;
 // Windows looks neither at what follows the first dot nor at spaces before it.
 const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\.|$)/i;
 // The common case decided without the slow checks: plain ASCII words that no rule below can object to.
-const PLAIN_PART = /^[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?$/;
+const PLAIN_PART = /^[A-Za-z0-9_](?:[A-Za-z0-9_., -]*[A-Za-z0-9_-])?$/;
 
 // What file systems that fold case pass over; most of it is refused as Cf, but variation selectors belong to emoji.
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu;

@@ -29,73 +29,143 @@ export type RejectionReason =
 
 /** What each {@link SnapshotError} code tells beside its message. */
 export interface SnapshotErrorDetails {
-  /** A state of this name, or of one that file systems may confuse with it, is registered already. */
+  /**
+   * A state of this name, or of one that some file systems confuse with it, is registered already. Remedy: choose
+   * another name, or call `unregister()` first.
+   */
   STATE_ALREADY_REGISTERED: { state: string; registered: string };
-  /** A state name or snapshot name is not safe and portable. */
+  /**
+   * A state name or snapshot name is not safe and portable. Remedy: use letters, digits, `-`, `_` and `.`; `reason`
+   * names the rule.
+   */
   NAME_UNSAFE: { name: string; reason: string };
-  /** An entry path is not safe and portable. */
+  /** An entry path is not safe and portable. Remedy: use a relative path with `/`; `reason` names the rule. */
   ENTRY_PATH_UNSAFE: { path: string; reason: string };
-  /** An entry path equals or collides with one that is there already. */
+  /**
+   * An entry path equals or collides with an existing one. Remedy: give each entry of a state its own path, which
+   * differs by more than case.
+   */
   ENTRY_EXISTS: { path: string; existing: string };
-  /** The snapshot has no such entry. */
+  /**
+   * The snapshot has no such entry. Remedy: compare the path with the nearest ones in the message; test with
+   * `from.has(path)`; migrate older versions.
+   */
   ENTRY_NOT_FOUND: { path: string };
-  /** An entry's JSON value is not what its reader's schema says; `issues` tells each fault and its place, such as `$.weights[3]`. */
+  /**
+   * The JSON value of an entry does not match the schema. `issues` has each mismatch with its place, such as
+   * `$.weights[3]`. Remedy: raise the version of the state and add a migration, or correct the schema.
+   */
   ENTRY_INVALID: { uri: string; path: string; issues: readonly { readonly place: string; readonly message: string }[] };
-  /** A body had another size than was declared for it. */
+  /**
+   * A body has another size than its `sizeBytes`. Remedy: omit `sizeBytes`, or keep the source from changing during
+   * the save.
+   */
   ENTRY_SIZE_MISMATCH: { path: string; expectedBytes: number; actualBytes: number };
-  /** A snapshot of this name is there already; nothing was overwritten. */
+  /**
+   * A snapshot of this name exists; nothing was overwritten. Remedy: remove or rename it, or choose another target.
+   */
   SNAPSHOT_EXISTS: { name: string; uri: string };
-  /** No name can follow the newest one: it stands for the end of the year 9999. */
+  /**
+   * No name can follow the newest one, which stands for the end of the year 9999. Remedy: correct the clock, then
+   * rename or remove that snapshot.
+   */
   NAMES_EXHAUSTED: { latest: string };
-  /** There is no snapshot at this address. */
+  /**
+   * No snapshot exists at this address. Remedy: check the path and the working directory; `store.list()` has all
+   * addresses.
+   */
   SNAPSHOT_NOT_FOUND: { uri: string };
-  /** The snapshot was removed while it was being read. */
+  /** The snapshot was removed while it was read. Remedy: list again; pin what must stay. */
   SNAPSHOT_GONE: { uri: string };
-  /** What lies at the address became another file while it was being read. */
+  /** The file at the address was replaced while it was read. Remedy: read again; publish files under new names. */
   SNAPSHOT_CHANGED: { uri: string };
-  /** The bytes are not those that were saved. */
+  /**
+   * Bytes differ from those that were saved. Remedy: load an older snapshot or a copy, and check the disk;
+   * `resume()` skips damaged ones.
+   */
   SNAPSHOT_CORRUPT: { uri: string; path: string; expected: string; actual: string };
-  /** The unit has no manifest: it was never committed, or is not ours. */
+  /**
+   * The unit has no manifest: it was never committed, or is not a snapshot. Remedy: pass the folder or archive that
+   * has `manifest.json` at its root.
+   */
   MANIFEST_MISSING: { uri: string };
-  /** The manifest is damaged or breaks its own rules. */
+  /**
+   * The manifest is damaged or breaks its own rules. Remedy: load an older snapshot or a copy; do not edit
+   * manifests.
+   */
   MANIFEST_INVALID: { uri: string; reason: string };
-  /** The snapshot has a format this version cannot read. */
+  /** The snapshot has a format that this version cannot read. Remedy: update snapkeep. */
   FORMAT_UNSUPPORTED: { uri: string; found: string; supported: string };
-  /** Registered states that the snapshot does not have; none was touched. */
+  /**
+   * The snapshot lacks registered states; no state changed. Remedy: pass `allowMissing`, or list the former names in
+   * `formerly`.
+   */
   STATE_MISSING: { uri: string; states: readonly string[] };
-  /** The archive breaks a rule of the format, or is damaged; `offset` counts bytes of the tar stream, or of the file. */
+  /**
+   * The archive breaks a rule of the format, or is damaged. `offset` counts bytes of the tar stream, or of the file.
+   * Remedy: copy or download it again; the threat model lists each `reason`.
+   */
   ARCHIVE_REJECTED: { uri: string; reason: RejectionReason; offset: number };
-  /** This runtime cannot read or write this compression. */
+  /**
+   * This runtime cannot read or write this compression. Remedy: use `tar.gz`, or a runtime that `available` names.
+   */
   COMPRESSION_UNAVAILABLE: { compression: string; available: string };
-  /** A saved state is newer than the program's, or there is no migration from its version. No state was touched. */
+  /**
+   * A saved state is newer than that of the program, or a migration is missing. No state changed. Remedy: update the
+   * program, or add the migration.
+   */
   STATE_INCOMPATIBLE: { uri: string; state: string; found: number; supported: number };
-  /** There are snapshots, but none may be resumed from; `tried` says which were looked at and why each was refused. */
+  /**
+   * There are snapshots, but `resume()` can use none. `tried` has each with the reason. Remedy: repair what the
+   * reasons say, or call `startFresh()` to start without them.
+   */
   RESUME_REFUSED: { uri: string; tried: readonly { readonly snapshot: string; readonly reason: string }[] };
-  /** The snapshot was saved by another program than the store's. */
+  /** Another program saved the snapshot. Remedy: use one folder per program, or list both names in `program`. */
   PROGRAM_MISMATCH: { uri: string; expected: readonly string[]; found: string };
-  /** The place holds snapshots, and the program has neither resumed from nor loaded one, nor called `startFresh()`. */
+  /**
+   * The folder holds snapshots, and the program has loaded none. Remedy: call `resume()` before the first save, or
+   * `startFresh()`.
+   */
   RESUME_FIRST: { uri: string; snapshots: number; newest: string };
-  /** A load or rollback failed after it had called states; they may hold a mixture until they are loaded whole. */
+  /**
+   * A load or rollback failed after it had called states; they may hold a mixture. Remedy: load a snapshot
+   * completely, or call `startFresh()`; pass `rollback` to the load.
+   */
   STATES_TORN: { uri: string; states: readonly string[] };
-  /** States that were registered after a load, and that the loaded snapshot holds, were never loaded. */
+  /**
+   * States that the loaded snapshot holds were registered after the load. Remedy: register all states before
+   * `resume()`, or load them with `only`.
+   */
   STATE_NOT_LOADED: { uri: string; snapshot: string; states: readonly string[] };
-  /** With `exclusive`, another run has saved a snapshot at the place since this store looked last. */
+  /**
+   * Another run has saved to the folder since this store last listed it, and the store is `exclusive`. Remedy: stop
+   * the other run, then `resume()` or `startFresh()`.
+   */
   STORE_SHARED: { uri: string; snapshot: string; run: string; otherRun: string };
-  /** As many saves as may wait are waiting. */
+  /** The maximum number of saves is waiting. Remedy: save less often, await saves, or pass `ifBusy: "join"`. */
   SAVE_BACKLOG: { uri: string; waiting: number };
-  /** A state's `saveState` failed; nothing became visible. */
+  /** The `saveState` of a state failed; nothing became visible. Remedy: see `cause`. */
   STATE_SAVE_FAILED: { state: string };
-  /** A state's `loadState` failed, after those in `loaded` were loaded. */
+  /**
+   * The `loadState` of a state failed, after those in `loaded` were loaded. Remedy: see `cause`; load again, or pass
+   * `rollback`.
+   */
   STATE_LOAD_FAILED: { uri: string; state: string; loaded: readonly string[] };
-  /** The stage was swept away because its writer gave no sign of life for too long. */
+  /**
+   * A sweep removed the stage, because its writer had no heartbeat for too long. Remedy: save again; keep the event
+   * loop free, and the clocks equal.
+   */
   STAGE_LOST: { unit: string };
-  /** The storage has no room left (ENOSPC, EDQUOT). */
+  /** The storage is full (ENOSPC, EDQUOT). Remedy: clean up and save again. */
   STORAGE_FULL: { operation: string; path: string; errno: string };
-  /** The storage refused an operation. */
+  /** The storage failed. Remedy: see `errno`: check permissions, mounts and limits of open files. */
   STORAGE_FAILED: { operation: string; path: string; errno: string };
-  /** The snapshot is visible, but whether it survives a power loss is unknown. */
+  /** The snapshot is visible, but may not survive a power loss. Remedy: save again, and check the disk. */
   COMMIT_UNCERTAIN: { uri: string };
-  /** Some snapshots could not be removed; the others were. */
+  /**
+   * Some snapshots could not be removed; the others were. Remedy: see `failed` and `cause`; the next cleanup
+   * retries.
+   */
   CLEANUP_FAILED: { removed: readonly string[]; failed: readonly string[] };
 }
 

@@ -37,7 +37,17 @@ export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]:
 type AnyNames = { readonly [name: string]: OptionKind | AnyNames };
 
 /** The one option of what only a signal can end. */
-export const SIGNAL_OPTION: OptionNames<{ readonly signal?: AbortSignal }> = { signal: "an AbortSignal" };
+export interface SignalOptions {
+  /**
+   * Aborts: the call rejects with the signal's reason.
+   *
+   * @default none
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The names of {@link SignalOptions}. */
+export const SIGNAL_OPTION: OptionNames<SignalOptions> = { signal: "an AbortSignal" };
 
 /**
  * The candidate that is spelt most like a word.

@@ -88,12 +88,20 @@ export interface WrittenEntry extends ManifestEntry {
   readonly state: string;
 }
 
-/** Turns what was written into the manifest. */
-export interface Seal {
+/** How a unit is written. */
+export interface UnitOptions {
   /** The snapshot's time, for layouts that stamp their entries. */
   readonly savedAt: Date;
-  /** The manifest of all entries; called once, after the last. */
-  seal(written: readonly WrittenEntry[]): SealedManifest;
+  /** Once it is aborted, writing fails with its reason. A caller that does not publish what was written must abort it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A unit that lacks nothing but its manifest. */
+export interface WrittenUnit {
+  /** All entries, in the order they were written. */
+  readonly entries: readonly WrittenEntry[];
+  /** Writes the manifest, last, and publishes; called at most once. It fails if the signal was aborted before that. */
+  publish(sealed: SealedManifest): Promise<void>;
 }
 
 /** A manifest with the very bytes that stand for it. */
@@ -170,12 +178,8 @@ export interface Layout {
   readonly takesLent: boolean;
   /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand. */
   leastBytes(sizesBytes: Iterable<number>): number;
-  /**
-   * Writes all entries, then the manifest, last, and publishes.
-   *
-   * @returns The manifest, once the unit is published.
-   */
-  write(stage: Stage, entries: AsyncIterable<EntrySource>, seal: Seal): Promise<Manifest>;
+  /** Writes all entries; the caller seals them in a manifest and publishes. */
+  write(stage: Stage, entries: AsyncIterable<EntrySource>, options: UnitOptions): Promise<WrittenUnit>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
   open(backend: UnitSource, unit: Unit): Promise<UnitReader>;
   /**

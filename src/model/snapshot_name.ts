@@ -124,8 +124,12 @@ export class SnapshotNameFormat {
     const time = `${groups["H"] ?? "00"}:${groups["M"] ?? "00"}:${groups["S"] ?? "00"}`;
     const startMs = Date.parse(`${iso}T${time}.000Z`);
     if (Number.isNaN(startMs)) return undefined;
-    const timeUs = BigInt(startMs + days * 86_400_000) * 1000n + BigInt(groups["f"] ?? "0");
-    return this.format(timeUs) === name ? timeUs : undefined; // refuses 02-30 and day 000 or 366
+    const timeMs = startMs + days * 86_400_000;
+    const found = new Date(timeMs).toISOString();
+    // Refuses 02-30, 24:00, and day 000 or 366.
+    const isDay = groups["j"] === undefined ? found.startsWith(iso) : days >= 0 && found.startsWith(`${groups["Y"]}-`);
+    if (!isDay || found.slice(11, 19) !== time) return undefined;
+    return BigInt(timeMs) * 1000n + BigInt(groups["f"] ?? "0");
   }
 
   /**

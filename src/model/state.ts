@@ -1,8 +1,7 @@
 // What a program's objects must do to be saved and loaded, and what they are handed for it.
+import type { WorkFolder } from "./backend.ts";
+import type { Digest } from "./snapshot.ts";
 import type { StandardSchema } from "./standard_schema.ts";
-
-/** Under this key a writer or reader may give a real folder at the place of the store; see `Backend.workFolder`. */
-export const WORK_FOLDER: symbol = Symbol.for("snapkeep.workFolder");
 
 /**
  * What an entry may be written from. Text is stored as UTF-8.
@@ -12,21 +11,33 @@ export const WORK_FOLDER: symbol = Symbol.for("snapkeep.workFolder");
  * An iterable that gives a new iterator each time may be written again. A generator that other code has read to its end looks
  * like one that yields nothing, and makes an empty entry.
  */
-export type Body = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+export type EntryBody = string | Uint8Array | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** How {@link StateWriter.write} takes a body. */
 export interface WriteOptions {
-  /** Size of a stream in bytes, if known; the save fails if the stream differs. Spares a spool in archives. */
+  /**
+   * Size of a stream in bytes. The save fails if the stream differs. Cost without it: an archive spools the stream
+   * to disk first.
+   *
+   * @default unknown
+   */
   readonly sizeBytes?: number;
-  /** The caller gives the buffer away and must not change it until the save ends; spares a copy. */
+  /**
+   * Whether the caller gives the buffer away and does not change it until the save ends. Cost if false: the data is
+   * copied.
+   *
+   * @default false
+   */
   readonly owned?: boolean;
 }
 
 /** How {@link StateWriter.json} takes a value. */
-export interface JsonOptions {
+export interface WriteJsonOptions {
   /**
-   * Write what `JSON.stringify` makes of the value, also where something else comes back: a Date as text, a Map as `{}`, NaN as
-   * `null`. @default false
+   * Whether to write what `JSON.stringify` makes of the value, even if another value is loaded: a Date as text, a
+   * Map as `{}`, NaN as `null`.
+   *
+   * @default false
    */
   readonly asJson?: boolean;
 }
@@ -38,7 +49,7 @@ export interface EntryInfo {
   /** Size in bytes. */
   readonly sizeBytes: number;
   /** SHA-256, written `sha256:<hex>`. */
-  readonly digest: string;
+  readonly digest: Digest;
 }
 
 /**
@@ -67,7 +78,7 @@ export interface StateWriter {
    * @param options Size of a stream, ownership of a buffer.
    * @returns Settles once the bytes were taken.
    */
-  write(path: string, body: Body, options?: WriteOptions): Promise<void>;
+  write(path: string, body: EntryBody, options?: WriteOptions): Promise<void>;
   /**
    * Writes one entry as JSON.
    *
@@ -79,7 +90,12 @@ export interface StateWriter {
    * @param options Whether to write what `JSON.stringify` makes of it, unchecked.
    * @returns Settles once the text was taken.
    */
-  json(path: string, value: unknown, options?: JsonOptions): Promise<void>;
+  json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void>;
+  /**
+   * Makes an empty folder of the file system, at once, for a library that insists on one. It lies at the place of the store, and
+   * the caller removes it. Absent if the place is no folder; {@link pathState} then takes a temporary one.
+   */
+  readonly workFolder?: (() => WorkFolder) | undefined;
 }
 
 /** Where a state reads its entries from; everything it yields was verified against its digest before. */
@@ -109,6 +125,8 @@ export interface StateReader {
   json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   /** The bytes as a stream, for entries too big to hold. */
   stream(path: string): ReadableStream<Uint8Array>;
+  /** As {@link StateWriter.workFolder}. */
+  readonly workFolder?: (() => WorkFolder) | undefined;
 }
 
 /**

@@ -45,6 +45,21 @@ export function splitUnit(unit: Unit): { name: string; suffix: UnitSuffix } | un
   return undefined;
 }
 
+/** Name of the snapshot that a unit holds; of what is no unit, all of it. */
+export function nameOfUnit(unit: Unit): string {
+  return splitUnit(unit)?.name ?? unit;
+}
+
+/** Path of the blob that commits a unit: its manifest, or the unit's only blob. */
+export function commitPathOf(unit: Unit): string {
+  return isGroup(unit) ? MANIFEST_PATH : "";
+}
+
+/** The unit of a file name: what is not named like an archive is a folder. */
+export function unitOfFileName(fileName: string): Unit {
+  return suffixOf(fileName) === undefined ? `${fileName}/` : fileName;
+}
+
 /** The suffix of a layout's units. */
 export function suffixOfLayout(layout: LayoutKind): UnitSuffix {
   return layout === "directory" ? "/" : `.${layout}`;

@@ -2,10 +2,8 @@
 // there, until what the rules keep of the rest is little enough. So it does not matter which of them a cleanup that was cut
 // short had removed before: the next plan comes to the same end.
 import type { RetentionSnapshot } from "../model/snapshot.ts";
+import type { Reasons } from "./guards.ts";
 import type { RetentionRule } from "./rule.ts";
-
-/** Names of what is kept, with all reasons. */
-export type Reasons = ReadonlyMap<string, readonly string[]>;
 
 /** What a budget is to work on. */
 export interface Budgeting<T extends RetentionSnapshot> {

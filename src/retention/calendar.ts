@@ -2,7 +2,7 @@
 import { show } from "../model/show.ts";
 
 /** A kind of bucket. */
-export type CalendarUnit = "hour" | "day" | "week" | "month" | "year";
+export type RetentionCalendarUnit = "hour" | "day" | "week" | "month" | "year";
 
 const BLOCK_MS = 6 * 3_600_000;
 const DAY_MS = 86_400_000;
@@ -10,12 +10,12 @@ const DAY_MS = 86_400_000;
 const MOST_KNOWN = 10_000;
 
 /** Names the bucket an instant falls into. */
-export class Calendar {
+export class RetentionCalendar {
   /** The zone. */
   readonly zone: string;
   readonly #format: Intl.DateTimeFormat | undefined;
   readonly #offsets = new Map<number, number>();
-  readonly #buckets = new Map<CalendarUnit, Map<number, string>>();
+  readonly #buckets = new Map<RetentionCalendarUnit, Map<number, string>>();
 
   /**
    * Makes a calendar.
@@ -48,7 +48,7 @@ export class Calendar {
    * @param timeMs Milliseconds since 1970.
    * @returns Such as `2026-11-23 07`, `2026-11-23`, `2026-W48` (ISO 8601), `2026-11`, `2026`.
    */
-  bucket(unit: CalendarUnit, timeMs: number): string {
+  bucket(unit: RetentionCalendarUnit, timeMs: number): string {
     let known = this.#buckets.get(unit);
     if (known === undefined || known.size >= MOST_KNOWN) this.#buckets.set(unit, known = new Map());
     let bucket = known.get(timeMs);
@@ -56,7 +56,7 @@ export class Calendar {
     return bucket;
   }
 
-  #bucket(unit: CalendarUnit, timeMs: number): string {
+  #bucket(unit: RetentionCalendarUnit, timeMs: number): string {
     const localMs = timeMs + this.#offsetMs(timeMs);
     const iso = new Date(localMs).toISOString();
     const date = iso.slice(0, iso.indexOf("T")); // years beyond 9999 are longer

@@ -1,21 +1,28 @@
 // The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
-import picomatch from "picomatch";
 import { keepLatest, type RetentionRule } from "./rule.ts";
 import { pathOfUri } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import { show } from "../model/show.ts";
+import { show, showType } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { locate, type SnapshotLocator } from "../snapshot/locator.ts";
+import { locate } from "../snapshot/locate.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { RetentionKeeper } from "./retention_keeper.ts";
+import { guardsIn } from "./states_keeper.ts";
+
+type Matcher = (name: string) => boolean;
 
 /** How a {@link LatestStatesKeeper} looks for snapshots. */
 export interface LatestStatesKeeperOptions extends StateStoreOptions {
   /**
-   * Whether folders that match the pattern but are no snapshots of ours (pamiq-core's own, for instance) are kept and
-   * removed too: counted apart, ordered by name where all their names have the store's format, else by modification time.
+   * Whether folders that match the pattern but are not snapshots of snapkeep (such as those of pamiq-core) are kept
+   * and removed too. They are counted separately, and ordered by name if all names have the format of the store,
+   * else by modification time.
+   *
+   * @default false
    */
   readonly foreign?: boolean;
 }
@@ -42,10 +49,9 @@ const KEEP_NONE: RetentionRule = { ...keepLatest(0), isOff: false };
 export class LatestStatesKeeper extends RetentionKeeper {
   readonly #maxKeep: number;
   readonly #pattern: string;
-  readonly #matches: (name: string) => boolean;
-  readonly #matchesOwn: (name: string) => boolean;
+  readonly #isForOwn: boolean;
+  #matches: Matcher | undefined;
   readonly #withForeign: boolean;
-  readonly #foreign = new WeakSet<SnapshotLocator>();
   #hasLooked = false;
 
   /**
@@ -68,7 +74,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
     assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
     if (!Number.isSafeInteger(maxKeep) || maxKeep < 0) {
-      throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on`);
+      const found = typeof maxKeep === "number" ? "" : `, but ${showType(maxKeep)}`;
+      throw new RangeError(
+        `Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on${found}`,
+      );
     }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
@@ -76,10 +85,13 @@ export class LatestStatesKeeper extends RetentionKeeper {
         `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
       );
     }
+    guardsIn(this).mayRemoveNewest = maxKeep === 0;
     this.#maxKeep = maxKeep;
     this.#pattern = pattern ?? "*.state";
-    this.#matches = picomatch(this.#pattern, { dot: false });
-    this.#matchesOwn = pattern === undefined ? () => true : this.#matches;
+    if (typeof this.#pattern !== "string" || this.#pattern === "") {
+      throw new TypeError(`Cannot make a keeper: the pattern must be a glob such as "*.state", not ${show(pattern)}`);
+    }
+    this.#isForOwn = pattern !== undefined;
     this.#withForeign = foreign;
   }
 
@@ -91,38 +103,29 @@ export class LatestStatesKeeper extends RetentionKeeper {
 
   /** Those whose names match the pattern; makes a missing folder, with a warning, as the seed does. */
   protected override async snapshots(): Promise<SnapshotLocator[]> {
-    if (!this.#hasLooked) await this.#look();
-    return (await super.snapshots()).filter(({ name }) => this.#matchesOwn(name));
+    const matches = await this.#matcher();
+    if (!this.#hasLooked) await this.#look(matches);
+    return (await super.snapshots()).filter(({ name }) => !this.#isForOwn || matches(name));
   }
 
-  /** Whether any is kept at all. */
-  protected override guardsNewest(): boolean {
-    return this.#maxKeep > 0;
-  }
-
-  /** As of every keeper; foreign folders have no manifest to ask. */
-  protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
-    return !this.#foreign.has(locator) && await super.isProtected(locator);
-  }
-
-  /** Removes a snapshot, or a folder that is foreign still. */
-  protected override remove(locator: SnapshotLocator): Promise<boolean> {
-    const { foreign } = this.store.backend;
-    return foreign !== undefined && this.#foreign.has(locator) ? foreign.remove(locator.name) : super.remove(locator);
+  /** The pattern, compiled by a package that is only loaded here. */
+  async #matcher(): Promise<Matcher> {
+    const { default: picomatch } = await import("picomatch");
+    return this.#matches ??= picomatch(this.#pattern, { dot: false });
   }
 
   /** The first look says aloud what would otherwise be a keeper that keeps quiet and keeps everything. */
-  async #look(): Promise<void> {
+  async #look(matches: Matcher): Promise<void> {
     const { backend } = this.store;
     const log = loggerOf("LatestStatesKeeper");
     this.#hasLooked = true;
     if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
-    if (listed.size > 0 && ![...listed].some((name) => this.#matchesOwn(name))) {
+    if (this.#isForOwn && listed.size > 0 && ![...listed].some((name) => matches(name))) {
       const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";
       log.warn(message, { count: listed.size, pattern: this.#pattern });
     }
-    const others = (await listSnapshots(backend)).filter(({ name }) => this.#matches(name) && !listed.has(name));
+    const others = (await listSnapshots(backend)).filter(({ name }) => matches(name) && !listed.has(name));
     if (others.length === 0) return;
     log.warn(
       "{count} snapshots match '{pattern}' but not the name format of the store, such as '{name}'; they are kept for ever",
@@ -136,9 +139,10 @@ export class LatestStatesKeeper extends RetentionKeeper {
 
   async #foreignRemovals(): Promise<SnapshotLocator[]> {
     const { backend } = this.store;
+    const matches = await this.#matcher();
     const found: { name: string; modifiedAtMs: number }[] = [];
     for await (const folder of backend.foreign?.list() ?? []) {
-      if (!this.#matches(folder.name)) continue;
+      if (!matches(folder.name)) continue;
       const fault = faultOfSnapshotName(folder.name);
       if (fault === undefined) found.push(folder);
       else loggerOf("LatestStatesKeeper").warn("'{name}' is kept: {fault}", { name: folder.name, fault });
@@ -147,7 +151,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const isTimed = found.every(({ name }) => this.store.isTimedName(name));
     found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));
     const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep)).map(({ name }) => locate(backend, name));
-    for (const locator of removals) this.#foreign.add(locator);
+    for (const locator of removals) guardsIn(this).foreign.add(locator);
     return removals;
   }
 }

@@ -3,8 +3,9 @@
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import { show } from "../model/show.ts";
-import { Calendar } from "./calendar.ts";
-import { keepUnderBudgets, type Reasons } from "./budget.ts";
+import { RetentionCalendar } from "./calendar.ts";
+import { keepUnderBudgets } from "./budget.ts";
+import { guardsOf, type Reasons } from "./guards.ts";
 import { asRule, type RetentionContext, type RetentionFunction, type RetentionRule } from "./rule.ts";
 
 /** What becomes of one snapshot. */
@@ -18,25 +19,41 @@ export interface RetentionDecision<T extends RetentionSnapshot = RetentionSnapsh
 }
 
 /** What a plan needs to know beside rules and snapshots. */
-export interface PlanOptions<T extends RetentionSnapshot = RetentionSnapshot> {
+export interface PlanRetentionOptions<T extends RetentionSnapshot = RetentionSnapshot> {
   /** Now, in milliseconds since 1970. */
   readonly nowMs: number;
-  /** IANA zone of all calendar rules. Default `UTC`. */
+  /**
+   * IANA time zone of all calendar rules.
+   *
+   * @default "UTC"
+   */
   readonly zone?: string;
-  /** Splits the snapshots into groups that are planned apart. */
+  /**
+   * Splits the snapshots into groups; each has its own plan.
+   *
+   * @default one group
+   */
   readonly groupBy?: (snapshot: T) => string;
-  /** Reasons to keep a snapshot before any rule, by name; beside pins and the newest. */
+  /**
+   * Reasons to keep a snapshot before any rule, by name; in addition to pins and the newest.
+   *
+   * @default none
+   */
   readonly guards?: ReadonlyMap<string, string>;
-  /** Whether the newest is not guarded; only where none is to be kept. */
-  readonly mayRemoveNewest?: boolean;
+  /**
+   * Keeps the newest snapshot, whatever the rules say.
+   *
+   * @default true
+   */
+  readonly keepNewest?: boolean;
 }
 
-const PLAN_OPTIONS: OptionNames<PlanOptions> = {
+const PLAN_OPTIONS: OptionNames<PlanRetentionOptions> = {
   nowMs: true,
   zone: "a string",
   groupBy: "a function",
   guards: "a Map",
-  mayRemoveNewest: "true or false",
+  keepNewest: "true or false",
 };
 
 /** Which snapshots are kept and which removed, with reasons; carrying it out is another matter. */
@@ -107,18 +124,18 @@ export function readRules(given: readonly (RetentionRule | RetentionFunction)[])
 export function planRetention<T extends RetentionSnapshot>(
   snapshots: readonly T[],
   rules: readonly (RetentionRule | RetentionFunction)[],
-  options: PlanOptions<T>,
+  options: PlanRetentionOptions<T>,
 ): RetentionPlan<T> {
-  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanOptions<T>>);
-  return planWith(new Calendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
+  assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanRetentionOptions<T>>);
+  return planWith(new RetentionCalendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
 }
 
 /** As {@link planRetention}, with rules that are on and a calendar made before: making one takes longer than a small plan. */
 export function planWith<T extends RetentionSnapshot>(
-  calendar: Calendar,
+  calendar: RetentionCalendar,
   snapshots: readonly T[],
   rules: readonly RetentionRule[],
-  options: Omit<PlanOptions<T>, "zone">,
+  options: Omit<PlanRetentionOptions<T>, "zone">,
 ): RetentionPlan<T> {
   const { nowMs } = options;
   if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, which is no time`);
@@ -139,7 +156,7 @@ function decide<T extends RetentionSnapshot>(
   group: readonly T[],
   rules: readonly RetentionRule[],
   context: RetentionContext,
-  options: Omit<PlanOptions<T>, "zone">,
+  options: Omit<PlanRetentionOptions<T>, "zone">,
 ): RetentionDecision<T>[] {
   const budgets = rules.filter(({ budgetBytes }) => budgetBytes !== undefined);
   const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
@@ -147,7 +164,7 @@ function decide<T extends RetentionSnapshot>(
   let survivors = group;
   let before: number;
   do {
-    const guards = guardsOf(survivors, context.nowMs, options);
+    const guards = guardsOf(survivors, context.nowMs, options.guards ?? new Map(), options.keepNewest === false);
     const keepOf = (snapshots: readonly T[]) => union(snapshots, guards, selecting, context);
     const { kept, beyond } = keepUnderBudgets({ budgets, snapshots: survivors, guards, keepOf });
     for (const { name } of survivors) reasons.set(name, kept.get(name) ?? beyond.get(name) ?? []);
@@ -160,24 +177,6 @@ function decide<T extends RetentionSnapshot>(
     isKept: kept.has(snapshot),
     reasons: reasons.get(snapshot.name) ?? [],
   }));
-}
-
-/** What no rule and no budget decides over. */
-function guardsOf<T extends RetentionSnapshot>(
-  snapshots: readonly T[],
-  nowMs: number,
-  { guards = new Map(), mayRemoveNewest = false }: Omit<PlanOptions<T>, "zone">,
-): Reasons {
-  const reasons = new Map<string, string[]>();
-  const add = (name: string, reason: string) => void reasons.set(name, [...reasons.get(name) ?? [], reason]);
-  for (const { name, pinned } of snapshots) if (pinned) add(name, "pinned");
-  for (const [name, reason] of guards) add(name, reason);
-  if (mayRemoveNewest) return reasons;
-  const newest = snapshots.at(-1);
-  const present = [...snapshots].reverse().find(({ savedAtMs }) => savedAtMs <= nowMs);
-  if (newest !== undefined) add(newest.name, "newest");
-  if (present !== undefined && present !== newest) add(present.name, "newest not in the future");
-  return reasons;
 }
 
 /** What is kept of some snapshots by a guard or any of the rules; all of them, where no rule selects. */

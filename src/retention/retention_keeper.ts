@@ -1,16 +1,18 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
-import { type PlanOptions, planRetention, readRules, type RetentionPlan } from "./plan.ts";
+import { types } from "node:util";
+import { planRetention, type PlanRetentionOptions, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
+import { withNote } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
-import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { type StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
-import { StatesKeeper } from "./states_keeper.ts";
-import { isUnreadable } from "../snapshot/verification.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
+import { readToDecide } from "./guards.ts";
+import { guardsIn, StatesKeeper } from "./states_keeper.ts";
 
 /** A snapshot of a plan, with its address. */
 export interface KeptSnapshot extends RetentionSnapshot {
@@ -24,17 +26,22 @@ interface Found {
   readonly guards: ReadonlyMap<string, string>;
 }
 
-// A note replaces all labels, also those it does not have. Not pinned is false, and not unknown.
-const NO_LABELS = { tags: undefined, metrics: undefined, step: undefined, pinned: false };
-
 // What was seen longer ago is seen again before anything is removed: the first cleanup reads all manifests.
 const LONG_MS = 250;
 
 /** How a {@link RetentionKeeper} plans. */
 export interface RetentionKeeperOptions extends StateStoreOptions {
-  /** IANA zone of all calendar rules. Default `UTC`. */
+  /**
+   * IANA time zone of all calendar rules.
+   *
+   * @default "UTC"
+   */
   readonly zone?: string;
-  /** Splits the snapshots into groups that are planned apart, by a tag for instance. */
+  /**
+   * Splits the snapshots into groups, for instance by a tag; each has its own plan. Cost: reads all manifests.
+   *
+   * @default one group
+   */
   readonly groupBy?: (snapshot: RetentionSnapshot) => string;
 }
 
@@ -65,7 +72,7 @@ export const KEEPER_OPTIONS: OptionNames<RetentionKeeperOptions> = {
  */
 export class RetentionKeeper extends StatesKeeper {
   readonly #rules: readonly RetentionRule[];
-  readonly #options: Pick<PlanOptions<KeptSnapshot>, "zone" | "groupBy">;
+  readonly #options: Pick<PlanRetentionOptions<KeptSnapshot>, "zone" | "groupBy">;
   readonly #needsFacts: boolean;
   readonly #now: () => number;
   /** By address, of those that were there the last time. */
@@ -108,7 +115,7 @@ export class RetentionKeeper extends StatesKeeper {
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
   async plan(now?: Date): Promise<RetentionPlan<KeptSnapshot>> {
-    if (now !== undefined && !(now instanceof Date)) throw new TypeError("Cannot plan retention: now must be a Date");
+    if (now !== undefined && !types.isDate(now)) throw new TypeError("Cannot plan retention: now must be a Date");
     return this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
   }
 
@@ -138,8 +145,8 @@ export class RetentionKeeper extends StatesKeeper {
   }
 
   #planOver({ snapshots, guards }: Found, nowMs: number): RetentionPlan<KeptSnapshot> {
-    const mayRemoveNewest = !this.guardsNewest();
-    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, mayRemoveNewest });
+    const keepNewest = !guardsIn(this).mayRemoveNewest;
+    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, keepNewest });
   }
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */
@@ -154,13 +161,11 @@ export class RetentionKeeper extends StatesKeeper {
       const { name } = locator;
       const note = noted.has(name) ? await locator.note() : undefined;
       if (note === "damaged") guards.set(name, "its note cannot be read");
-      const labels: Partial<SnapshotFacts> = note === "damaged" || note === undefined ? {} : { ...NO_LABELS, ...note };
-      if (this.#needsFacts) {
-        const facts = await this.#factsOf(locator, isCertain);
-        return facts && { locator, name, ...facts, ...labels };
-      }
       // In whole milliseconds, as savedAt is: a name's microseconds only tell snapshots of one instant apart.
-      return { locator, name, savedAtMs: Math.floor(this.store.timeOf(name)), pinned: labels.pinned };
+      const facts = this.#needsFacts
+        ? await this.#factsOf(locator, isCertain)
+        : { savedAtMs: this.store.timeOf(name)?.getTime() ?? NaN };
+      return facts && { locator, name, ...withNote(facts, note) };
     });
     return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };
   }
@@ -176,19 +181,13 @@ export class RetentionKeeper extends StatesKeeper {
    * snapshot is still the one that was read: another may have been imported in its place, with other labels.
    */
   async #factsOf(locator: SnapshotLocator, isCertain = false): Promise<SnapshotFacts | undefined> {
-    try {
-      const known = this.#facts.get(locator.uri);
-      const facts = known === undefined || isCertain ? await locator.facts(known) : known;
-      this.assertProgram(locator, facts.program);
-      this.#facts.set(locator.uri, facts);
-      return facts;
-    } catch (error) {
-      if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
-      loggerOf("RetentionKeeper").warn("'{snapshot}' is neither counted nor removed: {reason}", {
-        snapshot: String(locator),
-        reason: reasonOf(error),
-      });
-      return undefined;
-    }
+    const known = this.#facts.get(locator.uri);
+    const read = async () => known === undefined || isCertain ? await locator.facts(known) : known;
+    const facts = await readToDecide(this.store, locator, read, (reason) => {
+      const message = "'{snapshot}' is neither counted nor removed: {reason}";
+      loggerOf("RetentionKeeper").warn(message, { snapshot: String(locator), reason });
+    });
+    if (facts !== undefined) this.#facts.set(locator.uri, facts);
+    return facts;
   }
 }

@@ -1,6 +1,6 @@
 // Retention rules: pure functions from what there is to what each keeps, with the reason. No I/O, no clock, no memory.
 // Calendar rules are restic's: newest first, each rule with a memory of its own, the oldest kept while the count remains.
-import type { Calendar, CalendarUnit } from "./calendar.ts";
+import type { RetentionCalendar, RetentionCalendarUnit } from "./calendar.ts";
 import { rankByMetric } from "../manifest/labels.ts";
 import { show, showType } from "../model/show.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
@@ -11,11 +11,11 @@ export interface RetentionContext {
   /** Now, in milliseconds since 1970. */
   readonly nowMs: number;
   /** The one calendar of all rules. */
-  readonly calendar: Calendar;
+  readonly calendar: RetentionCalendar;
 }
 
 /** A snapshot that a rule keeps. */
-export interface Kept {
+export interface RetentionChoice {
   /** Its name. */
   readonly name: string;
   /** Why, in a few words, such as `day 2026-11-23`. */
@@ -27,7 +27,10 @@ export interface Kept {
  *
  * It must be pure, and should keep what it kept when it is given only what was kept.
  */
-export type RetentionFunction = (snapshots: readonly RetentionSnapshot[], context: RetentionContext) => Iterable<Kept>;
+export type RetentionFunction = (
+  snapshots: readonly RetentionSnapshot[],
+  context: RetentionContext,
+) => Iterable<RetentionChoice>;
 
 /** A rule, made by one of the `keep...` functions. */
 export interface RetentionRule {
@@ -111,12 +114,12 @@ export function keepWithin(duration: Duration): RetentionRule {
   return rule(`keepWithin("${text}")`, keep, { isOff: lengthMs === 0 });
 }
 
-function keepBuckets(ruleName: string, unit: CalendarUnit, count: number): RetentionRule {
+function keepBuckets(ruleName: string, unit: RetentionCalendarUnit, count: number): RetentionRule {
   const text = `${ruleName}(${show(count)})`;
   assertCount(text, count);
   const keep: RetentionFunction = (snapshots, { calendar }) => {
     const newestFirst = [...byTime(notPinned(snapshots))].reverse();
-    const kept: Kept[] = [];
+    const kept: RetentionChoice[] = [];
     const seen = new Set<string>(); // and not only the last: a clock set back by hours, or over midnight, alternates
     for (const [index, { name, savedAtMs }] of newestFirst.entries()) {
       if (kept.length === count) break;
@@ -198,7 +201,7 @@ export function keepEvery(duration: Duration): RetentionRule {
   const text = typeof duration === "string" ? duration : durationText(lengthMs);
   if (lengthMs === 0) throw new RangeError("Cannot keep a snapshot every 0 s: the duration must be longer");
   const keep: RetentionFunction = (snapshots) => {
-    const kept: Kept[] = [];
+    const kept: RetentionChoice[] = [];
     let lastMs = -Infinity;
     for (const { name, savedAtMs } of byTime(snapshots)) {
       if (savedAtMs - lastMs < lengthMs) continue;
@@ -332,8 +335,8 @@ function ownRule(given: RetentionFunction): RetentionRule {
   });
 }
 
-function isKept(given: unknown): given is Kept {
-  const { name, reason } = (given ?? {}) as Partial<Kept>;
+function isKept(given: unknown): given is RetentionChoice {
+  const { name, reason } = (given ?? {}) as Partial<RetentionChoice>;
   return typeof name === "string" && typeof reason === "string";
 }
 

@@ -1,24 +1,36 @@
 // What rules come to over time: how many snapshots, how many bytes, how large a gap.
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { Calendar } from "./calendar.ts";
+import { RetentionCalendar } from "./calendar.ts";
 import { type Duration, durationText, milliseconds } from "./duration.ts";
 import { planWith, readRules } from "./plan.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 
 /** What a program is imagined to do. */
-export interface SimulateOptions {
+export interface SimulateRetentionOptions {
   /** How often it saves. */
   readonly every: Duration;
-  /** Size of a snapshot in bytes. Default 0. */
+  /**
+   * Size of a snapshot in bytes.
+   *
+   * @default 0
+   */
   readonly sizeBytes?: number;
-  /** How long it runs. Default `"365d"`. */
+  /**
+   * How long the program runs.
+   *
+   * @default "365d"
+   */
   readonly horizon?: Duration;
-  /** IANA zone of calendar rules. Default `UTC`. */
+  /**
+   * IANA time zone of calendar rules.
+   *
+   * @default "UTC"
+   */
   readonly zone?: string;
 }
 
-const SIMULATE_OPTIONS: OptionNames<SimulateOptions> = {
+const SIMULATE_OPTIONS: OptionNames<SimulateRetentionOptions> = {
   every: true,
   sizeBytes: "a number",
   horizon: true,
@@ -51,15 +63,15 @@ const MOMENTS: readonly Duration[] = ["1d", "30d", "365d"];
  * @throws {RangeError} If a duration is none, or the saves would be more than a million.
  * @example How much room a policy needs
  * ```ts
- * import { keepDaily, keepHourly, simulate } from "snapkeep";
+ * import { keepDaily, keepHourly, simulateRetention } from "snapkeep";
  *
- * const [day, month] = simulate([keepHourly(24), keepDaily(30)], { every: "1h", sizeBytes: 2e9, horizon: "30d" });
+ * const [day, month] = simulateRetention([keepHourly(24), keepDaily(30)], { every: "1h", sizeBytes: 2e9, horizon: "30d" });
  * console.log(day?.snapshots, month?.snapshots, month?.sizeBytes);
  * ```
  */
-export function simulate(
+export function simulateRetention(
   rules: readonly (RetentionRule | RetentionFunction)[],
-  options: SimulateOptions,
+  options: SimulateRetentionOptions,
 ): SimulatedMoment[] {
   assertOptions("simulate", options, SIMULATE_OPTIONS);
   const on = readRules(rules);
@@ -70,7 +82,7 @@ export function simulate(
     throw new RangeError(`Cannot simulate a save every ${options.every}: at most a million saves`);
   }
   const momentsMs = [...new Set([...MOMENTS.map(milliseconds).filter((momentMs) => momentMs < horizonMs), horizonMs])];
-  const calendar = new Calendar(zone);
+  const calendar = new RetentionCalendar(zone);
   let survivors: RetentionSnapshot[] = [];
   const moments: SimulatedMoment[] = [];
   for (let elapsedMs = 0; elapsedMs <= horizonMs; elapsedMs += everyMs) {

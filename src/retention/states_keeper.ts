@@ -1,12 +1,21 @@
-// Carrying out retention: a keeper says what may go, and cleanup removes it, behind guards that no keeper can forget.
+// The contract of keepers: one says what may go, and cleanup removes it.
 import { pathOfUri } from "../model/address.ts";
-import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
-import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions } from "../model/options.ts";
-import { assertProgram } from "../store/identity.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { isUnreadable } from "../snapshot/verification.ts";
-import { StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/state_store.ts";
+import { StateStore } from "../store/state_store.ts";
+import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
+import { cleanup } from "./cleanup.ts";
+
+/** What a keeper of ours removes that others may not. */
+export interface KeeperGuards {
+  /** Whether it may remove the newest. */
+  mayRemoveNewest: boolean;
+  /** Folders that are no snapshots of ours, and yet are to be removed. */
+  readonly foreign: WeakSet<SnapshotLocator>;
+}
+
+/** The guards of a keeper. No method, for keepers of programs must not weaken them. */
+export let guardsIn: (keeper: StatesKeeper) => KeeperGuards;
 
 /**
  * Decides which snapshots are kept (pamiq-core's `StatesKeeper`); subclasses say how.
@@ -32,12 +41,17 @@ import { StateStore, type StateStoreOptions, STORE_OPTIONS, type StoreLocation }
  * ```
  */
 export abstract class StatesKeeper {
+  static {
+    guardsIn = (keeper) => keeper.#guards;
+  }
+
   /** The store whose snapshots are kept. */
   protected readonly store: StateStore;
   readonly #appended = new Map<string, SnapshotLocator>();
   /** What the last look at the store listed. */
   #listed: readonly SnapshotLocator[] = [];
   #looksAgain = true;
+  readonly #guards: KeeperGuards = { mayRemoveNewest: false, foreign: new WeakSet() };
 
   /**
    * Makes a keeper.
@@ -81,10 +95,13 @@ export abstract class StatesKeeper {
    *   store has a program and one of the manifests that were read is of another: nothing was removed.
    */
   async cleanup(): Promise<SnapshotLocator[]> {
-    const selected = [...await this.selectRemovalStates()].sort((a, b) => a.name < b.name ? -1 : 1);
-    if (selected.length === 0) return [];
-    const newest = this.guardsNewest() ? await this.#newest(selected) : undefined;
-    return await this.#removeAll(selected.filter(({ name }) => name !== newest));
+    const { mayRemoveNewest, foreign } = this.#guards;
+    const snapshots = mayRemoveNewest ? undefined : (selected: readonly SnapshotLocator[]) => this.#among(selected);
+    return await cleanup(this.store, () => this.selectRemovalStates(), {
+      className: this.constructor.name,
+      snapshots,
+      foreign,
+    });
   }
 
   /** Selects the snapshots to remove, out of {@link StatesKeeper.snapshots}, in any order. */
@@ -106,90 +123,10 @@ export abstract class StatesKeeper {
     return [...listed.values()].sort((a, b) => a.name < b.name ? -1 : 1);
   }
 
-  /** Whether cleanup must spare the newest snapshot; true unless a subclass is told to keep none. */
-  protected guardsNewest(): boolean {
-    return true;
-  }
-
-  /** Whether a snapshot that was selected must be spared after all: it is pinned, or cannot be read. */
-  protected async isProtected(locator: SnapshotLocator): Promise<boolean> {
-    const log = loggerOf(this.constructor.name);
-    const note = await locator.note();
-    for (const snapshot of locator.alternatives()) {
-      try {
-        const { labels, program } = await snapshot.manifest();
-        this.assertProgram(snapshot, program);
-        // A note replaces the labels of the manifest; a damaged one may have been a pin.
-        if (note !== "damaged" && !(note ?? labels).pinned) continue;
-        log.debug("Spared: '{snapshot}' is pinned", { snapshot: String(snapshot) });
-        return true;
-      } catch (error) {
-        if (isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) continue; // it has gone, as its removal will find
-        if (!isUnreadable(error)) throw error;
-        log.warn("Spared: '{snapshot}' is damaged: {reason}", { snapshot: String(snapshot), reason: reasonOf(error) });
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /** Throws `PROGRAM_MISMATCH` if a snapshot is of another program than the store's. */
-  protected assertProgram(locator: SnapshotLocator, program: string | undefined): void {
-    assertProgram("clean up beside", String(locator), this.store.programs, program);
-  }
-
-  /** Removes one snapshot; resolves to `false` where it had gone, or was pinned meanwhile. */
-  protected remove(locator: SnapshotLocator): Promise<boolean> {
-    return locator.remove({ sparesPinned: true });
-  }
-
-  /** The newest by time that can be read; a keepsake, whose name tells no time, only where there is nothing else. */
-  async #newest(selected: readonly SnapshotLocator[]): Promise<string | undefined> {
-    // Where all that is selected was listed, nothing that came since is among it.
+  /** All snapshots there are; where all that is selected was listed, nothing that came since is among it. */
+  async #among(selected: readonly SnapshotLocator[]): Promise<SnapshotLocator[]> {
     const listed = new Set(this.#listed);
     this.#looksAgain = !selected.every((locator) => listed.has(locator));
-    const newestFirst = (await this.snapshots().finally(() => this.#looksAgain = true)).reverse();
-    const rank = ({ name }: SnapshotLocator) => this.store.isTimedName(name) ? 0 : 1;
-    for (const locator of newestFirst.sort((a, b) => rank(a) - rank(b))) {
-      try {
-        this.assertProgram(locator, (await locator.manifest()).program);
-        return locator.name;
-      } catch (error) {
-        if (!isUnreadable(error) && !isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
-      }
-    }
-    return undefined;
-  }
-
-  async #removeAll(locators: readonly SnapshotLocator[]): Promise<SnapshotLocator[]> {
-    const log = loggerOf(this.constructor.name);
-    const removed: SnapshotLocator[] = [];
-    const failures = new Map<string, unknown>();
-    /** Does it for each, as long as it does not fail. */
-    const each = async (locators: readonly SnapshotLocator[], work: (locator: SnapshotLocator) => Promise<void>) => {
-      for (const locator of locators) {
-        try {
-          await work(locator);
-        } catch (error) {
-          if (isSnapshotError(error, "PROGRAM_MISMATCH")) throw error;
-          failures.set(String(locator), error);
-          log.error("Cannot remove '{snapshot}': {error}", { snapshot: String(locator), error });
-        }
-      }
-    };
-    // All manifests are read before the first removal: one of another program means that this is the wrong place.
-    const removable: SnapshotLocator[] = [];
-    await each(locators, async (locator) => void (await this.isProtected(locator) || removable.push(locator)));
-    await each(removable, async (locator) => {
-      if (this.store.guards.has(locator.name) || !await this.remove(locator)) return;
-      removed.push(locator);
-      log.info("Removed: '{snapshot}'", { snapshot: String(locator) });
-    });
-    if (failures.size === 0) return removed;
-    const errors = [...failures.values()];
-    const failed = [...failures.keys()];
-    const cause = new AggregateError(errors, errors.map(reasonOf).join("; "));
-    const message = `Cannot remove ${failed.map((uri) => `"${uri}"`).join(", ")}: ${cause.message}`;
-    throw new SnapshotError("CLEANUP_FAILED", message, { removed: removed.map(String), failed }, { cause });
+    return await this.snapshots().finally(() => this.#looksAgain = true);
   }
 }

@@ -58,6 +58,52 @@ export async function mapBounded<T, R>(
   return results;
 }
 
+/**
+ * Runs `work` over all items, a bounded number ahead of whoever takes the results.
+ *
+ * @param items What to work on.
+ * @param work Done once per item that is reached; a failure ends the iteration in its place. The signal aborts when `signal`
+ *   does, and when the iteration ends early.
+ * @param inFlight How many at once.
+ * @param signal Aborts what was begun.
+ * @returns The results in the order of the items. It ends only when what was begun has ended.
+ */
+export async function* mapAhead<T, R>(
+  items: readonly T[],
+  work: (item: T, signal: AbortSignal) => Promise<R>,
+  inFlight: number,
+  signal?: AbortSignal,
+): AsyncGenerator<R, void> {
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted) onAbort();
+  const begun: Promise<R>[] = [];
+  let next = 0;
+  try {
+    while (true) {
+      while (next < items.length && begun.length < inFlight) {
+        const result = work(items[next++] as T, stop.signal);
+        result.catch(() => {}); // told when it is its turn
+        begun.push(result);
+      }
+      const first = begun.shift();
+      if (first === undefined) return;
+      yield await first;
+    }
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+    stop.abort();
+    await Promise.allSettled(begun);
+  }
+}
+
+/** A promise, and what resolves it; Node 20 lacks `Promise.withResolvers`. */
+export function deferred<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {};
+  return { promise: new Promise<T>((fulfil) => resolve = fulfil), resolve: (value) => resolve(value) };
+}
+
 /** Lets everything else that waits in this program have its turn. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

@@ -13,7 +13,8 @@ export interface IdleClock {
   later(callback: () => void, delayMs: number): () => void;
 }
 
-const runtimeClock: IdleClock = {
+/** The runtime's own timers. */
+export const runtimeClock: IdleClock = {
   now: monotonicMs,
   later(callback, delayMs) {
     const timer = setTimeout(callback, delayMs);

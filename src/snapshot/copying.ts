@@ -1,27 +1,41 @@
 // Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
-import { fileBackend, splitPath } from "../file/file_backend.ts";
+import { fileBackend } from "../file/file_backend.ts";
+import { type PathOrUrl, readAddress, readPath, splitPath } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import type { EntrySource, Labels, Layout, Seal } from "../model/snapshot.ts";
+import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
-import { type LayoutKind, splitUnit, suffixOf, suffixOfLayout, type Unit } from "../model/unit.ts";
+import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitOfFileName } from "../model/unit.ts";
 import { relabelManifest } from "../manifest/manifest.ts";
-import { archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
-import { publishNoted } from "./notes.ts";
+import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
+import { dropPin, notePin } from "./notes.ts";
+import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
-export interface ExportOptions {
-  /** How the copy is arranged. Default: as the target's suffix says; in a folder (`backups/`) as the source. */
+export interface ExportOptions extends ProgressOptions {
+  /**
+   * Layout of the copy. It must not contradict the suffix of the target.
+   *
+   * @default by the suffix of the target; into a folder (`backups/`) the layout of the source
+   */
   readonly layout?: LayoutKind;
-  /** How an archive is made. */
+  /**
+   * How an archive is written.
+   *
+   * @default the defaults of `ArchiveOptions`
+   */
   readonly archive?: ArchiveOptions;
-  /** Gives up, between one entry and the next; nothing becomes visible. Once the commit has begun it comes too late. */
+  /**
+   * Aborts the export between two entries; nothing becomes visible. After the commit has begun, it has no effect.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -29,13 +43,22 @@ const EXPORT_OPTIONS: OptionNames<ExportOptions> = {
   layout: true,
   archive: ARCHIVE_OPTIONS,
   signal: "an AbortSignal",
+  onProgress: "a function",
 };
 
 /** How a snapshot is streamed as one archive. */
 export interface ArchiveStreamOptions {
-  /** Which archive. Default: the snapshot's own layout if it is an archive, else `tar.gz`. */
+  /**
+   * Layout of the archive.
+   *
+   * @default the layout of the snapshot if it is an archive, else `tar.gz`
+   */
   readonly layout?: ArchiveKind;
-  /** How the archive is made, where it is made anew. */
+  /**
+   * How the archive is written, unless it is passed on unchanged.
+   *
+   * @default the defaults of `ArchiveOptions`
+   */
   readonly archive?: ArchiveOptions;
 }
 
@@ -47,28 +70,27 @@ const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
 
 /** Where an export goes. */
 export function targetOf(
-  target: string | URL,
+  target: PathOrUrl,
   name: string,
   options: ExportOptions,
   source: LayoutKind,
 ): { backend: Backend; unit: Unit; layout: Layout } {
   assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
-  const isInto = /[/\\]$/.test(target instanceof URL ? target.pathname : target);
-  const kind = options.layout ?? (isInto ? source : "directory");
+  const { endsWithSlash } = readAddress(target);
+  const kind = options.layout ?? (endsWithSlash ? source : "directory");
   assertKind(kind);
   const suffix = suffixOfLayout(kind);
-  if (isInto) {
+  if (endsWithSlash) {
     return { backend: fileBackend(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
   }
-  const { folder, fileName } = splitPath(target);
-  const isFile = suffixOf(fileName) !== undefined;
-  if (!isFile && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
+  const { folder, fileName } = splitPath(readPath(target));
+  if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(
       `Cannot export to "${target}": ${reason}; for a folder of this name say { layout: "directory" }`,
     );
   }
-  const unit = isFile ? fileName : `${fileName}/`;
+  const unit = unitOfFileName(fileName);
   const layout = layoutOfUnit(unit, options.archive);
   if (options.layout !== undefined && options.layout !== layout.kind) {
     throw new TypeError(`Cannot export to "${target}": the layout "${kind}" ends with "${suffix}"`);
@@ -84,9 +106,10 @@ const READ_AHEAD = 16;
 async function* entriesOf(
   reader: SnapshotReader,
   mayLend: boolean,
-  signal?: AbortSignal,
+  { uri = "", signal, ...options }: WatchOptions = {},
 ): AsyncGenerator<EntrySource, void> {
   const copied = copying(reader, mayLend);
+  const progress = new ProgressCounter(uri, "copy", reader.manifest.totals, options);
   const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
   const ahead = new Map<string, Promise<Uint8Array>>();
   let next = 0;
@@ -103,27 +126,35 @@ async function* entriesOf(
   for (const state of reader.manifest.states) {
     for (const { path, sizeBytes } of state.entries) {
       signal?.throwIfAborted();
+      const fullPath = `${state.name}/${path}`;
       if (sizeBytes <= SMALL_BYTES) {
-        const bytes = await takeSmall(`${state.name}/${path}`);
-        yield { state: state.name, path, sizeBytes, body: [bytes], release: () => {} };
+        const bytes = await takeSmall(fullPath);
+        const release = () => progress.entry(fullPath, sizeBytes);
+        yield { state: state.name, path, sizeBytes, body: [bytes], release };
         continue;
       }
-      const from = copied(`${state.name}/${path}`);
-      yield { state: state.name, path, sizeBytes, ...from, release: () => {} };
+      const { body, copyOf } = copied(fullPath);
+      const release = () => progress.entry(fullPath);
+      yield { state: state.name, path, sizeBytes, copyOf, body: counted(body, fullPath, progress), release };
     }
   }
 }
 
-/** The seal of a copy: the manifest of its source, to the byte unless the labels were changed since. */
-function sealOf(reader: SnapshotReader, labels: Labels, signal?: AbortSignal): Seal {
-  const { manifest, manifestBytes } = reader;
+async function* counted(
+  body: AsyncIterable<Uint8Array>,
+  path: string,
+  progress: ProgressCounter,
+): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of body) {
+    yield chunk;
+    progress.chunk(path, chunk.length);
+  }
+}
+
+/** The manifest of a copy: that of its source, to the byte unless the labels were changed since. */
+function sealedCopy({ manifest, manifestBytes }: SnapshotReader, labels: Labels): SealedManifest {
   const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
-  const sealed = isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
-  const seal = () => {
-    signal?.throwIfAborted(); // the last moment at which nothing can be seen of it yet
-    return sealed;
-  };
-  return { savedAt: new Date(manifest.savedAt), seal };
+  return isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
 }
 
 /** What a copy takes up at least, in bytes. */
@@ -131,29 +162,43 @@ export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
   return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
 }
 
+/** How a copy is watched. */
+interface WatchOptions extends ProgressOptions {
+  /** Address of the source, for progress. */
+  readonly uri?: string;
+  /** Aborts, between one entry and the next. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What a copy is written to, and with. */
-export interface CopyOptions {
+export interface CopyOptions extends WatchOptions {
   /** Where it is to lie. */
   readonly backend: Backend;
   /** Its stage, which becomes the copy's own. */
   readonly stage: Stage;
   /** Its labels. */
   readonly labels: Labels;
-  /** Gives up, between one entry and the next. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
 export async function writeCopy(
   reader: SnapshotReader,
   layout: Layout,
-  { backend, stage, labels, signal }: CopyOptions,
+  { backend, stage, labels, ...watch }: CopyOptions,
 ): Promise<void> {
-  const name = splitUnit(stage.unit)?.name ?? stage.unit;
-  const write = () => layout.write(stage, entriesOf(reader, layout.takesLent, signal), sealOf(reader, labels, signal));
+  const name = nameOfUnit(stage.unit);
+  let hasPin = false;
   try {
-    await publishNoted(backend, name, labels, write);
+    hasPin = await notePin(backend, name, labels);
+    const sealed = sealedCopy(reader, labels);
+    const savedAt = new Date(sealed.manifest.savedAt);
+    const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, watch), {
+      savedAt,
+      signal: watch.signal,
+    });
+    await unit.publish(sealed);
   } catch (error) {
+    if (hasPin) await dropPin(backend, name, error);
     await stage.abandon();
     throw error;
   }
@@ -252,9 +297,11 @@ export async function* streamSnapshot(
   const reader = await source.open();
   try {
     const labels = await source.labels();
-    const newScratch = (): Promise<Scratch> => source.backend.scratch();
-    const layout = archiveLayoutOf(kind ?? "tar.gz", archive);
-    yield* layout.encoder(sealOf(reader, labels), newScratch).encode(entriesOf(reader, layout.takesLent));
+    const sealed = sealedCopy(reader, labels);
+    const layout = archiveLayoutOf(kind ?? archiveKindOf(own.kind), archive);
+    const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
+    yield* encoder.encode(entriesOf(reader, layout.takesLent));
+    yield* encoder.end(sealed);
   } finally {
     await reader.close();
   }

@@ -1,18 +1,17 @@
 // The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
-import { fileBackend, splitPath, urlOrPath } from "../file/file_backend.ts";
-import { httpBackend } from "../backend/http_backend.ts";
+import { fileBackend } from "../file/file_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, uriOfUnit } from "../model/address.ts";
+import { pathOfUri, type PathOrUrl, uriOfUnit } from "../model/address.ts";
 import type { Backend, BlobReader } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { assertOptions } from "../model/options.ts";
-import { shownUrl } from "../model/shown_url.ts";
+import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
-import { isGroup, type LayoutKind, MANIFEST_PATH, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
+import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
   type ArchiveStreamOptions,
@@ -27,14 +26,14 @@ import { changeNote, removeNoted } from "./notes.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import {
   assertVerifyOptions,
-  type Finding,
+  type VerifyFinding,
   type VerifyOptions,
   type VerifyReport,
   verifyUnit,
   withFindings,
 } from "./verification.ts";
 
-const REMOVE_OPTIONS = { sparesPinned: "true or false" } as const;
+const REMOVE_OPTIONS = { keepPinned: "true or false" } as const;
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
@@ -69,22 +68,6 @@ export interface SnapshotStat {
   readonly storedBytes: number;
 }
 
-/** How {@link locate} fetches an archive from a server. */
-export interface LocateOptions {
-  /**
-   * Headers of every request, such as `authorization`. They never follow a redirect to another origin.
-   *
-   * @default none
-   */
-  readonly headers?: HeadersInit;
-  /**
-   * Fetches instead of the runtime's `fetch`. It must leave redirects alone if asked to.
-   *
-   * @default globalThis.fetch
-   */
-  readonly fetch?: typeof globalThis.fetch;
-}
-
 /**
  * Address of one snapshot, whatever its layout and backend.
  *
@@ -99,16 +82,17 @@ export class SnapshotLocator {
   /** How it is arranged; where a name lies in both layouts, the one that is read. */
   readonly layout: LayoutKind;
   readonly #units: readonly [Unit, ...Unit[]];
+  #uri: string | undefined;
   #facts: SnapshotFacts | undefined;
 
   /**
-   * Use {@link locate}, or what a store returns.
+   * Use `locate`, or what a store returns.
    *
    * @param backend Where the snapshot lies.
    * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
    */
   constructor(backend: Backend, units: readonly [Unit, ...Unit[]]) {
-    const name = splitUnit(units[0])?.name ?? units[0];
+    const name = nameOfUnit(units[0]);
     assertSnapshotName(name);
     this.backend = backend;
     this.name = name;
@@ -121,7 +105,7 @@ export class SnapshotLocator {
 
   /** Address as a URI, percent-encoded. */
   get uri(): string {
-    return uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
+    return this.#uri ??= uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
   }
 
   /** Address as people write it: a path on the file system, else the URI. */
@@ -135,7 +119,7 @@ export class SnapshotLocator {
    * @returns Whether there is; not whether it is whole.
    */
   async exists(): Promise<boolean> {
-    const blob = await this.backend.open(this.#unit, this.layout === "directory" ? MANIFEST_PATH : "");
+    const blob = await this.backend.open(this.#unit, commitPathOf(this.#unit));
     await blob?.close();
     return blob !== undefined;
   }
@@ -143,12 +127,31 @@ export class SnapshotLocator {
   /**
    * Opens the snapshot for reading; close the reader when done.
    *
+   * @param options `signal` aborts: the call rejects with its reason at once. It has no effect on an open reader.
    * @returns A reader that verifies whatever it yields.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, `MANIFEST_MISSING`, `MANIFEST_INVALID`, `FORMAT_UNSUPPORTED`.
+   * @example Read one entry
+   * ```ts
+   * import { memoryBackend, StateStore } from "snapkeep";
+   *
+   * const snapshot = await new StateStore(memoryBackend()).saveState();
+   * const reader = await snapshot.open({ signal: AbortSignal.timeout(30_000) });
+   * try {
+   *   for (const { path } of reader.entries) console.log(path, await reader.json(path));
+   * } finally {
+   *   await reader.close();
+   * }
+   * ```
    */
-  async open(): Promise<SnapshotReader> {
-    const unit = await layoutOfUnit(this.#unit).open(this.backend, this.#unit).catch(async (error) => {
-      throw await this.#asFolderOfSnapshots(error) ?? error;
+  async open(options: SignalOptions = {}): Promise<SnapshotReader> {
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const opening = layoutOfUnit(this.#unit).open(this.backend, this.#unit);
+    const unit = await unlessAborted(opening, signal).catch(async (error) => {
+      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      opening.then((late) => late.close(), () => {}); // nobody waits for it any more
+      throw signal.reason;
     });
     return new SnapshotReader(
       String(this),
@@ -159,13 +162,14 @@ export class SnapshotLocator {
   }
 
   /**
-   * The snapshot's manifest, verified against its own digest.
+   * Returns the snapshot's manifest, verified against its own digest.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The manifest.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async manifest(): Promise<Manifest> {
-    const reader = await this.open();
+  async manifest(options: SignalOptions = {}): Promise<Manifest> {
+    const reader = await this.open(options);
     await reader.close();
     return reader.manifest;
   }
@@ -173,13 +177,17 @@ export class SnapshotLocator {
   /**
    * Facts about the snapshot; reads the manifest and no entry.
    *
+   * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The facts.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
-  async stat(): Promise<SnapshotStat> {
-    const { name, savedAt, totals } = await this.manifest();
+  async stat(options: SignalOptions = {}): Promise<SnapshotStat> {
+    const { name, savedAt, totals } = await this.manifest(options);
     let storedBytes = 0;
-    for await (const blob of this.backend.blobs(this.#unit)) storedBytes += blob.sizeBytes;
+    for await (const blob of this.backend.blobs(this.#unit)) {
+      options.signal?.throwIfAborted();
+      storedBytes += blob.sizeBytes;
+    }
     return { name, layout: this.layout, savedAt: new Date(savedAt), ...totals, storedBytes };
   }
 
@@ -203,10 +211,7 @@ export class SnapshotLocator {
    */
   async labels(): Promise<Labels> {
     const note = await this.note();
-    if (note === "damaged") {
-      const message = `The note of '${this}' is damaged`;
-      warnUser({ className: "SnapshotLocator", kind: "NOTE_DAMAGED", address: String(this), message });
-    }
+    if (note === "damaged") warnOfNote("SnapshotLocator", this);
     return note === undefined || note === "damaged" ? (await this.manifest()).labels : note;
   }
 
@@ -259,7 +264,7 @@ export class SnapshotLocator {
    */
   async note(): Promise<Labels | "damaged" | undefined> {
     const bytes = await this.backend.notes.get(this.name);
-    return bytes === undefined ? undefined : parseNote(bytes) ?? "damaged";
+    return bytes === undefined ? undefined : await parseNote(bytes) ?? "damaged";
   }
 
   /** The snapshot in each layout it was listed in, as an address of its own; the one that is read first comes first. */
@@ -332,14 +337,14 @@ export class SnapshotLocator {
    * console.log(`${file}: ${(await file.stat()).storedBytes} bytes`);
    * ```
    */
-  async exportTo(target: string | URL, options: ExportOptions = {}): Promise<SnapshotLocator> {
+  async exportTo(target: PathOrUrl, options: ExportOptions = {}): Promise<SnapshotLocator> {
     const { backend, unit, layout } = targetOf(target, this.name, options, this.layout);
-    options.signal?.throwIfAborted();
-    const reader = await this.open();
+    const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { besideOthers: true, leastBytes: leastBytesOf(reader, layout) });
-      await writeCopy(reader, layout, { backend, stage, labels, signal: options.signal });
+      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes: leastBytesOf(reader, layout) });
+      const { signal, onProgress } = options;
+      await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
       await reader.close();
     }
@@ -350,16 +355,16 @@ export class SnapshotLocator {
    * Removes the snapshot, in every layout it was listed in; it is invisible at once, even if the program dies meanwhile. Its
    * labels go with it, unless the name lies in another layout as well.
    *
-   * @param options Whether to leave it where it is if it was pinned after it was saved, or its note cannot be read. It is then also
-   *   left, without a wait, where its labels are being changed just now: the change may pin it.
+   * @param options `keepPinned` leaves the snapshot if its note pins it or cannot be read. It also leaves the snapshot, without
+   *   waiting, while its labels are being changed: the change may pin it. Default: false.
    * @returns `false` where it had gone, or is left.
    */
-  async remove(options: { readonly sparesPinned?: boolean } = {}): Promise<boolean> {
+  async remove(options: { readonly keepPinned?: boolean } = {}): Promise<boolean> {
     assertOptions("remove", options, REMOVE_OPTIONS);
     return await removeNoted(this.backend, this.name, this.#units, options);
   }
 
-  async #findingsOfNote(): Promise<Finding[]> {
+  async #findingsOfNote(): Promise<VerifyFinding[]> {
     if (await this.note() !== "damaged") return [];
     return [{ step: "note", problem: "damaged", path: "note", expected: "labels", actual: "bytes that are none" }];
   }
@@ -402,7 +407,7 @@ export class SnapshotLocator {
 
   /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
   async #ending(): Promise<string | undefined> {
-    const blob = await this.#glanceOrOpen(this.#unit, isGroup(this.#unit) ? MANIFEST_PATH : "");
+    const blob = await this.#glanceOrOpen(this.#unit, commitPathOf(this.#unit));
     if (blob === undefined) return undefined;
     try {
       const { sizeBytes } = blob;
@@ -424,7 +429,9 @@ export class SnapshotLocator {
       const folder = fileBackend(String(this));
       for await (const unit of folder.list()) {
         const { name } = splitUnit(unit) ?? {};
-        if (name !== undefined && faultOfSnapshotName(name) === undefined) names.push(String(locate(folder, unit)));
+        if (name !== undefined && faultOfSnapshotName(name) === undefined) {
+          names.push(String(new SnapshotLocator(folder, [unit])));
+        }
       }
     } catch {
       return undefined; // the first error tells more
@@ -441,74 +448,14 @@ export class SnapshotLocator {
   }
 }
 
+/** Warns the user that the labels of a snapshot count as those it was saved with. */
+export function warnOfNote(className: string, snapshot: SnapshotLocator): void {
+  const address = String(snapshot);
+  const message = `The note of '${address}' is damaged`;
+  warnUser({ className, kind: "NOTE_DAMAGED", address, message });
+}
+
 /** Tells whether a value is a locator, also one from another copy of the library. */
 export function isLocator(value: unknown): value is SnapshotLocator {
   return typeof value === "object" && value !== null && BRAND in value;
-}
-
-/**
- * Address of a snapshot that lies at a path; nothing is read yet.
- *
- * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` or `X.tgz` an archive. An `http:` or
- *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
- * @param options For `http:` and `https:` URLs: how the archive is fetched.
- * @returns The locator. Its address has neither the user nor the query of the URL, which requests use all the same.
- * @throws {TypeError} If it is a URL of another scheme, or anything else, or an option is unknown or not for such an address.
- * @throws {SnapshotError} `NAME_UNSAFE` if the last part of the path is no safe name.
- * @example Look at a snapshot
- * ```ts
- * import { locate, memoryBackend, StateStore } from "snapkeep";
- *
- * const saved = await new StateStore("states").saveState();
- * const { savedAt, entries } = await locate(String(saved)).stat();
- * console.log(savedAt, entries);
- * ```
- */
-export function locate(path: string | URL, options?: LocateOptions): SnapshotLocator;
-/**
- * Address of a snapshot on a backend; nothing is read yet.
- *
- * @param backend Where it lies.
- * @param name `X.state` for a directory snapshot, `X.state.tar.gz` for an archive.
- * @returns The locator.
- * @throws {SnapshotError} `NAME_UNSAFE` if the name is unsafe.
- */
-export function locate(backend: Backend, name: string): SnapshotLocator;
-export function locate(where: string | URL | Backend, more?: string | LocateOptions): SnapshotLocator {
-  const place = typeof where === "string" ? urlOrPath(where) : where;
-  const isServer = place instanceof URL && /^https?:$/.test(place.protocol);
-  if (more !== undefined && (typeof place === "string" || place instanceof URL)) {
-    const address = place instanceof URL ? shownUrl(place) : place;
-    assertOptions(`locate "${address}"`, more as LocateOptions, { headers: true, fetch: true });
-    if (!isServer) {
-      throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
-    }
-    const { fetch } = more as LocateOptions;
-    if (fetch !== undefined && typeof fetch !== "function") {
-      throw new TypeError(`Cannot locate "${address}": fetch must be a function`);
-    }
-  }
-  if (isServer) {
-    const { backend, unit } = httpBackend(place, more as LocateOptions | undefined);
-    return new SnapshotLocator(backend, [unitOfFileName(unit)]);
-  }
-  if (typeof place === "string" || place instanceof URL && place.protocol === "file:") {
-    const { folder, fileName } = splitPath(place);
-    return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
-  }
-  if (place instanceof URL) {
-    throw new TypeError(`Cannot locate "${shownUrl(place)}": it is neither a path nor a URL of file:, http: or https:`);
-  }
-  if (typeof place?.stage !== "function") {
-    const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
-    throw new TypeError(
-      `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
-    );
-  }
-  if (typeof more !== "string") throw new TypeError("Cannot locate a snapshot on a backend without its name");
-  return new SnapshotLocator(place, [unitOfFileName(more)]);
-}
-
-function unitOfFileName(fileName: string): Unit {
-  return suffixOf(fileName) === undefined ? `${fileName}/` : fileName;
 }

@@ -6,22 +6,32 @@ import { addressOf, uriOfUnit } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { Labels } from "../model/snapshot.ts";
-import { isGroup, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
+import { commitPathOf, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 
-/** Publishes under a claimed name, noting a pin before; a failure takes that note back, and must not have given the claim up. */
-export async function publishNoted<T>(
-  backend: Backend,
-  name: string,
-  labels: Labels,
-  publish: () => Promise<T>,
-): Promise<T> {
-  if (!await hasFreeNote(backend, name) || !labels.pinned) return await publish();
+/**
+ * Notes the pin of a snapshot that is to be published under a claimed name.
+ *
+ * @returns Whether there is a note that {@link dropPin} must take back if the snapshot is not published.
+ */
+export async function notePin(backend: Backend, name: string, labels: Labels): Promise<boolean> {
+  if (!await hasFreeNote(backend, name) || !labels.pinned) return false;
   try {
     await backend.notes.put(name, renderNote(labels));
-    return await publish();
+    return true;
   } catch (error) {
-    if (!isAnothers(error)) await dropNote(backend, name);
+    await dropPin(backend, name, error);
     throw error;
+  }
+}
+
+/** Takes back what {@link notePin} noted, where `error` ended the save; the name must still be claimed. */
+export async function dropPin(backend: Backend, name: string, error: unknown): Promise<void> {
+  if (isAnothers(error)) return;
+  try {
+    await backend.notes.remove(name);
+  } catch (error) {
+    const message = "Cannot remove the note of '{name}', which was never saved: {error}";
+    loggerOf("StateStore").warn(message, { name, error });
   }
 }
 
@@ -71,18 +81,18 @@ export async function removeNoted(
   backend: Backend,
   name: string,
   units: readonly Unit[],
-  { sparesPinned = false }: { readonly sparesPinned?: boolean } = {},
+  { keepPinned = false }: { readonly keepPinned?: boolean } = {},
 ): Promise<boolean> {
   const spare = () => {
     loggerOf("StateStore").info("Spared for now: the labels of '{name}' are being changed", { name });
     return false;
   };
-  if (sparesPinned && changing.has(backend.uri + name)) return spare();
+  if (keepPinned && changing.has(backend.uri + name)) return spare();
   return await inTurn(backend, name, async () => {
-    const unlock = await lockToRemove(backend, name, !sparesPinned);
+    const unlock = await lockToRemove(backend, name, !keepPinned);
     if (unlock === "held") return spare();
     try {
-      return !(sparesPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
+      return !(keepPinned && await mayBePinned(backend, name)) && await removeUnits(backend, name, units);
     } finally {
       await unlock?.();
     }
@@ -107,7 +117,7 @@ async function lockToRemove(
 async function mayBePinned(backend: Backend, name: string): Promise<boolean> {
   const note = await backend.notes.get(name);
   if (note === undefined) return false;
-  const labels = parseNote(note);
+  const labels = await parseNote(note);
   return labels === undefined || labels.pinned === true;
 }
 
@@ -136,7 +146,7 @@ async function hasFreeNote(backend: Backend, name: string): Promise<boolean> {
 /** Whether the name lies there, in another unit than some. */
 async function isThere(backend: Backend, name: string, except: readonly Unit[] = []): Promise<boolean> {
   for (const unit of UNIT_SUFFIXES.map((suffix) => name + suffix).filter((unit) => !except.includes(unit))) {
-    const blob = await backend.open(unit, isGroup(unit) ? MANIFEST_PATH : "");
+    const blob = await backend.open(unit, commitPathOf(unit));
     await blob?.close();
     if (blob !== undefined) return true;
   }
@@ -154,15 +164,6 @@ async function putBack(backend: Backend, name: string, note: Uint8Array): Promis
     if (await isThere(backend, name)) await backend.notes.put(name, note);
   } catch (error) {
     const message = "Cannot put the note of '{name}' back, which was not removed: {error}";
-    loggerOf("StateStore").warn(message, { name, error });
-  }
-}
-
-async function dropNote(backend: Backend, name: string): Promise<void> {
-  try {
-    await backend.notes.remove(name);
-  } catch (error) {
-    const message = "Cannot remove the note of '{name}', which was never saved: {error}";
     loggerOf("StateStore").warn(message, { name, error });
   }
 }

@@ -6,7 +6,7 @@ import { mapBounded, turn } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
-import { assertOptions, nearest, SIGNAL_OPTION } from "../model/options.ts";
+import { assertOptions, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import { isSchema, placeOf, type StandardSchema } from "../model/standard_schema.ts";
 import type {
@@ -18,9 +18,10 @@ import type {
   ManifestState,
   UnitReader,
 } from "../model/snapshot.ts";
+import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { LayoutKind } from "../model/unit.ts";
-import { type EntryInfo, type StateReader, WORK_FOLDER } from "../model/state.ts";
+import { type EntryInfo, type StateReader } from "../model/state.ts";
 
 // Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
 // twice, and some of a larger one.
@@ -40,6 +41,18 @@ const { MAX_STRING_LENGTH } = constants;
 const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two
 const MOST_SUGGESTED = 3;
 const MOST_COMPARED = 1000;
+
+/** How {@link SnapshotReader.verifyAll} is watched. */
+export interface VerifyAllOptions extends ProgressOptions {
+  /**
+   * Aborts; rejects with the signal's reason.
+   *
+   * @default none
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const VERIFY_ALL_OPTIONS: OptionNames<VerifyAllOptions> = { ...SIGNAL_OPTION, onProgress: "a function" };
 
 /** How many units of a string bytes of UTF-8 make. */
 function unitsIn(bytes: Uint8Array): number {
@@ -276,11 +289,11 @@ export class SnapshotReader {
   /**
    * Reads and verifies all entries; small ones stay in memory for who reads them next.
    *
-   * @param options Gives up.
+   * @param options Aborts; tells how far it is.
    * @throws {SnapshotError} `SNAPSHOT_CORRUPT` for the first entry that is not as the manifest says, `SNAPSHOT_GONE`.
    */
-  async verifyAll(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    assertOptions("verify", options, SIGNAL_OPTION);
+  async verifyAll(options: VerifyAllOptions = {}): Promise<void> {
+    assertOptions("verify", options, VERIFY_ALL_OPTIONS);
     const entries = [...this.#all()];
     const totalBytes = this.manifest.totals.sizeBytes;
     const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES &&
@@ -289,6 +302,7 @@ export class SnapshotReader {
     const fitting = Math.floor(VERIFIED_BYTES * entries.length / Math.max(1, totalBytes));
     const atOnce = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
+    const progress = new ProgressCounter(this.#uri, "verify", this.manifest.totals, options);
     this.#unit.check();
     await mapBounded(entries, async ([path, entry]) => {
       options.signal?.throwIfAborted();
@@ -296,12 +310,15 @@ export class SnapshotReader {
         const source = await this.#source(path, entry);
         for await (const chunk of this.#compared(path, entry, source.lend?.() ?? source.chunks())) {
           options.signal?.throwIfAborted();
+          progress.chunk(path, chunk.length);
           if (source.lend === undefined) release(chunk);
         }
+        progress.entry(path);
         return;
       }
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
+      progress.entry(path, entry.sizeBytes);
     }, atOnce);
     options.signal?.throwIfAborted(); // there may have been no entry at all
   }
@@ -453,10 +470,11 @@ class ScopedReader implements StateReader {
   readonly name: string;
   readonly version: number;
   readonly entries: readonly EntryInfo[];
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #snapshot: SnapshotReader;
 
   constructor(snapshot: SnapshotReader, state: ManifestState, workFolder: (() => WorkFolder) | undefined) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.name = state.name;
     this.version = state.version;
     this.entries = state.entries;

@@ -1,5 +1,6 @@
 // Verification: re-read everything, report, repair nothing. The steps are named, so that a report says what was looked at.
 import { digestOf } from "../runtime/digest.ts";
+import { addressOf } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { iterate } from "../runtime/bytes.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
@@ -7,6 +8,7 @@ import { show } from "../model/show.ts";
 import type { Layout, ScannedFile, UnitReader } from "../model/snapshot.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { isGroup, isLeftByDesktop, MANIFEST_PATH, type Unit } from "../model/unit.ts";
+import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 
 /**
@@ -19,7 +21,7 @@ export type VerifyStep = "manifest" | "inventory" | "content" | "note" | "name" 
 const STEPS: readonly VerifyStep[] = ["manifest", "inventory", "content", "note", "name", "layouts"];
 
 /** One problem found. */
-export interface Finding {
+export interface VerifyFinding {
   /** Step that found it. */
   readonly step: VerifyStep;
   /**
@@ -42,7 +44,7 @@ export interface VerifyReport {
   /** Whether nothing was found; a damaged note counts, though every byte of the states may be as it was. */
   readonly isWhole: boolean;
   /** Everything found, in order of the steps. */
-  readonly findings: readonly Finding[];
+  readonly findings: readonly VerifyFinding[];
   /** Entries that were read, and are as recorded. */
   readonly entries: number;
   /** Bytes of these entries. */
@@ -50,14 +52,23 @@ export interface VerifyReport {
 }
 
 /** How thoroughly to verify. */
-export interface VerifyOptions {
-  /** `full` (the default) reads and hashes everything; `quick` compares the inventory with the manifest, reading no entry. */
+export interface VerifyOptions extends ProgressOptions {
+  /**
+   * `full` reads and hashes every byte. `quick` compares names and sizes with the manifest and reads no entry. Cost:
+   * `full` reads the whole snapshot.
+   *
+   * @default "full"
+   */
   readonly mode?: "quick" | "full";
-  /** Gives up. */
+  /**
+   * Aborts the verification.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 
-const VERIFY_OPTIONS: OptionNames<VerifyOptions> = { mode: true, signal: "an AbortSignal" };
+const VERIFY_OPTIONS: OptionNames<VerifyOptions> = { mode: true, signal: "an AbortSignal", onProgress: "a function" };
 
 /** Throws a TypeError for options that do not exist or cannot be, before anything is read. */
 export function assertVerifyOptions(options: VerifyOptions): void {
@@ -75,7 +86,7 @@ export async function verifyUnit(
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const uri = backend.uri + unit;
-  const findings: Finding[] = [];
+  const findings: VerifyFinding[] = [];
   let entries = 0;
   let sizeBytes = 0;
   const report = (): VerifyReport => {
@@ -100,6 +111,9 @@ export async function verifyUnit(
   }
   const reader = new SnapshotReader(uri, opened, () => Promise.resolve(false));
   const isFull = options.mode !== "quick";
+  const progress = new ProgressCounter(addressOf(uri), "verify", reader.manifest.totals, options);
+  // A group is read blob by blob as it is scanned; an archive is also read the way a load reads it, by its table.
+  const readsByTable = isFull && !isGroup(unit);
   const attempt = async (
     step: VerifyStep,
     path: string,
@@ -117,20 +131,24 @@ export async function verifyUnit(
   };
   try {
     const files = new Map<string, ScannedFile>();
-    const ofManifest: Finding[] = [];
+    const ofManifest: VerifyFinding[] = [];
     await attempt("inventory", "", "a sound archive", async () => {
       for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) {
         if (file.path === MANIFEST_PATH) ofManifest.push(...compareManifest(reader, file));
         else files.set(file.path, file);
+        if (!readsByTable && reader.has(file.path)) progress.entry(file.path, file.sizeBytes);
       }
     });
     // An archive that cannot be read to its end has no inventory; what is damaged is told by its table all the same.
     if (findings.length === 0) findings.push(...ofManifest, ...compareInventory(reader, files));
     if (!isFull) return report();
-    // A group was read blob by blob above; an archive is also read the way a load reads it, by its table.
-    for (const { path, digest } of isGroup(unit) ? [] : reader.entries) {
+    for (const { path, digest } of readsByTable ? reader.entries : []) {
       await attempt("content", path, digest, async () => {
-        for await (const _chunk of iterate(reader.stream(path))) options.signal?.throwIfAborted();
+        for await (const chunk of iterate(reader.stream(path))) {
+          options.signal?.throwIfAborted();
+          progress.chunk(path, chunk.length);
+        }
+        progress.entry(path);
       });
     }
     const bad = new Set(findings.map(({ path }) => path));
@@ -144,7 +162,7 @@ export async function verifyUnit(
 }
 
 /** A report with more found, in order of the steps. */
-export function withFindings(report: VerifyReport, more: readonly Finding[]): VerifyReport {
+export function withFindings(report: VerifyReport, more: readonly VerifyFinding[]): VerifyReport {
   const findings = [...report.findings, ...more].sort((a, b) => STEPS.indexOf(a.step) - STEPS.indexOf(b.step));
   return { ...report, isWhole: findings.length === 0, findings };
 }
@@ -167,18 +185,18 @@ export function isDamage(error: unknown): boolean {
 }
 
 /** Compares the manifest that was opened with the one in sequence, where there is one: a table may point at another. */
-function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): Finding[] {
+function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): VerifyFinding[] {
   const expected = digestOf(reader.manifestBytes);
   if (digest === undefined || digest === expected) return [];
   return [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
 }
 
 /** Compares the files there are with the manifest. */
-function compareInventory(reader: SnapshotReader, files: ReadonlyMap<string, ScannedFile>): Finding[] {
-  const findings: Finding[] = [];
+function compareInventory(reader: SnapshotReader, files: ReadonlyMap<string, ScannedFile>): VerifyFinding[] {
+  const findings: VerifyFinding[] = [];
   for (const { path, sizeBytes, digest } of reader.entries) {
     const file = files.get(path);
-    const found = (step: VerifyStep, problem: Finding["problem"], expected: string, actual: string) =>
+    const found = (step: VerifyStep, problem: VerifyFinding["problem"], expected: string, actual: string) =>
       findings.push({ step, problem, path, expected, actual });
     if (file === undefined) found("inventory", "missing", `${sizeBytes} bytes`, "nothing");
     else if (!file.isRegular) found("inventory", "wrong-kind", "a file", "no ordinary file");

@@ -3,10 +3,9 @@ import { homedir } from "node:os";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { lookAt, piecesOf, readSteady, realPath, targetOf } from "../file/real_tree.ts";
-import type { WorkFolder } from "../model/backend.ts";
 import { hasNoRoom } from "../model/errors.ts";
 import { assertOptions } from "../model/options.ts";
-import { type PersistentState, type StateReader, type StateWriter, WORK_FOLDER } from "../model/state.ts";
+import type { PersistentState, StateReader, StateWriter } from "../model/state.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { assertRules, IgnoreLists, type IgnoreRule, rulesAt } from "./folder/ignore.ts";
@@ -275,8 +274,8 @@ class WorkingFolder implements FolderState {
   }
 
   /** Places of stores within the folder, relative to it. */
-  async #excluded(root: string, writerOrReader: object): Promise<Set<string>> {
-    const store = await placeOf(writerOrReader);
+  async #excluded(root: string, place: StateWriter | StateReader): Promise<Set<string>> {
+    const store = await placeOf(place);
     if (store !== undefined) this.#stores.add(store);
     const excluded = new Set<string>();
     for (const store of this.#stores) {
@@ -296,11 +295,10 @@ class WorkingFolder implements FolderState {
 }
 
 /** Where the snapshots lie, if in a folder that can be written to: the name of a folder that is made there tells. */
-async function placeOf(writerOrReader: object): Promise<string | undefined> {
-  const make = Reflect.get(writerOrReader, WORK_FOLDER) as (() => WorkFolder) | undefined;
-  if (make === undefined) return undefined;
+async function placeOf(place: StateWriter | StateReader): Promise<string | undefined> {
+  if (place.workFolder === undefined) return undefined;
   try {
-    const folder = make();
+    const folder = place.workFolder();
     await folder.remove();
     return realPath(dirname(folder.path));
   } catch (error) {

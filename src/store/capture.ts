@@ -1,5 +1,6 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
+import { monotonicMs } from "../runtime/clock.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
 import { PathSet } from "../model/entry_path.ts";
@@ -8,36 +9,12 @@ import { loggerOf } from "../runtime/logging.ts";
 import type { EntrySource } from "../model/snapshot.ts";
 import { begin, handOver, isAsyncIterable, isReadableStream } from "../runtime/sources.ts";
 import type { WorkFolder } from "../model/backend.ts";
-import {
-  type Body,
-  type JsonOptions,
-  type PersistentState,
-  type StateReader,
-  type StateWriter,
-  WORK_FOLDER,
-  type WriteOptions,
-} from "../model/state.ts";
+import type { EntryBody, StateWriter, WriteJsonOptions, WriteOptions } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
-
-/** A state as registered. */
-export interface Registration {
-  /** Its name. */
-  readonly name: string;
-  /** The object. */
-  readonly state: PersistentState;
-  /** Version of what it writes. */
-  readonly version: number;
-  /** Migrations, by the version they read. */
-  readonly migrate: ReadonlyMap<number, StateMigration>;
-  /** Names it had before. */
-  readonly formerly: readonly string[];
-}
-
-/** Makes the next version of a state out of an older one. */
-export type StateMigration = (from: StateReader, to: StateWriter) => void | Promise<void>;
+import type { Registration } from "./registry.ts";
 
 /** How far a save is. */
 export interface SaveProgress {
@@ -49,17 +26,35 @@ export interface SaveProgress {
   readonly sizeBytes: number;
 }
 
+/** How long a state held its caller. */
+export interface HeldState {
+  /** Name of the state. */
+  readonly name: string;
+  /** Milliseconds from the call of its `saveState` until that call returned or awaited something. */
+  readonly heldMs: number;
+}
+
+/**
+ * A point that a save has reached. `captured`: every `saveState` was called, and what a state does from now on to data it has handed
+ * over does not change the snapshot. `written`: the layout has taken all entries; what is left is to make the snapshot durable.
+ */
+export type SavePhase =
+  | { readonly phase: "captured"; readonly states: readonly HeldState[] }
+  | { readonly phase: "written"; readonly entries: number; readonly sizeBytes: number };
+
 /** What goes on beside a save. */
 export interface CaptureOptions {
   /** Gives the save up. */
   readonly signal?: AbortSignal;
   /** Told after every piece of data and every entry, so that the last time tells all. */
   readonly onProgress?: (progress: SaveProgress) => void;
+  /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
+  readonly onPhase?: (phase: SavePhase) => void;
   /** Gives states that need one a real folder. */
   readonly workFolder?: (() => WorkFolder) | undefined;
   /** The store whose states are called, and must not call it meanwhile. */
   readonly store?: object;
-  /** Called once, when every state has handed over all it saves. */
+  /** Called when every state has handed over all it saves, or the save has failed. */
   readonly onCaptured?: () => void;
   /** What the states may wait for before they let go of what a snapshot must hold first. */
   readonly committed?: Promise<void>;
@@ -73,10 +68,10 @@ export class Capture {
   readonly #memory: CaptureMemory;
   readonly #options: CaptureOptions;
   readonly #onAbort: () => void;
+  readonly #ending = new AbortController();
   #entries = 0;
   #sizeBytes = 0;
   #interrupt: ((reason: unknown) => void) | undefined;
-  #failure: { readonly error: unknown } | undefined;
 
   /** Calls every `saveState`, one right after the other, until one fails. */
   constructor(registrations: readonly Registration[], memory: CaptureMemory, options: CaptureOptions = {}) {
@@ -88,9 +83,28 @@ export class Capture {
     this.#states = registrations.map((registration) =>
       new StateCapture(registration, memory, options, (error) => void this.fail(error))
     );
+    const held: HeldState[] = [];
     for (const state of this.#states) {
-      if (this.#failure === undefined) state.start();
+      if (this.signal.aborted) return;
+      const sinceMs = monotonicMs();
+      state.start();
+      held.push({ name: state.name, heldMs: monotonicMs() - sinceMs });
     }
+    this.#reached({ phase: "captured", states: held });
+  }
+
+  #reached(phase: SavePhase): void {
+    if (this.signal.aborted) return;
+    try {
+      this.#options.onPhase?.(phase);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Is aborted when the capture fails, with its first error. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
   }
 
   /**
@@ -126,6 +140,8 @@ export class Capture {
       }
     }
     this.#options.onCaptured?.();
+    this.#reached({ phase: "written", entries: this.#entries, sizeBytes: this.#sizeBytes });
+    this.throwIfFailed();
   }
 
   /** Sizes of the entries that wait to be written, as far as they are known. */
@@ -133,18 +149,19 @@ export class Capture {
     return this.#states.flatMap((state) => state.pendingSizes);
   }
 
-  /** Gives up, or ends: nothing stays pending, and memory goes back. The first error of all is the one to throw. */
+  /** Aborts: cancels all that is pending, and takes nothing more from the states. Returns the first error of all, to be thrown. */
   fail(error: unknown): unknown {
-    if (this.#failure !== undefined) return this.#failure.error;
-    this.#failure = { error };
+    if (this.signal.aborted) return this.signal.reason;
+    this.#ending.abort(error);
     for (const state of this.#states) state.cancel(error);
     this.#interrupt?.(error);
+    this.#options.onCaptured?.();
     return error;
   }
 
   /** Fails if a state has failed, or the save was given up. */
   throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.signal.throwIfAborted();
   }
 
   /** Ends the capture, after success or failure. */
@@ -252,12 +269,13 @@ const OF_A_STATE: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
 ]);
 
 const WRITE_OPTIONS: OptionNames<WriteOptions> = { sizeBytes: true, owned: "true or false" };
-const JSON_OPTIONS: OptionNames<JsonOptions> = { asJson: "true or false" };
+const JSON_OPTIONS: OptionNames<WriteJsonOptions> = { asJson: "true or false" };
 
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
   readonly committed: Promise<void> | undefined;
+  readonly workFolder: (() => WorkFolder) | undefined;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
   readonly #store: object | undefined;
@@ -278,7 +296,7 @@ class StateCapture implements StateWriter {
     { workFolder, store, committed }: CaptureOptions,
     fail: (error: unknown) => void,
   ) {
-    Object.defineProperty(this, WORK_FOLDER, { value: workFolder });
+    this.workFolder = workFolder;
     this.#store = store;
     this.name = registration.name;
     this.committed = committed;
@@ -366,7 +384,7 @@ class StateCapture implements StateWriter {
     this.#wake?.();
   }
 
-  write(path: string, body: Body, options?: WriteOptions): Promise<void> {
+  write(path: string, body: EntryBody, options?: WriteOptions): Promise<void> {
     const source = isReadableStream(body) || isAsyncIterable(body) ? body : undefined;
     let fault: { readonly error: unknown } | undefined;
     if (source !== undefined) {
@@ -388,7 +406,7 @@ class StateCapture implements StateWriter {
     });
   }
 
-  json(path: string, value: unknown, options?: JsonOptions): Promise<void> {
+  json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void> {
     return this.#attempt(path, () => {
       if (options !== undefined) assertOptions(`write "${path}"`, options, JSON_OPTIONS);
       return inMemory([new TextEncoder().encode(stringifyStrictly(value, options))]);
@@ -403,7 +421,7 @@ class StateCapture implements StateWriter {
       if (this.#cancelled !== undefined) throw this.#cancelled.error;
       if (this.#isClosed) {
         const late = new TypeError(`Cannot write to the state "${this.name}": its save has ended`);
-        loggerOf("StateStore").error(late);
+        loggerOf("StateStore").error("{message}", { message: late.message, error: late });
         throw late;
       }
       this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts
@@ -438,7 +456,7 @@ class StateCapture implements StateWriter {
     });
   }
 
-  #capture(path: string, body: Body, options: WriteOptions | undefined): CapturedBody {
+  #capture(path: string, body: EntryBody, options: WriteOptions | undefined): CapturedBody {
     if (options !== undefined) assertOptions(`write "${path}"`, options, WRITE_OPTIONS);
     const { sizeBytes, owned } = options ?? {};
     const declared = sizeBytes === undefined ? {} : { sizeBytes };

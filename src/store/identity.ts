@@ -1,6 +1,7 @@
 // Whose snapshots a place holds: the program that saves them, and the one run of it.
 import { SnapshotError } from "../model/errors.ts";
 import { quoted } from "../model/entry_path.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
 
 const CONTROL = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
@@ -41,18 +42,19 @@ function assertIdentity(option: string, value: unknown): string {
  * Throws if a snapshot was saved by another program; a snapshot or a store without a name matches all.
  *
  * @param action What is to be done, for the message: `resume from`.
- * @param uri Address of the snapshot.
+ * @param snapshot The snapshot, or its address.
  * @param programs The programs of the store.
  * @param found The program of the snapshot.
  * @throws {SnapshotError} `PROGRAM_MISMATCH`.
  */
 export function assertProgram(
   action: string,
-  uri: string,
+  snapshot: SnapshotLocator | string,
   programs: readonly string[],
   found: string | undefined,
 ): void {
   if (found === undefined || programs.length === 0 || programs.includes(found)) return;
+  const uri = String(snapshot);
   const own = programs.map(quoted).join(", ");
   throw new SnapshotError(
     "PROGRAM_MISMATCH",

@@ -42,7 +42,6 @@ export class Lineage {
   readonly #uri: string;
   readonly #run: string;
   readonly #isExclusive: boolean;
-  /** Whether the program has loaded a snapshot, saved one, or said that it begins afresh. */
   #isInLine = false;
   /** Whether the next listing is taken as known. */
   #acceptsListing = false;
@@ -72,6 +71,11 @@ export class Lineage {
     this.#uri = uri;
     this.#run = run;
     this.#isExclusive = isExclusive;
+  }
+
+  /** Whether the program has loaded a snapshot, saved one, or said that it begins afresh. */
+  get hasBegun(): boolean {
+    return this.#isInLine;
   }
 
   /** Name, as it was saved, of the snapshot that the program goes on from. */

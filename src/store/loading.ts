@@ -6,23 +6,39 @@ import { reasonOf, SnapshotError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StateReader } from "../model/state.ts";
-import { Capture, type Registration } from "./capture.ts";
+import { Capture } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
+import type { ProgressOptions } from "../snapshot/progress.ts";
+import type { Registration } from "./registry.ts";
 import { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 
 /** How a snapshot is loaded. */
-export interface LoadOptions {
-  /** Names of the registered states to load; all unless given. */
+export interface LoadOptions extends ProgressOptions {
+  /**
+   * Names of the registered states to load.
+   *
+   * @default all
+   */
   readonly only?: readonly string[];
-  /** Whether states that the snapshot lacks are left as they are, instead of `STATE_MISSING`. Default no. */
+  /**
+   * Whether states that the snapshot lacks stay unchanged. If false, the load fails with `STATE_MISSING`.
+   *
+   * @default false
+   */
   readonly allowMissing?: boolean;
   /**
-   * Whether states that were loaded are put back as they were when a later one fails. All that are to be loaded are saved in
-   * memory first. Default no.
+   * Whether loaded states are restored if a later one fails. Cost: all states to be loaded are first saved in
+   * memory.
+   *
+   * @default false
    */
   readonly rollback?: boolean;
-  /** Gives up, as long as nothing was changed yet. */
+  /**
+   * Aborts the load as long as no state has changed.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -32,6 +48,7 @@ export const LOAD_OPTIONS: OptionNames<LoadOptions> = {
   allowMissing: "true or false",
   rollback: "true or false",
   signal: "an AbortSignal",
+  onProgress: "a function",
 };
 
 /** Throws a TypeError for options of a load, or of what loads, that do not exist or cannot be. */
@@ -86,7 +103,7 @@ export async function loadStates(
       const message = `Cannot load "${uri}": it lacks the registered state ${list}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
-    await reader.verifyAll({ signal: options.signal });
+    await reader.verifyAll({ signal: options.signal, onProgress: options.onProgress });
     const ready: Match[] = [];
     for (const match of matches) ready.push({ ...match, from: await migrated(uri, match, caller.store) });
     options.signal?.throwIfAborted();
@@ -189,7 +206,8 @@ async function inMemory(registrations: readonly Registration[], store: object): 
     const savedAt = new Date();
     const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };
     const stage = await backend.stage(unit);
-    await directoryLayout.write(stage, capture.entries(), { savedAt, seal: (written) => sealManifest(facts, written) });
+    const written = await directoryLayout.write(stage, capture.entries(), { savedAt, signal: capture.signal });
+    await written.publish(sealManifest(facts, written.entries));
   } catch (error) {
     throw capture.fail(error);
   } finally {

@@ -33,6 +33,11 @@ export class NameClaimer {
     this.#format = format;
   }
 
+  /** Tells whether a name has the format. */
+  isTimed(name: string): boolean {
+    return this.#format.parse(name) !== undefined;
+  }
+
   /** A name for what is saved now, later than all that were seen here; it is not claimed. */
   propose(nowMs: number): string {
     try {
@@ -48,7 +53,7 @@ export class NameClaimer {
     const listed: ListedUnit[] = [];
     for await (const unit of this.#backend.list(after === undefined ? {} : { after })) {
       const name = splitUnit(unit)?.name;
-      if (name === undefined || this.#format.parse(name) === undefined) continue;
+      if (name === undefined || !this.isTimed(name)) continue;
       listed.push({ name, unit });
       if (this.#latest === undefined || name > this.#latest) this.#latest = name;
     }
@@ -76,7 +81,7 @@ export class NameClaimer {
 
   /** Fails with `NAMES_EXHAUSTED` if a snapshot of this name would be the last one that can be saved here. */
   assertCanFollow(name: string): void {
-    if (this.#format.parse(name) !== undefined) this.#format.next(0n, name);
+    if (this.isTimed(name)) this.#format.next(0n, name);
   }
 
   #warnOfClock(nowUs: bigint): void {

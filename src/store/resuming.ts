@@ -1,28 +1,54 @@
 // Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
 // is not damage, and going on from something older, or from nothing, would be a lie.
-import { rankByMetric } from "../manifest/labels.ts";
+import { rankByMetric, withNote } from "../manifest/labels.ts";
+import { types } from "node:util";
 import { mapBounded } from "../runtime/concurrency.ts";
-import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
+import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
-import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { type SnapshotLocator, warnOfNote } from "../snapshot/locator.ts";
+import type { LastRun } from "./last_run.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
 export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
-  /** Whether states that the snapshot lacks are left as they are. Default no: the snapshot is incompatible. */
+  /**
+   * Whether states that the snapshot lacks stay unchanged. If false, the snapshot is incompatible.
+   *
+   * @default false
+   */
   readonly allowMissing?: boolean;
-  /** This one and no other. */
+  /**
+   * Resumes from the snapshot of this name only.
+   *
+   * @default the newest
+   */
   readonly name?: string;
-  /** The newest with this tag. */
+  /**
+   * Resumes from the newest snapshot with this tag.
+   *
+   * @default the newest
+   */
   readonly tag?: string;
-  /** The best by a metric. */
+  /**
+   * Resumes from the best snapshot by a metric. Cost: reads all manifests.
+   *
+   * @default the newest
+   */
   readonly best?: { readonly metric: string; readonly mode: "min" | "max" };
-  /** The newest whose step is not beyond this. */
+  /**
+   * Resumes from the newest snapshot whose step is at most this.
+   *
+   * @default the newest
+   */
   readonly step?: number;
-  /** The newest that was not saved after this. */
+  /**
+   * Resumes from the newest snapshot that was saved at or before this time.
+   *
+   * @default the newest
+   */
   readonly at?: Date;
 }
 
@@ -36,7 +62,7 @@ const RESUME_OPTIONS: OptionNames<ResumeOptions> = {
 };
 
 /** A snapshot that was not resumed from. */
-export interface Refusal {
+export interface ResumeRefusal {
   /** Its address. */
   readonly snapshot: SnapshotLocator;
   /** Why, for people. */
@@ -45,22 +71,46 @@ export interface Refusal {
   readonly error: unknown;
 }
 
-/** What a resume came to. */
-export interface ResumeReport {
-  /** `fresh` only where there is no snapshot at all, nor a folder that is named like one. */
-  readonly outcome: "resumed" | "fresh";
+/** A resume that loaded a snapshot. */
+export interface ResumedReport {
+  /** A snapshot was loaded. */
+  readonly outcome: "resumed";
   /** The snapshot that was loaded. */
-  readonly snapshot?: SnapshotLocator;
+  readonly snapshot: SnapshotLocator;
   /** Which states it changed. */
-  readonly states?: LoadedStates;
+  readonly states: LoadedStates;
   /** Those that were refused before, and why. */
-  readonly tried: readonly Refusal[];
+  readonly tried: readonly ResumeRefusal[];
   /**
-   * How many snapshots are newer than the one that was loaded; absent where none was. Where it is not 0, save at once: until
-   * then the next start resumes from the newest again.
+   * How many snapshots are newer than the one that was loaded. If it is not 0, save at once: until then the next start resumes
+   * from the newest again.
    */
-  readonly newer?: number;
+  readonly newer: number;
+  /**
+   * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
+   * sign of life at the place, or `only` was given.
+   */
+  readonly lastRun?: LastRun;
 }
+
+/** A resume that found nothing: there is no snapshot at all, nor a folder that is named like one. */
+export interface FreshReport {
+  /** Nothing was loaded. */
+  readonly outcome: "fresh";
+  /** Those that were there, and were removed before they could be loaded. */
+  readonly tried: readonly ResumeRefusal[];
+  /** Absent. */
+  readonly snapshot?: undefined;
+  /** Absent. */
+  readonly states?: undefined;
+  /** Absent. */
+  readonly newer?: undefined;
+  /** How the run before this one ended, as after a resume that loaded a snapshot. */
+  readonly lastRun?: LastRun;
+}
+
+/** What a resume came to; `outcome` tells which of both it is. */
+export type ResumeReport = ResumedReport | FreshReport;
 
 /** What resuming needs of a store. */
 export interface ResumeSource {
@@ -93,9 +143,15 @@ export function assertResumeOptions(options: ResumeOptions): void {
   assertChoice(options);
 }
 
+// Neither damage nor a refusal: `resume()` throws them as they are.
+const THROWN_AS_IS: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
+  "STATE_LOAD_FAILED",
+  "PROGRAM_MISMATCH",
+]);
+
 /** Loads the first candidate that is whole. */
 export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
-  const tried: Refusal[] = [];
+  const tried: ResumeRefusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
     throw new SnapshotError("RESUME_REFUSED", `Cannot resume from "${source.uri}": ${what}`, {
@@ -146,9 +202,8 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
         const newer = listed.filter(({ name }) => name > snapshot.name).length;
         return { outcome: "resumed", snapshot, states, tried, newer };
       } catch (error) {
-        // A state's own failure leaves states changed; and what the caller did wrong, or gave up, is the caller's.
-        if (!isSnapshotError(error) || isSnapshotError(error, "STATE_LOAD_FAILED")) throw error;
-        if (isSnapshotError(error, "PROGRAM_MISMATCH")) throw error; // the wrong folder, most likely
+        // The caller's mistake or abort, a state that may be half-changed, the wrong folder.
+        if (!isSnapshotError(error) || THROWN_AS_IS.has(error.code)) throw error;
         note(snapshot, error);
         if (!mayPass(error)) return refuse(reasonOf(error), error);
         if (isAbsence(error)) break;
@@ -201,7 +256,7 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
     throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
   }
-  if (step !== undefined && typeof step !== "number" || at !== undefined && !(at instanceof Date)) {
+  if (step !== undefined && typeof step !== "number" || at !== undefined && !types.isDate(at)) {
     throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
   if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
@@ -252,15 +307,8 @@ async function factsOf(snapshot: SnapshotLocator): Promise<SnapshotFacts> {
     try {
       const facts = await alternative.facts();
       const labels = await alternative.note();
-      if (labels !== undefined && labels !== "damaged") {
-        return { ...facts, tags: undefined, metrics: undefined, step: undefined, ...labels };
-      }
-      if (labels === "damaged") {
-        const address = String(snapshot);
-        const message = `The note of '${address}' is damaged`;
-        warnUser({ className: "StateStore", kind: "NOTE_DAMAGED", address, message });
-      }
-      return facts;
+      if (labels === "damaged") warnOfNote("StateStore", snapshot);
+      return withNote(facts, labels);
     } catch (error) {
       if (!mayPass(error)) throw error;
       first ??= error;

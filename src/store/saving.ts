@@ -1,41 +1,27 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
 import { STALE_AFTER_MS } from "../model/backend.ts";
-import { sealManifest } from "../manifest/manifest.ts";
+import { type ManifestFacts, sealManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { Backend, Stage } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
-import type {
-  Labels,
-  Layout,
-  ManifestEntry,
-  ManifestState,
-  Seal,
-  SealedManifest,
-  WrittenEntry,
-} from "../model/snapshot.ts";
+import type { Labels, Layout, ManifestEntry, ManifestState } from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
-import { Capture, type CaptureOptions, type Registration, type SaveProgress } from "./capture.ts";
+import { Capture, type CaptureOptions, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import type { Lineage, ListedName } from "./lineage.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ListedUnit, NameClaimer } from "./name_claimer.ts";
-import { publishNoted } from "../snapshot/notes.ts";
+import { dropPin, notePin } from "../snapshot/notes.ts";
+import type { Registry } from "./registry.ts";
+import type { SaveOptions } from "./save_options.ts";
 import { StateAccess, type Turn } from "./state_access.ts";
 
-/** What a save does beside arranging and labelling. */
-export interface SavingOptions extends CaptureOptions {
-  /** What to do where it would have to wait. */
-  readonly ifBusy?: "wait" | "join" | "skip";
-  /** Whether to leave out a snapshot that would equal this run's last one. */
-  readonly ifUnchanged?: "skip";
-}
-
-/** What saving needs of a store. */
-export interface SavingParts {
+/** What saving and loading need of a store. */
+export interface StoreParts {
   /** The store itself, whose states must not call it. */
   readonly store: object;
   /** The place. */
@@ -44,24 +30,38 @@ export interface SavingParts {
   readonly names: NameClaimer;
   /** Says whether the program may save. */
   readonly lineage: Lineage;
-  /** Recorded in manifests. */
-  readonly program: string | undefined;
+  /** Names of its programs; the first is recorded in manifests. */
+  readonly programs: readonly string[];
   /** Recorded in manifests. */
   readonly run: string;
   /** How many saves may wait. */
   readonly maxWaiting: number;
   /** The clock. */
   readonly now: () => number;
-  /** The registered states, in order. */
-  readonly states: () => readonly Registration[];
+  /** The registered states. */
+  readonly registry: Registry;
   /** Removes leftovers. */
   readonly sweep: () => Promise<unknown>;
 }
 
+/** A snapshot that the program has saved itself, or has loaded with no state left out. */
+export interface KnownSnapshot {
+  /** Its name. */
+  readonly name: string;
+  /** When its states were captured. */
+  readonly savedAt: Date;
+  /** The label `step` it was saved with. */
+  readonly step: number | undefined;
+  /** Bytes of its entries. */
+  readonly sizeBytes: number;
+}
+
+type Listener = Pick<CaptureOptions, "onProgress" | "onPhase">;
+
 interface WaitingSave {
   readonly key: string;
   readonly abort: AbortController;
-  readonly listeners: Set<(progress: SaveProgress) => void>;
+  readonly listeners: Set<Listener>;
   members: number;
   outcome: Promise<SnapshotLocator | undefined>;
 }
@@ -69,7 +69,7 @@ interface WaitingSave {
 interface Wanted {
   readonly layout: Layout;
   readonly labels: Labels;
-  readonly options: SavingOptions;
+  readonly options: SaveOptions;
 }
 
 /** Ends a save that would publish what the last snapshot holds. */
@@ -77,16 +77,18 @@ const UNCHANGED = new Error("Nothing has changed since the last snapshot");
 
 /** Saves the states of one store. */
 export class Saver {
-  readonly #parts: SavingParts;
+  readonly #parts: StoreParts;
   /** Who may call the states. */
   readonly access: StateAccess;
   readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
   readonly #waiting = new Set<WaitingSave>();
+  /** What the program's states were saved as last, or loaded from. */
+  lastKnown: KnownSnapshot | undefined;
   #last: SnapshotLocator | undefined;
   #sweptAtMs = -Infinity;
 
-  constructor(parts: SavingParts) {
+  constructor(parts: StoreParts) {
     this.#parts = parts;
     const address = parts.backend.uri;
     this.access = new StateAccess((stream) =>
@@ -130,7 +132,7 @@ export class Saver {
     labels: Labels,
     options: CaptureOptions,
   ): { name: string; body: ReadableStream<Uint8Array> } {
-    const { backend, lineage, names, now } = this.#parts;
+    const { backend, names, now } = this.#parts;
     const name = names.propose(now());
     const waiting = new AbortController();
     const onAbort = () => waiting.abort(options.signal?.reason);
@@ -143,12 +145,9 @@ export class Saver {
       options.signal?.removeEventListener("abort", onAbort); // from here on the capture listens
       try {
         waiting.signal.throwIfAborted();
-        const states = this.#parts.states();
-        lineage.assertWhole("stream", states);
-        const nowMs = now();
-        const { parent } = lineage;
-        capture = this.#capture(states, new CaptureMemory({ isReused: false }), options, turn);
-        return { turn, capture, seal: this.#seal({ name, nowMs, labels, parent }, capture) };
+        const facts = this.#facts("stream", now(), labels);
+        capture = this.#capture(new CaptureMemory({ isReused: false }), options, turn);
+        return { turn, capture, facts: { ...facts, name } };
       } catch (error) {
         turn.end();
         throw error;
@@ -165,9 +164,12 @@ export class Saver {
       entry?.end(); // a body that was never read does not end by itself
     };
     const encode = async function* () {
-      const { turn, capture, seal } = await begun;
+      const { turn, capture, facts } = await begun;
       try {
-        yield* layout.encoder(seal, () => backend.scratch()).encode(capture.entries());
+        const archive = layout.encoder(facts.savedAt, () => backend.scratch());
+        yield* archive.encode(capture.entries());
+        capture.throwIfFailed();
+        yield* archive.end(sealManifest(facts, archive.written));
       } catch (error) {
         throw capture.fail(error);
       } finally {
@@ -182,9 +184,12 @@ export class Saver {
     const abort = new AbortController();
     const listeners: WaitingSave["listeners"] = new Set();
     const onProgress = (progress: SaveProgress) => {
-      for (const listener of listeners) listener(progress);
+      for (const listener of listeners) listener.onProgress?.(progress);
     };
-    const options = { ...wanted.options, signal: abort.signal, onProgress };
+    const onPhase = (phase: SavePhase) => {
+      for (const listener of listeners) listener.onPhase?.(phase);
+    };
+    const options = { ...wanted.options, signal: abort.signal, onProgress, onPhase };
     const run = async () => {
       try {
         const turn = await this.access.enter("save", { signal: abort.signal });
@@ -200,9 +205,10 @@ export class Saver {
   }
 
   /** What a waiting save comes to, for one of its callers: an abort ends the save only if no other caller shares it. */
-  async #outcomeOf(waiting: WaitingSave, { signal, onProgress }: SavingOptions): Promise<SnapshotLocator | undefined> {
+  async #outcomeOf(waiting: WaitingSave, options: SaveOptions): Promise<SnapshotLocator | undefined> {
+    const { signal } = options;
     waiting.members++;
-    if (onProgress !== undefined) waiting.listeners.add(onProgress);
+    waiting.listeners.add(options);
     let onAbort = () => {};
     const left = new Promise<never>((_, reject) => {
       onAbort = () => {
@@ -210,7 +216,7 @@ export class Saver {
           this.#waiting.delete(waiting); // at once: a call that comes now must not share the abort
           return waiting.abort.abort(signal?.reason);
         }
-        if (onProgress !== undefined) waiting.listeners.delete(onProgress);
+        waiting.listeners.delete(options);
         reject(signal?.reason);
       };
     });
@@ -223,39 +229,48 @@ export class Saver {
   }
 
   async #publish(turn: Turn, { layout, labels, options }: Wanted): Promise<SnapshotLocator | undefined> {
+    const { backend, lineage, names, now } = this.#parts;
     let capture: Capture | undefined;
     let stage: Stage | undefined;
     let commit = () => {};
+    let name = "";
+    let hasPin = false;
     try {
       options.signal?.throwIfAborted();
-      const { backend, lineage, names, now } = this.#parts;
       const nowMs = now();
-      const states = this.#parts.states();
-      lineage.assertWhole("save", states);
-      const { parent, captured } = lineage;
+      const facts = this.#facts("save", nowMs, labels);
+      const { captured } = lineage;
       const committed = new Promise<void>((resolve) => commit = resolve);
-      capture = this.#capture(states, this.#memory, { ...options, committed }, turn);
+      capture = this.#capture(this.#memory, { ...options, committed }, turn);
       await this.#sweepNowAndThen();
       const listed = await names.list(lineage.listAfter);
       await lineage.assertMayAdd(listed.map((found) => this.#listedName(found)));
       const last = options.ifUnchanged === "skip" ? await this.#lastStates(listed) : undefined;
-      const claimed = await names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes));
-      stage = claimed.stage;
-      lineage.claimed(claimed.name);
-      const seal = this.#seal({ name: claimed.name, nowMs, labels, parent }, capture, last);
-      const write = () => layout.write(claimed.stage, (capture as Capture).entries(), seal);
-      const manifest = await publishNoted(backend, claimed.name, labels, write);
-      lineage.saved(claimed.name, captured);
+      ({ name, stage } = await names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes)));
+      lineage.claimed(name);
+      hasPin = await notePin(backend, name, labels);
+      const unit = await layout.write(stage, capture.entries(), { savedAt: facts.savedAt, signal: capture.signal });
+      const sealed = sealManifest({ ...facts, name }, unit.entries);
+      if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
+      await unit.publish(sealed);
+      lineage.saved(name, captured);
       commit();
+      this.lastKnown = {
+        name,
+        savedAt: facts.savedAt,
+        step: labels.step,
+        sizeBytes: sealed.manifest.totals.sizeBytes,
+      };
       const locator = new SnapshotLocator(backend, [stage.unit]);
       this.#last = locator;
       this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
         snapshot: String(locator),
-        sizeBytes: manifest.totals.sizeBytes,
+        sizeBytes: sealed.manifest.totals.sizeBytes,
       });
       return locator;
     } catch (error) {
       const first = capture?.fail(error) ?? error;
+      if (hasPin) await dropPin(backend, name, error);
       await stage?.abandon();
       if (first === UNCHANGED) return undefined;
       throw isSnapshotError(error, "COMMIT_UNCERTAIN") ? error : first; // whatever failed beside, it can be seen
@@ -272,9 +287,8 @@ export class Saver {
     let capture: Capture | undefined;
     try {
       options.signal?.throwIfAborted();
-      const states = this.#parts.states();
-      capture = this.#capture(states, new CaptureMemory({ isReused: false }), options, turn);
-      const entries = new Map(states.map(({ name }): [string, ManifestEntry[]] => [name, []]));
+      capture = this.#capture(new CaptureMemory({ isReused: false }), options, turn);
+      const entries = new Map(capture.states.map(({ name }): [string, ManifestEntry[]] => [name, []]));
       for await (const source of capture.entries()) {
         const measured = new MeasuredEntry(source);
         for await (const _ of measured.chunks());
@@ -282,7 +296,7 @@ export class Saver {
         entries.get(state)?.push(entry);
       }
       capture.throwIfFailed();
-      return states.map(({ name, version }) => ({ name, version, entries: entries.get(name) ?? [] }));
+      return capture.states.map(({ name, version }) => ({ name, version, entries: entries.get(name) ?? [] }));
     } catch (error) {
       throw capture?.fail(error) ?? error;
     } finally {
@@ -291,26 +305,17 @@ export class Saver {
     }
   }
 
-  #capture(states: readonly Registration[], memory: CaptureMemory, options: CaptureOptions, turn: Turn): Capture {
-    const { store, backend } = this.#parts;
+  #capture(memory: CaptureMemory, options: CaptureOptions, turn: Turn): Capture {
+    const { store, registry, backend } = this.#parts;
     const workFolder = backend.workFolder?.bind(backend);
-    return new Capture(states, memory, { ...options, store, workFolder, onCaptured: turn.captured });
+    return new Capture(registry.all, memory, { ...options, store, workFolder, onCaptured: turn.captured });
   }
 
-  #seal(
-    { name, nowMs, labels, parent }: { name: string; nowMs: number; labels: Labels; parent: string | null },
-    capture: Capture,
-    last?: string,
-  ): Seal {
-    const { program, run } = this.#parts;
-    const facts = { name, savedAt: new Date(nowMs), states: capture.states, parent, labels, program, run };
-    const seal = (written: readonly WrittenEntry[]): SealedManifest => {
-      capture.throwIfFailed(); // the last moment at which nothing can be seen of it yet
-      const sealed = sealManifest(facts, written);
-      if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
-      return sealed;
-    };
-    return { savedAt: facts.savedAt, seal };
+  /** What the manifest says of states that are captured now, but for the name; throws where they must not be saved as they are. */
+  #facts(action: "save" | "stream", nowMs: number, labels: Labels): Omit<ManifestFacts, "name"> {
+    const { lineage, programs: [program], run, registry: { all: states } } = this.#parts;
+    lineage.assertWhole(action, states);
+    return { savedAt: new Date(nowMs), states, parent: lineage.parent, labels, program, run };
   }
 
   #listedName({ name, unit }: ListedUnit): ListedName {

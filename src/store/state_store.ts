@@ -1,168 +1,58 @@
 // The front of the house: registers states, saves them all as one snapshot, loads one back. The way of a save is
 // capture -> claim a name -> layout writes -> publish; the way of a load is open -> match -> verify -> loadState.
-import { type Durability, fileBackend, pathOfUri } from "../file/file_backend.ts";
-import { STALE_AFTER_MS } from "../model/backend.ts";
-import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
-import { LABEL_NAMES, storableLabels } from "../manifest/labels.ts";
-import type { Backend } from "../model/backend.ts";
-import { assertStateName, collisionKey } from "../model/entry_path.ts";
-import { SnapshotError } from "../model/errors.ts";
-import { loggerOf, warnUser } from "../runtime/logging.ts";
+import { archiveKindOf, archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
+import type { ArchiveOptions } from "../layout/archive_layout.ts";
+import { storableLabels } from "../manifest/labels.ts";
+import { pathOfUri } from "../model/address.ts";
+import { type Backend, STALE_AFTER_MS } from "../model/backend.ts";
 import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import type { Labels, Layout } from "../model/snapshot.ts";
+import type { Layout } from "../model/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
-import { isReadableStream } from "../runtime/sources.ts";
 import type { PersistentState } from "../model/state.ts";
-import { type LayoutKind, splitUnit } from "../model/unit.ts";
-import type { Registration, SaveProgress, StateMigration } from "./capture.ts";
-import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
-import { archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
-import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
-import { differenceOfStates, type SnapshotDifference } from "../snapshot/difference.ts";
-import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
+import { type LayoutKind, nameOfUnit } from "../model/unit.ts";
+import { loggerOf, warnUser } from "../runtime/logging.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
-import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
-import { NameClaimer } from "./name_claimer.ts";
-import { assertProgram, programsOf, runOf } from "./identity.ts";
+import { differenceOfStates, type SnapshotDifference } from "../snapshot/difference.ts";
+import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
+import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
+import { programsOf, runOf } from "./identity.ts";
+import { importInto, type ImportOptions } from "./importing.ts";
 import { assertNotInside } from "./inside.ts";
 import { Lineage } from "./lineage.ts";
-import { assertResumeOptions, resumeFrom, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
-import { Saver } from "./saving.ts";
-import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
+import { Loader, type LoadReport } from "./loader.ts";
+import { assertLoadOptions, LOAD_OPTIONS, type LoadOptions } from "./loading.ts";
+import { NameClaimer } from "./name_claimer.ts";
+import { type RegisterOptions, Registry } from "./registry.ts";
+import { assertResumeOptions, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
+import {
+  assertSaveOptions,
+  assertStreamOptions,
+  type SaveOptions,
+  type StateStream,
+  type StreamOptions,
+} from "./save_options.ts";
+import { type KnownSnapshot, Saver, type StoreParts } from "./saving.ts";
+import { backendOf, countOf, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./store_options.ts";
 import { verifyAll } from "./verifying_all.ts";
 
-/** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */
-export type StoreLocation = string | URL | Backend;
-
-/** How a {@link StateStore} names and arranges snapshots. */
-export interface StateStoreOptions {
-  /** Format of names, as strftime in UTC; fields from `%Y` on, coarse to fine. Default `%Y-%m-%d_%H-%M-%S,%f.state`. */
-  readonly stateNameFormat?: string;
-  /** How snapshots are arranged unless a save says otherwise. Default `directory`. */
-  readonly layout?: LayoutKind;
-  /** How archives are made: level, sizes of members. */
-  readonly archive?: ArchiveOptions;
-  /** For a folder: whether snapshots are to survive power loss (`full`, the default) or only the program (`none`). */
-  readonly durability?: Durability;
-  /** The clock, in milliseconds since 1970, perhaps with a fraction. Default `Date.now`. */
-  readonly now?: () => number;
+/** What {@link StateStore.sweep} removes. */
+export interface SweepOptions {
   /**
-   * Name of the program, recorded in each snapshot; of several names the first is recorded, and snapshots of all are accepted.
-   * `resume()` and keepers refuse snapshots of other programs with `PROGRAM_MISMATCH`. Default: none, which accepts all.
+   * Removes what has had no sign of life for so long, in milliseconds.
+   *
+   * @default 600_000
    */
-  readonly program?: string | readonly string[];
-  /** Id of this run of the program, recorded in each snapshot. Default: random. */
-  readonly run?: string;
+  readonly olderThanMs?: number;
   /**
-   * Whether a save is refused with `STORE_SHARED` if another run has saved to the place since this store looked last. Default
-   * false: the store warns once.
+   * Removes also what living writers are writing: their saves fail with `STAGE_LOST`.
+   *
+   * @default false
    */
-  readonly exclusive?: boolean;
-  /** Calls {@link StateStore.startFresh} when the store is made. Default false. */
-  readonly startFresh?: boolean;
-  /** How many saves may wait for others to end; one more is refused with `SAVE_BACKLOG`. Default 100. */
-  readonly maxWaiting?: number;
+  readonly force?: boolean;
 }
 
-/** The options of a store. */
-export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
-  stateNameFormat: "a string",
-  layout: true,
-  archive: ARCHIVE_OPTIONS,
-  durability: true,
-  now: "a function",
-  program: true,
-  run: true,
-  exclusive: "true or false",
-  startFresh: "true or false",
-  maxWaiting: true,
-};
-
-/** How a state is registered. */
-export interface RegisterOptions {
-  /** Version of what the state writes; recorded, and told to `loadState`. Default 1. */
-  readonly version?: number;
-  /**
-   * How to make the next version out of an older one: `migrate[1]` reads version 1 and writes version 2. What it does not write
-   * is dropped; what it writes is held in memory. Run before any state is changed.
-   */
-  readonly migrate?: Readonly<Record<number, StateMigration>>;
-  /** Names it was registered under before; looked for, in this order, where the snapshot lacks its name. */
-  readonly formerly?: readonly string[];
-}
-
-const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate: "an object", formerly: true };
-
-/** How a snapshot is saved. */
-export interface SaveOptions {
-  /** How it is arranged; the store's own unless given. */
-  readonly layout?: LayoutKind;
-  /** What to say about it. */
-  readonly labels?: Labels;
-  /**
-   * Gives the save up, also while it waits for another; nothing becomes visible, and its reason is thrown. Once the commit has
-   * begun it comes too late: the save resolves.
-   */
-  readonly signal?: AbortSignal;
-  /** Told after every piece of data, and after every entry. */
-  readonly onProgress?: (progress: SaveProgress) => void;
-  /**
-   * What to do while a save or load of this store runs or waits. `wait` (the default) saves after it. `join` shares the outcome
-   * of a save that waits already with equal layout and labels, if there is one. `skip` resolves to `undefined`.
-   */
-  readonly ifBusy?: "wait" | "join" | "skip";
-  /**
-   * With `skip`, publishes nothing and resolves to `undefined` if states, versions, entries and labels equal those of the last
-   * snapshot that this store saved, and that one is still the newest. The states are captured and written all the same.
-   */
-  readonly ifUnchanged?: "skip";
-}
-
-/** How a snapshot is streamed. */
-export interface StreamOptions extends Omit<SaveOptions, "layout" | "ifBusy" | "ifUnchanged"> {
-  /** Which archive. Default: the store's layout if that is an archive, else `tar.gz`. */
-  readonly layout?: ArchiveKind;
-}
-
-const STREAM_OPTIONS: OptionNames<StreamOptions> = {
-  layout: true,
-  labels: LABEL_NAMES,
-  signal: "an AbortSignal",
-  onProgress: "a function",
-};
-const SAVE_OPTIONS: OptionNames<SaveOptions> = { ...STREAM_OPTIONS, ifBusy: true, ifUnchanged: true };
-
-/** A snapshot going out as one archive. */
-export interface StateStream {
-  /** Name of the snapshot. */
-  readonly name: string;
-  /** Name with the suffix of the archive. */
-  readonly fileName: string;
-  /** Media type, such as `application/gzip`. */
-  readonly mediaType: string;
-  /** The archive. */
-  readonly body: ReadableStream<Uint8Array>;
-}
-
-/** How a snapshot is imported. */
-export interface ImportOptions {
-  /** How it is arranged here. Default: as the source; a plain tar as the store says. */
-  readonly layout?: LayoutKind;
-  /** Gives up. */
-  readonly signal?: AbortSignal;
-}
-
-const IMPORT_OPTIONS: OptionNames<ImportOptions> = { layout: true, signal: "an AbortSignal" };
-const SWEEP_OPTIONS = { olderThanMs: true } as const;
-
-/** What a load did. */
-export interface LoadReport extends LoadedStates {
-  /** Address of the snapshot that was loaded; absent where it came as a stream. */
-  readonly snapshot?: SnapshotLocator;
-  /** Its name, as it was saved. */
-  readonly name: string;
-}
+const SWEEP_OPTIONS: OptionNames<SweepOptions> = { olderThanMs: true, force: "true or false" };
 
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
@@ -199,12 +89,11 @@ export class StateStore {
   readonly programs: readonly string[];
   /** Id of this run, as recorded in each snapshot. */
   readonly run: string;
-  readonly #states = new Map<string, Registration>();
-  /** Names of the states by what file systems may take them for. */
-  readonly #namesByKey = new Map<string, string>();
+  readonly #registry = new Registry();
   readonly #log = loggerOf("StateStore");
   readonly #lineage: Lineage;
   readonly #saver: Saver;
+  readonly #loader: Loader;
   #hasWarned = false;
 
   /**
@@ -218,15 +107,7 @@ export class StateStore {
    */
   constructor(where: StoreLocation, options: StateStoreOptions = {}) {
     assertOptions("make a store", options, STORE_OPTIONS);
-    const { durability } = options;
-    if (typeof where === "string" || where instanceof URL) {
-      this.backend = fileBackend(where, durability === undefined ? {} : { durability });
-    } else if (typeof where?.stage !== "function") {
-      throw new TypeError(
-        `Cannot make a store of ${show(where)}: a folder's path, a file: URL or a backend is wanted`,
-      );
-    } else if (durability === undefined) this.backend = where;
-    else throw new TypeError("Cannot set the durability of a backend that was made elsewhere");
+    this.backend = backendOf(where, options.durability);
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
     this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";
@@ -236,24 +117,26 @@ export class StateStore {
     this.programs = programsOf(options.program);
     this.run = runOf(options.run);
     this.#lineage = new Lineage(pathOfUri(this.backend.uri), this.run, options.exclusive ?? false);
-    this.#saver = new Saver({
+    const parts: StoreParts = {
       store: this,
       backend: this.backend,
       names: this.#names,
       lineage: this.#lineage,
-      program: this.programs[0],
+      programs: this.programs,
       run: this.run,
-      maxWaiting: countOf(options.maxWaiting ?? 100),
+      maxWaiting: countOf(options.maxWaiting),
       now: this.now,
-      states: () => [...this.#states.values()],
+      registry: this.#registry,
       sweep: () => this.sweep(),
-    });
+    };
+    this.#saver = new Saver(parts);
+    this.#loader = new Loader(parts, this.#saver);
     if (options.startFresh) this.startFresh();
   }
 
   /** Names of the registered states, in order of registration. */
   get stateNames(): readonly string[] {
-    return [...this.#states.keys()];
+    return this.#registry.all.map(({ name }) => name);
   }
 
   /**
@@ -269,38 +152,7 @@ export class StateStore {
    * @throws {RangeError} If the version is no whole number from 1 on, or a migration is from none before it.
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
-    assertStateName(name);
-    assertOptions(`register "${name}"`, options, REGISTER_OPTIONS);
-    const { version = 1, migrate = {}, formerly = [] } = options;
-    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
-    if (!(Number.isSafeInteger(version) && version >= 1)) {
-      throw new RangeError(`Cannot register "${name}": the version ${show(version)} is no whole number from 1 on`);
-    }
-    if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
-      throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
-    }
-    const key = collisionKey(name);
-    const registered = this.#namesByKey.get(key);
-    if (registered !== undefined) {
-      const reason = registered === name ? "there is a state of this name" : `it collides with "${registered}"`;
-      throw new SnapshotError("STATE_ALREADY_REGISTERED", `Cannot register "${name}": ${reason}`, {
-        state: name,
-        registered,
-      });
-    }
-    const migrations = new Map(Object.entries(migrate).map(([from, migration]) => [Number(from), migration]));
-    for (const [from, migration] of migrations) {
-      const isFitting = Number.isSafeInteger(from) && from >= 1 && from < version && typeof migration === "function";
-      if (!isFitting) {
-        throw new RangeError(
-          `Cannot register "${name}": "${from}" is no older version to migrate from, or has no function`,
-        );
-      }
-    }
-    formerly.forEach(assertStateName);
-    this.#states.set(name, { name, state, version, migrate: migrations, formerly });
-    this.#lineage.registered({ name, formerly });
-    this.#namesByKey.set(key, name);
+    this.#lineage.registered(this.#registry.register(name, state, options));
     return this;
   }
 
@@ -311,9 +163,8 @@ export class StateStore {
    * @returns Whether there was one.
    */
   unregister(name: string): boolean {
-    if (!this.#states.delete(name)) return false;
     this.#lineage.unregistered(name);
-    return this.#namesByKey.delete(collisionKey(name));
+    return this.#registry.unregister(name);
   }
 
   /**
@@ -350,12 +201,10 @@ export class StateStore {
    */
   saveState(options: SaveOptions): Promise<SnapshotLocator | undefined>;
   async saveState(options: SaveOptions = {}): Promise<SnapshotLocator | undefined> {
-    assertOptions("save", options, SAVE_OPTIONS);
+    assertSaveOptions(options);
     this.#warnIfEmpty("save");
     const layout = this.#layoutFor(options);
     assertNotInside(this, "save");
-    assertWord("ifBusy", options.ifBusy, ["wait", "join", "skip"]);
-    assertWord("ifUnchanged", options.ifUnchanged, ["skip"]);
     return await this.#saver.save({ layout, labels: storableLabels(options.labels ?? {}), options });
   }
 
@@ -379,12 +228,9 @@ export class StateStore {
    * ```
    */
   streamState(options: StreamOptions = {}): StateStream {
-    assertOptions("stream", options, STREAM_OPTIONS);
+    assertStreamOptions(options);
     this.#warnIfEmpty("stream");
-    const layout = archiveLayoutOf(
-      options.layout ?? (this.#layout === "directory" ? "tar.gz" : this.#layout),
-      this.#archive,
-    );
+    const layout = archiveLayoutOf(options.layout ?? archiveKindOf(this.#layout), this.#archive);
     assertNotInside(this, "stream");
     const labels = storableLabels(options.labels ?? {});
     options.signal?.throwIfAborted();
@@ -407,29 +253,10 @@ export class StateStore {
     from: SnapshotLocator | string | URL | ReadableStream<Uint8Array>,
     options: ImportOptions = {},
   ): Promise<SnapshotLocator> {
-    assertOptions("import", options, IMPORT_OPTIONS);
-    this.#layoutFor(options); // refuses unknown words before anything is read
-    options.signal?.throwIfAborted();
-    const source = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
-    const reader = source === undefined
-      ? await openStream(this.backend, from as ReadableStream<Uint8Array>, options)
-      : await source.open();
-    try {
-      const layout = this.#layoutFor({
-        layout: options.layout ?? (reader.layout === "tar" ? undefined : reader.layout),
-      });
-      await reader.verifyAll({ signal: options.signal });
-      this.#names.assertCanFollow(reader.manifest.name);
-      const labels = await source?.labels() ?? reader.manifest.labels;
-      const stage = await this.backend.stage(reader.manifest.name + layout.suffix, {
-        leastBytes: leastBytesOf(reader, layout),
-      });
-      await writeCopy(reader, layout, { backend: this.backend, stage, labels, signal: options.signal });
-      this.#lineage.imported(reader.manifest.name);
-      return new SnapshotLocator(this.backend, [stage.unit]);
-    } finally {
-      await reader.close();
-    }
+    const layoutOf = (layout?: LayoutKind) => this.#layoutFor({ layout });
+    const { name, locator } = await importInto(this.backend, this.#names, from, options, layoutOf);
+    this.#lineage.imported(name);
+    return locator;
   }
 
   /**
@@ -455,91 +282,7 @@ export class StateStore {
     this.#warnIfEmpty("load");
     options.signal?.throwIfAborted();
     assertNotInside(this, "load");
-    const snapshot = isReadableStream(from) ? undefined : isLocator(from) ? from : locate(from);
-    // A stream is taken in before the turn: it may be one of this store, which must end before a load begins.
-    const spooled = isReadableStream(from) ? await openStream(this.backend, from, options) : undefined;
-    return await this.#exclusively(options, spooled, async () => {
-      if (snapshot === undefined) {
-        const reader = spooled as SnapshotReader;
-        return await this.#load(reader, options, await this.#newestSince(reader.manifest.name));
-      }
-      return { snapshot, ...await this.#open(snapshot, options, await this.#newestSince(snapshot.name)) };
-    }, snapshot?.name);
-  }
-
-  /** Keeps saves, streams and other loads away, and the snapshot from retention. */
-  async #exclusively<T>(
-    { signal }: { readonly signal?: AbortSignal },
-    spooled: SnapshotReader | undefined,
-    load: () => Promise<T>,
-    name?: string,
-  ): Promise<T> {
-    const endGuard = name === undefined ? undefined : this.#lineage.beginLoad(name);
-    try {
-      const turn = await this.#saver.access.enter("load", { signal });
-      try {
-        return await load();
-      } finally {
-        turn.end();
-      }
-    } finally {
-      endGuard?.();
-      await spooled?.close();
-    }
-  }
-
-  /** The newest name at the place, where it is later than a snapshot's; else that. */
-  async #newestSince(name: string): Promise<string | undefined> {
-    const after = this.isTimedName(name) ? name : undefined;
-    const names = (await this.#names.list(after)).map((listed) => listed.name);
-    return names.reduce((newest, other) => newest !== undefined && newest > other ? newest : other, after);
-  }
-
-  async #open(
-    snapshot: SnapshotLocator,
-    options: LoadOptions,
-    newest: string | undefined,
-    isResume = false,
-  ): Promise<LoadedStates & { readonly name: string }> {
-    const endGuard = this.#lineage.beginLoad(snapshot.name);
-    try {
-      return await this.#load(await snapshot.open(), options, newest, snapshot, isResume);
-    } finally {
-      endGuard();
-    }
-  }
-
-  async #load(
-    reader: SnapshotReader,
-    options: LoadOptions,
-    newest: string | undefined,
-    snapshot?: SnapshotLocator,
-    isResume = false,
-  ): Promise<LoadedStates & { readonly name: string }> {
-    let manifest;
-    try {
-      ({ manifest } = reader); // which may break its own rules, as is found only now
-      if (isResume) assertProgram("resume from", String(snapshot), this.programs, manifest.program);
-    } catch (error) {
-      await reader.close();
-      throw error;
-    }
-    const { name } = manifest;
-    const registrations = [...this.#states.values()];
-    const states = await loadStates(String(snapshot ?? name), reader, registrations, options, {
-      store: this,
-      onTorn: (torn) => this.#lineage.tore(torn),
-    });
-    this.#lineage.finishedLoad({
-      savedAs: name, // lineage outlives the place, and copies under other names
-      name: snapshot?.name ?? name, // keepers go by the name at the place
-      states: manifest.states.map((state) => state.name),
-      loaded: states.loaded,
-      isFull: options.only === undefined,
-      registered: new Set(registrations.map((registration) => registration.name)),
-      newest,
-    }, [...this.#states.values()]);
-    return { name, ...states };
+    return await this.#loader.load(from, options);
   }
 
   /**
@@ -567,22 +310,12 @@ export class StateStore {
     this.#warnIfEmpty("resume");
     options.signal?.throwIfAborted();
     assertNotInside(this, "resume");
-    return await this.#exclusively(options, undefined, async () => {
-      let newest: string | undefined;
-      const report = await resumeFrom({
-        uri: pathOfUri(this.backend.uri),
-        list: async () => {
-          const listed = await this.list();
-          newest = listed.at(-1)?.name;
-          return listed;
-        },
-        snapshot: (name: string) => this.snapshot(name),
-        load: (snapshot: SnapshotLocator) => this.#open(snapshot, options, newest, true),
-        unlisted: () => this.#unlisted(),
-      }, options);
-      if (report.outcome === "fresh") this.#lineage.resumedFresh();
-      return report;
-    }, options.name);
+    return await this.#loader.resume({
+      uri: pathOfUri(this.backend.uri),
+      list: () => this.list(),
+      snapshot: (name) => this.snapshot(name),
+      unlisted: () => this.#unlisted(),
+    }, options);
   }
 
   /**
@@ -627,6 +360,16 @@ export class StateStore {
     return this.#lineage.resumedFrom;
   }
 
+  /** Whether `resume()` or `loadState()` has fulfilled, `startFresh()` was called, or a snapshot was saved. */
+  get hasBegun(): boolean {
+    return this.#lineage.hasBegun;
+  }
+
+  /** The snapshot that this store saved last, or has loaded since without `only`. */
+  get lastKnown(): KnownSnapshot | undefined {
+    return this.#saver.lastKnown;
+  }
+
   /**
    * Names of the snapshots that retention must keep for this program, each with its reason: those being loaded, and those
    * loaded since the last save.
@@ -636,14 +379,14 @@ export class StateStore {
   }
 
   /**
-   * The time that a name stands for.
+   * Returns the time that a name stands for, in whole milliseconds.
    *
    * @param name The name of a snapshot.
-   * @returns Milliseconds since 1970; NaN where the name has another format than this store's.
+   * @returns The time; `undefined` if the name has another format than this store's.
    */
-  timeOf(name: string): number {
+  timeOf(name: string): Date | undefined {
     const timeUs = this.#format.parse(name);
-    return timeUs === undefined ? NaN : Number(timeUs) / 1000;
+    return timeUs === undefined ? undefined : new Date(Math.floor(Number(timeUs) / 1000));
   }
 
   /**
@@ -653,7 +396,7 @@ export class StateStore {
    * @returns Whether it has; other names are keepsakes.
    */
   isTimedName(name: string): boolean {
-    return this.#format.parse(name) !== undefined;
+    return this.#names.isTimed(name);
   }
 
   /**
@@ -698,30 +441,33 @@ export class StateStore {
    * A few are read at once, in bounded memory. Beyond what {@link SnapshotLocator.verify} finds, it tells where a name of this
    * store's format is not the one the snapshot was saved with, and where a name holds different states in two layouts. Where the
    * storage fails for one snapshot, that is a finding (`unreadable`), and the others are verified. What vanishes meanwhile, and
-   * what is being saved, is left out.
+   * what is being saved, is left out. Reading begins with the first report that is asked for, and ends if the loop is left.
    *
-   * @param options How thoroughly; giving up.
-   * @returns One report per snapshot and layout, oldest first by name.
-   * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed.
+   * @param options How thoroughly; aborting; progress, which names its snapshot by `uri`.
+   * @returns One report per snapshot and layout, oldest first by name, each as soon as it is known.
+   * @throws {TypeError} If an option does not exist or cannot be what it is, at the call.
+   * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed, once the first report is asked for.
    * @example Scrub a place once in a while
    * ```ts
    * import { StateStore } from "snapkeep";
    *
    * const store = new StateStore("states");
    * await store.saveState();
-   * for (const { uri, findings } of await store.verify({ mode: "quick" })) {
+   * for await (const { uri, findings } of store.verify({ mode: "quick" })) {
    *   for (const { step, problem, path } of findings) console.warn(`${uri}: ${step}, "${path}" is ${problem}`);
    * }
    * ```
    */
-  async verify(options: VerifyOptions = {}): Promise<VerifyReport[]> {
+  verify(options: VerifyOptions = {}): AsyncIterableIterator<VerifyReport> {
     assertVerifyOptions(options);
-    const snapshots = [...await listSnapshots(this.backend, options), ...await this.#bare()];
-    return await verifyAll(
-      snapshots.sort((a, b) => a.name < b.name ? -1 : 1),
-      (name) => this.isTimedName(name),
-      options,
-    );
+    return this.#verify(options);
+  }
+
+  async *#verify(options: VerifyOptions): AsyncGenerator<VerifyReport, void> {
+    const { signal } = options;
+    const listed = await listSnapshots(this.backend, signal === undefined ? {} : { signal });
+    const snapshots = [...listed, ...await this.#bare()].sort((a, b) => a.name < b.name ? -1 : 1);
+    yield* verifyAll(snapshots, (name) => this.isTimedName(name), options);
   }
 
   /**
@@ -730,27 +476,33 @@ export class StateStore {
    * Saving does it by itself, at first and every ten minutes. Safe beside this program's own writers, and beside others' as long as
    * their event loops stand still for no longer than `olderThanMs` less 5 seconds.
    *
-   * @param options How long a writer may give no sign of life, in milliseconds; ten minutes unless given. Below zero, it
-   *   removes what living writers have, too.
+   * @param options How long a writer may give no sign of life; whether to remove what living writers have, too.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
-   * @throws {RangeError} If `olderThanMs` is no number.
+   * @throws {RangeError} If `olderThanMs` is negative or no number.
+   * @throws {TypeError} If both options are given.
    */
-  async sweep(options: { readonly olderThanMs?: number } = {}): Promise<string[]> {
+  async sweep(options: SweepOptions = {}): Promise<string[]> {
     assertOptions("sweep", options, SWEEP_OPTIONS);
-    const { olderThanMs = STALE_AFTER_MS } = options;
-    if (typeof olderThanMs !== "number" || Number.isNaN(olderThanMs)) {
-      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: it is no number`);
+    const { olderThanMs = STALE_AFTER_MS, force = false } = options;
+    if (!(typeof olderThanMs === "number" && olderThanMs >= 0)) {
+      const reason = "it must be a number from 0 on; to remove what living writers have, say { force: true }";
+      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: ${reason}`);
     }
-    const units = await this.backend.sweep(olderThanMs);
-    const names = units.map((unit) => splitUnit(unit)?.name ?? unit);
+    if (force && options.olderThanMs !== undefined) {
+      throw new TypeError(
+        "Cannot sweep with force and olderThanMs at once: force removes everything that is unfinished",
+      );
+    }
+    const units = await this.backend.sweep(force ? -1 : olderThanMs);
+    const names = units.map(nameOfUnit);
     for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;
   }
 
   /** Warns once where no state is registered: pamiq-core allows it, and it is nearly always a mistake. */
   #warnIfEmpty(action: string): void {
-    if (this.#states.size > 0 || this.#hasWarned) return;
+    if (this.#registry.all.length > 0 || this.#hasWarned) return;
     this.#hasWarned = true;
     const address = pathOfUri(this.backend.uri);
     const message =
@@ -781,17 +533,4 @@ export class StateStore {
     }
     return found;
   }
-}
-
-function countOf(maxWaiting: number): number {
-  if (Number.isSafeInteger(maxWaiting) && maxWaiting >= 0 || maxWaiting === Infinity) return maxWaiting;
-  throw new RangeError(
-    `Cannot make a store: maxWaiting must be a whole number from 0 on, but is ${String(maxWaiting)}`,
-  );
-}
-
-function assertWord(option: string, value: string | undefined, words: readonly string[]): void {
-  if (value === undefined || words.includes(value)) return;
-  const known = words.map((word) => `"${word}"`).join(", ");
-  throw new TypeError(`Cannot save: ${option} must be one of ${known}, but is ${JSON.stringify(value)}`);
 }

@@ -3,16 +3,16 @@
 // The check is one walk before JSON.stringify, which costs about a fifth of it. What a fault's place is called is put together
 // only where there is one, on the way back.
 import { inspect } from "node:util";
-import type { JsonOptions } from "../model/state.ts";
+import type { WriteJsonOptions } from "../model/state.ts";
 
 const MAX_DEPTH = 2000;
 
 // Looking for symbols and named properties costs as much as JSON.stringify does, and no runtime has a cheaper way. So this much
 // is spent at first, and one more for each value: about 1,000 objects and arrays are looked at, and of more than that a part.
-const FREE_LOOKS = 50_000;
-const COST_OF_SYMBOLS = 50;
-const COST_OF_AN_ITEM = 10;
-const COST_OF_INSPECT = 5000;
+const FREE_LOOKS = 100_000;
+const COST_OF_SYMBOLS = 100;
+const COST_OF_AN_ITEM = 20;
+const COST_OF_INSPECT = 10_000;
 // Object.keys makes a text of each index; for longer arrays inspecting is cheaper.
 const FEW = 100;
 const BRIEFLY = { maxArrayLength: 0, maxStringLength: 0, depth: 0, customInspect: false };
@@ -41,7 +41,7 @@ interface Fault {
  * @returns Its JSON text.
  * @throws {TypeError} If JSON would silently change the value; names the place, and what to write instead.
  */
-export function stringifyStrictly(value: unknown, { asJson = false }: JsonOptions = {}): string {
+export function stringifyStrictly(value: unknown, { asJson = false }: WriteJsonOptions = {}): string {
   const fault = asJson ? undefined : new Check().faultOf(value, 0, "");
   if (fault !== undefined) throw refusal(fault);
   // Despite its type: undefined, functions and a toJSON that says nothing have no JSON text.
@@ -70,7 +70,7 @@ class Check {
     if (isArray) {
       for (let index = 0; index < value.length; index++) {
         const item: unknown = value[index];
-        if (typeof item === "number" ? item - item === 0 : typeof item === "string") continue;
+        if (typeof item === "number" ? item - item === 0 : isPlainPrimitive(item)) continue;
         const fault = this.faultOf(item, depth + 1, "");
         if (fault !== undefined) return within(fault, index);
       }
@@ -80,7 +80,7 @@ class Check {
     for (const name in value) {
       this.#looks++;
       const member = (value as Record<string, unknown>)[name];
-      if (typeof member === "number" ? member - member === 0 : typeof member === "string" || member === undefined) {
+      if (typeof member === "number" ? member - member === 0 : isPlainPrimitive(member) || member === undefined) {
         continue;
       }
       const fault = this.faultOf(member, depth + 1, name);
@@ -105,6 +105,11 @@ class Check {
     this.#looks -= cost;
     return true;
   }
+}
+
+/** Whether a value is a primitive that JSON carries, numbers apart. */
+function isPlainPrimitive(value: unknown): boolean {
+  return typeof value === "string" || typeof value === "boolean" || value === null;
 }
 
 interface Speaker {

@@ -1,26 +1,23 @@
 // Verifying all that lies at a place: each snapshot by itself, and then what only whoever sees all of them can know.
-import { mapBounded } from "../runtime/concurrency.ts";
+import { mapAhead } from "../runtime/concurrency.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import type { Manifest } from "../model/snapshot.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { type Finding, type VerifyOptions, type VerifyReport, withFindings } from "../snapshot/verification.ts";
+import { type VerifyFinding, type VerifyOptions, type VerifyReport, withFindings } from "../snapshot/verification.ts";
 
 // Each reads up to 64 files of a folder side by side already.
 const VERIFIED_AT_ONCE = 2;
 
-/** Verifies snapshots, in each layout they lie in; those that vanish meanwhile are left out. */
-export async function verifyAll(
+/** Verifies snapshots, in each layout they lie in, in their order; those that vanish meanwhile are left out. */
+export async function* verifyAll(
   snapshots: readonly SnapshotLocator[],
   isTimedName: (name: string) => boolean,
   options: VerifyOptions,
-): Promise<VerifyReport[]> {
-  const reports = await mapBounded(
-    snapshots,
-    (snapshot) => verifyLayouts(snapshot, isTimedName(snapshot.name), options),
-    VERIFIED_AT_ONCE,
-  );
-  return reports.flat();
+): AsyncGenerator<VerifyReport, void> {
+  const verify = (snapshot: SnapshotLocator, signal: AbortSignal) =>
+    verifyLayouts(snapshot, isTimedName(snapshot.name), { ...options, signal });
+  for await (const reports of mapAhead(snapshots, verify, VERIFIED_AT_ONCE, options.signal)) yield* reports;
 }
 
 interface Verified {
@@ -70,12 +67,12 @@ async function verifyOne(locator: SnapshotLocator, options: VerifyOptions): Prom
   }
 }
 
-function findingsOfName({ name }: SnapshotLocator, manifest: Manifest): Finding[] {
+function findingsOfName({ name }: SnapshotLocator, manifest: Manifest): VerifyFinding[] {
   if (manifest.name === name) return [];
   return [{ step: "name", problem: "differs", path: MANIFEST_PATH, expected: manifest.name, actual: name }];
 }
 
-function findingsOfLayouts(locator: SnapshotLocator, expected: Manifest, manifest: Manifest): Finding[] {
+function findingsOfLayouts(locator: SnapshotLocator, expected: Manifest, manifest: Manifest): VerifyFinding[] {
   // Labels may differ: an export writes those of the note into the copy.
   const isSame = manifest.name === expected.name && manifest.savedAt === expected.savedAt &&
     JSON.stringify(manifest.states) === JSON.stringify(expected.states);

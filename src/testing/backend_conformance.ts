@@ -16,7 +16,11 @@ export interface ConformanceCase {
 
 /** How a backend is checked. */
 export interface ConformanceOptions {
-  /** Size of the biggest blob that is written, in bytes. Default 3 MiB. */
+  /**
+   * Size of the largest blob that is written, in bytes.
+   *
+   * @default 3 MiB
+   */
   readonly bigBlobBytes?: number;
 }
 

@@ -1,13 +1,12 @@
 // The contract of writing: claims, races, giving up, being swept.
 import type { Backend, Stage } from "../model/backend.ts";
 import { isSnapshotError } from "../model/errors.ts";
-import { MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
+import { commitPathOf, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 import {
   all,
   BLOB,
   type Cases,
   check,
-  commitPath,
   encode,
   failure,
   GROUP,
@@ -41,7 +40,7 @@ async function isFree(backend: Backend, unit: Unit, when: string): Promise<void>
   await isUnseen(backend, unit, when);
   same(await backend.sweep(-1), [], `stages left ${when}`);
   await publish(backend, unit, "free");
-  same(await textOf(backend, unit, commitPath(unit)), "free", `"${unit}" published ${when}`);
+  same(await textOf(backend, unit, commitPathOf(unit)), "free", `"${unit}" published ${when}`);
   await backend.remove(unit);
 }
 
@@ -91,7 +90,7 @@ export const stageCases: Cases = {
         await refuses(backend.stage(`x.state${other}`), "SNAPSHOT_EXISTS", `claiming "x.state${other}" over "${unit}"`);
       }
       same(await all(backend.list()), [unit], "units");
-      same(await textOf(backend, unit, commitPath(unit)), "first", "content");
+      same(await textOf(backend, unit, commitPathOf(unit)), "first", "content");
       await backend.remove(unit);
     }
   },
@@ -99,9 +98,9 @@ export const stageCases: Cases = {
   "a published name can be claimed beside others, in another layout only": async (backend) => {
     await publish(backend, GROUP, "first");
     const beside = GROUP.replace("/", ".tar.gz");
-    await refuses(backend.stage(GROUP, { besideOthers: true }), "SNAPSHOT_EXISTS", "claiming the very same unit");
-    const stage = await backend.stage(beside, { besideOthers: true });
-    await refuses(backend.stage(beside, { besideOthers: true }), "SNAPSHOT_EXISTS", "claiming it twice");
+    await refuses(backend.stage(GROUP, { allowOtherLayouts: true }), "SNAPSHOT_EXISTS", "claiming the very same unit");
+    const stage = await backend.stage(beside, { allowOtherLayouts: true });
+    await refuses(backend.stage(beside, { allowOtherLayouts: true }), "SNAPSHOT_EXISTS", "claiming it twice");
     await stage.publish("", [encode("second")]);
     same(await all(backend.list()), [beside, GROUP], "units");
     same(await textOf(backend, GROUP, MANIFEST_PATH), "first", "content of the first");
@@ -141,7 +140,7 @@ export const stageCases: Cases = {
       same(wins.length, 1, "winners");
       const { unit, writer } = wins[0] ?? { unit: "", writer: -1 };
       same((await all(backend.list())).filter((listed) => listed.startsWith(round)), [unit], "units");
-      same(await textOf(backend, unit, commitPath(unit)), `writer ${writer}`, "the winner's content");
+      same(await textOf(backend, unit, commitPathOf(unit)), `writer ${writer}`, "the winner's content");
     }
     same(await backend.sweep(-1), [], "stages left by the losers");
   },
@@ -162,7 +161,7 @@ export const stageCases: Cases = {
           await Promise.all([stage.abandon(), stage.abandon()]);
           await stage.abandon();
           await isFree(backend, unit, `after giving up ${when}`);
-          await failure(stage.publish(commitPath(unit), [encode("late")]), "publishing a stage that was given up");
+          await failure(stage.publish(commitPathOf(unit), [encode("late")]), "publishing a stage that was given up");
           await isFree(backend, unit, "after publishing what was given up");
         }
       },
@@ -172,9 +171,9 @@ export const stageCases: Cases = {
   "giving up after publishing changes nothing": async (backend) => {
     for (const unit of [GROUP, BLOB]) {
       const stage = await backend.stage(unit);
-      await stage.publish(commitPath(unit), [encode("commit")]);
+      await stage.publish(commitPathOf(unit), [encode("commit")]);
       await stage.abandon();
-      same(await textOf(backend, unit, commitPath(unit)), "commit", "content");
+      same(await textOf(backend, unit, commitPathOf(unit)), "commit", "content");
     }
     same(await all(backend.list()), [GROUP, BLOB], "units");
   },
@@ -204,7 +203,7 @@ export const stageCases: Cases = {
     same(await backend.sweep(GENEROUS_MS), [], "stages that were swept");
     await refuses(backend.stage(GROUP), "SNAPSHOT_EXISTS", "claiming a name whose writer lives");
     await stages[0]?.write("y", [encode("y")]);
-    for (const stage of stages) await stage.publish(commitPath(stage.unit), [encode("commit")]);
+    for (const stage of stages) await stage.publish(commitPathOf(stage.unit), [encode("commit")]);
     same(await textOf(backend, GROUP, "x"), "x", "what was written before the sweep");
     same(await all(backend.list()), [GROUP, BLOB], "units");
   },
@@ -220,7 +219,7 @@ export const stageCases: Cases = {
           const late = await stage.write("a/y", [encode("y")]).catch((error: unknown) => error);
           check(!(late instanceof Error) || isSnapshotError(late, "STAGE_LOST"), `a late write failed with ${late}`);
         }
-        await refuses(stage.publish(commitPath(unit), [encode("late")]), "STAGE_LOST", `publishing "${unit}", swept`);
+        await refuses(stage.publish(commitPathOf(unit), [encode("late")]), "STAGE_LOST", `publishing "${unit}", swept`);
         await stage.abandon();
         await isFree(backend, unit, "after it was swept");
       }
@@ -232,11 +231,11 @@ export const stageCases: Cases = {
       const dead = await backend.stage(unit);
       await backend.sweep(-1);
       const next = await backend.stage(unit);
-      await refuses(dead.publish(commitPath(unit), [encode("dead")]), "STAGE_LOST", "publishing what was swept");
+      await refuses(dead.publish(commitPathOf(unit), [encode("dead")]), "STAGE_LOST", "publishing what was swept");
       await dead.abandon();
       await refuses(backend.stage(unit), "SNAPSHOT_EXISTS", "claiming the name of the second writer");
-      await next.publish(commitPath(unit), [encode("next")]);
-      same(await textOf(backend, unit, commitPath(unit)), "next", "content");
+      await next.publish(commitPathOf(unit), [encode("next")]);
+      same(await textOf(backend, unit, commitPathOf(unit)), "next", "content");
     }
   },
 

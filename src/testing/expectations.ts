@@ -3,7 +3,7 @@ import * as buffer from "node:buffer";
 import type { Backend, BlobReader, ByteSource } from "../model/backend.ts";
 import { concat } from "../runtime/bytes.ts";
 import { isSnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
-import { isGroup, MANIFEST_PATH, type Unit } from "../model/unit.ts";
+import { commitPathOf, type Unit } from "../model/unit.ts";
 
 /** Cases by their names; each gets a backend of its own. */
 export type Cases = Readonly<Record<string, (backend: Backend) => Promise<void>>>;
@@ -157,19 +157,16 @@ export async function publish(
   const stage = await backend.stage(unit);
   try {
     for (const [path, body] of Object.entries(blobs)) await stage.write(path, [encode(body)]);
-    await stage.publish(commitPath(unit), [encode(text)]);
+    await stage.publish(commitPathOf(unit), [encode(text)]);
   } catch (error) {
     await stage.abandon();
     throw error;
   }
 }
 
-/** Path of the commit blob. */
-export const commitPath = (unit: Unit): string => isGroup(unit) ? MANIFEST_PATH : "";
-
 /** Fails unless nothing of a unit can be seen. */
 export async function isUnseen(backend: Backend, unit: Unit, when: string): Promise<void> {
   check(!(await all(backend.list())).includes(unit), `"${unit}" is listed ${when}`);
-  same(await textOf(backend, unit, commitPath(unit)), undefined, `commit blob of "${unit}" ${when}`);
+  same(await textOf(backend, unit, commitPathOf(unit)), undefined, `commit blob of "${unit}" ${when}`);
   same(await all(backend.blobs(unit)), [], `blobs of "${unit}" ${when}`);
 }

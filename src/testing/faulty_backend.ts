@@ -7,8 +7,8 @@ import type {
   ForeignFolders,
   ListOptions,
   LockOptions,
-  Notes,
   Scratch,
+  SnapshotNotes,
   Stage,
   StageOptions,
   WorkFolder,
@@ -118,7 +118,7 @@ class FaultyStage implements Stage {
 
 class FaultyBackend implements Backend {
   readonly uri: string;
-  readonly notes: Notes;
+  readonly notes: SnapshotNotes;
   readonly foreign?: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
   readonly glance?: (unit: Unit, path?: string) => BlobReader | undefined;

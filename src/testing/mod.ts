@@ -33,6 +33,7 @@
  *
  * @module
  */
+export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "../file/file_system.ts";
 export { nodeFileSystem } from "../file/node_file_system.ts";
 export { backendConformance, type ConformanceCase, type ConformanceOptions } from "./backend_conformance.ts";
 export { type FaultCall, type FaultPlan, Faults, forEachFault } from "./faults.ts";

@@ -6,7 +6,7 @@ import { turn } from "../runtime/concurrency.ts";
 import { iterate, toReadableStream } from "../runtime/bytes.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StandardSchema } from "../model/standard_schema.ts";
-import { type EntryInfo, type PersistentState, type StateReader, WORK_FOLDER } from "../model/state.ts";
+import { type EntryInfo, type PersistentState, type StateReader } from "../model/state.ts";
 import type { ConformanceCase } from "./backend_conformance.ts";
 import { check } from "./expectations.ts";
 import { type Faults, forEachFault } from "./faults.ts";
@@ -15,13 +15,17 @@ import { faultyBackend } from "./faulty_backend.ts";
 /** What is not demanded of a state. */
 export interface StateConformanceOptions {
   /**
-   * Whether a save holds the state as it was at the call, whatever changes right after it. Default yes; `false` for states that
-   * write streams, or go on writing after their first await.
+   * Whether a save holds the state at the instant of the call. Pass `false` for states that write streams, or write
+   * after their first await.
+   *
+   * @default true
    */
   readonly isInstant?: boolean;
   /**
-   * Whether a `loadState` that fails leaves the state as it was. Default yes; `false` for states that are loaded with
-   * `rollback`, which then must be able to put them back.
+   * Whether a failed `loadState` leaves the state unchanged. Pass `false` for states that are loaded with
+   * `rollback`, which must then be able to restore them.
+   *
+   * @default true
    */
   readonly isAtomic?: boolean;
 }
@@ -33,11 +37,12 @@ class FaultyReader implements StateReader {
   readonly name: string;
   readonly version: number;
   readonly entries: readonly EntryInfo[];
+  readonly workFolder: StateReader["workFolder"];
   readonly #reader: StateReader;
   readonly #faults: Faults;
 
   constructor(reader: StateReader, faults: Faults) {
-    Object.defineProperty(this, WORK_FOLDER, { value: Reflect.get(reader, WORK_FOLDER) });
+    this.workFolder = reader.workFolder;
     this.name = reader.name;
     this.version = reader.version;
     this.entries = reader.entries;

@@ -1,6 +1,7 @@
 // A place that counts what is open on it, and that hands bytes out in pieces of a chosen size: a verdict must depend on
 // neither, and whatever happens, all is to be given back.
-import { type Backend, type BlobReader, memoryBackend, type Scratch } from "snapkeep";
+import { type Backend, memoryBackend } from "snapkeep";
+import type { BlobReader, Scratch } from "snapkeep/backend";
 
 /** A backend with a count of what is open on it. */
 export interface WatchedBackend extends Backend {

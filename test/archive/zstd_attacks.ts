@@ -107,6 +107,24 @@ export const ZSTD_ATTACKS: readonly ZstdAttack[] = [
     () => concatenated(packed(), Uint8Array.of(0x50, 0x2a, 0x4d, 0x18, 255, 255, 255, 255)),
     () => concatenated(skippable(new Uint8Array()).subarray(0, 0), packed()),
   ),
+  attack(
+    "2,000 skippable frames in front",
+    "LIMIT_MEMBERS",
+    () => concatenated(...Array.from({ length: 2000 }, () => skippable(new Uint8Array())), packed()),
+    () => concatenated(skippable(new Uint8Array(4)), packed()), // as pzstd writes it
+  ),
+  attack(
+    "skippable frames in front that end behind the first MiB",
+    "LIMIT_MEMBERS",
+    () => concatenated(skippable(new Uint8Array(2 ** 20 - 7)), packed()),
+    () => concatenated(skippable(new Uint8Array(2 ** 20 - 8)), packed()),
+  ),
+  attack(
+    "a skippable frame in front that is cut",
+    "TRUNCATED",
+    () => skippable(new Uint8Array(9)).subarray(0, 12),
+    () => concatenated(...Array.from({ length: 1000 }, () => skippable(new Uint8Array())), packed()),
+  ),
   attack("gzip behind the last frame", "TRAILING_DATA", () => concatenated(packed(), member("gzip", tar(), true))),
   attack("another archive behind it", "TRAILING_DATA", () => concatenated(packed(), packed())),
   attack("zstd in zstd", "HEADER_NUMBER", () => member("zstd", concatenated(packed(), new Uint8Array(2048)), true)),

@@ -1,5 +1,6 @@
 // Saving and reading units of short texts through the contract.
-import { type Backend, type ByteSource } from "snapkeep";
+import type { Backend } from "snapkeep";
+import type { ByteSource } from "snapkeep/backend";
 
 export const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 

@@ -16,7 +16,7 @@ import {
   utimesSync,
   writeSync,
 } from "node:fs";
-import type { FileSystem, OpenFile } from "../../mod.ts";
+import type { FileSystem, OpenFile } from "../../src/testing/mod.ts";
 import { nodeFileSystem } from "../../src/testing/mod.ts";
 import { storageError } from "../../src/model/errors.ts";
 

@@ -1,17 +1,11 @@
 // What the front can do, each with what must hold after it, however it ended.
 import path from "node:path";
-import {
-  LatestStatesKeeper,
-  locate,
-  type Scratch,
-  SnapshotLocator,
-  type Stage,
-  StateStore,
-  type VerifyReport,
-} from "snapkeep";
+import { LatestStatesKeeper, locate, SnapshotLocator, StateStore, type VerifyReport } from "snapkeep";
+import type { Scratch, Stage } from "snapkeep/backend";
 import { expect } from "vitest";
 import { fastFolder } from "../backend/temporary.ts";
 import { Model, type World } from "./worlds.ts";
+import { all } from "../backend/texts.ts";
 
 // More than an archive keeps in memory of an entry whose size it does not know.
 const OF_SCRATCH_BYTES = 2_300_000;
@@ -126,7 +120,7 @@ export const operations: Record<string, Operation> = {
   "verifying an archive": verify("tar.gz"),
   "verifying all": {
     changes: "nothing",
-    run: ({ store }) => store.verify(),
+    run: ({ store }) => all(store.verify()),
     check({ faults }, outcome) {
       // Where the storage fails for one snapshot, that is told as such, and never taken for damage.
       if (!("value" in outcome)) return;
@@ -268,7 +262,7 @@ export const operations: Record<string, Operation> = {
       writers.push(await plain.scratch());
       dead.set(world, writers);
     },
-    run: ({ store }) => store.sweep({ olderThanMs: -1 }),
+    run: ({ store }) => store.sweep({ force: true }),
     async check(world, outcome) {
       if ("value" in outcome && world.faults.injected.length === 0) expect(await world.leftovers()).toEqual([]);
       for (const writer of dead.get(world) ?? []) await ("abandon" in writer ? writer.abandon() : writer.remove());

@@ -1,4 +1,4 @@
-// The order of system calls is the promise of durability: each sequence here is the one that docs/guarantees.md gives.
+// The order of system calls is the promise of durability: each sequence here is the one that docs/durability.md gives.
 import { type FileHandle, open } from "node:fs/promises";
 import process from "node:process";
 import { nodeFileSystem } from "snapkeep/testing";

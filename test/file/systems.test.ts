@@ -5,7 +5,8 @@ import { chmod, chown, link, mkdir, readdir, rename, rm, stat, symlink, writeFil
 import path from "node:path";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
-import { type Backend, fileBackend, StateStore, storageError } from "snapkeep";
+import { type Backend, fileBackend, StateStore } from "snapkeep";
+import { storageError } from "snapkeep/backend";
 import { nodeFileSystem } from "snapkeep/testing";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { isNotAllowed } from "../../src/model/errors.ts";

@@ -17,8 +17,17 @@ export interface Item {
 const BLOCK = 512;
 const MANIFEST = "manifest.json";
 
-/** Headers of other kinds before, then the file. */
+/** Headers of other kinds before, then the file; now and then as other writers make them. */
 export function fileItems(path: string, content: Uint8Array | string, random: Random): Item[] {
+  const items = soundItems(path, content, random);
+  if (random.chance(0.2)) asOthersWrite(random, random.pick(items).header);
+  const vendors = ["SCHILY.filetype=file", "hdrcharset=BINARY", "SCHILY.dev=5", "LIBARCHIVE.creationtime=1.5"];
+  if (items.length > 1 || random.chance(0.9)) return items;
+  const [key = "", value = ""] = random.pick(vendors).split("=");
+  return [metadata("x", record(key, value)), ...items];
+}
+
+function soundItems(path: string, content: Uint8Array | string, random: Random): Item[] {
   const payload = contentOf(content);
   const size = octal(payload.length);
   const short = random.pick(["PaxHeader", "a/short", path.slice(0, 90)]);
@@ -30,6 +39,34 @@ export function fileItems(path: string, content: Uint8Array | string, random: Ra
 
 function fileItem(fields: Header, payload: Uint8Array, path: string): Item {
   return { header: header(fields), payload, filler: 0, path };
+}
+
+const fill = (block: Uint8Array, offset: number, bytes: Uint8Array) => block.set(bytes, offset);
+
+// Headers as other writers make them: none of it changes which files there are, so all of it must be accepted.
+const FOREIGN_FORMS: readonly ((random: Random, block: Uint8Array) => void)[] = [
+  // Blank numbers: owner, time, devices.
+  (random, block) => block.fill(random.pick([0, 0x20]), 108, 124),
+  (random, block) => block.fill(random.pick([0, 0x20]), 136, 148),
+  (random, block) => block.fill(random.pick([0, 0x20]), 329, 345),
+  // Numbers as wide as their fields.
+  (random, block) => fill(block, random.pick([100, 108, 116]), contentOf("77777777")),
+  (_random, block) => fill(block, 136, contentOf("123456701234")),
+  // Base 256, below zero too.
+  (random, block) => fill(block, random.pick([108, 116]), Uint8Array.of(0x80, 0, 0, 0, 0, 45, 198, 192)),
+  (_random, block) => fill(block, 136, Uint8Array.of(...new Array<number>(11).fill(0xff), 0xfe)),
+  // No magic, as of v7.
+  (_random, block) => block.fill(0, 257),
+];
+
+/** Makes a header what another writer would have made, with the right checksum. */
+function asOthersWrite(random: Random, block: Uint8Array): void {
+  for (let count = 1 + random.below(2); count > 0; count--) random.pick(FOREIGN_FORMS)(random, block);
+  fixChecksum(block);
+}
+
+function takeForeignForm(random: Random, items: Item[]): void {
+  asOthersWrite(random, random.pick(items).header);
 }
 
 /** An extended header. */
@@ -184,10 +221,11 @@ function flipBit(random: Random, items: Item[]): void {
 }
 
 const KEYS = ["path", "path", "size", "size", "comment", "mtime", "linkpath", "GNU.sparse.size", "hdrcharset", "uid"];
+const VENDORS = ["__proto__", "SCHILY.xattr.x", "SCHILY.filetype", "SCHILY.realsize", "LIBARCHIVE.creationtime", ""];
 
 /** A PAX record: right, with another length, or with something odd in it. */
 function someRecord(random: Random): Uint8Array {
-  const key = random.pick([...KEYS, "__proto__", "SCHILY.xattr.x", ""]);
+  const key = random.pick([...KEYS, ...VENDORS]);
   const value = key === "path"
     ? random.pick([...PATHS, "a/one.txt"])
     : random.pick(["0", "5", "6", "1500", "1.5", "05", "-1", "9007199254740993", "8589934592", "", "x\0", "a=b\n"]);
@@ -281,6 +319,7 @@ const MUTATIONS = [
   insertPax,
   insertLongName,
   insertItem,
+  takeForeignForm,
   rename,
   changePayload,
   moveItems,

@@ -1,5 +1,6 @@
-// What the documentation shows must run: every ```ts block in docstrings, README.md and docs/*.md is executed.
+// What the documentation shows must run: every ```ts block in docstrings, README.md and docs/ is executed.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { isBuiltin } from "node:module";
 import os from "node:os";
 import path from "node:path";
 import process from "node:process";
@@ -27,7 +28,9 @@ describe("documentation", () => {
   });
 
   for (const example of all.filter(({ ignored }) => !ignored)) {
-    it(`runs the example at ${example.file}:${example.line}`, async () => {
+    const { file, line, needs } = example;
+    const condition = needs === undefined ? "" : `, if the runtime has ${needs}`;
+    it.skipIf(needs !== undefined && !isBuiltin(needs))(`runs the example at ${file}:${line}${condition}`, async () => {
       await import(/* @vite-ignore */ await unfold(example, folder));
     });
   }

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
 import { stringifyStrictly } from "../../src/store/strict_json.ts";
 
-const guide = readFileSync(path.join(root, "docs/guide.md"), "utf8");
+const guide = readFileSync(path.join(root, "docs/guide/write_a_state.md"), "utf8");
 const section = guide.split("## What JSON cannot carry")[1]?.split("\n## ")[0] ?? "";
 const rows = [...section.matchAll(/^\| (`.+) \| (.+) \|$/gm)].map(([, refused, instead]) => ({
   refused: codeIn(refused as string).filter((text) => text !== "toJSON"),

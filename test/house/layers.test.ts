@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
-import { breaches, packages, type Tree } from "./layers.ts";
+import { breaches, loadedWith, packages, type Tree } from "./layers.ts";
 
 function sources(): Tree {
   const names = readdirSync(path.join(root, "src"), { recursive: true })
@@ -31,6 +31,18 @@ describe("the sources", () => {
     expect(Object.keys(dependencies).filter((name) => !used.includes(name))).toEqual([]);
   });
 
+  it("load one package and no codec that is not needed when snapkeep is imported", () => {
+    const loaded = loadedWith(sources(), "mod.ts");
+    expect(loaded.filter((name) => !name.includes(":") && !name.endsWith(".ts"))).toEqual(["leven"]);
+    expect(loaded.length).toBeGreaterThan(50);
+  });
+
+  it("have the readers where the reader of layers looks for them", () => {
+    for (const name of ["snapshot/snapshot_reader", "archive/archive_reader", "backend/http_backend"]) {
+      expect(loadedWith(sources(), `src/${name}.ts`).length, name).toBeGreaterThan(5);
+    }
+  });
+
   it("are where the reader looks", () => {
     expect(existsSync(path.join(root, "mod.ts"))).toBe(true);
     expect(sources().size).toBeGreaterThan(5);
@@ -42,7 +54,7 @@ describe("the reader of layers", () => {
     expect(breaches(tree({
       ...ends,
       "src/layout/b.ts": 'import "./a.ts"; import "../archive/a.ts"; import type { A } from "../model/a.ts";',
-      "src/store/a.ts": 'export { b } from "../layout/b.ts"; import fs from "node:fs";',
+      "src/store/a.ts": 'export { b } from "../layout/b.ts"; import fs from "node:os";',
       "mod.ts": 'export { a } from "./src/store/a.ts";',
     }))).toEqual([]);
   });
@@ -77,8 +89,8 @@ describe("the reader of layers", () => {
 
   it("sees a package with two importers, types and subpaths included", () => {
     const files = {
-      "src/model/a.ts": 'import { z } from "zod"; import "node:fs";',
-      "src/model/b.ts": 'import type { z } from "zod/mini"; import "node:fs";',
+      "src/model/a.ts": 'import { z } from "zod"; import "node:os";',
+      "src/model/b.ts": 'import type { z } from "zod/mini"; import "node:os";',
       "src/runtime/a.ts": 'import "node:zlib"; import "@logtape/logtape";',
       "src/runtime/b.ts": 'import { gzip } from "node:zlib";',
     };
@@ -87,6 +99,30 @@ describe("the reader of layers", () => {
       "node:zlib is imported by more than one file: src/runtime/a.ts, src/runtime/b.ts",
     ]);
     expect(packages(tree(files))).toEqual(["@logtape/logtape", "zod"]);
+  });
+
+  it.each([
+    ["itself", { "src/store/a.ts": 'import { open } from "node:fs/promises";' }, /only src\/file may/],
+    [
+      "through a reader",
+      {
+        "src/file/a.ts": 'import "node:fs";',
+        "src/snapshot/b.ts": 'export { a } from "../file/a.ts";',
+        "src/snapshot/snapshot_reader.ts": 'import type { A } from "../file/a.ts"; import { b } from "./b.ts";',
+      },
+      /snapshot_reader\.ts: loads (?:src\/file\/a\.ts|node:fs)/,
+    ],
+  ])("sees a file system that is loaded %s", (_, files, message) => {
+    const found = breaches(tree(files));
+    expect(found.length).toBeGreaterThan(0);
+    for (const breach of found) expect(breach).toMatch(message);
+  });
+
+  it("accepts types of the file system, and what is imported while it runs", () => {
+    expect(breaches(tree({
+      "src/file/a.ts": 'import "node:fs";',
+      "src/snapshot/snapshot_reader.ts": 'import type { A } from "../file/a.ts"; await import("../file/a.ts");',
+    }))).toEqual([]);
   });
 
   it.each([

@@ -30,8 +30,18 @@ const vague = new Set(["utils", "util", "types", "helpers", "common", "lib", "mi
 /** Built-ins that are a choice, as a package is. */
 const guarded = new Set(["node:zlib", "node:crypto", "node:timers", "node:perf_hooks", "node:async_hooks"]);
 
+/** What reads snapshots, wherever they lie: a program that only reads must not take the file system with it. */
+const readers = [
+  "src/snapshot/snapshot_reader.ts",
+  "src/archive/archive_reader.ts",
+  "src/backend/http_backend.ts",
+];
+const fileSystem = /^(?:src\/file\/.*|node:fs(?:\/.*)?)$/;
+
 interface File {
   readonly imports: readonly string[];
+  /** Those that are loaded with the file: no types, nothing that is imported while it runs. */
+  readonly eager: readonly string[];
   readonly hasDefault: boolean;
 }
 
@@ -43,6 +53,7 @@ export function breaches(tree: Tree): string[] {
       [name, file],
     ) => [...manners(name, file, tree.get(name) ?? ""), ...directions(name, file, tree)]),
     ...sharedPackages(files),
+    ...fileSystems(files),
     ...cycles(files),
   ];
 }
@@ -53,13 +64,45 @@ export function packages(tree: Tree): string[] {
   return [...new Set(found)].sort();
 }
 
+/** Lists the files and modules that are loaded with a file: itself, and all that it imports statically, except types. */
+export function loadedWith(tree: Tree, name: string): string[] {
+  return [...reach((file) => read(file, tree.get(file) ?? "").eager, name)].sort();
+}
+
+type EagerOf = (name: string) => readonly string[];
+
+function reach(eagerOf: EagerOf, name: string, seen: Set<string> = new Set()): Set<string> {
+  seen.add(name);
+  for (const specifier of eagerOf(name)) {
+    const target = specifier.startsWith(".") ? resolve(name, specifier) : specifier;
+    if (!seen.has(target)) reach(eagerOf, target, seen);
+  }
+  return seen;
+}
+
+function fileSystems(files: ReadonlyMap<string, File>): string[] {
+  const direct = [...files].filter(([name]) => !name.startsWith("src/file/")).flatMap(([name, { eager }]) =>
+    eager.filter((specifier) => specifier.startsWith("node:fs")).map((specifier) =>
+      `${name}: imports ${specifier}, which only src/file may`
+    )
+  );
+  const loaded = readers.filter((name) => files.has(name)).flatMap((name) =>
+    [...reach((file) => files.get(file)?.eager ?? [], name)].filter((target) => fileSystem.test(target)).map((target) =>
+      `${name}: loads ${target}, but readers do without the file system`
+    )
+  );
+  return [...direct, ...loaded];
+}
+
 function read(name: string, text: string): File {
   const source = ts.createSourceFile(name, text, ts.ScriptTarget.ESNext, true);
   const imports: string[] = [];
+  const eager: string[] = [];
   let hasDefault = false;
   const visit = (node: ts.Node): void => {
     const specifier = specifierOf(node);
     if (specifier !== undefined) imports.push(specifier);
+    if (specifier !== undefined && isEager(node)) eager.push(specifier);
     if (ts.isExportAssignment(node)) hasDefault = true;
     if (ts.isExportSpecifier(node) && node.name.text === "default") hasDefault = true;
     if (ts.canHaveModifiers(node)) {
@@ -68,7 +111,13 @@ function read(name: string, text: string): File {
     ts.forEachChild(node, visit);
   };
   visit(source);
-  return { imports, hasDefault };
+  return { imports, eager, hasDefault };
+}
+
+/** Whether the runtime loads what a node imports together with the file. */
+function isEager(node: ts.Node): boolean {
+  if (ts.isImportDeclaration(node)) return node.importClause?.phaseModifier !== ts.SyntaxKind.TypeKeyword;
+  return ts.isExportDeclaration(node) && !node.isTypeOnly;
 }
 
 function specifierOf(node: ts.Node): string | undefined {

@@ -63,7 +63,7 @@ describe("package", () => {
       [...(await readFile(path.join(root, file), "utf8")).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
         .map(([, link]) => path.posix.join(path.posix.dirname(file), link as string));
     const isPacked = (name: string) => npm.files.some((file) => name === file || name.startsWith(`${file}/`));
-    const docs = (await readdir(path.join(root, "docs"))).filter((name) => name.endsWith(".md"));
+    const docs = (await readdir(path.join(root, "docs"), { recursive: true })).filter((name) => name.endsWith(".md"));
     const linked = (await Promise.all(["README.md", ...docs.map((name) => `docs/${name}`)].map(links))).flat();
     expect(linked.filter((name) => !existsSync(path.join(root, name)))).toEqual([]);
     const ofReadme = await links("README.md");

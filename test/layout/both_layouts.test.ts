@@ -63,7 +63,7 @@ async function doubled(store: StateStore, locator: SnapshotLocator): Promise<voi
     layout: layout === "directory" ? "tar.gz" : "directory",
   });
   const unit = locator.name + (layout === "directory" ? ".tar.gz" : "/");
-  const stage = await store.backend.stage(unit, { besideOthers: true });
+  const stage = await store.backend.stage(unit, { allowOtherLayouts: true });
   const [from] = await unitsOf(aside.backend);
   for await (const { path: blobPath } of aside.backend.blobs(from ?? "")) {
     if (blobPath === "manifest.json" || blobPath === "") continue;

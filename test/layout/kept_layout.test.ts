@@ -45,6 +45,15 @@ describe("exportTo", () => {
   });
 });
 
+describe("stream", () => {
+  it("keeps the layout of an archive when its labels were changed since it was saved", async () => {
+    const plain = await (await saved({})).exportTo(path.join(await temporaryFolder(), "plain.state.tar"));
+    await plain.label({ tags: ["good"] });
+    const bytes = new Uint8Array(await new Response(plain.stream()).arrayBuffer());
+    expect(new TextDecoder().decode(bytes.subarray(0, 7))).toBe("a/x.txt"); // no compression
+  });
+});
+
 describe("importSnapshot", () => {
   it("keeps the layout of the source, whatever the store's own", async () => {
     const [directory, archive] = [await saved({}), await saved({ layout: "tar.gz" })];

@@ -13,10 +13,12 @@ import {
   type StateStoreOptions,
   type StateWriter,
 } from "snapkeep";
+import type { Stage } from "snapkeep/backend";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkEstargz } from "../archive/estargz_checker.ts";
 import { archiveOf, bytesOf, digests, noise, pieces, storeOf, TreeState, within } from "../archive/samples.ts";
 import { watchedBackend } from "../archive/watched_backend.ts";
+import { changed } from "../store/places.ts";
 
 const MIB = 1024 * 1024;
 const TREE = { "one.txt": "one", "big.bin": noise(2 * MIB + 1), "empty": "" };
@@ -323,3 +325,23 @@ describe("a body too large for one call of the runtime", () => {
     }
   });
 });
+
+it("a backend that publishes less of an archive than it was given fails the save", async () => {
+  const backend = memoryBackend();
+  const careless = changed(backend, {
+    stage: async (unit, options) => unread(await backend.stage(unit, options)),
+  });
+  const store = new StateStore(careless, { layout: "tar.gz" }).register("a", saving((out) => out.write("x", "hello")));
+  await expect(store.saveState()).rejects.toThrow(/published less than it was given/);
+});
+
+/** A stage that takes what it publishes for read. */
+function unread(stage: Stage): Stage {
+  return {
+    unit: stage.unit,
+    write: (blob, body) => stage.write(blob, body),
+    publish: () => Promise.resolve(),
+    scratch: () => stage.scratch(),
+    abandon: () => stage.abandon(),
+  };
+}

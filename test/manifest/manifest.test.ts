@@ -98,26 +98,26 @@ describe("an entry that is found without reading all others", () => {
   const text = new TextDecoder().decode(bytes);
   const body = text.slice(0, text.lastIndexOf(',\n  "digest"'));
 
-  it("is the one that the whole manifest has", () => {
-    const opened = openManifest(bytes, URI);
+  it("is the one that the whole manifest has", async () => {
+    const opened = await openManifest(bytes, URI);
     expect(opened.find("model/config.json")).toEqual({ path: "config.json", sizeBytes: 9, digest: DIGEST });
     expect(opened.find("model/none")).toBeUndefined();
   });
 
-  it("is none of another state, also where its own has none", () => {
+  it("is none of another state, also where its own has none", async () => {
     const states = ["none", "model", "foo", "last"].map((name) => ({ name, version: 1 }));
     const entries = [{ state: "model", path: "x", sizeBytes: 4, digest: DIGEST }, { ...written[0]!, state: "foo" }];
-    const opened = openManifest(sealManifest({ ...facts, states }, entries).bytes, URI);
+    const opened = await openManifest(sealManifest({ ...facts, states }, entries).bytes, URI);
     expect(opened.find("model/x")?.path).toBe("x");
     for (const path of ["none/x", "foo/x", "last/x", "x", "/x", "modelx", ""]) {
       expect(opened.find(path), path).toBeUndefined();
     }
   });
 
-  it("is looked for by its line only where no name is longer than any may be", () => {
+  it("is looked for by its line only where no name is longer than any may be", async () => {
     const long = "a".repeat(20_000_000);
     const forged = body.replace('"weights/0.bin"', JSON.stringify(long));
-    const opened = openManifest(signedText(forged), URI);
+    const opened = await openManifest(signedText(forged), URI);
     expect(opened.find("model/config.json")).toBeUndefined();
     expect(() => opened.manifest).toThrow(invalid);
   });
@@ -134,18 +134,18 @@ describe("an entry that is found without reading all others", () => {
       "in a state that is not the first",
       body.replace(states, `${disguised},\n    {"x":[${forged}],${states.slice(6)}`),
     ],
-  ])("is not what looks like it %s", (_, changed) => {
+  ])("is not what looks like it %s", async (_, changed) => {
     expect(changed).toContain("0000");
-    expect(openManifest(signedText(changed), URI).find("model/config.json")).toBeUndefined();
+    expect((await openManifest(signedText(changed), URI)).find("model/config.json")).toBeUndefined();
   });
 });
 
 describe("sealManifest and parseManifest", () => {
-  it("give back whatever states, entries and labels were sealed", () => {
-    fc.assert(
-      fc.property(sealed, (given) => {
+  it("give back whatever states, entries and labels were sealed", async () => {
+    await fc.assert(
+      fc.asyncProperty(sealed, async (given) => {
         const { manifest, bytes } = sealManifest(given.facts, given.written);
-        const parsed = parseManifest(bytes, URI);
+        const parsed = await parseManifest(bytes, URI);
         expect(parsed).toEqual(manifest);
         expect(parsed).toEqual({
           formatVersion: FORMAT_VERSION,
@@ -213,57 +213,62 @@ describe("sealManifest and parseManifest", () => {
     }
   });
 
-  it("seal metrics that are no finite numbers as null", () => {
+  it("seal metrics that are no finite numbers as null", async () => {
     const { bytes } = sealManifest({ ...facts, labels: { metrics: { a: NaN, b: Infinity, c: 1 } } }, written);
-    expect(parseManifest(bytes, URI).labels).toEqual({ metrics: { a: null, b: null, c: 1 } });
+    expect((await parseManifest(bytes, URI)).labels).toEqual({ metrics: { a: null, b: null, c: 1 } });
   });
 });
 
 describe("parseManifest, of damaged bytes", () => {
   const { bytes } = sealManifest(facts, written);
 
-  it("refuses every change of a single bit", () => {
+  it("refuses every change of a single bit", async () => {
     const damaged = bytes.slice();
     for (let index = 0; index < bytes.length; index++) {
       for (let bit = 1; bit < 256; bit *= 2) {
         damaged[index] = (bytes[index] ?? 0) ^ bit;
-        expect(() => parseManifest(damaged, URI)).toThrow(invalid);
+        await expect(parseManifest(damaged, URI)).rejects.toThrow(invalid);
       }
       damaged[index] = bytes[index] ?? 0;
     }
-    expect(parseManifest(damaged, URI).name).toBe("x.state");
+    expect((await parseManifest(damaged, URI)).name).toBe("x.state");
   });
 
-  it("refuses every truncation, at either end", () => {
+  it("refuses every truncation, at either end", async () => {
     for (let length = 0; length < bytes.length; length++) {
-      expect(() => parseManifest(bytes.subarray(0, length), URI)).toThrow(invalid);
-      expect(() => parseManifest(bytes.subarray(bytes.length - length), URI)).toThrow(invalid);
+      await expect(parseManifest(bytes.subarray(0, length), URI)).rejects.toThrow(invalid);
+      await expect(parseManifest(bytes.subarray(bytes.length - length), URI)).rejects.toThrow(invalid);
     }
   });
 
-  it("tells a cut from a change", () => {
-    expect(() => parseManifest(bytes.subarray(0, -1), URI)).toThrow("it does not end with its digest line");
-    expect(() => parseManifest(bytes.with(20, 0), URI)).toThrow(/its digest is sha256:\w+, not sha256:/);
+  it("tells a cut from a change", async () => {
+    await expect(parseManifest(bytes.subarray(0, -1), URI)).rejects.toThrow("it does not end with its digest line");
+    await expect(parseManifest(bytes.with(20, 0), URI)).rejects.toThrow(/its digest is sha256:\w+, not sha256:/);
   });
 
-  it("refuses every insertion, removal and replacement of a stretch", () => {
-    fc.assert(
-      fc.property(fc.nat(bytes.length), fc.nat(40), fc.uint8Array({ maxLength: 40 }), (at, removed, inserted) => {
-        const changed = [...bytes.subarray(0, at), ...inserted, ...bytes.subarray(at + removed)];
-        fc.pre(changed.length !== bytes.length || changed.some((byte, index) => byte !== bytes[index]));
-        expect(() => parseManifest(Uint8Array.from(changed), URI)).toThrow(invalid);
-      }),
+  it("refuses every insertion, removal and replacement of a stretch", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(bytes.length),
+        fc.nat(40),
+        fc.uint8Array({ maxLength: 40 }),
+        async (at, removed, inserted) => {
+          const changed = [...bytes.subarray(0, at), ...inserted, ...bytes.subarray(at + removed)];
+          fc.pre(changed.length !== bytes.length || changed.some((byte, index) => byte !== bytes[index]));
+          await expect(parseManifest(Uint8Array.from(changed), URI)).rejects.toThrow(invalid);
+        },
+      ),
       { numRuns: 500 },
     );
   });
 
-  it("refuses two manifests one after the other, and anything behind the end", () => {
-    expect(() => parseManifest(Uint8Array.from([...bytes, ...bytes]), URI)).toThrow(invalid);
-    expect(() => parseManifest(Uint8Array.from([...bytes, 10]), URI)).toThrow(invalid);
-    expect(() => parseManifest(Uint8Array.from([...bytes, 0]), URI)).toThrow(invalid);
+  it("refuses two manifests one after the other, and anything behind the end", async () => {
+    await expect(parseManifest(Uint8Array.from([...bytes, ...bytes]), URI)).rejects.toThrow(invalid);
+    await expect(parseManifest(Uint8Array.from([...bytes, 10]), URI)).rejects.toThrow(invalid);
+    await expect(parseManifest(Uint8Array.from([...bytes, 0]), URI)).rejects.toThrow(invalid);
   });
 
-  it("refuses one larger than the limit before it reads it", () => {
+  it("refuses one larger than the limit before it reads it", async () => {
     // A view that claims its length: nobody is to touch the bytes.
     const huge = new Proxy(bytes, {
       get: (target, key) => {
@@ -271,22 +276,25 @@ describe("parseManifest, of damaged bytes", () => {
         throw new Error(`${String(key)} of a manifest too large was touched, ${target.length}`);
       },
     });
-    expect(() => parseManifest(huge, URI)).toThrow(invalid);
+    await expect(parseManifest(huge, URI)).rejects.toThrow(invalid);
   });
 });
 
 describe("parseManifest, of other formats", () => {
-  it.each([0, FORMAT_VERSION + 1, 1000, 1e300])("names format version %d as FORMAT_UNSUPPORTED", (formatVersion) => {
-    const newer = signed({ ...plain(), formatVersion, states: "of a shape unknown today" });
-    expect(() => parseManifest(newer, URI)).toThrow(
-      expect.objectContaining({
-        code: "FORMAT_UNSUPPORTED",
-        details: expect.objectContaining({ uri: URI, found: String(formatVersion) }),
-      }),
-    );
-  });
+  it.each([0, FORMAT_VERSION + 1, 1000, 1e300])(
+    "names format version %d as FORMAT_UNSUPPORTED",
+    async (formatVersion) => {
+      const newer = signed({ ...plain(), formatVersion, states: "of a shape unknown today" });
+      await expect(parseManifest(newer, URI)).rejects.toThrow(
+        expect.objectContaining({
+          code: "FORMAT_UNSUPPORTED",
+          details: expect.objectContaining({ uri: URI, found: String(formatVersion) }),
+        }),
+      );
+    },
+  );
 
-  it("keeps fields it does not know, everywhere", () => {
+  it("keeps fields it does not know, everywhere", async () => {
     const value = plain();
     value["later"] = { a: [1, { b: null }] };
     value.labels["mood"] = "good";
@@ -296,7 +304,7 @@ describe("parseManifest, of other formats", () => {
     if (state === undefined) throw new Error("no state");
     state["codec"] = "cbor";
     Object.assign(state.entries[0] ?? {}, { mediaType: "x/y" });
-    const parsed = parseManifest(signed(value), URI);
+    const parsed = await parseManifest(signed(value), URI);
     expect(parsed).toMatchObject({
       later: { a: [1, { b: null }] },
       labels: { mood: "good", step: 7 },
@@ -307,8 +315,8 @@ describe("parseManifest, of other formats", () => {
     expect(parsed.states[0]?.entries[0]).toMatchObject({ mediaType: "x/y" });
   });
 
-  it("accepts its own plain data signed anew, so that the refusals below are not for another reason", () => {
-    expect(parseManifest(signed(plain()), URI).name).toBe("x.state");
+  it("accepts its own plain data signed anew, so that the refusals below are not for another reason", async () => {
+    expect((await parseManifest(signed(plain()), URI)).name).toBe("x.state");
   });
 });
 
@@ -375,10 +383,10 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
     ["no labels", (value) => Object.assign(value, { labels: undefined })],
     ["labels of wrong types", (value) => (value.labels["pinned"] = "yes")],
     ["metrics that are no numbers", (value) => (value.labels["metrics"] = { loss: "low" })],
-  ])("refuses %s", (_, change) => {
+  ])("refuses %s", async (_, change) => {
     const value = plain();
     change(value);
-    expect(() => parseManifest(signed(value), URI)).toThrow(invalid);
+    await expect(parseManifest(signed(value), URI)).rejects.toThrow(invalid);
   });
 
   it.each([
@@ -386,10 +394,10 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
     ["in a state", (text: string) => text.replace('"version":2', '"version":2,"__proto__":{"a":1}')],
     ["in the metrics", (text: string) => text.replace('"loss":0.5', '"__proto__":0.5')],
     ["in an unknown field", (text: string) => text.replace('{"format"', '{"x":[{"__proto__":null}],"format"')],
-  ])("refuses the key __proto__ %s", (_, change) => {
+  ])("refuses the key __proto__ %s", async (_, change) => {
     const text = JSON.stringify(plain()).slice(0, -1);
     expect(change(text)).not.toBe(text);
-    expect(() => parseManifest(signedText(change(text)), URI)).toThrow(invalid);
+    await expect(parseManifest(signedText(change(text)), URI)).rejects.toThrow(invalid);
     expect(({} as Json)["a"]).toBeUndefined();
   });
 
@@ -397,8 +405,8 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
     ["no JSON", "{ not json"],
     ["no object", "[1"],
     ["nested past any stack", `{"x":${"[".repeat(200_000)}${"]".repeat(200_000)}`],
-  ])("refuses %s", (_, body) => {
-    expect(() => parseManifest(signedText(body), URI)).toThrow(invalid);
+  ])("refuses %s", async (_, body) => {
+    await expect(parseManifest(signedText(body), URI)).rejects.toThrow(invalid);
   });
 
   const manyValues = 2 ** 20 + 100_000;
@@ -407,17 +415,17 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
     ["numbers", `[${"0,".repeat(manyValues)}0]`],
     ["lists", `[${"[],".repeat(manyValues / 2)}0]`],
     ["objects", `[${"{},".repeat(manyValues / 2)}0]`],
-  ])("refuses more %s than its length can need: they would take a hundred times its size", (_, list) => {
+  ])("refuses more %s than its length can need: they would take a hundred times its size", async (_, list) => {
     const body = JSON.stringify(plain()).slice(0, -1);
-    expect(() => parseManifest(signedText(`${body},"x":${list}`), URI)).toThrow(/it has too many values/);
+    await expect(parseManifest(signedText(`${body},"x":${list}`), URI)).rejects.toThrow(/it has too many values/);
     const [start = "", end = ""] = body.split('"labels":{');
-    expect(() => parseManifest(signedText(`${start}"labels":{"x":${list},${end}`), URI)).toThrow(invalid);
+    await expect(parseManifest(signedText(`${start}"labels":{"x":${list},${end}`), URI)).rejects.toThrow(invalid);
   });
 
-  it("takes as many commas and brackets within texts as there may be", () => {
+  it("takes as many commas and brackets within texts as there may be", async () => {
     const value = plain();
     value.labels["remark"] = '[{,"\\'.repeat(manyValues);
-    expect(parseManifest(signed(value), URI).labels.remark).toBe(value.labels["remark"]);
+    expect((await parseManifest(signed(value), URI)).labels.remark).toBe(value.labels["remark"]);
   });
 
   it.each<[string, (value: Plain) => unknown]>([
@@ -430,33 +438,37 @@ describe("parseManifest, of hostile content that is rightly signed", () => {
         value,
       ) => (value.labels["metrics"] = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`m${i}`, "low"]))),
     ],
-  ])("tells the first fault of many %s", (_, change) => {
+  ])("tells the first fault of many %s", async (_, change) => {
     const value = plain();
     change(value);
     const refusal = expect.objectContaining({ message: expect.stringMatching(/^[^]{20,200}$/) });
-    expect(() => parseManifest(signed(value), URI)).toThrow(refusal);
+    await expect(parseManifest(signed(value), URI)).rejects.toThrow(refusal);
   });
 
-  it("refuses text that is not UTF-8", () => {
+  it("refuses text that is not UTF-8", async () => {
     const good = signed({ ...plain(), remark: "\u00e9" });
     const at = good.findIndex((byte, index) => byte === 0xc3 && good[index + 1] === 0xa9);
     const body = Uint8Array.from([...good.subarray(0, at), 0xe9, ...good.subarray(at + 2)]);
     const tail = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length;
     const before = body.subarray(0, body.length - tail);
     const resigned = new TextEncoder().encode(`\n  "digest": "${digestOf(before)}"\n}\n`);
-    expect(() => parseManifest(Uint8Array.from([...before, ...resigned]), URI)).toThrow(invalid);
+    await expect(parseManifest(Uint8Array.from([...before, ...resigned]), URI)).rejects.toThrow(invalid);
   });
 
-  it("refuses a byte order mark, which JSON must not have", () => {
-    expect(() => parseManifest(signedText(`\ufeff${JSON.stringify(plain()).slice(0, -1)}`), URI)).toThrow(invalid);
+  it("refuses a byte order mark, which JSON must not have", async () => {
+    await expect(parseManifest(signedText(`\ufeff${JSON.stringify(plain()).slice(0, -1)}`), URI)).rejects.toThrow(
+      invalid,
+    );
   });
 
-  it("reads any JSON without failing otherwise than typed", () => {
-    fc.assert(
-      fc.property(
+  it("reads any JSON without failing otherwise than typed", async () => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.dictionary(fc.constantFrom("format", "name", "states", "totals", "x"), fc.jsonValue()),
-        (value) => {
-          expect(() => parseManifest(signed({ formatVersion: FORMAT_VERSION, ...value }), URI)).toThrow(invalid);
+        async (value) => {
+          await expect(parseManifest(signed({ formatVersion: FORMAT_VERSION, ...value }), URI)).rejects.toThrow(
+            invalid,
+          );
         },
       ),
     );

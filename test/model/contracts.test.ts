@@ -1,7 +1,8 @@
 // The contracts as types: what a state may be, and what it is handed. The compiler is the test; it runs in the gate.
 import {
   type Backend,
-  type Body,
+  type Digest,
+  type EntryBody,
   type EntryInfo,
   LatestStatesKeeper,
   type LoadReport,
@@ -9,11 +10,13 @@ import {
   pathState,
   PeriodicSaveCondition,
   type PersistentState,
+  type ResumeReport,
   type SaveCondition,
   SnapshotLocator,
   type StateReader,
   StateStore,
   type StateWriter,
+  type VerifyReport,
 } from "snapkeep";
 import { describe, expect, expectTypeOf, it } from "vitest";
 
@@ -34,15 +37,15 @@ describe("PersistentState", () => {
 
 describe("StateWriter", () => {
   it("takes text, any view of bytes, and streams of bytes, but no other data", () => {
-    expectTypeOf<string>().toExtend<Body>();
-    expectTypeOf<Uint8Array>().toExtend<Body>();
-    expectTypeOf<Float64Array>().toExtend<Body>();
-    expectTypeOf<DataView>().toExtend<Body>();
-    expectTypeOf<ReadableStream<Uint8Array>>().toExtend<Body>();
-    expectTypeOf<AsyncIterable<Uint8Array>>().toExtend<Body>();
-    expectTypeOf<number>().not.toExtend<Body>();
-    expectTypeOf<ArrayBuffer>().not.toExtend<Body>();
-    expectTypeOf<AsyncIterable<string>>().not.toExtend<Body>();
+    expectTypeOf<string>().toExtend<EntryBody>();
+    expectTypeOf<Uint8Array>().toExtend<EntryBody>();
+    expectTypeOf<Float64Array>().toExtend<EntryBody>();
+    expectTypeOf<DataView>().toExtend<EntryBody>();
+    expectTypeOf<ReadableStream<Uint8Array>>().toExtend<EntryBody>();
+    expectTypeOf<AsyncIterable<Uint8Array>>().toExtend<EntryBody>();
+    expectTypeOf<number>().not.toExtend<EntryBody>();
+    expectTypeOf<ArrayBuffer>().not.toExtend<EntryBody>();
+    expectTypeOf<AsyncIterable<string>>().not.toExtend<EntryBody>();
     expectTypeOf<StateWriter["write"]>().returns.toEqualTypeOf<Promise<void>>();
     expectTypeOf<StateWriter["json"]>().parameter(1).toBeUnknown();
   });
@@ -55,6 +58,25 @@ describe("StateReader", () => {
     expectTypeOf<StateReader["json"]>().returns.resolves.toBeUnknown();
     expectTypeOf<StateReader["stream"]>().returns.toEqualTypeOf<ReadableStream<Uint8Array>>();
     expectTypeOf<StateReader["entries"]>().toEqualTypeOf<readonly EntryInfo[]>();
+  });
+});
+
+describe("reports", () => {
+  it("of a resume narrow by their outcome", () => {
+    type Resumed = Extract<ResumeReport, { outcome: "resumed" }>;
+    type Fresh = Extract<ResumeReport, { outcome: "fresh" }>;
+    expectTypeOf<Resumed["snapshot"]>().toEqualTypeOf<SnapshotLocator>();
+    expectTypeOf<Resumed["newer"]>().toBeNumber();
+    expectTypeOf<Fresh["snapshot"]>().toEqualTypeOf<undefined>();
+    expectTypeOf<ResumeReport["outcome"]>().toEqualTypeOf<"resumed" | "fresh">();
+  });
+
+  it("of a verification come one by one", () => {
+    expectTypeOf<StateStore["verify"]>().returns.toExtend<AsyncIterable<VerifyReport>>();
+  });
+
+  it("name digests as manifests do", () => {
+    expectTypeOf<EntryInfo["digest"]>().toEqualTypeOf<Digest>();
   });
 });
 
@@ -78,11 +100,13 @@ describe("StateStore", () => {
 });
 
 describe("SaveCondition", () => {
-  it("is any function to a boolean, a periodic condition's check among them", () => {
+  it("is any function to a boolean, or an object with such a method check", () => {
     const condition = new PeriodicSaveCondition(1);
-    const check: SaveCondition = () => condition.check();
-    expectTypeOf(check).toEqualTypeOf<() => boolean>();
-    expect(check()).toBe(false);
+    expectTypeOf<() => boolean>().toExtend<SaveCondition>();
+    expectTypeOf<{ check(): boolean }>().toExtend<SaveCondition>();
+    expectTypeOf(condition).toExtend<SaveCondition>();
+    expectTypeOf<() => Promise<boolean>>().not.toExtend<SaveCondition>();
+    expect(condition.check()).toBe(false);
   });
 });
 

@@ -1,12 +1,12 @@
 // Calendar buckets, held against a slow implementation and against dates that people can look up.
 import fc from "fast-check";
-import type { CalendarUnit } from "snapkeep";
+import type { RetentionCalendarUnit } from "snapkeep";
 import { describe, expect, it } from "vitest";
-import { Calendar } from "../../src/retention/calendar.ts";
+import { RetentionCalendar } from "../../src/retention/calendar.ts";
 import { DAY_MS, HOUR_MS, ms } from "./samples.ts";
 import { slowBucket } from "./slow_calendar.ts";
 
-const units: readonly CalendarUnit[] = ["hour", "day", "week", "month", "year"];
+const units: readonly RetentionCalendarUnit[] = ["hour", "day", "week", "month", "year"];
 
 // Zones and instants at which their clocks were changed; some by half an hour, by two hours, by a day, by seconds, at one
 // minute past midnight.
@@ -31,7 +31,7 @@ const transitions: Readonly<Record<string, readonly string[]>> = {
 
 describe("calendar buckets", () => {
   it.each(Object.keys(transitions))("are those of Intl at any instant in %s", (zone) => {
-    const calendar = new Calendar(zone);
+    const calendar = new RetentionCalendar(zone);
     const around = (transitions[zone] ?? []).flatMap((time) =>
       Array.from({ length: 141 }, (_, index) => ms(time) + (index - 70) * 7 * 60_000 + (index % 2) * -1)
     );
@@ -53,10 +53,10 @@ describe("calendar buckets", () => {
 
   it("do not depend on what was asked before", () => {
     const times = Array.from({ length: 60 }, (_, index) => ms("2026-10-24T12:00Z") + index * HOUR_MS / 2);
-    const warm = new Calendar("Europe/Berlin");
+    const warm = new RetentionCalendar("Europe/Berlin");
     for (const timeMs of [...times].reverse()) warm.bucket("hour", timeMs);
     for (const timeMs of times) {
-      expect(warm.bucket("hour", timeMs)).toBe(new Calendar("Europe/Berlin").bucket("hour", timeMs));
+      expect(warm.bucket("hour", timeMs)).toBe(new RetentionCalendar("Europe/Berlin").bucket("hour", timeMs));
     }
   });
 
@@ -80,11 +80,11 @@ describe("calendar buckets", () => {
       ["1961-01-01T12:00Z", "1960-W52"],
     ] as const,
   )("put %s into the ISO week %s", (time, week) => {
-    expect(new Calendar("UTC").bucket("week", ms(time))).toBe(week);
+    expect(new RetentionCalendar("UTC").bucket("week", ms(time))).toBe(week);
   });
 
   it("begin a week on Monday at midnight of the zone", () => {
-    const calendar = new Calendar("America/New_York");
+    const calendar = new RetentionCalendar("America/New_York");
     expect(calendar.bucket("week", ms("2026-11-23T04:59Z"))).toBe("2026-W47");
     expect(calendar.bucket("week", ms("2026-11-23T05:00Z"))).toBe("2026-W48");
   });
@@ -102,20 +102,20 @@ describe("calendar buckets", () => {
       ["UTC", "2026-10-25", 24],
     ] as const,
   )("give %s on %s a day of %d hours", (zone, day, hours) => {
-    const calendar = new Calendar(zone);
+    const calendar = new RetentionCalendar(zone);
     const halfHours = Array.from({ length: 200 }, (_, index) => ms(`${day}T00:00Z`) + (index - 76) * HOUR_MS / 2);
     expect(halfHours.filter((timeMs) => calendar.bucket("day", timeMs) === day).length / 2).toBe(hours);
   });
 
   it("make one hour of two that the clock shows twice", () => {
-    const calendar = new Calendar("Europe/Berlin");
+    const calendar = new RetentionCalendar("Europe/Berlin");
     expect(calendar.bucket("hour", ms("2026-10-25T02:10+02:00"))).toBe("2026-10-25 02");
     expect(calendar.bucket("hour", ms("2026-10-25T02:10+01:00"))).toBe("2026-10-25 02");
     expect(ms("2026-10-25T02:10+01:00") - ms("2026-10-25T02:10+02:00")).toBe(HOUR_MS);
   });
 
   it("are whole at the ends of what names and clocks can say", () => {
-    const calendar = new Calendar("Asia/Tokyo");
+    const calendar = new RetentionCalendar("Asia/Tokyo");
     const last = ms("9999-12-31T20:00Z"); // there, the year 10000 has begun
     expect(units.map((unit) => calendar.bucket(unit, last))).toEqual([
       "+010000-01-01 05",
@@ -125,7 +125,7 @@ describe("calendar buckets", () => {
       "+010000",
     ]);
     const early = new Date(0).setUTCFullYear(33, 3, 3);
-    expect(units.map((unit) => new Calendar("Etc/GMT").bucket(unit, early))).toEqual([
+    expect(units.map((unit) => new RetentionCalendar("Etc/GMT").bucket(unit, early))).toEqual([
       "0033-04-03 00",
       "0033-04-03",
       "0033-W13", // a Sunday, in the proleptic Gregorian calendar
@@ -135,12 +135,12 @@ describe("calendar buckets", () => {
   });
 
   it("refuse an unknown zone as a RangeError", () => {
-    expect(() => new Calendar("Europe/Atlantis")).toThrow(RangeError);
-    expect(() => new Calendar("")).toThrow(RangeError);
+    expect(() => new RetentionCalendar("Europe/Atlantis")).toThrow(RangeError);
+    expect(() => new RetentionCalendar("")).toThrow(RangeError);
   });
 
   it("change with midnight and not 24 hours after the last change", () => {
-    const calendar = new Calendar("Europe/Berlin");
+    const calendar = new RetentionCalendar("Europe/Berlin");
     const midnight = ms("2026-10-26T00:00+01:00");
     expect(calendar.bucket("day", midnight - 1)).toBe("2026-10-25");
     expect(calendar.bucket("day", midnight)).toBe("2026-10-26");

@@ -4,7 +4,6 @@ import path from "node:path";
 import { setImmediate } from "node:timers";
 import {
   fileBackend,
-  type FileSystem,
   keepBest,
   keepHourly,
   keepLatest,
@@ -13,7 +12,7 @@ import {
   type SnapshotLocator,
   StateStore,
 } from "snapkeep";
-import { Faults, faultyFileSystem, nodeFileSystem } from "snapkeep/testing";
+import { Faults, faultyFileSystem, type FileSystem, nodeFileSystem } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../store/places.ts";
 import { saving } from "../store/states.ts";

@@ -1,4 +1,5 @@
 // RetentionKeeper on real stores: what it plans is what the rules say of what is there, and what it removes is what it planned.
+import { runInNewContext } from "node:vm";
 import {
   atLeast,
   type Backend,
@@ -24,7 +25,7 @@ import { Faults, faultyBackend } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { forge } from "../store/altered.ts";
 import { collectLogs } from "../store/logs.ts";
-import { changed, type Place, places } from "../store/places.ts";
+import { changed, type Place, places, temporaryFolder } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";
 import { DAY_MS, HOUR_MS, ms, type Rules } from "./samples.ts";
 
@@ -145,7 +146,8 @@ describe.each(places)("RetentionKeeper ($layout, $backend)", ({ make }) => {
   it("plans for another time when told so", async () => {
     const { saveMany, keeper, clock } = await world(make);
     const saved = await saveMany(3, DAY_MS);
-    const plan = await keeper([() => []]).plan(new Date(clock.nowMs - 1));
+    const now = runInNewContext(`new Date(${clock.nowMs - 1})`) as Date; // of another realm
+    const plan = await keeper([() => []]).plan(now);
     expect(names(plan.kept)).toEqual(names(saved.slice(1)));
     expect(reasons(plan)[saved[1]?.name ?? ""]).toBe("newest not in the future");
   });
@@ -566,10 +568,18 @@ describe.each(places)("Copies and retention ($layout, $backend)", ({ make }) => 
     const saved = await saveMany(4, HOUR_MS);
     const target = saved[2] as SnapshotLocator;
     class Pinning extends RetentionKeeper {
-      protected override async isProtected(locator: SnapshotLocator): Promise<boolean> {
-        const isProtected = await super.isProtected(locator);
-        if (locator.name === target.name) await target.pin(); // just after it was looked at for its pin
-        return isProtected;
+      protected override async selectRemovalStates(): Promise<readonly SnapshotLocator[]> {
+        const selected = await super.selectRemovalStates();
+        for (const locator of selected.filter(({ name }) => name === target.name)) {
+          const manifest = locator.manifest.bind(locator);
+          // The cleanup looks at it for its pin, and then it is pinned.
+          locator.manifest = async () => {
+            const found = await manifest();
+            await target.pin();
+            return found;
+          };
+        }
+        return selected;
       }
     }
     expect(names(await new Pinning(store, [keepLatest(1)], { now }).cleanup())).toEqual(names(saved.slice(0, 2)));
@@ -586,4 +596,16 @@ describe.each(places)("Copies and retention ($layout, $backend)", ({ make }) => 
     const plan = await new RetentionKeeper(place.store(), [keepLatest(1)], { now }).plan();
     expect(names(plan.kept)).toEqual(names([saved[1], pinned] as SnapshotLocator[]));
   });
+});
+
+it("RetentionKeeper made from a path plans by the clock and the name format that it is given", async () => {
+  const folder = await temporaryFolder();
+  const options = { stateNameFormat: "run_%Y-%m-%d_%H-%M-%S,%f" };
+  const clock = { nowMs: START_MS };
+  const store = new StateStore(folder, { ...options, now: () => clock.nowMs }).register("cell", new Cell(1));
+  const saved: SnapshotLocator[] = [];
+  for (; saved.length < 3; clock.nowMs += DAY_MS) saved.push(await store.saveState());
+  const keeper = new RetentionKeeper(folder, [keepWithin("36h")], { ...options, now: () => clock.nowMs - DAY_MS });
+  expect(names((await keeper.plan()).kept)).toEqual(names(saved.slice(1)));
+  expect(names(await keeper.cleanup())).toEqual(names(saved.slice(0, 1)));
 });

@@ -2,7 +2,6 @@
 import fc from "fast-check";
 import {
   atLeast,
-  type CalendarUnit,
   keepDaily,
   keepEvery,
   keepHourly,
@@ -14,6 +13,7 @@ import {
   keepWithin,
   keepYearly,
   planRetention,
+  type RetentionCalendarUnit,
   type RetentionRule,
   type RetentionSnapshot,
 } from "snapkeep";
@@ -318,13 +318,17 @@ describe("steady saving", () => {
  */
 function restic(
   snapshots: readonly RetentionSnapshot[],
-  counts: Readonly<Partial<Record<CalendarUnit, number>>>,
+  counts: Readonly<Partial<Record<RetentionCalendarUnit, number>>>,
   zone: string,
 ): Map<string, string[]> {
   const list = snapshots.filter(({ pinned }) => !pinned).sort((a, b) =>
     b.savedAtMs - a.savedAtMs || (a.name < b.name ? 1 : -1)
   );
-  const buckets = Object.entries(counts).map(([unit, count]) => ({ unit: unit as CalendarUnit, count, last: "" }));
+  const buckets = Object.entries(counts).map(([unit, count]) => ({
+    unit: unit as RetentionCalendarUnit,
+    count,
+    last: "",
+  }));
   const kept = new Map<string, string[]>();
   for (const [number, { name, savedAtMs }] of list.entries()) {
     for (const bucket of buckets) {
@@ -345,12 +349,12 @@ describe("restic's algorithm", () => {
   const counts = fc.record(
     Object.fromEntries(Object.keys(rules).map((unit) => [unit, fc.integer({ min: 1, max: 12 })])),
     { requiredKeys: [] },
-  ).filter((each) => Object.keys(each).length > 0) as fc.Arbitrary<Partial<Record<CalendarUnit, number>>>;
+  ).filter((each) => Object.keys(each).length > 0) as fc.Arbitrary<Partial<Record<RetentionCalendarUnit, number>>>;
 
   it("is what the calendar rules do, reason by reason", () => {
     fc.assert(
       fc.property(anySnapshots, counts, anyZone, (snapshots, given, zone) => {
-        const entries = Object.entries(given) as [CalendarUnit, number][];
+        const entries = Object.entries(given) as [RetentionCalendarUnit, number][];
         const { decisions } = plan(snapshots, entries.map(([unit, count]) => rules[unit](count)), zone);
         const expected = restic(snapshots, given, zone);
         const guards = new Set(["newest", "newest not in the future", "pinned"]);

@@ -97,7 +97,7 @@ describe("the newest", () => {
   });
 
   it("is guarded no more where none is to be kept", () => {
-    expect(keptNames(row({}, { pinned }, {}), [none], { mayRemoveNewest: true })).toEqual(["b"]);
+    expect(keptNames(row({}, { pinned }, {}), [none], { keepNewest: false })).toEqual(["b"]);
   });
 });
 

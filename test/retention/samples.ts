@@ -14,8 +14,8 @@ import {
   keepWeekly,
   keepWithin,
   keepYearly,
-  type PlanOptions,
   planRetention,
+  type PlanRetentionOptions,
   type RetentionFunction,
   type RetentionPlan,
   type RetentionRule,
@@ -51,7 +51,7 @@ export function row(...facts: readonly Facts[]): RetentionSnapshot[] {
 }
 
 export type Rules = readonly (RetentionRule | RetentionFunction)[];
-export type Options = Partial<PlanOptions>;
+export type Options = Partial<PlanRetentionOptions>;
 
 /** A plan made after all snapshots, unless it says when. */
 export function planOf(snapshots: readonly RetentionSnapshot[], rules: Rules, options: Options = {}): RetentionPlan {

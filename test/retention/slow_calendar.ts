@@ -1,10 +1,10 @@
 // The calendar again, slowly and by another way: asks Intl for every instant, and counts ISO weeks from the day of the year.
-import type { CalendarUnit } from "snapkeep";
+import type { RetentionCalendarUnit } from "snapkeep";
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 /** The bucket of an instant in the years 1000 to 9999. */
-export function slowBucket(zone: string, unit: CalendarUnit, timeMs: number): string {
+export function slowBucket(zone: string, unit: RetentionCalendarUnit, timeMs: number): string {
   let format = formats.get(zone);
   if (format === undefined) {
     format = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });

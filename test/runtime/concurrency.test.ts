@@ -1,7 +1,7 @@
 // Many things at once, but not too many.
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { mapBounded } from "../../src/runtime/concurrency.ts";
+import { mapAhead, mapBounded } from "../../src/runtime/concurrency.ts";
 
 it("returns results in the order of the items, whatever finishes first", async () => {
   await fc.assert(
@@ -46,4 +46,45 @@ it("begins no further item after the first failure, and fails with it", async ()
 
 it("does nothing for no items", async () => {
   expect(await mapBounded([], () => Promise.reject(new Error("never called")))).toEqual([]);
+});
+
+it("mapAhead yields in the order of the items, with no more begun than allowed", async () => {
+  let running = 0;
+  let most = 0;
+  const work = async (item: number) => {
+    most = Math.max(most, ++running);
+    for (let turn = 0; turn < 5 - item % 5; turn++) await Promise.resolve();
+    running--;
+    return item * 2;
+  };
+  const results: number[] = [];
+  for await (const result of mapAhead([0, 1, 2, 3, 4, 5, 6], work, 3)) results.push(result);
+  expect(results).toEqual([0, 2, 4, 6, 8, 10, 12]);
+  expect(most).toBe(3);
+});
+
+it("mapAhead aborts and awaits what it has begun when it is left, and begins no more", async () => {
+  const begun: number[] = [];
+  let ended = 0;
+  const work = async (item: number, signal: AbortSignal) => {
+    begun.push(item);
+    if (item > 0) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    ended++;
+  };
+  for await (const _result of mapAhead([0, 1, 2, 3], work, 2)) break;
+  expect({ begun, ended }).toEqual({ begun: [0, 1], ended: 2 });
+});
+
+it("mapAhead fails in the place of the item that failed", async () => {
+  const results: number[] = [];
+  const work = async (item: number) => {
+    await Promise.resolve();
+    if (item === 1) throw new Error("no");
+    return item;
+  };
+  const looped = async () => {
+    for await (const result of mapAhead([0, 1, 2], work, 3)) results.push(result);
+  };
+  await expect(looped()).rejects.toThrow("no");
+  expect(results).toEqual([0]);
 });

@@ -14,6 +14,7 @@ import {
 import { fastFolder } from "../backend/temporary.ts";
 import type { Damage } from "./places.ts";
 import { ensure, sameValue, type Snap, type World } from "./world.ts";
+import { all } from "../backend/texts.ts";
 
 /** One step of a run. */
 export type Command =
@@ -185,7 +186,7 @@ async function crash(world: World, { layout: kind, labels: given, alpha, at: cal
     else if (!isSnapshotError(outcome.error)) throw outcome.error;
   });
   world.reopen();
-  await world.store.sweep({ olderThanMs: -1 });
+  await world.store.sweep({ force: true });
   const added = (await world.store.list()).filter(({ name }) => !world.snaps.has(name));
   ensure(added.length <= 1, `a save that died left ${added.join()}`);
   const [locator] = added;
@@ -347,12 +348,12 @@ async function corrupt(world: World, { index: wanted, file: which, how, at: wher
 }
 
 async function verify(world: World, { mode }: Of<"verify">): Promise<void> {
-  const all = await world.store.verify({ mode });
+  const told = await all(world.store.verify({ mode }));
   // Folders that lost their manifests are told too, where there are folders.
   const isBare = (report: VerifyReport) =>
     report.findings.some(({ step, problem }) => `${step} ${problem}` === "manifest missing");
-  const reports = all.filter((report) => !isBare(report));
-  for (const { uri } of all.filter(isBare)) {
+  const reports = told.filter((report) => !isBare(report));
+  for (const { uri } of told.filter(isBare)) {
     ensure(![...world.snaps.keys()].some((name) => uri.includes(name)), `"${uri}" has a manifest`);
   }
   ensure(reports.length === world.snaps.size, `${reports.length} reports of ${world.snaps.size} snapshots`);

@@ -4,7 +4,14 @@ import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { pathState, type PathStateMethods, StateStore } from "snapkeep";
+import {
+  memoryBackend,
+  pathState,
+  type PathStateMethods,
+  type StateReader,
+  StateStore,
+  type StateWriter,
+} from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { storageError } from "../../src/model/errors.ts";
 import { changed, filePlaces, places } from "../store/places.ts";
@@ -215,4 +222,21 @@ describe.each(filePlaces)("pathState on disk ($layout)", ({ make }) => {
     expect(folders.every((folder) => path.basename(folder).startsWith("."))).toBe(true);
     expect(await place.files()).toHaveLength(1);
   });
+});
+
+it.each(filePlaces)("a state finds its own real folder in writer and reader ($layout)", async ({ make }) => {
+  const place = await make();
+  const parents: (string | undefined)[] = [];
+  const look = async ({ workFolder }: Pick<StateWriter | StateReader, "workFolder">) => {
+    const folder = workFolder?.();
+    parents.push(folder && path.dirname(folder.path));
+    await folder?.remove();
+  };
+  const state = { saveState: look, loadState: look };
+  const store = place.store().register("library", state);
+  await store.loadState(await store.saveState());
+  expect(parents).toEqual([place.folder, place.folder]);
+  const inMemory = new StateStore(memoryBackend()).register("library", state);
+  await inMemory.saveState();
+  expect(parents.at(-1)).toBeUndefined();
 });

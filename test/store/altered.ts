@@ -114,13 +114,9 @@ export async function forge(
     }
   }
   const stage = await backend.stage(name + suffix);
-  await write(stage, sources(), {
-    savedAt,
-    seal: (written) => {
-      const { manifest } = sealManifest(facts, written);
-      return { manifest, bytes: sealed(change(manifest)) };
-    },
-  });
+  const written = await write(stage, sources(), { savedAt });
+  const { manifest } = sealManifest(facts, written.entries);
+  await written.publish({ manifest, bytes: sealed(change(manifest)) });
   return name + suffix;
 }
 

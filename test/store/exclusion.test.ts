@@ -4,6 +4,7 @@ import { LatestStatesKeeper, locate, memoryBackend, type PersistentState, StateS
 import { StateAccess, type Turn } from "../../src/store/state_access.ts";
 import { changed, placeOn, places } from "./places.ts";
 import { Cell, deferred, rejection, saving, settle } from "./states.ts";
+import { all } from "../backend/texts.ts";
 
 /** A state that stops in the middle of its load until it is let go on. */
 function slow(cell: Cell) {
@@ -163,6 +164,26 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
     expect([a.value, b.value]).toEqual(["one", "one"]);
   });
 
+  it.each([
+    ["its signal has aborted", (store: StateStore) => {
+      const abort = new AbortController();
+      store.streamState({ signal: abort.signal });
+      abort.abort();
+    }],
+    ["one of its states has failed", (store: StateStore) => {
+      store.register("broken", { saveState: () => Promise.reject(new Error("broken")), loadState() {} });
+      store.streamState();
+      store.unregister("broken");
+    }],
+  ])("loadState does not wait for a stream that nobody reads when %s", async (_, begin) => {
+    const { place, first } = await twoSnapshots();
+    const [a, b] = [new Cell("new"), new Cell("new")];
+    const store = place.store().register("a", a).register("b", b);
+    begin(store);
+    await store.loadState(first);
+    expect([a.value, b.value]).toEqual(["one", "one"]);
+  });
+
   it("never calls a state for a body that is cancelled while a load runs", async () => {
     const { place, first } = await twoSnapshots();
     const b = new Cell("new");
@@ -204,7 +225,7 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
       async loadState() {
         expect(await store.list()).toHaveLength(2);
         await first.label({ step: 1 });
-        expect((await store.verify()).every(({ isWhole }) => isWhole)).toBe(true);
+        expect((await all(store.verify())).every(({ isWhole }) => isWhole)).toBe(true);
         await store.sweep();
         await store.importSnapshot(elsewhere);
         await store.importSnapshot(elsewhere.stream()).catch(() => {});

@@ -1,5 +1,7 @@
 // JSON entries that a schema checks: any library that implements Standard Schema.
+import { type } from "arktype";
 import { isSnapshotError, type SchemaResult, type StandardSchema, type StateReader } from "snapkeep";
+import * as v from "valibot";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { z } from "zod";
 import { places } from "./places.ts";
@@ -99,5 +101,34 @@ describe.each(places)("json with a schema ($layout, $backend)", ({ make }) => {
   it("accepts a schema that is a function, as some libraries make them", async () => {
     const { load } = await loading(6, (from) => from.json("run.json", Object.assign(() => {}, even)));
     expect(await load()).toBe(60);
+  });
+
+  // Each makes a Set of the tags, and has a place in its issues in its own form.
+  const libraries = {
+    zod: z.object({ step: z.number(), tags: z.array(z.string()).transform((tags) => new Set(tags)) }),
+    "zod, asynchronous": z.object({
+      step: z.number(),
+      tags: z.array(z.string()).transform((tags) => Promise.resolve(new Set(tags))),
+    }),
+    valibot: v.object({ step: v.number(), tags: v.pipe(v.array(v.string()), v.transform((tags) => new Set(tags))) }),
+    "valibot, asynchronous": v.objectAsync({
+      step: v.number(),
+      tags: v.pipeAsync(v.array(v.string()), v.transformAsync((tags) => Promise.resolve(new Set(tags)))),
+    }),
+    arktype: type({ step: "number", tags: type("string[]").pipe((tags) => new Set(tags)) }),
+  };
+
+  it.each(Object.entries(libraries))("checks, converts and types a value with a schema of %s", async (_, schema) => {
+    const read = async (from: StateReader) => {
+      const run = await from.json("run.json", schema);
+      expectTypeOf(run).toEqualTypeOf<{ step: number; tags: Set<string> }>();
+      return run;
+    };
+    const fitting = await loading({ step: 3, tags: ["a", "a"] }, read);
+    expect(await fitting.load()).toEqual({ step: 3, tags: new Set(["a"]) });
+    const { load } = await loading({ step: 3, tags: ["a", 1] }, read);
+    const { cause } = await rejection(load()) as Error;
+    if (!isSnapshotError(cause, "ENTRY_INVALID")) throw cause;
+    expect(cause.details.issues.map(({ place }) => place)).toEqual(["$.tags[1]"]);
   });
 });

@@ -1,7 +1,8 @@
 // Labels: saved with the snapshot, changed beside it, carried by copies; and never at the cost of a byte that was committed.
 import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { type Backend, type Labels, locate, memoryBackend, SnapshotLocator, StateStore, storageError } from "snapkeep";
+import { type Backend, type Labels, locate, memoryBackend, SnapshotLocator, StateStore } from "snapkeep";
+import { storageError } from "snapkeep/backend";
 import { describe, expect, it } from "vitest";
 import { parseNote } from "../../src/manifest/labels.ts";
 import { collectLogs } from "./logs.ts";
@@ -192,12 +193,12 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
   it("that pin it spare a snapshot that is to be removed unless it is pinned, and no other", async () => {
     const { place, snapshot } = await saved(make, { pinned: true });
     await snapshot.label({ step: 1 });
-    expect(await snapshot.remove({ sparesPinned: true })).toBe(false);
+    expect(await snapshot.remove({ keepPinned: true })).toBe(false);
     await place.backend.notes.put(snapshot.name, new TextEncoder().encode("damaged"));
-    expect(await snapshot.remove({ sparesPinned: true })).toBe(false);
+    expect(await snapshot.remove({ keepPinned: true })).toBe(false);
     expect(await snapshot.exists()).toBe(true);
     await snapshot.unpin();
-    expect(await snapshot.remove({ sparesPinned: true })).toBe(true);
+    expect(await snapshot.remove({ keepPinned: true })).toBe(true);
   });
 
   it("do not keep a snapshot from being removed where there is no room for a lock, nor make a place for one", async () => {
@@ -296,9 +297,9 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     for (let bit = 0; bit < note.length * 8; bit++) {
       const flipped = note.slice();
       flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ 1 << (bit & 7);
-      verdicts.push(parseNote(flipped));
+      verdicts.push(await parseNote(flipped));
     }
-    for (let end = 0; end < note.length; end++) verdicts.push(parseNote(note.slice(0, end)));
+    for (let end = 0; end < note.length; end++) verdicts.push(await parseNote(note.slice(0, end)));
     expect(verdicts.length).toBeGreaterThan(1500);
     expect(verdicts.filter((verdict) => verdict !== undefined)).toEqual([]);
   });

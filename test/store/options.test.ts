@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
+  autosave,
   fileBackend,
   keepLatest,
   LatestStatesKeeper,
@@ -10,7 +11,7 @@ import {
   PeriodicSaveCondition,
   planRetention,
   RetentionKeeper,
-  simulate,
+  simulateRetention,
   type SnapshotLocator,
   StateStore,
   type StateWriter,
@@ -65,8 +66,11 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
   ["Labels", (labels, { snapshot }) => snapshot.label(labels)],
   ["ExportOptions", (options, { snapshot }) => snapshot.exportTo("never/written", options)],
   ["ArchiveStreamOptions", (options, { snapshot }) => snapshot.stream(options)],
+  ["SignalOptions", (options, { snapshot }) => snapshot.open(options)],
+  ["SignalOptions", (options, { snapshot }) => snapshot.stat(options)],
+  ["SignalOptions", (options, { snapshot }) => snapshot.manifest(options)],
   ["RemoveOptions", (options, { snapshot }) => snapshot.remove(options)],
-  ["SnapshotReader.verifyAll", async (options, { snapshot }) => {
+  ["VerifyAllOptions", async (options, { snapshot }) => {
     const reader = await snapshot.open();
     try {
       await reader.verifyAll(options);
@@ -75,14 +79,19 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
     }
   }],
   ["WriteOptions", (options) => failureOf((out) => out.write("a", "b", options))],
-  ["JsonOptions", (options) => failureOf((out) => out.json("a", "b", options))],
+  ["WriteJsonOptions", (options) => failureOf((out) => out.json("a", "b", options))],
   ["LocateOptions", (options) => locate("https://example.org/x.state.tar.gz", options)],
   ["FileBackendOptions", (options) => fileBackend("states", options)],
   ["RetentionKeeperOptions", (options, { store }) => new RetentionKeeper(store, [keepLatest(1)], options)],
   ["RetentionKeeperOptions", (options) => new RetentionKeeper("states", [keepLatest(1)], options)],
   ["LatestStatesKeeperOptions", (options, { store }) => new LatestStatesKeeper(store, 1, "*", options)],
-  ["PlanOptions", (options) => planRetention([], [keepLatest(1)], { nowMs: 0, ...options })],
-  ["SimulateOptions", (options) => simulate([keepLatest(1)], { every: "1d", horizon: "2d", ...options })],
+  ["PlanRetentionOptions", (options) => planRetention([], [keepLatest(1)], { nowMs: 0, ...options })],
+  [
+    "SimulateRetentionOptions",
+    (options) => simulateRetention([keepLatest(1)], { every: "1d", horizon: "2d", ...options }),
+  ],
+  ["AutosaveOptions", (options, { store }) => autosave(store, { condition: () => false, ...options })],
+  ["PauseOptions", (pause, { store }) => autosave(store, { condition: () => false, pause })],
   ["SaveConditionOptions", (options) => new PeriodicSaveCondition(1, options)],
   ["ConformanceOptions", (options) => backendConformance(memoryBackend, options)],
   ["StateConformanceOptions", (options) => stateConformance(() => new Cell(1), () => {}, options)],
@@ -103,13 +112,13 @@ async function refusal(take: (options: Any, world: World) => unknown, options: u
 
 describe("options", () => {
   it("all of the public interface are in the table of this test", () => {
-    const exported = ["mod.ts", "src/testing/mod.ts"].flatMap((file) => {
+    const exported = ["mod.ts", "src/backend/mod.ts", "src/testing/mod.ts"].flatMap((file) => {
       const text = readFileSync(path.join(root, file), "utf8").replaceAll(/\/\*[^]*?\*\//g, "");
       return [...text.matchAll(/\b\w+(?:Options|Plan)\b/g)].map(([name]) => name);
     });
     const known = new Set(TAKERS.map(([type]) => type));
     // Of contracts, which backends of others need not look at; and a result.
-    const others = ["LockOptions", "RetentionPlan", "StageOptions"];
+    const others = ["LockOptions", "ProgressOptions", "RetentionPlan", "StageOptions"];
     expect([...new Set(exported)].filter((name) => !known.has(name)).sort()).toEqual(others.sort());
   });
 
@@ -127,7 +136,10 @@ describe("options", () => {
   it.each(TAKERS.map(([type, take], index) => [type, index, take] as const))(
     "%s (%#) are refused with a TypeError when they are no object",
     async (type, _index, take) => {
-      if (["PlanOptions", "SimulateOptions", "ResumeOptions.best"].includes(type)) return; // which are spread here
+      if (
+        ["AutosaveOptions", "PlanRetentionOptions", "SimulateRetentionOptions", "ResumeOptions.best"].includes(type)
+      ) return; // spread here
+      if (type === "PauseOptions") return; // a function is one as well
       for (const options of [null, 1, "tar.gz", [1]]) expect(await refusal(take, options)).toBeInstanceOf(TypeError);
     },
   );
@@ -167,6 +179,16 @@ describe("options", () => {
     ["signal", ({ snapshot }) => snapshot.verify({ signal: {} } as Any)],
     ["onProgress", ({ store }) => store.saveState({ onProgress: true } as Any)],
     ["onProgress", ({ store }) => store.streamState({ onProgress: {} } as Any)],
+    ["onProgress", ({ store, snapshot }) => store.loadState(snapshot, { onProgress: 1 } as Any)],
+    ["onProgress", ({ store }) => store.resume({ onProgress: "yes" } as Any)],
+    ["onProgress", ({ store, snapshot }) => store.importSnapshot(snapshot, { onProgress: [] } as Any)],
+    ["onProgress", ({ store }) => store.verify({ onProgress: {} } as Any)],
+    ["onProgress", ({ snapshot }) => snapshot.verify({ onProgress: 1 } as Any)],
+    ["onProgress", ({ snapshot }) => snapshot.exportTo("never/written", { onProgress: 1 } as Any)],
+    ["signal", ({ snapshot }) => snapshot.open({ signal: 1 } as Any)],
+    ["signal", ({ snapshot }) => snapshot.stat({ signal: {} } as Any)],
+    ["signal", ({ snapshot }) => snapshot.manifest({ signal: "now" } as Any)],
+    ["force", ({ store }) => store.sweep({ force: 1 } as Any)],
     ["allowMissing", ({ store, snapshot }) => store.loadState(snapshot, { allowMissing: "yes" } as Any)],
     ["rollback", ({ store }) => store.resume({ rollback: 1 } as Any)],
     ["layout", ({ store }) => store.saveState({ layout: "tar" } as Any)],
@@ -176,7 +198,7 @@ describe("options", () => {
     ["stateNameFormat", () => new StateStore("states", { stateNameFormat: 5 } as Any)],
     ["groupBy", () => planRetention([], [keepLatest(1)], { nowMs: 0, groupBy: "tag" } as Any)],
     ["foreign", () => new LatestStatesKeeper("states", 1, "*", { foreign: "yes" } as Any)],
-    ["sparesPinned", ({ snapshot }) => snapshot.remove({ sparesPinned: 1 } as Any)],
+    ["keepPinned", ({ snapshot }) => snapshot.remove({ keepPinned: 1 } as Any)],
     ["owned", () => failureOf((out) => out.write("a", "b", { owned: "yes" } as Any))],
     ["asJson", () => failureOf((out) => out.json("a", "b", { asJson: 1 } as Any))],
     ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: [() => {}] } as Any)],

@@ -1,4 +1,5 @@
 // store.resume(): the newest snapshot that is whole, past damage only, and never a lie about it.
+import { runInNewContext } from "node:vm";
 import { cp, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import {
@@ -26,6 +27,7 @@ import { collectLogs } from "./logs.ts";
 import { changed, filePlaces, type Place, places } from "./places.ts";
 import { Cell, Files, rejection } from "./states.ts";
 import { altered, damages, dataDamage, forge, losses } from "./altered.ts";
+import { all } from "../backend/texts.ts";
 
 const noise = (seed: number) =>
   Uint8Array.from({ length: 5000 }, (_, index) => ((index + 1) * (index + seed) * 2654435761) >>> 11);
@@ -536,6 +538,8 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
     expect(await chosen("2026-11-23T01:00:00.000Z")).toBe(name(saved[1]));
     expect(await chosen("2026-11-23T00:59:59.999Z")).toBe(name(saved[0]));
     expect(await chosen("2027-01-01T00:00:00Z")).toBe(name(saved[2]));
+    const foreign = runInNewContext(`new Date("2026-11-24T00:00:00Z")`) as Date; // as under jest or in a frame
+    expect(name((await program().store.resume({ at: foreign })).snapshot)).toBe(await chosen("2026-11-24T00:00:00Z"));
     expect(await rejection(program().store.resume({ at: new Date("2026-11-22T00:00:00Z") }))).toMatchObject({
       code: "RESUME_REFUSED",
     });
@@ -806,7 +810,7 @@ describe.each(filePlaces)("StateStore.resume where a snapshot cannot be looked a
     expect((await store.resume()).outcome).toBe("resumed");
     expect(content()).toBe(2);
     expect((await store.saveState()).name > at(saved, 2).name).toBe(true);
-    expect((await store.verify()).map(({ findings }) => findings.map(({ problem }) => problem))).toEqual([
+    expect((await all(store.verify())).map(({ findings }) => findings.map(({ problem }) => problem))).toEqual([
       ["unreadable"],
       [],
       [],

@@ -9,10 +9,10 @@ import {
   type SaveProgress,
   SnapshotError,
   SnapshotLocator,
-  type Stage,
   StateStore,
   type StateWriter,
 } from "snapkeep";
+import type { Stage } from "snapkeep/backend";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { collectLogs } from "./logs.ts";
 import { changed, filePlaces, type Place, places, temporaryFolder } from "./places.ts";

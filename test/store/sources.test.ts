@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { runInNewContext } from "node:vm";
-import { type Body, memoryBackend, StateStore, type WriteOptions } from "snapkeep";
+import { type EntryBody, memoryBackend, StateStore, type WriteOptions } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { Files, iterableOf, rejection, saving, streamOf } from "./states.ts";
 import { places, temporaryFolder } from "./places.ts";
@@ -71,7 +71,7 @@ const REFUSED = {
 };
 
 describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
-  const save = async (body: () => Body, options?: WriteOptions) => {
+  const save = async (body: () => EntryBody, options?: WriteOptions) => {
     const place = await make();
     const store = place.store().register("a", saving((out) => void out.write("x", body(), options)));
     return { store, saved: store.saveState() };
@@ -147,12 +147,12 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
         cancel: () => Promise.resolve(),
       }),
     };
-    const reader = await (await (await save(() => stream as unknown as Body)).saved).open();
+    const reader = await (await (await save(() => stream as unknown as EntryBody)).saved).open();
     expect([...await reader.bytes("a/x")]).toEqual([1, 2]);
     await reader.close();
   });
 
-  const used: Record<string, () => Body | Promise<Body>> = {
+  const used: Record<string, () => EntryBody | Promise<EntryBody>> = {
     "a web stream of which a part was read": async () => {
       const stream = streamOf(new Uint8Array(1), new Uint8Array(1));
       const reader = stream.getReader();
@@ -185,7 +185,7 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
     "the body of a Response that was used": async () => {
       const response = new Response("text");
       await response.text();
-      return response.body as Body;
+      return response.body as EntryBody;
     },
     "a stream of Node that was read": async () => {
       const stream = Readable.from([Buffer.from("a")]);
@@ -206,7 +206,7 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
     expect(await store.list()).toEqual([]);
   });
 
-  const once: Record<string, () => Body | Promise<Body>> = {
+  const once: Record<string, () => EntryBody | Promise<EntryBody>> = {
     "web stream": () => streamOf(new Uint8Array(1)),
     "generator": () => iterableOf(new Uint8Array(1)),
     "stream of Node": () => Readable.from([Buffer.from("a")]),

@@ -215,7 +215,7 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
     const snapshot = await store.saveState();
     await place.backend.stage("2020-01-01_00-00-00,000000.state/");
     expect(await store.sweep()).toEqual([]); // it may be alive
-    expect(await store.sweep({ olderThanMs: -60_000 })).toEqual(["2020-01-01_00-00-00,000000.state"]);
+    expect(await store.sweep({ force: true })).toEqual(["2020-01-01_00-00-00,000000.state"]);
     expect((await store.list()).map(String)).toEqual([String(snapshot)]);
     expect((await snapshot.verify()).isWhole).toBe(true);
   });
@@ -244,8 +244,9 @@ describe.each(filePlaces)("StateStore beside what the dead left ($layout)", ({ m
     expect(await leftovers()).toEqual([]);
   });
 
-  it("refuses a limit that is no number", async () => {
-    for (const olderThanMs of [NaN, "5"]) {
+  it("refuses a limit that is no number from 0 on, and a limit beside force", async () => {
+    expect(await rejection((await make()).store().sweep({ olderThanMs: 1, force: true }))).toBeInstanceOf(TypeError);
+    for (const olderThanMs of [NaN, "5", -1, -Infinity]) {
       const options = { olderThanMs: olderThanMs as number };
       expect(await rejection((await make()).store().sweep(options))).toBeInstanceOf(RangeError);
     }

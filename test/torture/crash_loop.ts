@@ -422,7 +422,7 @@ async function goOn(world: World): Promise<void> {
   const isSameInstant = ++goings % 2 === 0;
   model.step = 9;
   if (!isSameInstant) world.instant++;
-  await store.sweep({ olderThanMs: -1 });
+  await store.sweep({ force: true });
   const hidden = hiddenIn(files.tree());
   assert(hidden.length === 0, `a sweep left ${hidden.join()}`);
   const [first] = world.knowledge.must.keys();

@@ -56,7 +56,7 @@ function exporting(index: number, root: string): CrashOperation {
       const backend = world.other(root);
       const reader = await locator.open();
       if (root !== COPIES) world.saving();
-      const stage = await backend.stage(locator.name + layout.suffix, { besideOthers: true });
+      const stage = await backend.stage(locator.name + layout.suffix, { allowOtherLayouts: true });
       await writeCopy(reader, layout, { backend, stage, labels: reader.manifest.labels });
       await reader.close();
       if (root === COPIES) return;
@@ -147,7 +147,7 @@ export const crashOperations: Record<string, CrashOperation> = {
       await (await world.files.create("/states/.0123456789abcdef.trash/manifest.json")).sync();
     },
     async run({ store }) {
-      await store.sweep({ olderThanMs: -1 });
+      await store.sweep({ force: true });
     },
   },
 };

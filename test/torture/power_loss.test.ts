@@ -135,7 +135,7 @@ async function lookAt(disk: Disk, room: string, { image, lines }: Moment, where:
     const listed = await checkRetained(folder, lines, where);
     expect(listed, where).toBeGreaterThanOrEqual(Math.min(saved, 6));
     const store = new StateStore(folder, { startFresh: true });
-    await store.sweep({ olderThanMs: -1 });
+    await store.sweep({ force: true });
     expect(await hiddenIn(folder), where).toEqual([]);
     const next = await store.saveState();
     expect((await next.verify()).isWhole, where).toBe(true);

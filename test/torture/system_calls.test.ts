@@ -72,7 +72,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
 
   async function goesOn(folder: string, where: string): Promise<void> {
     const store = new StateStore(folder, { startFresh: true }).register("model", new Cell(1));
-    await store.sweep({ olderThanMs: -1 });
+    await store.sweep({ force: true });
     expect(await hiddenIn(folder), where).toEqual([]);
     const saved = await store.saveState();
     expect((await saved.verify()).isWhole, where).toBe(true);

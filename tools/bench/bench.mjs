@@ -7,7 +7,7 @@
 //
 // Every measurement is a process of its own; contenders take turns, so that a slow minute of the machine meets them all.
 // Only a whole run with full inputs writes the document; anything else prints it.
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -154,17 +154,26 @@ async function measureAll() {
     }
   }
   const minutes = (performance.now() - since) / 60_000;
-  const report = renderReport({ facts, results, costs, size, repeat, minutes });
+  const isWhole = wanted === undefined && size === "full";
+  const target = isWhole ? path.join(root, "docs", "benchmarks.md") : path.join(place, "benchmarks.md");
+  const report = renderReport({ facts, results, costs, size, repeat, minutes }) +
+    (isWhole ? await handWritten(target) : "");
   await writeFile(
     path.join(place, `results-${size}.json`),
     JSON.stringify({ facts, results, costs, minutes }, null, 1),
   );
-  const isWhole = wanted === undefined && size === "full";
-  const target = isWhole ? path.join(root, "docs", "benchmarks.md") : path.join(place, "benchmarks.md");
   await writeFile(target, report);
   console.log(
     isWhole ? `\nwritten to ${path.relative(root, target)} in ${minutes.toFixed(0)} min` : `\n${report}`,
   );
+}
+
+/** Reads the part of the document that is written by hand. @param {string} file */
+async function handWritten(file) {
+  const text = await readFile(file, "utf8");
+  const from = text.indexOf("\n## Measurements behind decisions\n");
+  if (from < 0) throw new Error(`Cannot write ${file}: expected the heading "Measurements behind decisions" in it`);
+  return text.slice(from);
 }
 
 if (flags.guard) {

@@ -32,7 +32,7 @@ const calls = {
   rename: NOTHING,
   link: "rename",
   isProtected: "false",
-  guardsNewest: "false",
+  newestReadable: "undefined",
   assertOpen: "undefined",
   isStale: "true",
   isDamage: "true",

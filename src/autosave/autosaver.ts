@@ -1,0 +1,534 @@
+// Saves by itself: asks a condition, begins rounds, one at a time, tries again what failed, and saves once more on the way down.
+import { storableLabels } from "../manifest/labels.ts";
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import { show, showType } from "../model/show.ts";
+import type { Labels } from "../model/snapshot.ts";
+import { clearInterval, setInterval } from "../runtime/clock.ts";
+import { Pace } from "../runtime/concurrency.ts";
+import { type IdleClock, runtimeClock } from "../runtime/idle.ts";
+import type { SaveOptions } from "../store/save_options.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { type AutosaveHealth, healthOf } from "./health.ts";
+import { type Pause, type PauseOptions, Pauser } from "./pausing.ts";
+import { type AutosaveKeeper, beginRound, type Round, type RoundEvent, type RoundParts } from "./round.ts";
+import { assertCondition, type SaveCondition } from "./save_condition.ts";
+import { eventSink, type SaveEvent, type SaveReason, type SkippedEvent, type SkipReason } from "./save_event.ts";
+import { Schedule } from "./schedule.ts";
+import { SignOfLife } from "./sign_of_life.ts";
+import { type EndSignal, signalsOf, watchEnd } from "./signals.ts";
+
+// How often a condition is asked that cannot tell when it becomes true, and how long to trust one that can: a load, or a save by the
+// program itself, changes the answer.
+const POLL_MS = 250;
+const TRUST_MS = 1_000;
+// What was aborted has so long to give back what it took.
+const ABORTED_MS = 300;
+
+/** How a program is saved by itself. */
+export interface AutosaveOptions {
+  /** When to save. */
+  readonly condition: SaveCondition;
+  /**
+   * Applies retention after each save. A failure of it is reported in the event and does not fail the save. Cost: a
+   * listing of the folder after each save.
+   *
+   * @default none
+   */
+  readonly keeper?: AutosaveKeeper;
+  /**
+   * Pauses the program during the capture; for programs with concurrent parts. Cost: the program stands still until
+   * all states are captured.
+   *
+   * @default none
+   */
+  readonly pause?: Pause | PauseOptions;
+  /**
+   * Signals on which to save once more and end: `true` for SIGTERM and SIGINT, or their names.
+   *
+   * @default false
+   */
+  readonly signals?: boolean | readonly EndSignal[];
+  /**
+   * How long the last save may take after a signal, in milliseconds.
+   *
+   * @default 8000
+   */
+  readonly graceMs?: number;
+  /**
+   * Layout of the snapshots.
+   *
+   * @default the layout of the store
+   */
+  readonly layout?: SaveOptions["layout"];
+  /**
+   * Labels of each snapshot, or a function that returns them. It is called at the capture, and when the step is
+   * needed.
+   *
+   * @default none
+   */
+  readonly labels?: Labels | (() => Labels);
+  /**
+   * Called with the event of each round. Errors that it throws are logged.
+   *
+   * @default none
+   */
+  readonly onEvent?: (event: SaveEvent) => void;
+}
+
+const OPTIONS: OptionNames<AutosaveOptions> = {
+  condition: true,
+  keeper: true,
+  pause: true,
+  signals: true,
+  graceMs: true,
+  layout: true,
+  labels: true,
+  onEvent: "a function",
+};
+const PAUSE_OPTIONS: OptionNames<PauseOptions> = { pause: true, timeoutMs: true, attempts: true };
+
+/**
+ * Saves a program by itself; made by {@link autosave}.
+ *
+ * A timer asks the condition until `tick()` is called the first time; from then on only `tick()` does. Neither the timer nor anything
+ * else here keeps the program alive.
+ */
+export interface Autosaver {
+  /** Aborts when the program is to end, and when the autosaver ends. */
+  readonly signal: AbortSignal;
+  /**
+   * Asks the condition, and saves if a save is due. To be called and awaited where the states fit together, such as at the end of
+   * each step.
+   *
+   * Resolves when the program may go on: the states have handed over their data, which is then written in the background. A
+   * failed save does not reject it. After a signal it stays pending until the last save has ended.
+   *
+   * @throws {DOMException} An AbortError, the reason of `signal`, once the autosaver has ended.
+   */
+  tick(): Promise<void>;
+  /**
+   * Makes a save due: the timer begins it at once, otherwise the next `tick()` does.
+   *
+   * @returns Resolves to the event of a round that begins now or later. Do not await it before the next `tick()`.
+   */
+  requestSave(): Promise<SaveEvent>;
+  /**
+   * Tells how the saves are doing, as data for a health check. Free room is that of the last look, at most one save old.
+   *
+   * @returns Plain data that JSON carries.
+   */
+  health(): AutosaveHealth;
+  /**
+   * Saves once more, and ends. A save that runs already is finished first. Called again, or after a signal, it waits for the same end.
+   *
+   * @returns The event of the last round.
+   */
+  close(): Promise<SaveEvent>;
+  /**
+   * Ends without a further save, and waits for one that runs: it is also called when an exception leaves the block, and then
+   * the states may hold a mixture. Call {@link Autosaver.close} to save.
+   */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+type Resolve = (event: SaveEvent) => void;
+
+/** The end of an autosaver. */
+interface WayDown {
+  /** Resolves to the event of the last round. */
+  readonly ended: Promise<SaveEvent>;
+  /** Whether the process ends after it. */
+  readonly endsProcess: boolean;
+}
+
+class StoreAutosaver implements Autosaver {
+  readonly #store: StateStore;
+  readonly #clock: IdleClock;
+  readonly #graceMs: number;
+  readonly #parts: RoundParts;
+  readonly #schedule: Schedule;
+  readonly #emit: (event: SaveEvent) => void;
+  readonly #life: SignOfLife;
+  readonly #pace = new Pace();
+  /** Tells the program to stop. */
+  readonly #ending = new AbortController();
+  /** Aborts the rounds. */
+  readonly #aborting = new AbortController();
+  readonly #unwatch: () => void;
+  #isTicked = false;
+  #ticks = 0;
+  #cancelTimer = () => {};
+  #round: Round | undefined;
+  #isBeginning = false;
+  /** Requests that the running round serves. */
+  #served: Resolve[] = [];
+  /** Requests for a round that has not begun. */
+  #requests: Resolve[] = [];
+  /** Whether a save fell due while a round was running. */
+  #hasJoined = false;
+  #hasToldNotBegun = false;
+  #lastFailure: { readonly error: unknown; readonly at: Date } | undefined;
+  #freeBytes: number | undefined;
+  #isLooking = false;
+  #wayDown: WayDown | undefined;
+  #onTick = () => {};
+
+  constructor(store: StateStore, options: AutosaveOptions, clock: IdleClock) {
+    const { condition, keeper, pause, layout, labels = {}, graceMs = 8_000, onEvent } = options;
+    const signals = signalsOf(options.signals);
+    this.#store = store;
+    this.#clock = clock;
+    this.#graceMs = graceMs;
+    this.#parts = {
+      store,
+      clock,
+      keeper,
+      layout,
+      pauser: pause === undefined ? undefined : new Pauser(pause, clock),
+      labels: () => labelsOf(labels),
+      stepOf: ({ step }) => step ?? (this.#isTicked ? this.#ticks : undefined),
+      signal: this.#aborting.signal,
+    };
+    this.#schedule = new Schedule(store, condition, clock, () => this.#stepNow());
+    this.#emit = eventSink(onEvent);
+    this.#life = new SignOfLife(store, clock, () => this.#stepIfKnown());
+    this.#unwatch = watchEnd({
+      depart: async (signal, endsProcess) => {
+        const cancel = clock.later(() => this.#abort("TimeoutError", `it took longer than ${graceMs} ms`), graceMs);
+        await this.#leave("signal", { signal, endsProcess }).finally(cancel);
+      },
+      hurry: (signal) => this.#abort("AbortError", `a second ${signal} arrived`),
+      exit: () => void this.#leave("exit"),
+    }, signals);
+    this.#live();
+    this.#lookForRoom();
+    this.#wait();
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  async tick(): Promise<void> {
+    this.#isTicked = true;
+    this.#cancelTimer();
+    if (this.#wayDown === undefined) {
+      this.#ticks++;
+      await this.#check()?.released;
+      // A loop that awaits nothing else would let neither signals nor the writing have their turn.
+      if (this.#round !== undefined || this.#pace.isDue) await this.#pace.rest();
+    }
+    if (this.#wayDown === undefined) return;
+    this.#onTick();
+    await this.#wayDown.ended;
+    if (this.#wayDown.endsProcess) await new Promise(() => {});
+    throw this.signal.reason;
+  }
+
+  requestSave(): Promise<SaveEvent> {
+    return new Promise((resolve) => {
+      if (this.#wayDown !== undefined) return resolve(this.#skip("requested", "ended"));
+      if (this.#round?.hasCaptured === false) return void this.#served.push(resolve);
+      this.#requests.push(resolve);
+      if (!this.#isTicked) this.#check();
+    });
+  }
+
+  health(): AutosaveHealth {
+    this.#lookForRoom();
+    const { known, ageMs, step: savedStep } = this.#schedule.lastSaved;
+    const hasEnded = this.#wayDown !== undefined;
+    return healthOf({
+      status: hasEnded ? "ended" : this.#store.hasBegun ? "running" : "waiting",
+      isSaving: this.#round !== undefined,
+      known,
+      ageMs,
+      savedStep,
+      step: this.#stepIfKnown(),
+      failuresInRow: this.#schedule.failuresInRow,
+      lastFailure: this.#lastFailure,
+      dueInMs: hasEnded ? undefined : this.#dueInMs(),
+      freeBytes: this.#freeBytes,
+    });
+  }
+
+  close(): Promise<SaveEvent> {
+    return this.#leave("closed");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#leave("closed", { saves: false });
+  }
+
+  /** Begins a round if one is due and may begin. Returns the one that has not captured yet. */
+  #check(): Round | undefined {
+    const schedule = this.#schedule;
+    if (this.#isBeginning) return undefined; // a state or a label that asks for a save
+    this.#live();
+    try {
+      if (this.#round !== undefined) {
+        this.#hasJoined ||= schedule.asksForSave();
+      } else {
+        if (this.#requests.length > 0) schedule.due ??= "requested";
+        else if (schedule.pauseMs > 0) return undefined;
+        else if (schedule.due === undefined && schedule.asksForSave()) schedule.due = "due";
+        if (schedule.due !== undefined) {
+          if (this.#store.hasBegun) this.#begin(schedule.due);
+          else if (!this.#hasToldNotBegun) this.#skip(schedule.due, "not begun");
+        }
+      }
+    } catch (error) {
+      this.#tell({ ...this.#noRound("due"), outcome: "failed", error, failuresInRow: 0 }, undefined);
+    }
+    return this.#round?.hasCaptured === false ? this.#round : undefined;
+  }
+
+  #begin(reason: SaveReason, withinMs?: number): Round {
+    this.#cancelTimer();
+    this.#hasJoined = false;
+    this.#served = this.#requests.splice(0);
+    this.#isBeginning = true;
+    const round = beginRound(this.#parts, reason, withinMs);
+    this.#isBeginning = false;
+    this.#round = round;
+    this.#schedule.began(round);
+    void round.ended.then((event) => {
+      this.#round = undefined;
+      this.#schedule.ended(round, event);
+      this.#tell(event, round);
+      this.#lookForRoom();
+      if (this.#requests.length > 0 && !this.#isTicked && this.#wayDown === undefined) this.#check();
+      this.#wait();
+    });
+    return round;
+  }
+
+  /** Hands out the event of a round, and one for each that joined it. */
+  #tell(event: RoundEvent, round: Round | undefined): void {
+    let told = event;
+    if (event.outcome !== "saved") {
+      if (round === undefined && event.outcome === "failed") this.#schedule.failed(undefined);
+      if ("error" in event) this.#lastFailure = { error: event.error, at: new Date(this.#store.now()) };
+      const retry = this.#wayDown === undefined ? { retryInMs: this.#schedule.pauseMs } : {};
+      const { failuresInRow } = this.#schedule;
+      told = event.outcome === "failed" ? { ...event, failuresInRow, ...retry } : { ...event, ...retry };
+    }
+    this.#emit(told);
+    const { uri } = told;
+    const join = (reason: SaveReason) => {
+      const joined: SaveEvent = { outcome: "joined", uri, reason, joined: told };
+      this.#emit(joined);
+      return joined;
+    };
+    if (this.#hasJoined) join("due");
+    this.#hasJoined = false;
+    const served = this.#served.splice(0);
+    if (told.reason === "requested") served.shift()?.(told);
+    for (const resolve of served) resolve(join("requested"));
+  }
+
+  #skip(reason: SaveReason, why: SkipReason): SkippedEvent {
+    if (why === "not begun") this.#hasToldNotBegun = true;
+    const event: SkippedEvent = { ...this.#noRound(reason), outcome: "skipped", why };
+    this.#emit(event);
+    return event;
+  }
+
+  /** What an event tells of a round that did not begin. */
+  #noRound(reason: SaveReason) {
+    const phases = { pausedMs: 0, capturedMs: 0, writtenMs: 0, syncedMs: 0 };
+    const [uri, startedAt] = [this.#store.backend.uri, new Date(this.#store.now())];
+    return { uri, reason, startedAt, phases, heldMs: 0, states: [], step: this.#stepIfKnown() };
+  }
+
+  #wait(): void {
+    this.#cancelTimer();
+    if (this.#isTicked || this.#wayDown !== undefined || this.#round !== undefined) return;
+    const delayMs = this.#store.hasBegun ? Math.min(this.#dueInMs() ?? POLL_MS, TRUST_MS) : POLL_MS;
+    this.#cancelTimer = this.#clock.later(() => {
+      this.#check();
+      this.#wait();
+    }, Math.max(1, Math.ceil(delayMs)));
+  }
+
+  /** Ends, after a last round. The first call decides how. */
+  #leave(
+    reason: SaveReason,
+    { signal, endsProcess = false, saves = true }: { signal?: EndSignal; endsProcess?: boolean; saves?: boolean } = {},
+  ): Promise<SaveEvent> {
+    if (this.#wayDown !== undefined) {
+      if (reason === "exit") this.#onTick(); // nothing is left that could call tick()
+      return this.#wayDown.ended;
+    }
+    this.#cancelTimer();
+    this.#live();
+    const run = async (): Promise<SaveEvent> => {
+      const endMs = this.#clock.now() + (signal === undefined ? Infinity : this.#graceMs);
+      const alive = setInterval(() => {}, 60_000); // a pause that is waited for does not keep the program alive
+      try {
+        const last = await this.#orAborted(this.#round?.ended);
+        const event = saves ? await this.#lastRound(reason, endMs, alive) : last ?? this.#skip(reason, "ended");
+        const saved = saves && event.outcome === "saved" ? event.snapshot.name : undefined;
+        await this.#orAborted(this.#life.end({ ended: signal === undefined ? "clean" : "signal", signal, saved }));
+        return event;
+      } finally {
+        clearInterval(alive);
+        this.#unwatch();
+        for (const resolve of this.#requests.splice(0)) resolve(this.#skip("requested", "ended"));
+      }
+    };
+    const ended = run();
+    this.#wayDown = { ended, endsProcess };
+    const why = signal === undefined ? "it ends" : `${signal} arrived`;
+    this.#ending.abort(new DOMException(`The program is to stop: ${why}`, "AbortError"));
+    return ended;
+  }
+
+  async #lastRound(reason: SaveReason, endMs: number, alive: NodeJS.Timeout): Promise<SaveEvent> {
+    if (!this.#store.hasBegun) return this.#skip(reason, "not begun");
+    if (reason === "signal" && this.#isTicked) {
+      // Between two ticks the states may not fit together. A program that has left its loop ends, or its event loop becomes empty.
+      alive.unref();
+      await new Promise<void>((resolve) => {
+        this.#onTick = resolve;
+        this.#clock.later(resolve, (endMs - this.#clock.now()) / 2);
+      });
+      alive.ref();
+    }
+    const round = this.#begin(reason, endMs - this.#clock.now());
+    const event = await this.#orAborted(round.ended);
+    if (event !== undefined) return event;
+    const { reason: error } = this.#aborting.signal;
+    const { failuresInRow } = this.#schedule;
+    const given: SaveEvent = { ...this.#noRound(reason), outcome: "failed", error, failuresInRow: failuresInRow + 1 };
+    this.#emit(given);
+    return given;
+  }
+
+  /** Waits for something; once the rounds were aborted, not for long. */
+  async #orAborted<T>(awaited: Promise<T> | undefined): Promise<T | undefined> {
+    if (awaited === undefined) return undefined;
+    const { signal } = this.#aborting;
+    let onAbort = () => {};
+    const aborted = new Promise<undefined>((resolve) => {
+      onAbort = () => void this.#clock.later(() => resolve(undefined), ABORTED_MS);
+      signal.addEventListener("abort", onAbort);
+      if (signal.aborted) onAbort();
+    });
+    try {
+      return await Promise.race([awaited, aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #abort(name: string, why: string): void {
+    this.#aborting.abort(new DOMException(`The last save was given up: ${why}`, name));
+  }
+
+  /** Leaves signs of life, but none in the place of the last run's before that could be read. */
+  #live(): void {
+    if (this.#store.hasBegun) this.#life.begin();
+  }
+
+  #dueInMs(): number | undefined {
+    try {
+      return this.#schedule.dueInMs();
+    } catch {
+      return undefined; // asking whether it is due tells
+    }
+  }
+
+  #stepNow(): number | undefined {
+    return this.#parts.stepOf(this.#parts.labels());
+  }
+
+  #stepIfKnown(): number | undefined {
+    try {
+      return this.#stepNow();
+    } catch {
+      return undefined; // the round that needs it tells
+    }
+  }
+
+  #lookForRoom(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const look = async () => this.#freeBytes = await this.#store.backend.freeBytes?.();
+    look().catch(() => this.#freeBytes = undefined).finally(() => this.#isLooking = false);
+  }
+}
+
+function labelsOf(labels: Labels | (() => Labels)): Labels {
+  const found: unknown = typeof labels === "function" ? labels() : labels;
+  if (typeof found === "object" && found !== null) return found;
+  throw new TypeError(
+    `Cannot label a snapshot: labels must return an object such as { step: 7 }, but ${showType(found)}`,
+  );
+}
+
+/**
+ * Saves a program by itself: whenever a condition is true, and once more when the program ends.
+ *
+ * It begins to save once `store.resume()` or `store.loadState()` has fulfilled, or `store.startFresh()` was called; a save that falls
+ * due before is skipped with a warning. A round runs in this order: condition, pause, capture, the program goes on, write, commit,
+ * `keeper.append()`, `keeper.cleanup()`. One runs at a time; what falls due meanwhile joins it. A save that failed stays due and is
+ * tried again after one second, then after two, four and so on, up to a minute. Nothing is thrown into the program: every round ends in
+ * one event, and failures are logged or warned of as well.
+ *
+ * When the event loop becomes empty, and with `signals` when a signal arrives, it saves once more. After a signal the process ends by the
+ * same signal, unless the program listens to it as well; a second signal ends it at once. An uncaught exception or `process.exit()`
+ * saves nothing.
+ *
+ * @param store The store.
+ * @param options When, what to do around a save, and who is told.
+ * @returns The autosaver.
+ * @throws {TypeError} If an option does not exist or cannot be what it is, or the labels cannot be stored.
+ * @throws {RangeError} If a number is out of range.
+ * @example A loop that saves every minute, keeps three snapshots, and saves when it is stopped
+ * ```ts
+ * import { autosave, LatestStatesKeeper, PeriodicSaveCondition, StateStore } from "snapkeep";
+ *
+ * const world = { steps: 0 };
+ * const store = new StateStore("states").register("world", {
+ *   saveState: (out) => out.json("world.json", world),
+ *   loadState: async (from) => void Object.assign(world, await from.json("world.json")),
+ * });
+ * await store.resume();
+ * const saver = autosave(store, {
+ *   condition: new PeriodicSaveCondition("1m"),
+ *   keeper: new LatestStatesKeeper(store, 3),
+ *   signals: true,
+ *   labels: () => ({ step: world.steps }),
+ * });
+ * while (world.steps < 1000) {
+ *   world.steps++;
+ *   await saver.tick();
+ * }
+ * await saver.close();
+ * ```
+ */
+export function autosave(store: StateStore, options: AutosaveOptions): Autosaver {
+  return makeAutosaver(store, options, runtimeClock);
+}
+
+/** As {@link autosave}, with another clock. */
+export function makeAutosaver(store: StateStore, options: AutosaveOptions, clock: IdleClock): Autosaver {
+  if (typeof store?.saveState !== "function" || store.backend === undefined) {
+    throw new TypeError(`Cannot save by itself: give a StateStore, not ${show(store)}`);
+  }
+  assertOptions("save by itself", options, OPTIONS);
+  const { condition, keeper, pause, labels, graceMs } = options;
+  assertCondition("save by itself", condition);
+  if (typeof pause === "object" && pause !== null) assertOptions("pause", pause, PAUSE_OPTIONS);
+  if (keeper !== undefined && (typeof keeper?.append !== "function" || typeof keeper.cleanup !== "function")) {
+    throw new TypeError(
+      `Cannot save by itself: keeper must be a keeper, such as a LatestStatesKeeper, not ${show(keeper)}`,
+    );
+  }
+  if (graceMs !== undefined && !(typeof graceMs === "number" && graceMs > 0 && graceMs <= 2 ** 31 - 1)) {
+    throw new RangeError(`Cannot save within a grace of ${show(graceMs)} ms: it must be a number above 0`);
+  }
+  if (labels !== undefined && typeof labels !== "function") storableLabels(labelsOf(labels));
+  return new StoreAutosaver(store, options, clock);
+}

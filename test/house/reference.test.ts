@@ -1,0 +1,21 @@
+// The reference is what TypeDoc reads in the sources now. If it is meant to have changed: node tools/reference.mjs
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { root } from "../../tools/run.mjs";
+
+const folder = path.join(root, "docs/reference");
+
+describe("docs/reference", () => {
+  // The text depends on no runtime, and reading the sources takes seconds.
+  it.skipIf(process.env["SNAPKEEP_RUNTIME"] === "bun" || process.env["SNAPKEEP_RUNTIME"] === "deno")(
+    "equals the text that is generated from the docstrings",
+    { timeout: 120_000 },
+    async () => {
+      const { reference } = await import("../../tools/reference.mjs");
+      const pages = await reference();
+      expect((await readdir(folder)).sort()).toEqual([...pages.keys()].sort());
+      for (const [name, text] of pages) expect(await readFile(path.join(folder, name), "utf8"), name).toBe(text);
+    },
+  );
+});
