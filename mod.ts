@@ -82,6 +82,7 @@ export {
   AUTOSAVE_CHANNEL,
   type FailedEvent,
   type JoinedEvent,
+  type RoundFacts,
   type SavedEvent,
   type SaveEvent,
   type SavePhases,

@@ -27,7 +27,7 @@ export interface SavePhases {
 }
 
 /** What every round tells. */
-interface RoundFacts {
+export interface RoundFacts {
   /** Address of the store. */
   readonly uri: string;
   /** Why it began. */
@@ -48,6 +48,7 @@ interface RoundFacts {
 
 /** A round that has saved. */
 export interface SavedEvent extends RoundFacts {
+  /** Always `saved`. */
   readonly outcome: "saved";
   /** The snapshot. */
   readonly snapshot: SnapshotLocator;
@@ -72,6 +73,7 @@ export type SkipReason =
 
 /** A round that has not tried to save. One that was due stays due. */
 export interface SkippedEvent extends RoundFacts {
+  /** Always `skipped`. */
   readonly outcome: "skipped";
   /** Why. */
   readonly why: SkipReason;
@@ -83,6 +85,7 @@ export interface SkippedEvent extends RoundFacts {
 
 /** A round that has failed: it has left no snapshot. One that was due stays due. */
 export interface FailedEvent extends RoundFacts {
+  /** Always `failed`. */
   readonly outcome: "failed";
   /** What was thrown. */
   readonly error: unknown;
@@ -94,6 +97,7 @@ export interface FailedEvent extends RoundFacts {
 
 /** A round that fell due or was requested while another one could serve it, and shares the outcome of that. */
 export interface JoinedEvent {
+  /** Always `joined`. */
   readonly outcome: "joined";
   /** Address of the store. */
   readonly uri: string;

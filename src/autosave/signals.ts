@@ -5,10 +5,17 @@ import { setImmediate, setTimeout } from "../runtime/clock.ts";
 import { show } from "../model/show.ts";
 
 // What a shell calls an end by a signal: 128 and this number.
-const NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGUSR2: 12, SIGTERM: 15, SIGBREAK: 21 } as const;
+const NUMBERS: Readonly<Record<EndSignal, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGUSR2: 12,
+  SIGTERM: 15,
+  SIGBREAK: 21,
+};
 
 /** A signal that an autosaver can listen to. */
-export type EndSignal = keyof typeof NUMBERS;
+export type EndSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGUSR2" | "SIGTERM" | "SIGBREAK";
 
 // A signal that the process ignores does not end it.
 const IGNORED_AFTER_MS = 1000;

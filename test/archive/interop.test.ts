@@ -264,7 +264,7 @@ describe("a directory snapshot packed by others", () => {
       const store = storeOf({}, { backend: memoryBackend(), archive: ARCHIVE });
       const imported = await store.importSnapshot(archive);
       expect(imported.name).toBe(ours.name);
-      expect(sha256(await bytesOf(imported.stream({ layout: "tar.gz" })))).toBe(
+      expect(sha256(await bytesOf(imported.stream({ layout: "tar.gz", archive: ARCHIVE })))).toBe(
         sha256(await readFile(String(ours))),
       );
     });

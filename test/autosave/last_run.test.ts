@@ -145,7 +145,7 @@ describe("the sign of life", () => {
     const { saver, store } = makeWorld({ backend: fileBackend(folder) });
     await saver.requestSave();
     await settle();
-    for (const olderThanMs of [0, -1]) await store.sweep({ olderThanMs });
+    for (const options of [{ olderThanMs: 0 }, { force: true }]) await store.sweep(options);
     expect((await readdir(folder)).filter((name) => name.startsWith("."))).toEqual([".notes"]);
     expect(await readdir(path.join(folder, ".notes"))).toEqual(["last-run.json"]);
   });

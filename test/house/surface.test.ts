@@ -148,6 +148,7 @@ describe("the public surface", () => {
         "RetentionKeeperOptions",
         "RetentionRule",
         "RetentionSnapshot",
+        "RoundFacts",
         "SaveCondition",
         "SaveEvent",
         "SaveMoment",
