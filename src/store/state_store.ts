@@ -14,7 +14,8 @@ import { type LayoutKind, nameOfUnit } from "../model/unit.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { differenceOfStates, type SnapshotDifference } from "../snapshot/difference.ts";
-import { isLocator, locate, SnapshotLocator } from "../snapshot/locator.ts";
+import { locatorOf } from "../snapshot/locate.ts";
+import { SnapshotLocator } from "../snapshot/locator.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
 import { programsOf, runOf } from "./identity.ts";
 import { importInto, type ImportOptions } from "./importing.ts";
@@ -346,7 +347,8 @@ export class StateStore {
     this.#warnIfEmpty("compare");
     options.signal?.throwIfAborted();
     assertNotInside(this, "compare");
-    const located = isLocator(snapshot) ? snapshot : locate(snapshot);
+    const located = locatorOf(snapshot);
+    if (located === undefined) throw new TypeError("Cannot compare with a stream: give the address of a snapshot");
     // The states are called before anything is awaited: what they hand over belongs to the instant of the call.
     const [now, manifest] = await Promise.all([this.#saver.digest(options), located.manifest()]);
     return differenceOfStates(manifest.states, now);
