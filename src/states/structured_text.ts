@@ -132,8 +132,7 @@ class Walk {
   #reducer: string | undefined;
   /** How deep the object is whose properties are being read. */
   #depth = -1;
-  readonly #depths = new Map<object, number>();
-  /** The objects from the root to where the walk is; those below `#depth` are of an earlier way. */
+  /** The objects from the root to where the walk is; those beyond the next of `#depth` are of an earlier way. */
   readonly #way: object[] = [];
 
   constructor(classes: SavedClasses) {
@@ -163,14 +162,14 @@ class Walk {
       shapeOf: (value: object) =>
         this.found === undefined ? defaultStringifyOperations.shapeOf(value) : { kind: "not-plain" } as const,
       get: (value: object, key: string) => {
-        if (this.#way[this.#depth] !== value) this.#depth = this.#depths.get(value) ?? 0;
+        if (this.#way[this.#depth] !== value) this.#enter(value);
         return (value as Record<string, unknown>)[key];
       },
       valuesOf: (set: Set<unknown>) => this.#within(set, set),
       entriesOf: (map: Map<unknown, unknown>) => this.#within(map, map),
       viewInfo: (view: ArrayBufferView) => {
         viewOf(view); // one whose memory is gone looks empty
-        this.#depth = this.#depths.get(view) ?? 0;
+        this.#enter(view);
         return defaultStringifyOperations.viewInfo(view);
       },
     };
@@ -185,23 +184,30 @@ class Walk {
   #meet(value: unknown): unknown {
     this.#reducer = undefined;
     if (typeof value !== "object" || value === null) return value;
-    const known = this.#depths.get(value);
-    if (known !== undefined) {
-      // devalue makes an instance when it has its data: an instance within its own data would become two.
-      if (known > this.#depth || this.#way[known] !== value || this.#reducerOf(value) === undefined) return value;
-      this.found = {
-        what: `${nameOf(value)} that holds itself`,
-        remedy: "save what it refers to by an id, and connect it in load",
-      };
-      return {}; // a value of its own, which is refused in its turn
-    }
     const depth = this.#depth + 1;
-    this.#depths.set(value, depth);
-    this.#way[depth] = value;
     if (depth > MAX_DEPTH) this.found = TOO_DEEP;
     else this.#reducer = this.#reducerOf(value);
-    if (this.#reducer !== undefined) this.#depth = depth;
+    if (this.#reducer !== undefined) {
+      // devalue makes an instance when it has its data: an instance within its own data would become two.
+      if (this.#way.lastIndexOf(value, this.#depth) >= 0 && this.#depth >= 0) {
+        this.found = {
+          what: `${nameOf(value)} that holds itself`,
+          remedy: "save what it refers to by an id, and connect it in load",
+        };
+        this.#reducer = undefined;
+        return {}; // a value of its own, which is refused in its turn
+      }
+      this.#depth = depth;
+    }
+    this.#way[depth] = value;
     return value;
+  }
+
+  /** Goes to an object whose properties are read next: one on the way, or the one that was just met. */
+  #enter(value: object): void {
+    let depth = this.#depth;
+    while (depth >= 0 && this.#way[depth] !== value) depth--;
+    this.#depth = depth < 0 ? this.#depth + 1 : depth;
   }
 
   #reducerOf(value: object): string | undefined {
@@ -227,7 +233,8 @@ class Walk {
   }
 
   #within<Item>(holder: object, items: Iterable<Item>): Iterable<Item> {
-    const depth = this.#depths.get(holder) ?? 0;
+    this.#enter(holder);
+    const depth = this.#depth;
     const iterator = items[Symbol.iterator]();
     const next = () => {
       this.#depth = depth;
