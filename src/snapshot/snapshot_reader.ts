@@ -21,7 +21,7 @@ import type {
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { LayoutKind } from "../model/unit.ts";
-import { type EntryInfo, type StateReader } from "../model/state.ts";
+import type { EntryInfo, StateReader } from "../model/state.ts";
 
 // Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
 // twice, and some of a larger one.

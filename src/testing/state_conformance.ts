@@ -6,7 +6,7 @@ import { turn } from "../runtime/concurrency.ts";
 import { iterate, toReadableStream } from "../runtime/bytes.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StandardSchema } from "../model/standard_schema.ts";
-import { type EntryInfo, type PersistentState, type StateReader } from "../model/state.ts";
+import type { EntryInfo, PersistentState, StateReader } from "../model/state.ts";
 import type { ConformanceCase } from "./backend_conformance.ts";
 import { check } from "./expectations.ts";
 import { type Faults, forEachFault } from "./faults.ts";
