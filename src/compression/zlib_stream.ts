@@ -54,7 +54,10 @@ export async function* pump(
   return offeredBytes;
 }
 
-/** Writes a chunk; resolves once it was decompressed or never will be. The stream itself reports failures. */
+/**
+ * Writes a chunk; resolves once it was decompressed, or never will be because the stream has ended: a NUL ends gzip in the middle of a
+ * chunk. Given more before, Deno's stream would take it for another member. The stream itself reports failures.
+ */
 function taken(stream: ZlibStream, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -13,13 +13,12 @@ import type {
   StageOptions,
   WorkFolder,
 } from "../model/backend.ts";
-import type { PathOrUrl } from "../model/address.ts";
 import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { readPath } from "../model/address.ts";
+import { type PathOrUrl, readPath } from "../model/address.ts";
 import { isGroup, MANIFEST_PATH, nameOfUnit, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch, GlancedBlob } from "./file_blob.ts";

@@ -1,9 +1,8 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
-import { STALE_AFTER_MS } from "../model/backend.ts";
 import { type ManifestFacts, sealManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
-import type { Backend, Stage } from "../model/backend.ts";
+import { type Backend, type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";

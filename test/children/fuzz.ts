@@ -7,7 +7,7 @@ import process from "node:process";
 import { TARGETS } from "../fuzz/targets.ts";
 
 const [name = "", firstSeed = "1", mostCases = "1", mostSeconds = "10"] = process.argv.slice(2);
-const target = TARGETS[name];
+const target = (TARGETS as Readonly<Record<string, (typeof TARGETS)["archive"] | undefined>>)[name];
 if (target === undefined) throw new RangeError(`Cannot fuzz "${name}": not one of ${Object.keys(TARGETS).join(", ")}`);
 
 const LEAST_CASES = 20; // on a machine that is too busy for them in the time given

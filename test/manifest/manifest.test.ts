@@ -9,6 +9,7 @@ import {
   parseManifest,
   sealManifest,
 } from "../../src/manifest/manifest.ts";
+import { renderNote, storableLabels } from "../../src/manifest/labels.ts";
 import { collisionKey } from "../../src/model/entry_path.ts";
 import type { Digest, Labels, WrittenEntry } from "../../src/model/snapshot.ts";
 import { FORMAT_VERSION } from "../../src/model/version.ts";
@@ -211,6 +212,15 @@ describe("sealManifest and parseManifest", () => {
       expect(seal).toThrow(TypeError);
       expect(seal).toThrow(/^Cannot use these labels: ./);
     }
+  });
+
+  it("seal equal labels to equal bytes, whatever order they are given in", () => {
+    const labels: Labels = { tags: ["a"], metrics: { loss: 1 }, step: 7, remark: "after", pinned: true };
+    const turned = Object.fromEntries(Object.entries(labels).reverse()) as Labels;
+    const bytesOf = (given: Labels) =>
+      new TextDecoder().decode(sealManifest({ ...facts, labels: given }, written).bytes);
+    expect(bytesOf(storableLabels(turned))).toBe(bytesOf(storableLabels(labels)));
+    expect(renderNote(storableLabels(turned))).toEqual(renderNote(storableLabels(labels)));
   });
 
   it("seal metrics that are no finite numbers as null", async () => {

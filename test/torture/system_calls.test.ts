@@ -43,12 +43,15 @@ type Hit = "ours" | "foreign" | "none";
 async function forEachCall(stride: number, run: (at: number) => Promise<Hit>): Promise<number> {
   let struck = 0;
   let last = MOST;
-  for (let at = 1; at <= last; at += stride * AT_ONCE) {
+  for (let at = 1; at <= last;) {
     const points = Array.from({ length: AT_ONCE }, (_, index) => at + index * stride);
     const hits = await Promise.all(points.map(run));
     struck += hits.filter((hit) => hit === "ours").length;
     if (hits.every((hit) => hit === "none")) break;
-    if (!hits.includes("ours")) last += stride * AT_ONCE;
+    // The runtime's own calls come first in their threads, and are few: behind them no call is passed over.
+    const step = hits.includes("ours") ? stride * AT_ONCE : 1;
+    if (!hits.includes("ours")) last += step;
+    at += step;
   }
   return struck;
 }

@@ -12,6 +12,9 @@ const { locate, StateStore } = await import(
   pathToFileURL(path.join(process.env["SNAPKEEP_DIST"] ?? "", "mod.js")).href
 );
 
+// Importing does not count. Others import their packages with the library, this one when it first reads a manifest.
+await import("zod/mini");
+
 /** @param {import("../job.mjs").SaveJob} job */
 function optionsOf({ options = {}, level }) {
   const { layout = "tar.gz", durability, archive = {} } = options;
