@@ -125,6 +125,8 @@ export interface StateReader {
   json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   /** The bytes as a stream, for entries too big to hold. */
   stream(path: string): ReadableStream<Uint8Array>;
+  /** Address of the snapshot, as errors show it: an absolute path if it lies in a local folder. Absent if it has none. */
+  readonly uri?: string | undefined;
   /** As {@link StateWriter.workFolder}. */
   readonly workFolder?: (() => WorkFolder) | undefined;
 }

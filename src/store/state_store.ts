@@ -18,6 +18,7 @@ import { locatorOf } from "../snapshot/locate.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
 import { programsOf, runOf } from "./identity.ts";
+import { notePlace } from "./places_in_use.ts";
 import { importInto, type ImportOptions } from "./importing.ts";
 import { assertNotInside } from "./inside.ts";
 import { Lineage } from "./lineage.ts";
@@ -109,6 +110,7 @@ export class StateStore {
   constructor(where: StoreLocation, options: StateStoreOptions = {}) {
     assertOptions("make a store", options, STORE_OPTIONS);
     this.backend = backendOf(where, options.durability);
+    notePlace(this.backend.uri);
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
     this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";

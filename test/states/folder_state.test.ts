@@ -602,6 +602,8 @@ describe("folderState with a checkout", () => {
     await git("init", "-q");
     await git("add", "-A");
     await git("commit", "-q", "-m", "all");
+    await git("repack", "-adq");
+    await git("prune-packed", "-q");
     const store = storeOf(state);
     const snapshot = await store.saveState();
     await rm(path.join(root, "src/d7"), { recursive: true });
@@ -613,7 +615,7 @@ describe("folderState with a checkout", () => {
     expect((await git("status", "--porcelain")).stdout).toBe("");
     await git("fsck");
     expect((await stat(path.join(root, "node_modules/.bin/tool"))).mode & 0o100).toBe(0o100);
-  });
+  }, 600_000);
 });
 
 describe("fileState", () => {

@@ -136,7 +136,7 @@ export function linkThatLeadsOut(links: ReadonlyMap<string, string>): string | u
 }
 
 /** Why no folder of this platform can hold a path. */
-function faultOfTruePath(path: string): string | undefined {
+export function faultOfTruePath(path: string): string | undefined {
   if (process.platform === "win32") return faultOfEntryPath(path);
   if (path === "") return "it is empty";
   if (path.startsWith("/")) return "it is absolute";
