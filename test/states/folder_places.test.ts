@@ -4,7 +4,7 @@ import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import process from "node:process";
-import { fileBackend, type SnapshotLocator, type StateReader, StateStore } from "snapkeep";
+import { fileBackend, type SnapshotLocator, type StateReader, StateStore, type StateWriter } from "snapkeep";
 import { folderState } from "snapkeep/states";
 import { afterEach, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../store/places.ts";
@@ -74,14 +74,17 @@ describe("folderState with a store inside spares its snapshots when a load", () 
   });
 
   it("is put back by a rollback", async () => {
-    const { root, place, foreign, precious } = await earlier();
-    const store = at(place).register("it", folderState(root)).register("bad", {
-      saveState: (out) => out.json("x", 1),
+    const { base, root, place, precious } = await earlier();
+    const bad = {
+      saveState: (out: StateWriter) => out.json("x", 1),
       loadState() {
         throw new Error("mine");
       },
-    });
-    await rejection(store.loadState(foreign, { rollback: true, allowMissing: true }));
+    };
+    const other = at(path.join(base, "third")).register("it", folderState(path.join(base, "other")));
+    const foreign = await other.register("bad", bad).saveState();
+    const store = at(place).register("it", folderState(root)).register("bad", bad);
+    expect(await rejection(store.loadState(foreign, { rollback: true }))).toMatchObject({ code: "STATE_LOAD_FAILED" });
     expect([isThere(precious), await readFile(path.join(root, "mine"), "utf8")]).toEqual([true, "1"]);
   });
 
@@ -147,8 +150,8 @@ describe("folderState with a store inside spares its snapshots when a load", () 
 describe("folderState", () => {
   it.each(["directory", "tar.gz"] as const)("spares the snapshot it loads, inside the folder (%s)", async (layout) => {
     const { root, foreign } = await world();
-    await mkdir(path.join(root, "incoming"));
     for (const folder of [root, path.join(root, "incoming")]) {
+      await mkdir(folder, { recursive: true });
       const copy = path.join(folder, layout === "directory" ? foreign.name : `${foreign.name}.tar.gz`);
       if (layout === "directory") await cp(String(foreign), copy, { recursive: true });
       else await writeFile(copy, foreign.stream({ layout }));
@@ -199,7 +202,7 @@ describe("folderState", () => {
     await grow(root, { "sub/a": "1", "sub/b": "1" });
     let fails = false;
     const bad = {
-      saveState: (out: { json(path: string, value: unknown): Promise<void> }) => out.json("x", 1),
+      saveState: (out: StateWriter) => out.json("x", 1),
       loadState() {
         if (fails) throw new Error("mine");
       },
