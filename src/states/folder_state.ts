@@ -70,7 +70,8 @@ export interface FolderState extends PersistentState {
  * It keeps files, empty folders, symbolic links as links, the executable bit, and every name that the platform allows. It keeps no times, owners,
  * other rights or hard links. A socket, pipe or device fails the save and is never opened. A file that changes while it is read is read
  * again; one that keeps changing, or has more than 8 MiB, fails the save. Files are read one after the other, so pause what writes to the
- * folder if they must belong to one instant. A store inside the folder is left out.
+ * folder if they must belong to one instant. The folders of all
+ * stores of this program are left out, and no load changes them.
  *
  * A load writes what differs beside the folder, verifies it, and renames it in: files that are the same are left alone, and what the snapshot
  * lacks is removed. If it is killed, the next load undoes it first, and saves fail until then. What it removes or replaces stays in
