@@ -13,6 +13,7 @@ import {
   INDEX_PATH,
   linkThatLeadsOut,
   makeIndex,
+  MOST_PARTS,
   type SavedFolder,
   savedFolder,
   type SavedNode,
@@ -143,6 +144,9 @@ class WorkingFolder implements FolderState {
     const found = await scan(root, { ...rules, places, onStaging: assertFinishedIn });
     const links = new Map<string, string>();
     for (const { path, kind } of found.values()) {
+      if (path.split("/").length > MOST_PARTS) {
+        throw new TypeError(`Cannot save "${path}": it lies more than ${MOST_PARTS} folders deep; move or ignore it`);
+      }
       if (kind === "other") {
         throw new TypeError(`Cannot save "${path}": it is a socket, pipe or device; remove or ignore it`);
       }
@@ -293,12 +297,14 @@ class WorkingFolder implements FolderState {
 
 /** The home folder, as it is written and with all links followed; the usual ones where the runtime may not tell. */
 function homes(): string[] {
+  const found: string[] = [];
   try {
-    const home = resolve(homedir());
-    return [home, realPath(home)];
+    found.push(resolve(homedir()));
+    found.push(realPath(found[0] as string));
   } catch {
-    return [];
+    // Deno may not tell
   }
+  return found;
 }
 
 const USUAL_HOMES = /^(?:\/root|\/(?:var\/)?home(?:\/[^/]+)?|\/Users(?:\/[^/]+)?|[A-Z]:\\Users(?:\\[^\\]+)?)$/i;
