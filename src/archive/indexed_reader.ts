@@ -45,6 +45,8 @@ const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 // times all of the file.
 const MAX_TABLE_BYTES = 1024 * 1024 * 1024;
 const TABLE_RATIO = 256;
+// A table is names, numbers and digests, which no compression packs as well as it packs runs of one byte.
+const PACKED_TABLE_RATIO = 1100;
 
 /**
  * Opens an archive by its table, with one read of its tail.
@@ -61,7 +63,7 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   if (place === undefined) return undefined;
   if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
   const source = new TailedBlob(blob, tail, tailOffset);
-  const expandedBytes = Math.min(place.sizeBytes * codec.mostRatio, blob.sizeBytes * TABLE_RATIO);
+  const expandedBytes = Math.min(place.sizeBytes * PACKED_TABLE_RATIO, blob.sizeBytes * TABLE_RATIO);
   const mostBytes = Math.min(MAX_TABLE_BYTES, FREE_RATIO_BYTES + expandedBytes);
   if (place.sizeBytes > mostBytes) throw new TableFault("its table is said to be larger than it can be");
   const packed = await source.read(place.offset, place.sizeBytes);
