@@ -1,6 +1,6 @@
 // The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
 // names are safe, its sums add up.
-import { addressOf } from "../model/address.ts";
+import { showAddress } from "../model/address.ts";
 import { textOf } from "../runtime/bytes.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../model/entry_path.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
@@ -199,7 +199,7 @@ function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
 }
 
 function invalid(uri: string, reason: string, cause?: unknown): SnapshotError {
-  const message = `Cannot read the manifest of "${addressOf(uri)}": ${reason}`;
+  const message = `Cannot read the manifest of ${showAddress(uri)}: ${reason}`;
   return new SnapshotError("MANIFEST_INVALID", message, { uri, reason }, { cause });
 }
 
@@ -232,7 +232,7 @@ function parseText(text: string, uri: string, { manifestOf }: Shapes): Manifest 
     const details = { uri, found: String(version), supported: String(FORMAT_VERSION) };
     const remedy = version === 0 ? "it is a draft that was never released" : "update snapkeep";
     const what = `it has format ${version}, this snapkeep reads ${details.supported}; ${remedy}`;
-    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${addressOf(uri)}": ${what}`, details);
+    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read ${showAddress(uri)}: ${what}`, details);
   }
   let manifest;
   let fault;

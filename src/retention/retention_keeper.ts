@@ -184,7 +184,7 @@ export class RetentionKeeper extends StatesKeeper {
     const known = this.#facts.get(locator.uri);
     const read = async () => known === undefined || isCertain ? await locator.facts(known) : known;
     const facts = await readToDecide(this.store, locator, read, (reason) => {
-      const message = "'{snapshot}' is neither counted nor removed: {reason}";
+      const message = "{snapshot} is neither counted nor removed: {reason}";
       loggerOf("RetentionKeeper").warn(message, { snapshot: String(locator), reason });
     });
     if (facts !== undefined) this.#facts.set(locator.uri, facts);

@@ -1,6 +1,7 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
 import { type ManifestFacts, sealManifest } from "../manifest/manifest.ts";
+import { showAddress } from "../model/address.ts";
 import { type Backend, type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
@@ -116,7 +117,7 @@ export class Saver {
     if (this.#waiting.size >= maxWaiting) {
       throw new SnapshotError(
         "SAVE_BACKLOG",
-        `Cannot save to "${backend.uri}": ${this.#waiting.size} saves wait already; ` +
+        `Cannot save to ${showAddress(backend.uri)}: ${this.#waiting.size} saves wait already; ` +
           'save less often, await each save, or share a waiting one with saveState({ ifBusy: "join" })',
         { uri: backend.uri, waiting: this.#waiting.size },
       );
@@ -258,7 +259,7 @@ export class Saver {
       };
       const locator = new SnapshotLocator(backend, [stage.unit]);
       this.#last = locator;
-      this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
+      this.#log.info("Saved: {snapshot}, {sizeBytes} bytes", {
         snapshot: String(locator),
         sizeBytes: sealed.manifest.totals.sizeBytes,
       });
