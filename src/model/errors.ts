@@ -1,7 +1,7 @@
 // Everything that can go wrong in the world, as one closed list. A caller's mistake is a TypeError or RangeError
 // instead, thrown before any I/O; so a SnapshotError always speaks of data, storage or a state's own code.
 
-import { showAddress } from "./address.ts";
+import { addressOf, showAddress } from "./address.ts";
 
 /** Which rule an archive breaks. */
 export type RejectionReason =
