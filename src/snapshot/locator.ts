@@ -160,7 +160,7 @@ export class SnapshotLocator {
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
   async manifest(options: SignalOptions = {}): Promise<Manifest> {
-    assertOptions(`open ${showAddress(this)}`, options, SIGNAL_OPTION);
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
     const unit = await this.#openUnit(this.#glancing(), options.signal);
     await unit.close();
     return await unit.sealed.read();
