@@ -127,7 +127,8 @@ export class SnapshotNameFormat {
     // Refuses 02-30, 24:00, and day 000 or 366.
     const isDay = date.getUTCFullYear() === of("Y") &&
       (isDayOfYear || date.getUTCMonth() + 1 === of("m") && date.getUTCDate() === of("d"));
-    const isTime = date.getUTCHours() === of("H") && date.getUTCMinutes() === of("M") && date.getUTCSeconds() === of("S");
+    const isTime = date.getUTCHours() === of("H") && date.getUTCMinutes() === of("M") &&
+      date.getUTCSeconds() === of("S");
     if (!isDay || !isTime) return undefined;
     return BigInt(date.getTime()) * 1000n + BigInt(groups["f"] ?? "0");
   }

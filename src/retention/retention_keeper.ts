@@ -180,7 +180,10 @@ export class RetentionKeeper extends StatesKeeper {
    * What the manifest says, read once. `undefined` where it cannot be read. Where it must be certain, it is seen whether the
    * snapshot is still the one that was read: another may have been imported in its place, with other labels.
    */
-  #factsOf(locator: SnapshotLocator, isCertain = false): SnapshotFacts | undefined | Promise<SnapshotFacts | undefined> {
+  #factsOf(
+    locator: SnapshotLocator,
+    isCertain = false,
+  ): SnapshotFacts | undefined | Promise<SnapshotFacts | undefined> {
     const known = this.#facts.get(locator.uri);
     // Without a promise: of a thousand that are known, each would wait for several turns of the microtask queue.
     return known !== undefined && (!isCertain || isAsListed(locator, known)) ? known : this.#readFacts(locator, known);
