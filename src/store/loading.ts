@@ -1,8 +1,10 @@
 // Loading an open snapshot into states: match, verify, migrate, and only then change anything.
 import { memoryBackend } from "../backend/memory_backend.ts";
 import { directoryLayout } from "../layout/directory_layout.ts";
-import { sealManifest } from "../manifest/manifest.ts";
+import { sealing } from "../manifest/manifest.ts";
+import { showAddress } from "../model/address.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StateReader } from "../model/state.ts";
@@ -99,8 +101,9 @@ export async function loadStates(
     if (missing.length > 0 && !options.allowMissing) {
       const list = missing.map((name) => `"${name}"`).join(", ");
       const remedy =
-        "one that is new may be missing with allowMissing, one that was renamed is registered with formerly";
-      const message = `Cannot load "${uri}": it lacks the registered state ${list}; ${remedy}`;
+        "if it is new, pass allowMissing: true; if it was renamed, register it with its former name in formerly; " +
+        "if another program saved the snapshot, use one folder per program";
+      const message = `Cannot load ${showAddress(uri)}: it lacks the registered state ${list}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
     await reader.verifyAll({ signal: options.signal, onProgress: options.onProgress });
@@ -111,7 +114,7 @@ export async function loadStates(
     const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
     const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
-      loggerOf("StateStore").warn("'{uri}' has states that are not registered: {ignored}", { uri, ignored });
+      loggerOf("StateStore").warn("{uri} has states that are not registered: {ignored}", { uri, ignored });
     }
     return { loaded, missing, ignored };
   } finally {
@@ -150,7 +153,8 @@ function matchStates(
     }
     for (let step = from.version; step < version; step++) {
       if (migrate.has(step)) continue;
-      const reason = `it has version ${from.version}, and there is no migration from ${step} to ${step + 1}`;
+      const reason = `it has version ${from.version}, and there is no migration from ${step} to ${step + 1}; ` +
+        `register it with { migrate: { ${step}: ... } }`;
       throw incompatible(uri, name, from.version, version, reason);
     }
     if (from.version > version) {
@@ -163,7 +167,7 @@ function matchStates(
 }
 
 function incompatible(uri: string, state: string, found: number, supported: number, reason: string): SnapshotError {
-  return new SnapshotError("STATE_INCOMPATIBLE", `Cannot load the state "${state}" of "${uri}": ${reason}`, {
+  return new SnapshotError("STATE_INCOMPATIBLE", `Cannot load the state "${state}" of ${showAddress(uri)}: ${reason}`, {
     uri,
     state,
     found,
@@ -183,9 +187,11 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
       state: { saveState: (out) => migrate.get(step)?.(source, out), loadState() {} },
     };
     try {
-      current = (await inMemory([migration], store)).state(name) as StateReader;
+      current = (await inMemory([migration], store, uri)).state(name) as StateReader;
     } catch (cause) {
-      const message = `Cannot migrate the state "${name}" of "${uri}" from version ${step}: ${reasonOf(cause)}`;
+      const message = `Cannot migrate the state "${name}" of ${showAddress(uri)} from version ${step}: ${
+        reasonOf(cause)
+      }`;
       throw new SnapshotError("STATE_INCOMPATIBLE", message, {
         uri,
         state: name,
@@ -198,7 +204,11 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
 }
 
 /** Saves states into memory, and opens what was saved. */
-async function inMemory(registrations: readonly Registration[], store: object): Promise<SnapshotReader> {
+async function inMemory(
+  registrations: readonly Registration[],
+  store: object,
+  uri = "memory",
+): Promise<SnapshotReader> {
   const backend = memoryBackend();
   const unit = "memory.state/";
   const capture = new Capture(registrations, new CaptureMemory({ isReused: false }), { store });
@@ -207,13 +217,13 @@ async function inMemory(registrations: readonly Registration[], store: object): 
     const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };
     const stage = await backend.stage(unit);
     const written = await directoryLayout.write(stage, capture.entries(), { savedAt, signal: capture.signal });
-    await written.publish(sealManifest(facts, written.entries));
+    await written.publish(await inSlices(sealing(facts, written.entries)));
   } catch (error) {
     throw capture.fail(error);
   } finally {
     capture.close();
   }
-  return new SnapshotReader("memory", await directoryLayout.open(backend, unit), () => Promise.resolve(false));
+  return new SnapshotReader(uri, await directoryLayout.open(backend, unit), () => Promise.resolve(false));
 }
 
 async function applyAll(
@@ -222,26 +232,27 @@ async function applyAll(
   isReversible: boolean,
   { store, onTorn }: LoadingStore,
 ): Promise<string[]> {
-  const before = isReversible ? await inMemory(matches.map(({ registration }) => registration), store) : undefined;
+  const kept = matches.map(({ registration }) => registration).filter(({ state }) => state.undoLoad === undefined);
+  const before = isReversible ? await inMemory(kept, store) : undefined;
   const loaded: string[] = [];
   for (const { registration: { name, state }, from } of matches) {
     try {
       await callState(store, () => state.loadState(from));
     } catch (cause) {
-      const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
+      const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
       if (before === undefined) {
         onTorn([...loaded, name]);
         throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
       }
       const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
       onTorn(failures.map(({ name }) => name));
-      const kept = failures.length === 0 ? [] : loaded;
+      const stillLoaded = failures.length === 0 ? [] : loaded;
       const reason = failures.length === 0 ? cause : new AggregateError(
         [cause, ...failures.map(({ error }) => error)],
         "it failed, and so did putting states back",
       );
       const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
-      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: kept }, {
+      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: stillLoaded }, {
         cause: reason,
       });
     }
@@ -250,16 +261,19 @@ async function applyAll(
   return loaded;
 }
 
-/** Loads states as they were before; tries all. */
+/** Loads states as they were before, the last one first, as one may have changed what an earlier one holds; tries all. */
 async function putBack(
   before: SnapshotReader,
   matches: readonly Match[],
   store: object,
 ): Promise<{ readonly name: string; readonly error: unknown }[]> {
   const failures: { readonly name: string; readonly error: unknown }[] = [];
-  for (const { registration: { name, state } } of matches) {
+  for (const { registration: { name, state } } of [...matches].reverse()) {
     try {
-      await callState(store, () => state.loadState(before.state(name) as StateReader));
+      await callState(
+        store,
+        () => state.undoLoad === undefined ? state.loadState(before.state(name) as StateReader) : state.undoLoad(),
+      );
     } catch (error) {
       failures.push({ name, error });
     }

@@ -187,7 +187,7 @@ const suites = [
     "test/sequences",
   ], [CRASHES]]],
   [/snapshot\/locator/, [["test/snapshot"], ["test/retention"], ["test/store", "test/layout"]]],
-  [/(store|snapshot)\//, [["test/store", "test/snapshot"], ["test/layout"], ["test/sequences"], [CRASHES]]],
+  [/snapshot\//, [["test/store", "test/snapshot"], ["test/layout"], ["test/sequences"], [CRASHES]]],
 ];
 
 const NODE = process.execPath;
