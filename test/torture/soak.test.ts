@@ -8,7 +8,7 @@ import { amount, limitMs, report } from "./budget.ts";
 import { hiddenIn, makeRoom } from "./kernel.ts";
 
 const SAVES = amount("soak", "saves");
-const MAX_GROWTH_BYTES = 96 * 1024 * 1024; // collectors let a young process grow by half of that
+const MAX_GROWTH_BYTES = 128 * 1024 * 1024; // collectors let a process grow by up to 80 MiB and give that back later
 const WARM_UP = Math.max(20, SAVES / 4);
 
 async function openFiles(): Promise<number | undefined> {
