@@ -31,6 +31,7 @@ export default defineConfig({
       { extends: true, test: { name: "alone", include: alone, sequence: { groupOrder: 1 } } },
     ],
     setupFiles: ["test/setup.ts"],
+    runner: "test/turns.ts",
     // Signals and process.chdir work in child processes only, not in worker threads.
     pool: "forks",
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).

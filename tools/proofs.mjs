@@ -3,6 +3,7 @@
 //
 // `npm test` runs every proof in its short form, and `npm run prove` in its long form. The environment chooses:
 //   SNAPKEEP_PROVE=1             the long form of all amounts
+//   SNAPKEEP_TASTE=1             as in `npm test` of all files, where tests of some files take turns
 //   SNAPKEEP_CRASH_TREES=1000    one amount, whatever the form: SNAPKEEP_<PROOF>_<AMOUNT>
 import process from "node:process";
 
@@ -11,7 +12,9 @@ import process from "node:process";
  *
  * @typedef {number | readonly [node: number, others: number]} Amount
  * @typedef {{ short: Amount, long: Amount, what: string }} Measure
- * @typedef {{ group: string, about: string, files: readonly string[], measures: Readonly<Record<string, Measure>> }} Proof
+ * @typedef {{ group: string, about: string, files: readonly string[], measures: Readonly<Record<string, Measure>>,
+ *   isWholeByFile?: true }} Proof With `isWholeByFile`, the short form is that of `npm test` of all files: a run of chosen files
+ *   has the long one.
  */
 
 /** An amount that is limited by another one, such as a time. */
@@ -188,6 +191,81 @@ export const proofs = {
       kills: { short: 2, long: 10, what: "kills of a restore" },
     },
   },
+  whole: {
+    group: "whole",
+    about: "each test on each runtime, where those of `npm test` take turns",
+    isWholeByFile: true,
+    files: [
+      "test/archive/attacks.test.ts",
+      "test/archive/canary.test.ts",
+      "test/archive/damage.test.ts",
+      "test/archive/estargz.test.ts",
+      "test/archive/every_bit.test.ts",
+      "test/archive/interop.test.ts",
+      "test/archive/memory.test.ts",
+      "test/archive/other_readers.test.ts",
+      "test/archive/ratio.test.ts",
+      "test/archive/table.test.ts",
+      "test/autosave/signals.test.ts",
+      "test/backend/conformance.test.ts",
+      "test/backend/http_backend.test.ts",
+      "test/compression/gzip_codec.test.ts",
+      "test/compression/pure_gzip.test.ts",
+      "test/examples/game_server.test.ts",
+      "test/examples/http_stream.test.ts",
+      "test/examples/train_digits.test.ts",
+      "test/faults/backend_calls.test.ts",
+      "test/faults/system_calls.test.ts",
+      "test/file/file_backend.test.ts",
+      "test/file/locks.test.ts",
+      "test/file/systems.test.ts",
+      "test/house/docs.test.ts",
+      "test/house/reference.test.ts",
+      "test/layout/golden.test.ts",
+      "test/layout/handed_out.test.ts",
+      "test/layout/saving_archives.test.ts",
+      "test/layout/streaming.test.ts",
+      "test/manifest/manifest.test.ts",
+      "test/model/entry_path.test.ts",
+      "test/model/snapshot_name.test.ts",
+      "test/retention/cost.test.ts",
+      "test/retention/keeper.test.ts",
+      "test/retention/latest_states_keeper.test.ts",
+      "test/retention/laws.test.ts",
+      "test/retention/simulation.test.ts",
+      "test/retention/speed.test.ts",
+      "test/retention/states_keeper.test.ts",
+      "test/snapshot/located_layouts.test.ts",
+      "test/snapshot/progress.test.ts",
+      "test/snapshot/snapshot_reader.test.ts",
+      "test/states/folder_places.test.ts",
+      "test/states/folder_state.test.ts",
+      "test/states/lines_state.test.ts",
+      "test/states/path_state.test.ts",
+      "test/states/structured_state.test.ts",
+      "test/store/busy.test.ts",
+      "test/store/exclusion.test.ts",
+      "test/store/idle_program.test.ts",
+      "test/store/json_speed.test.ts",
+      "test/store/labels.test.ts",
+      "test/store/lineage.test.ts",
+      "test/store/load.test.ts",
+      "test/store/many_states.test.ts",
+      "test/store/names.test.ts",
+      "test/store/resume.test.ts",
+      "test/store/save.test.ts",
+      "test/store/sources.test.ts",
+      "test/store/stretches.test.ts",
+      "test/store/verify_all.test.ts",
+      "test/testing/state_conformance.test.ts",
+      "test/torture/full_disk.test.ts",
+      "test/torture/many_programs.test.ts",
+      "test/torture/power_loss.test.ts",
+      "test/torture/soak.test.ts",
+      "test/torture/system_calls.test.ts",
+    ],
+    measures: { runtimes: { short: 1, long: 3, what: "runtimes that run each test" } },
+  },
   mutants: {
     group: "mutants",
     about: "a safeguard is taken away, and some suite notices (on Node)",
@@ -203,6 +281,9 @@ export const proofs = {
 /** Whether proofs run in their long form. */
 export const isLong = process.env["SNAPKEEP_PROVE"] === "1";
 
+/** Whether all files run, as in `npm test`, and not chosen ones. */
+const isTaste = process.env["SNAPKEEP_TASTE"] === "1";
+
 /** The environment variable that sets one amount. @param {string} proof @param {string} measure */
 export const variableOf = (proof, measure) => `SNAPKEEP_${proof}_${measure}`.toUpperCase();
 
@@ -215,7 +296,8 @@ export const variableOf = (proof, measure) => `SNAPKEEP_${proof}_${measure}`.toU
  * @param {"short" | "long"} [form] The form, whatever the environment says.
  */
 export function amountOf(proof, measure, isNode, form) {
-  const amounts = proofs[proof]?.measures[measure];
+  const { measures, isWholeByFile = false } = proofs[proof] ?? {};
+  const amounts = measures?.[measure];
   if (amounts === undefined) {
     throw new RangeError(`Cannot tell ${measure} of ${proof}: tools/proofs.mjs has no such amount`);
   }
@@ -226,7 +308,8 @@ export function amountOf(proof, measure, isNode, form) {
     if (!Number.isFinite(value)) throw new RangeError(`Cannot use ${variable}=${given}: not a number`);
     return value;
   }
-  const amount = amounts[form ?? (isLong ? "long" : "short")];
+  const usual = isLong || isWholeByFile && !isTaste ? "long" : "short";
+  const amount = amounts[form ?? usual];
   return typeof amount === "number" ? amount : amount[isNode ? 0 : 1];
 }
 
