@@ -3,7 +3,7 @@
 //
 // `npm test` runs every proof in its short form, and `npm run prove` in its long form. The environment chooses:
 //   SNAPKEEP_PROVE=1             the long form of all amounts
-//   SNAPKEEP_TASTE=1             as in `npm test` of all files, where tests of some files take turns
+//   SNAPKEEP_TASTE=1             as in `npm test` of all files: each runtime has a share of the tests that take long
 //   SNAPKEEP_CRASH_TREES=1000    one amount, whatever the form: SNAPKEEP_<PROOF>_<AMOUNT>
 import process from "node:process";
 
@@ -59,7 +59,7 @@ export const proofs = {
     group: "durability",
     about: "the disk fills up, of bytes and of inodes",
     files: ["test/torture/full_disk.test.ts"],
-    measures: { step: { short: 384, long: 48, what: "KiB from one size of a disk to the next" } },
+    measures: { step: { short: 400, long: 48, what: "KiB from one size of a disk to the next" } },
   },
   power: {
     group: "durability",
@@ -162,9 +162,10 @@ export const proofs = {
   },
   speed: {
     group: "resources",
-    about: "plans and listings of many snapshots are quick",
-    files: ["test/retention/speed.test.ts"],
+    about: "plans and listings of many snapshots are quick, and stores of many states",
+    files: ["test/retention/speed.test.ts", "test/store/many_states.test.ts"],
     measures: {
+      states: { short: 5000, long: 20_000, what: "states of a store" },
       zones: { short: 1, long: 2, what: "time zones" },
       archives: { short: 1000, long: 10_000, what: "archives in a folder" },
     },
@@ -193,7 +194,7 @@ export const proofs = {
   },
   whole: {
     group: "whole",
-    about: "each test on each runtime, where those of `npm test` take turns",
+    about: "each test on each runtime, where each runtime has a share of them in `npm test`",
     isWholeByFile: true,
     files: [
       "test/archive/attacks.test.ts",
@@ -220,7 +221,6 @@ export const proofs = {
       "test/file/locks.test.ts",
       "test/file/systems.test.ts",
       "test/house/docs.test.ts",
-      "test/house/reference.test.ts",
       "test/layout/golden.test.ts",
       "test/layout/handed_out.test.ts",
       "test/layout/saving_archives.test.ts",
@@ -265,6 +265,14 @@ export const proofs = {
       "test/torture/system_calls.test.ts",
     ],
     measures: { runtimes: { short: 1, long: 3, what: "runtimes that run each test" } },
+  },
+  package: {
+    group: "whole",
+    about:
+      "docs/reference is what the docstrings say, and bundles of the package run (on Node; parts of the gate as well)",
+    isWholeByFile: true,
+    files: ["test/house/reference.test.ts", "test/house/import.test.ts"],
+    measures: { tests: { short: 0, long: 1, what: "whether they run" } },
   },
   mutants: {
     group: "mutants",
