@@ -282,9 +282,6 @@ export const proofs = {
 /** Whether proofs run in their long form. */
 export const isLong = process.env["SNAPKEEP_PROVE"] === "1";
 
-/** Whether all files run, as in `npm test`, and not chosen ones. */
-const isTaste = process.env["SNAPKEEP_TASTE"] === "1";
-
 /** The environment variable that sets one amount. @param {string} proof @param {string} measure */
 export const variableOf = (proof, measure) => `SNAPKEEP_${proof}_${measure}`.toUpperCase();
 
@@ -309,7 +306,7 @@ export function amountOf(proof, measure, isNode, form) {
     if (!Number.isFinite(value)) throw new RangeError(`Cannot use ${variable}=${given}: not a number`);
     return value;
   }
-  const usual = isLong || isWholeByFile && !isTaste ? "long" : "short";
+  const usual = isLong || isWholeByFile && process.env["SNAPKEEP_TASTE"] !== "1" ? "long" : "short";
   const amount = amounts[form ?? usual];
   return typeof amount === "number" ? amount : amount[isNode ? 0 : 1];
 }

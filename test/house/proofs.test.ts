@@ -43,7 +43,12 @@ describe("proofs", () => {
 
 describe("amountOf", () => {
   const variable = variableOf("crash", "trees");
-  afterEach(() => void delete process.env[variable]);
+  const { SNAPKEEP_TASTE: taste } = process.env;
+  afterEach(() => {
+    delete process.env[variable];
+    if (taste === undefined) delete process.env["SNAPKEEP_TASTE"];
+    else process.env["SNAPKEEP_TASTE"] = taste;
+  });
 
   it("gives the amount of a form, by runtime where they differ", () => {
     expect(amountOf("crash", "trees", true, "short")).toBeLessThan(1000);
@@ -55,6 +60,13 @@ describe("amountOf", () => {
     expect([variable, amountOf("crash", "trees", true)]).toEqual(["SNAPKEEP_CRASH_TREES", 77]);
     process.env[variable] = "many";
     expect(() => amountOf("crash", "trees", true)).toThrow("Cannot use SNAPKEEP_CRASH_TREES=many: not a number");
+  });
+
+  it("gives the short amount of a proof of whole files in npm test of all files only", () => {
+    process.env["SNAPKEEP_TASTE"] = "1";
+    expect(amountOf("whole", "runtimes", true)).toBe(1);
+    delete process.env["SNAPKEEP_TASTE"];
+    expect(amountOf("whole", "runtimes", true)).toBe(3);
   });
 
   it("refuses an amount that no proof has", () => {
