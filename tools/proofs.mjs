@@ -113,7 +113,7 @@ export const proofs = {
       seconds: { short: 1, long: [8, 4], what: "seconds for each target" },
       cases: { short: ANY, long: ANY, what: "the most cases for each target" },
       seed: { short: 1, long: 1, what: "the first seed" },
-      planted: { short: 1, long: 9, what: "planted bugs that the fuzzers must find" },
+      planted: { short: [1, 0], long: 9, what: "planted bugs that the fuzzers must find" },
     },
   },
   bits: {
