@@ -24,6 +24,7 @@ import {
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, parse, resolve, sep } from "node:path";
+import { showAddress } from "../model/address.ts";
 import { errnoOf, storageError } from "../model/errors.ts";
 import { systemMs } from "../runtime/clock.ts";
 import type { FileKind } from "./file_system.ts";
@@ -173,7 +174,7 @@ export function readSteady(path: string): SteadyFile | undefined {
     if (typeof again === "object" && Buffer.compare(file.bytes, again.bytes) === 0) return again;
   }
   throw new TypeError(
-    `Cannot save "${path}": it changes while it is read; save when nothing writes to it, or ignore it`,
+    `Cannot save ${showAddress(path)}: it changes while it is read; save when nothing writes to it, or ignore it`,
   );
 }
 
@@ -207,7 +208,9 @@ function readOnce(path: string): SteadyFile | "gone" | "changed" {
  */
 export function* piecesOf(path: string, node: RealNode): Generator<Uint8Array<ArrayBuffer>, void> {
   const changed = () =>
-    new TypeError(`Cannot save "${path}": it changes while it is read; save when nothing writes to it, or ignore it`);
+    new TypeError(
+      `Cannot save ${showAddress(path)}: it changes while it is read; save when nothing writes to it, or ignore it`,
+    );
   const file = openToRead(path);
   if (file === undefined) throw changed();
   try {
@@ -231,13 +234,15 @@ function openToRead(path: string): number | undefined {
     return openSync(path, READ);
   } catch (cause) {
     if (errnoOf(cause) === "ENOENT" || errnoOf(cause) === "ENOTDIR") return undefined;
-    if (errnoOf(cause) === "ELOOP") throw new TypeError(`Cannot save "${path}": it became a link`, { cause });
+    if (errnoOf(cause) === "ELOOP") {
+      throw new TypeError(`Cannot save ${showAddress(path)}: it became a link`, { cause });
+    }
     throw storageError("open", path, cause);
   }
 }
 
 function assertFile(path: string, { kind }: RealNode): void {
-  if (kind !== "file") throw new TypeError(`Cannot save "${path}": it is not an ordinary file`);
+  if (kind !== "file") throw new TypeError(`Cannot save ${showAddress(path)}: it is not an ordinary file`);
 }
 
 /** How a new file is written. */

@@ -2,7 +2,7 @@
 // anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
 import { errnoOf, hasNoRoom, isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { parseNote, renderNote } from "../manifest/labels.ts";
-import { addressOf, uriOfUnit } from "../model/address.ts";
+import { showAddress, uriOfUnit } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { Labels } from "../model/snapshot.ts";
@@ -47,7 +47,7 @@ export async function changeNote<T>(backend: Backend, name: string, change: () =
       const uri = backend.uri + name;
       throw new SnapshotError(
         "SNAPSHOT_NOT_FOUND",
-        `Cannot label "${addressOf(uriOfUnit(backend, name))}": there is no snapshot`,
+        `Cannot label ${showAddress(uriOfUnit(backend, name))}: there is no snapshot`,
         { uri },
       );
     } finally {

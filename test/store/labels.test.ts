@@ -327,7 +327,7 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
       await place.backend.notes.put(snapshot.name, new TextEncoder().encode(note));
       expect(await snapshot.note()).toBe("damaged");
       expect(await snapshot.labels()).toEqual({ step: 1 });
-      expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of '${String(snapshot)}' is damaged`]);
+      expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of "${String(snapshot)}" is damaged`]);
       expect((await store.resume()).outcome).toBe("resumed");
       await snapshot.label({ remark: "mended" });
       // The note may have been a pin: retention spared the snapshot, and must do so until a program changes it.

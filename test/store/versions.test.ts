@@ -104,7 +104,8 @@ describe.each(places)("Versions and migrations ($layout, $backend)", ({ make, la
     expect(await rejection(store.loadState(snapshot))).toMatchObject({
       code: "STATE_INCOMPATIBLE",
       message:
-        `Cannot load the state "model" of "${snapshot}": it has version 1, and there is no migration from 2 to 3`,
+        `Cannot load the state "model" of "${snapshot}": it has version 1, and there is no migration from 2 to 3; ` +
+        "register it with { migrate: { 2: ... } }",
       details: { uri: String(snapshot), state: "model", found: 1, supported: 4 },
     });
     expect(log).toEqual([]);
