@@ -1,5 +1,5 @@
-// Small files are lent in lists that are valid until the next list is asked for, however short they are: whoever writes them must
-// be done with one list before it asks for another.
+// Small files are lent in lists that are valid until the next list is asked for, however short they are: a layout must write one
+// list completely before it asks for another.
 import { memoryBackend, StateStore } from "snapkeep";
 import type { Backend } from "snapkeep/backend";
 import { expect, it } from "vitest";
