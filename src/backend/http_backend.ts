@@ -275,7 +275,7 @@ class HttpBackend implements Backend {
       return await this.#soon(ask(url, init));
     } catch (cause) {
       aborter.abort();
-      throw storageError("fetch", this.#shown, withoutSecrets(cause, [...this.#secrets, ...secretsOf(url)]));
+      throw storageError("fetch", this.#shown, explained(cause, [...this.#secrets, ...secretsOf(url)]));
     }
   }
 
@@ -292,7 +292,7 @@ class HttpBackend implements Backend {
         yield value;
       }
     } catch (cause) {
-      throw storageError("fetch", this.#shown, withoutSecrets(cause, this.#secrets));
+      throw storageError("fetch", this.#shown, explained(cause, this.#secrets));
     } finally {
       reader.cancel().catch(() => {}); // what is to hear of it may hang as well
     }
@@ -335,9 +335,7 @@ class HttpBackend implements Backend {
     return new SnapshotError(
       "SNAPSHOT_CHANGED",
       `Cannot go on reading ${showAddress(uri)}: it is another file than it was`,
-      {
-        uri,
-      },
+      { uri },
     );
   }
 
@@ -395,17 +393,24 @@ function secretsOf({ username, password, search, searchParams }: URL): string[] 
   return [username, password, unescaped(username), unescaped(password), search.slice(1), ...searchParams.values()];
 }
 
-/** A failure of `fetch`; another one in its place if it shows a secret. */
-function withoutSecrets(cause: unknown, parts: readonly string[]): unknown {
+/** A failure of `fetch` with its causes and their code in the message, as runtimes only say "fetch failed"; without secrets. */
+function explained(cause: unknown, parts: readonly string[]): unknown {
   const secrets = parts.filter((part) => part.length > 3).sort((a, b) => b.length - a.length);
   const texts: string[] = [];
+  let code: string | undefined;
   for (let error = cause, depth = 0; error !== undefined && depth < 5; depth++) {
     texts.push(reasonOf(error));
-    error = (error as { cause?: unknown } | null)?.cause;
+    const inner = error as { readonly cause?: unknown; readonly code?: unknown } | null;
+    if (typeof inner?.code === "string") code = inner.code;
+    error = inner?.cause;
   }
-  if (!secrets.some((secret) => texts.some((text) => text.includes(secret)))) return cause;
-  const text = secrets.reduce((shown, secret) => shown.replaceAll(secret, "…"), texts.join(": "));
-  return new Error(text);
+  const told = [...new Set(texts)].filter((text) => text !== "").join(": ");
+  const text = code === undefined || told.includes(code) ? told : `${told} (${code})`;
+  const hasSecret = secrets.some((secret) => text.includes(secret));
+  if (!hasSecret && text === texts[0]) return cause;
+  const shown = secrets.reduce((shown, secret) => shown.replaceAll(secret, "…"), text);
+  const error = new Error(shown, hasSecret ? {} : { cause });
+  return code === undefined ? error : Object.assign(error, { code });
 }
 
 /**

@@ -77,7 +77,7 @@ export function uriOfUnit(backend: { readonly uri: string }, unit: Unit): string
   return backend.uri + name + (isGroup(unit) ? "/" : "");
 }
 
-/** A URI or path without the slash at its end: a path where it is a file's. Details of errors have addresses in this form. */
+/** A URI or path without the slash at its end: a path where it is a file's. */
 export function addressOf(uri: string): string {
   return pathOfUri(uri).replace(/(?<=[^/\\])[/\\]$/, "");
 }

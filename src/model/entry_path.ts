@@ -58,7 +58,7 @@ function faultOfPart(part: string): string | undefined {
  */
 export function faultOfEntryPath(path: string): string | undefined {
   if (path === "") return "it is empty";
-  if (path.startsWith("/")) return "it is absolute";
+  if (path.startsWith("/")) return "it must not begin with a slash";
   // Three bytes a character at the most: only long paths need to be encoded to be measured.
   if (path.length * 3 > MAX_PATH_BYTES && encoder.encode(path).length > MAX_PATH_BYTES) {
     return `it is longer than ${MAX_PATH_BYTES} bytes`;
@@ -146,6 +146,21 @@ export function assertSnapshotName(name: string): void {
   throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name ${quoted(name)}: ${reason}`, { name, reason });
 }
 
+/**
+ * Throws unless an entry path is safe.
+ *
+ * @param path Path within a state or a snapshot.
+ * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`.
+ */
+export function assertEntryPath(path: string): void {
+  const reason = faultOfEntryPath(path);
+  if (reason === undefined) return;
+  throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path ${quoted(path)}: ${reason}`, {
+    path,
+    reason,
+  });
+}
+
 /** What lies below a folder, by the key of the first part of its path; a path ends with a slash where it is a folder's. */
 type Below = Map<string, string | Branch>;
 
@@ -169,7 +184,7 @@ export class PathSet {
    * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`, or `ENTRY_EXISTS` where it equals or collides with an earlier one.
    */
   add(path: string): void {
-    this.#assertSafe(path);
+    assertEntryPath(path);
     this.#enter(path, path);
   }
 
@@ -180,7 +195,7 @@ export class PathSet {
    * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`, or `ENTRY_EXISTS` where it collides with an earlier path.
    */
   addFolder(path: string): void {
-    this.#assertSafe(path);
+    assertEntryPath(path);
     this.#enter(path, `${path}/`);
   }
 
@@ -225,15 +240,6 @@ export class PathSet {
       shared = next;
     }
     return shared;
-  }
-
-  #assertSafe(path: string): void {
-    const reason = faultOfEntryPath(path);
-    if (reason === undefined) return;
-    throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path ${quoted(path)}: ${reason}`, {
-      path,
-      reason,
-    });
   }
 
   #refuse(path: string, existing: string): never {

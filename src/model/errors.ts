@@ -1,7 +1,7 @@
 // Everything that can go wrong in the world, as one closed list. A caller's mistake is a TypeError or RangeError
 // instead, thrown before any I/O; so a SnapshotError always speaks of data, storage or a state's own code.
 
-import { addressOf, showAddress } from "./address.ts";
+import { showAddress } from "./address.ts";
 
 /** Which rule an archive breaks. */
 export type RejectionReason =
@@ -197,7 +197,7 @@ export class SnapshotError<Code extends SnapshotErrorCode = SnapshotErrorCode> e
   override readonly name = "SnapshotError";
   /** What went wrong. */
   readonly code: Code;
-  /** What and where, as data. A `uri` is the path of a file, or else a URI, without a slash at its end: as messages write it. */
+  /** What and where, as data. */
   readonly details: Readonly<SnapshotErrorDetails[Code]>;
 
   /**
@@ -211,7 +211,7 @@ export class SnapshotError<Code extends SnapshotErrorCode = SnapshotErrorCode> e
   constructor(code: Code, message: string, details: SnapshotErrorDetails[Code], options?: ErrorOptions) {
     super(message, options);
     this.code = code;
-    this.details = "uri" in details ? { ...details, uri: addressOf(details.uri) } : details;
+    this.details = details;
     Object.defineProperty(this, BRAND, { value: true });
   }
 }

@@ -8,7 +8,7 @@ import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { assertOptions, nearest, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
@@ -37,6 +37,7 @@ const REMOVE_OPTIONS = { keepPinned: "true or false" } as const;
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
+const MOST_COMPARED = 1000;
 
 // What the commit was like that facts were read of: its stamp as it was listed before, or the end of its bytes.
 const commits = new WeakMap<
@@ -404,7 +405,7 @@ export class SnapshotLocator {
     signal?.throwIfAborted();
     const opening = layoutOfUnit(this.#unit).open(source, this.#unit);
     return await unlessAborted(opening, signal).catch(async (error) => {
-      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      if (signal?.aborted !== true) throw await this.#withWayOut(error) ?? error;
       opening.then((late) => late.close(), () => {}); // no caller waits for it any more
       throw signal.reason;
     });
@@ -427,6 +428,29 @@ export class SnapshotLocator {
 
   async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
     return this.backend.glance?.(unit, path) ?? await this.backend.open(unit, path);
+  }
+
+  async #withWayOut(cause: unknown): Promise<SnapshotError | undefined> {
+    return isSnapshotError(cause, "SNAPSHOT_NOT_FOUND")
+      ? await this.#withNearest(cause)
+      : await this.#asFolderOfSnapshots(cause);
+  }
+
+  /** The error with the snapshot at the place whose name is most like this one. */
+  async #withNearest(cause: SnapshotError<"SNAPSHOT_NOT_FOUND">): Promise<SnapshotError | undefined> {
+    if (/^https?:/.test(this.uri)) return undefined; // there is one
+    const names: string[] = [];
+    try {
+      for await (const unit of this.backend.list()) names.push(unit.replace(/\/$/, ""));
+    } catch {
+      return undefined; // the first error tells more
+    }
+    const place = showAddress(this.backend.uri);
+    const near = nearest(this.#unit.replace(/\/$/, ""), names.slice(-MOST_COMPARED));
+    const remedy = near === undefined
+      ? `${place} has no snapshots; check the path and the working directory`
+      : `the nearest in ${place} is "${near}"; store.list() has all`;
+    return new SnapshotError("SNAPSHOT_NOT_FOUND", `${cause.message}; ${remedy}`, cause.details, { cause });
   }
 
   /** A better error where the address is that of a store: a folder that holds snapshots and is none itself. */

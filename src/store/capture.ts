@@ -3,7 +3,7 @@
 import { monotonicMs } from "../runtime/clock.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
-import { PathSet } from "../model/entry_path.ts";
+import { assertEntryPath, PathSet } from "../model/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { type EntrySource, SMALL_ENTRY_BYTES } from "../model/snapshot.ts";
@@ -495,6 +495,7 @@ class StateCapture implements StateWriter {
         loggerOf("StateStore").error("{message}", { message: late.message, error: late });
         throw late;
       }
+      if (path === "" || path.startsWith("/")) assertEntryPath(path); // with the name before it, both are another mistake
       this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts
       const entry = new PendingEntry(this.name, path, capture(), this.#onRelease);
       this.#writes++;

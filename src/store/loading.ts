@@ -8,6 +8,7 @@ import { inSlices } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StateReader } from "../model/state.ts";
+import { WatchedReader } from "./awaited_reads.ts";
 import { Capture } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
@@ -180,7 +181,7 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
   const { name, version, migrate } = registration;
   let current = from;
   for (let step = from.version; step < version; step++) {
-    const source = current;
+    const source = new WatchedReader(current);
     const migration: Registration = {
       ...registration,
       version: step + 1,
@@ -188,6 +189,7 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
     };
     try {
       current = (await inMemory([migration], store, uri)).state(name) as StateReader;
+      source.assertAwaited();
     } catch (cause) {
       const message = `Cannot migrate the state "${name}" of ${showAddress(uri)} from version ${step}: ${
         reasonOf(cause)
@@ -237,7 +239,9 @@ async function applyAll(
   const loaded: string[] = [];
   for (const { registration: { name, state }, from } of matches) {
     try {
-      await callState(store, () => state.loadState(from));
+      const watched = new WatchedReader(from);
+      await callState(store, () => state.loadState(watched));
+      watched.assertAwaited();
     } catch (cause) {
       const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
       if (before === undefined) {

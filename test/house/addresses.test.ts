@@ -6,6 +6,7 @@ import process from "node:process";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { fileBackend, isSnapshotError, locate, memoryBackend, SnapshotError, StateStore } from "../../mod.ts";
+import { showAddress } from "../../src/model/address.ts";
 import { root } from "../../tools/run.mjs";
 
 /** What an address is called in the sources; below `src/file`, a `path` is one too. */
@@ -69,7 +70,7 @@ describe("an address in a message", () => {
   });
 });
 
-describe("an error", () => {
+describe("showAddress", () => {
   it.each([
     ["a snapshot", "file:///srv/states/x.state/", "/srv/states/x.state"],
     ["an archive", "file:///srv/my%20states/x.state.tar.gz", "/srv/my states/x.state.tar.gz"],
@@ -78,22 +79,23 @@ describe("an error", () => {
     ["a server's", "https://example.org/x.state.tar.gz", "https://example.org/x.state.tar.gz"],
     ["memory", "memory:1/x.state/", "memory:1/x.state"],
     ["a file: URI that is none", "file://%zz", "file://%zz"],
-  ])("has the address of %s in its details as messages write it", (_what, uri, shown) => {
+  ])("quotes the address of %s", (_what, uri, shown) => {
     if (process.platform === "win32" && shown.startsWith("/")) return;
-    expect(new SnapshotError("SNAPSHOT_GONE", "Cannot read it", { uri }).details.uri).toBe(shown);
+    expect(showAddress(uri)).toBe(`"${shown}"`);
+    expect(new SnapshotError("SNAPSHOT_GONE", "Cannot read it", { uri }).details.uri).toBe(uri); // data stays as it is
   });
 
   it.each([
     ["a folder", (folder: string) => fileBackend(folder)],
     ["memory", () => memoryBackend()],
-  ])("of %s names one address in its message and in its details", async (_where, backendIn) => {
+  ])("is what errors of %s write", async (_where, backendIn) => {
     const backend = backendIn(path.resolve("no", "such folder"));
     for (const name of ["x.state", "x.state.tar.gz"]) {
       const snapshot = locate(backend, name);
       for (const fail of [() => snapshot.open(), () => new StateStore(backend).loadState(snapshot)]) {
         const error: unknown = await fail().then(() => undefined, (reason: unknown) => reason);
         if (!isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) throw error;
-        expect(error.details.uri).toBe(String(snapshot));
+        expect(error.details.uri).toBe(snapshot.uri);
         expect(error.message).toContain(` "${snapshot}": `);
       }
     }
