@@ -61,8 +61,8 @@ async function lockToChange(backend: Backend, name: string): Promise<(() => Prom
 }
 
 function nothingToLabel(backend: Backend, name: string): SnapshotError {
-  const address = showAddress(uriOfUnit(backend, name));
-  const message = `Cannot label ${address}: there is no such snapshot; store.list() has the ones there are`;
+  const reason = "there is no such snapshot; store.list() has all";
+  const message = `Cannot label ${showAddress(uriOfUnit(backend, name))}: ${reason}`;
   return new SnapshotError("SNAPSHOT_NOT_FOUND", message, { uri: backend.uri + name });
 }
 

@@ -6,8 +6,8 @@ import { iterate, toReadableStream } from "../runtime/bytes.ts";
 
 /** The promise of a read. `await`, `return` and `Promise.all` call `then` of a subclass, which shows that the read is awaited. */
 class Read<T> extends Promise<T> {
-  isAwaited = false;
-  hasSettled = false;
+  #isAwaited = false;
+  #hasSettled = false;
 
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
@@ -16,7 +16,7 @@ class Read<T> extends Promise<T> {
   static of<T>(work: Promise<T>): Read<T> {
     const read = new Read<T>((resolve, reject) => {
       const settle = (end: () => void) => {
-        read.hasSettled = true; // before the state goes on
+        read.#hasSettled = true; // before the state goes on
         end();
       };
       work.then((value) => settle(() => resolve(value)), (error) => settle(() => reject(error)));
@@ -26,11 +26,16 @@ class Read<T> extends Promise<T> {
     return read;
   }
 
+  /** Whether nothing awaits it, or it still runs. */
+  get isLost(): boolean {
+    return !this.#isAwaited || !this.#hasSettled;
+  }
+
   override then<A = T, B = never>(
     onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    this.isAwaited = true;
+    this.#isAwaited = true;
     return super.then(onFulfilled, onRejected);
   }
 }
@@ -113,7 +118,7 @@ export class WatchedReader implements StateReader {
 
   #watch<T>(method: string, path: string, work: Promise<T>): Promise<T> {
     const read = Read.of(work);
-    this.#reads.push({ call: `from.${method}("${path}")`, isLost: () => !read.isAwaited || !read.hasSettled });
+    this.#reads.push({ call: `from.${method}("${path}")`, isLost: () => read.isLost });
     return read;
   }
 }

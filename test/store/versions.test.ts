@@ -107,8 +107,10 @@ describe.each(places)("Versions and migrations ($layout, $backend)", ({ make, la
     const snapshot = await place.store().register("model", new Cell({ a: 1 })).saveState();
     const model = new Cell(0);
     const migrate = {
-      1: (from: StateReader, out: StateWriter) =>
-        out.json("value.json", { ...from.json("value.json") as object, b: 2 }),
+      1(from: StateReader, out: StateWriter) {
+        const { a = 0 } = from.json("value.json") as { a?: number };
+        return out.json("value.json", { a, b: 2 });
+      },
     };
     const error = await rejection(place.store().register("model", model, { version: 2, migrate }).loadState(snapshot));
     expect(error).toMatchObject({
