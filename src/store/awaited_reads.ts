@@ -22,7 +22,7 @@ class Read<T> extends Promise<T> {
       work.then((value) => settle(() => resolve(value)), (error) => settle(() => reject(error)));
     });
     // Without an await it fails the load; it must not end the process as well.
-    Promise.prototype.then.call(read, undefined, () => {});
+    void Promise.prototype.then.call(read, undefined, () => {});
     return read;
   }
 
@@ -31,6 +31,7 @@ class Read<T> extends Promise<T> {
     return !this.#isAwaited || !this.#hasSettled;
   }
 
+  // oxlint-disable-next-line unicorn/no-thenable -- a promise has a then
   override then<A = T, B = never>(
     onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,

@@ -84,10 +84,10 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
       'await from.json("none.json")',
     ],
     ["assigns when a read that it does not return is done", (from, keep) => {
-      from.json("a.json").then(keep);
+      void from.json("a.json").then(keep);
     }, 'await from.json("a.json")'],
     ["does not return Promise.all of its reads", (from, keep) => {
-      Promise.all([from.json("a.json"), from.json("b.json")]).then(keep);
+      void Promise.all([from.json("a.json"), from.json("b.json")]).then(keep);
     }, 'await from.json("a.json")'],
     ["does not await the reading of a stream", (from, keep) => {
       from.stream("a.json").pipeTo(new WritableStream({ write: keep })).catch(() => {});
