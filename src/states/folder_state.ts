@@ -200,7 +200,7 @@ class WorkingFolder implements FolderState {
       if (entry !== FILES + path) names.push([entry, path]);
       if ((file?.node ?? node).isExecutable) executables.push(path);
       if (file === undefined) {
-        await out.write(entry, streamed(piecesOf(full, node)), { sizeBytes: node.sizeBytes });
+        await out.write(entry, piecesOf(full, node), { sizeBytes: node.sizeBytes });
         continue;
       }
       pending.push(out.write(entry, file.bytes, { owned: true }));
@@ -375,12 +375,4 @@ function assertInside(links: ReadonlyMap<string, string>): void {
 /** A line of .gitignore that means one path and nothing else. */
 function lineOf(path: string): string {
   return `/${path.replaceAll(/[\\*?[\]#! ]/g, "\\$&")}`;
-}
-
-async function* streamed(pieces: Iterable<Uint8Array<ArrayBuffer>>): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  const pace = new Pace();
-  for (const piece of pieces) {
-    if (pace.isDue) await pace.rest();
-    yield piece;
-  }
 }
