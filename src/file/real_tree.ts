@@ -24,6 +24,7 @@ import {
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, parse, resolve, sep } from "node:path";
+import { showAddress } from "../model/address.ts";
 import { errnoOf, storageError } from "../model/errors.ts";
 import { setTimeout, systemMs } from "../runtime/clock.ts";
 import { Pace } from "../runtime/concurrency.ts";
@@ -174,7 +175,7 @@ export function readSteady(path: string): SteadyFile | undefined {
     if (typeof again === "object" && Buffer.compare(file.bytes, again.bytes) === 0) return again;
   }
   throw new TypeError(
-    `Cannot save "${path}": it changes while it is read; save when nothing writes to it, or ignore it`,
+    `Cannot save ${showAddress(path)}: it changes while it is read; save when nothing writes to it, or ignore it`,
   );
 }
 
@@ -211,7 +212,7 @@ export async function* piecesOf(path: string, node: RealNode): AsyncGenerator<Ui
   const assertSame = () => {
     if (file !== undefined && nodeOf(fstatSync(file)).stamp === node.stamp) return;
     throw new TypeError(
-      `Cannot save "${path}": it changes while it is read; save when nothing writes to it, or ignore it`,
+      `Cannot save ${showAddress(path)}: it changes while it is read; save when nothing writes to it, or ignore it`,
     );
   };
   try {
@@ -242,13 +243,15 @@ function openToRead(path: string): number | undefined {
     return openSync(path, READ);
   } catch (cause) {
     if (errnoOf(cause) === "ENOENT" || errnoOf(cause) === "ENOTDIR") return undefined;
-    if (errnoOf(cause) === "ELOOP") throw new TypeError(`Cannot save "${path}": it became a link`, { cause });
+    if (errnoOf(cause) === "ELOOP") {
+      throw new TypeError(`Cannot save ${showAddress(path)}: it became a link`, { cause });
+    }
     throw storageError("open", path, cause);
   }
 }
 
 function assertFile(path: string, { kind }: RealNode): void {
-  if (kind !== "file") throw new TypeError(`Cannot save "${path}": it is not an ordinary file`);
+  if (kind !== "file") throw new TypeError(`Cannot save ${showAddress(path)}: it is not an ordinary file`);
 }
 
 /** How a new file is written. */
