@@ -178,9 +178,8 @@ export async function runSuites(name, { wanted, args, env = {}, closing }) {
   ]));
   console.log();
   const names = results.map(({ runtime }) => runtime).join(", ");
-  console.log(
-    `Skipped on ${names}: ${unrun(results)} tests, which need the long form, another runtime or another system.`,
-  );
+  const left = unrun(results);
+  if (left > 0) console.log(`Skipped on ${names}: ${left} tests, which need the long form, another runtime or system.`);
   for (const line of closing) console.log(line);
   for (const problem of problems) console.log(`failed: ${problem}`);
   const passed = results.reduce((sum, result) => sum + result.passed, 0);
