@@ -62,6 +62,11 @@ export interface FileSystem {
   createTemporary?(): Promise<OpenFile>;
   /** Opens a file for reading; a symbolic link fails unless it is to be followed. */
   open(path: string, followsLink?: boolean): Promise<OpenFile>;
+  /**
+   * Opens a file to append to, and makes it if it is missing, with a `mode` as for `create`; a symbolic link fails. Its `write` appends, whatever the
+   * position, behind what others appended meanwhile. Optional: without it, the backend has no journals.
+   */
+  openToAppend?(path: string, mode?: number): Promise<OpenFile>;
   /** Makes one folder; fails with EEXIST if the path is taken. A `mode` is as for `create`. */
   makeFolder(path: string, mode?: number): Promise<void>;
   /** Makes one folder before it returns; throws as `makeFolder` rejects. */

@@ -61,13 +61,17 @@ function attemptNow<T>(operation: string, path: string, run: () => T): T {
   }
 }
 
+const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW | (constants.O_NONBLOCK ?? 0);
+
 class NodeFile implements OpenFile {
   // A state that hangs leaves a save that nothing refers to. When a handle is collected, Bun ends the program and Node warns.
   static readonly #open = new Set<NodeFile>();
   readonly #handle: FileHandle;
   readonly #path: string;
+  readonly #appends: boolean;
 
-  constructor(handle: FileHandle, path: string) {
+  constructor(handle: FileHandle, path: string, appends = false) {
+    this.#appends = appends;
     this.#handle = handle;
     this.#path = path;
     NodeFile.#open.add(this);
@@ -84,7 +88,8 @@ class NodeFile implements OpenFile {
   write(bytes: Uint8Array, position: number): Promise<void> {
     return attempt("write", this.#path, async () => {
       for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
+        const at = this.#appends ? null : position + done;
+        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, at);
         done += bytesWritten;
       }
     });
@@ -270,6 +275,8 @@ export const nodeFileSystem: FileSystem = {
     }),
   open: (path, followsLink = false) =>
     attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
+  openToAppend: (path, mode) =>
+    attempt("open", path, async () => new NodeFile(await open(path, APPEND, mode), path, true)),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
       await mkdir(path, mode);

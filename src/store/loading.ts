@@ -107,7 +107,7 @@ export async function loadStates(
     const ready: Match[] = [];
     for (const match of matches) ready.push({ ...match, from: await migrated(uri, match, caller.store) });
     options.signal?.throwIfAborted();
-    const loaded = await applyAll(uri, ready, options.rollback ?? false, caller);
+    const loaded = await applyAll(uri, ready, registrations, options.rollback ?? false, caller);
     const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
     const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
@@ -219,36 +219,57 @@ async function inMemory(registrations: readonly Registration[], store: object): 
 async function applyAll(
   uri: string,
   matches: readonly Match[],
+  registrations: readonly Registration[],
   isReversible: boolean,
   { store, onTorn }: LoadingStore,
 ): Promise<string[]> {
   const kept = matches.map(({ registration }) => registration).filter(({ state }) => state.undoLoad === undefined);
   const before = isReversible ? await inMemory(kept, store) : undefined;
   const loaded: string[] = [];
-  for (const { registration: { name, state }, from } of matches) {
-    try {
-      await callState(store, () => state.loadState(from));
-    } catch (cause) {
-      const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
-      if (before === undefined) {
-        onTorn([...loaded, name]);
-        throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
-      }
-      const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
-      onTorn(failures.map(({ name }) => name));
-      const stillLoaded = failures.length === 0 ? [] : loaded;
-      const reason = failures.length === 0 ? cause : new AggregateError(
-        [cause, ...failures.map(({ error }) => error)],
-        "it failed, and so did putting states back",
-      );
-      const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
-      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: stillLoaded }, {
-        cause: reason,
-      });
+  const fail = async (name: string, cause: unknown): Promise<never> => {
+    const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
+    if (before === undefined) {
+      onTorn([...new Set([...loaded, name])]);
+      throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
     }
+    const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
+    onTorn(failures.map(({ name }) => name));
+    const stillLoaded = failures.length === 0 ? [] : loaded;
+    const reason = failures.length === 0 ? cause : new AggregateError(
+      [cause, ...failures.map(({ error }) => error)],
+      "it failed, and so did putting states back",
+    );
+    const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
+    throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: stillLoaded }, {
+      cause: reason,
+    });
+  };
+  for (const { registration: { name, state }, from } of matches) {
+    await callState(store, () => state.loadState(from)).catch((cause: unknown) => fail(name, cause));
     loaded.push(name);
   }
+  await tellLoaded(registrations, store, fail);
   return loaded;
+}
+
+/** Tells states that a load has succeeded, or that there was nothing to load; stops at the first that fails. */
+export async function tellLoaded(
+  registrations: readonly Registration[],
+  store: object,
+  fail: (name: string, cause: unknown) => Promise<never>,
+): Promise<void> {
+  for (const { name, state } of registrations) {
+    if (state.onLoaded === undefined) continue;
+    await callState(store, () => state.onLoaded?.()).catch((cause: unknown) => fail(name, cause));
+  }
+}
+
+/** Makes the error of a state that fails where there was nothing to load. */
+export function failedAfresh(uri: string): (name: string, cause: unknown) => Promise<never> {
+  return (name, cause) => {
+    const message = `Cannot begin with the state "${name}" of "${uri}": ${reasonOf(cause)}`;
+    throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded: [] }, { cause });
+  };
 }
 
 /** Loads states as they were before; tries all. */
@@ -264,6 +285,7 @@ async function putBack(
         store,
         () => state.undoLoad === undefined ? state.loadState(before.state(name) as StateReader) : state.undoLoad(),
       );
+      await callState(store, () => state.onLoaded?.());
     } catch (error) {
       failures.push({ name, error });
     }
