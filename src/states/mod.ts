@@ -27,8 +27,11 @@ export { jsonState, type JsonStateOptions, type SchemaInput, type SchemaOutput }
 export { Ledger, type OnceOptions } from "./ledger.ts";
 export type { LedgerRecord } from "./ledger/record.ts";
 export { type LinesAccessors, linesState, type LinesStateOptions } from "./lines_state.ts";
+export { type SqliteAccessors, type SqliteDatabase, sqliteState, type SqliteStatement } from "./sqlite_state.ts";
 export { propertiesState, type StructuredOptions, structuredState } from "./structured_state.ts";
 export { ProgramClock, type ProgramClockOptions } from "./program_clock.ts";
 export { Random, randomAt } from "./random.ts";
 export { type SavedClass, savedClass, type SavedClasses } from "./structured_text.ts";
+export type { TensorData, TensorDtype } from "./tensor/dtypes.ts";
+export { type Tensor, tensorState } from "./tensor_state.ts";
 export { type TimerOptions, Timers } from "./timers.ts";
