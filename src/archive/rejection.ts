@@ -2,8 +2,7 @@
 import { addressOf } from "../model/address.ts";
 import { CompressionFault } from "../compression/codec.ts";
 import { MAX_MANIFEST_BYTES } from "../manifest/manifest.ts";
-import { SnapshotError } from "../model/errors.ts";
-import type { RejectionReason } from "../model/errors.ts";
+import { type RejectionReason, SnapshotError } from "../model/errors.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import { TableFault } from "./table.ts";
 

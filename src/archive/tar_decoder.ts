@@ -1,7 +1,6 @@
 // Decoding tars that anybody made: the guard checks, tar-stream decodes behind it. The only file that knows tar-stream.
 import { Readable } from "node:stream";
-import type { ArchiveLimits } from "./tar_guard.ts";
-import { TarGuard } from "./tar_guard.ts";
+import { type ArchiveLimits, TarGuard } from "./tar_guard.ts";
 
 /** A file of a tar; its body must be read to the end before the next is asked for. */
 export interface TarFile {

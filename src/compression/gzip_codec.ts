@@ -157,16 +157,9 @@ async function gunzipHead(
 async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, void> {
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
   const bytes = new ZerosAtEnd(source);
-  // A NUL ends the decompressor, which drops the rest of the chunk. Deno's would take the next chunk for another member.
-  const untilDropped = async function* () {
-    while (stream.bytesWritten === bytes.sizeBytes) {
-      const { done, value } = await bytes.next();
-      if (done) return;
-      yield value;
-    }
-  };
   try {
-    yield* pump(stream, untilDropped(), (error) => faultOf(error, stream.bytesWritten));
+    yield* pump(stream, bytes, (error) => faultOf(error, stream.bytesWritten));
+    // A NUL ends the decompressor, which asks for no more.
     while (bytes.isZeroFrom(stream.bytesWritten) && !(await bytes.next()).done);
     if (bytes.sizeBytes === 0) assertEnd(0, 0);
     if (!bytes.isZeroFrom(stream.bytesWritten)) throw trailing(stream.bytesWritten);
@@ -176,7 +169,7 @@ async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, voi
 }
 
 /** A source that can be left and gone on with, and knows how many zeros it ended with so far. */
-class ZerosAtEnd {
+class ZerosAtEnd implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array>;
   #isDone = false;
   #zeros = 0;
@@ -199,6 +192,10 @@ class ZerosAtEnd {
     this.#zeros = zeros === value.length ? this.#zeros + zeros : zeros;
     this.sizeBytes += value.length;
     return { done: false, value };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
   }
 
   /** Whether all bytes from an offset on are zero, and no more than padding may have. */

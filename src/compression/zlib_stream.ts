@@ -54,7 +54,10 @@ export async function* pump(
   return offeredBytes;
 }
 
-/** Writes a chunk; resolves once it was decompressed or never will be. The stream itself reports failures. */
+/**
+ * Writes a chunk; resolves once it was decompressed, or never will be because the stream has ended: a NUL ends gzip in the middle of a
+ * chunk. Given more before, Deno's stream would take it for another member. The stream itself reports failures.
+ */
 function taken(stream: ZlibStream, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
@@ -73,7 +76,7 @@ function taken(stream: ZlibStream, chunk: Uint8Array): Promise<void> {
  * @param source The compressed bytes; the next chunk is asked for when the one before was taken.
  * @param take Told what was decompressed; says whether there may be more.
  * @param toFault Makes the error of a failure of the decompressor; those of the source are thrown as they are.
- * @returns Compressed bytes that were offered; `undefined` where no more was wanted.
+ * @returns Compressed bytes that were offered; `undefined` if no more was needed.
  */
 export async function drive(
   stream: ZlibStream,

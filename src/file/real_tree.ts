@@ -23,6 +23,7 @@ import {
   writeSync,
 } from "node:fs";
 import { rm } from "node:fs/promises";
+import { basename, dirname, join, parse, resolve, sep } from "node:path";
 import { errnoOf, storageError } from "../model/errors.ts";
 import { systemMs } from "../runtime/clock.ts";
 import type { FileKind } from "./file_system.ts";
@@ -32,6 +33,7 @@ const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NON
 const ATTEMPTS = 5;
 // Times of files are as coarse as a tick of the kernel: a change within the same one does not show.
 const COARSE_MS = 50;
+const MOST_LINKS = 40;
 const PIECE_BYTES = 1024 * 1024;
 const OWNER_EXECUTES = 0o100;
 const MAY_EXECUTE = 0o111;
@@ -48,6 +50,8 @@ export interface RealNode {
   readonly mode: number;
   /** The device it lies on. */
   readonly device: number;
+  /** What the file system knows it by, whatever its name; absent where it does not tell. */
+  readonly id: string | undefined;
   /** Another file, or this one changed, has another stamp, unless it changes within one tick of the kernel. */
   readonly stamp: string;
   /** When it was last changed, in milliseconds since 1970. */
@@ -62,6 +66,7 @@ function nodeOf(stat: Stats): RealNode {
     isExecutable: (mode & OWNER_EXECUTES) !== 0,
     mode: mode & 0o777,
     device: dev,
+    id: ino === 0 ? undefined : `${dev} ${ino}`,
     stamp: `${dev} ${ino} ${size} ${mode} ${mtimeMs} ${ctimeMs}`,
     changedAtMs: Math.max(mtimeMs, ctimeMs),
   };
@@ -85,6 +90,15 @@ export function lookAt(path: string): RealNode | undefined {
   }
 }
 
+/** As {@link lookAt}; `undefined` also where the program may not look. */
+export function lookIfAllowed(path: string): RealNode | undefined {
+  try {
+    return lookAt(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Names in a folder, in the order of their code units. */
 export function namesIn(path: string): string[] {
   return attempt("read", path, () => readdirSync(path)).sort();
@@ -95,14 +109,43 @@ export function targetOf(path: string): string {
   return attempt("read", path, () => readlinkSync(path));
 }
 
-/** A path with all links in it followed; as it is where there is nothing. */
+/** A path with all links in it followed, as far as it leads to something. */
 export function realPath(path: string): string {
   try {
     return realpathSync(path);
   } catch (cause) {
-    if (errnoOf(cause) === "ENOENT") return path;
+    if (errnoOf(cause) === "ENOENT") {
+      return dirname(path) === path ? path : join(realPath(dirname(path)), basename(path));
+    }
     throw storageError("stat", path, cause);
   }
+}
+
+/** The links that lead to a path, in order, and at last the path with no link in it; what is not there is taken as it is written. */
+export function waysTo(path: string): string[] {
+  const links: string[] = [];
+  let { root: at } = parse(path);
+  const left = path.slice(at.length).split(sep).reverse();
+  while (left.length > 0) {
+    const part = left.pop() as string;
+    if (part === "" || part === ".") continue;
+    const next = join(at, part); // one step up from a path with no link in it
+    if (links.length >= MOST_LINKS || lookIfAllowed(next)?.kind !== "link") {
+      at = next;
+      continue;
+    }
+    links.push(next);
+    const target = targetOf(next);
+    const { root } = parse(target);
+    if (root !== "") at = resolve(root);
+    left.push(...target.slice(root.length).split(sep === "/" ? sep : /[\\/]/).reverse());
+  }
+  try {
+    at = realPath(at); // where the program may not look at each part of the way
+  } catch {
+    // the path will do
+  }
+  return [...links, at];
 }
 
 /** A file that is read as it was at one moment. */

@@ -67,7 +67,7 @@ export interface StateWriter {
   readonly name: string;
   /**
    * Resolves once the snapshot that is being saved is committed; stays pending if that fails, and never rejects. Absent where no commit
-   * follows, as in a stream. Awaiting it in `saveState` would wait for ever.
+   * follows, as in a stream. A `saveState` that awaits it never ends.
    */
   readonly committed?: Promise<void> | undefined;
   /**
@@ -125,6 +125,8 @@ export interface StateReader {
   json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   /** The bytes as a stream, for entries too big to hold. */
   stream(path: string): ReadableStream<Uint8Array>;
+  /** Address of the snapshot, as errors show it: an absolute path if it lies in a local folder. Absent if it has none. */
+  readonly uri?: string | undefined;
   /** As {@link StateWriter.workFolder}. */
   readonly workFolder?: (() => WorkFolder) | undefined;
 }

@@ -1,9 +1,9 @@
 // A working folder as a state: what an agent, a build or a simulation has on disk, saved and restored in place.
 import { homedir } from "node:os";
-import { dirname, join, relative, resolve, sep } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { lookAt, piecesOf, readSteady, realPath, targetOf } from "../file/real_tree.ts";
-import { hasNoRoom } from "../model/errors.ts";
 import { assertOptions } from "../model/options.ts";
 import type { PersistentState, StateReader, StateWriter } from "../model/state.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -13,6 +13,7 @@ import {
   INDEX_PATH,
   linkThatLeadsOut,
   makeIndex,
+  MOST_PARTS,
   type SavedFolder,
   savedFolder,
   type SavedNode,
@@ -20,7 +21,17 @@ import {
 import { EntryNames, FILES } from "./folder/names.ts";
 import { type FolderPreview, planRestore, type RestorePlan, SMALL_BYTES } from "./folder/plan.ts";
 import { type FoundNode, scan } from "./folder/scan.ts";
-import { carryOut, discardStaged, newStaging, stage, stagedRestores, undo } from "./folder/staging.ts";
+import {
+  assertFinished,
+  assertFinishedIn,
+  carryOut,
+  discardStaged,
+  newStaging,
+  stage,
+  stagedRestores,
+  undo,
+} from "./folder/staging.ts";
+import { isWithin, StorePlaces } from "./folder/store_places.ts";
 import { readJson, schemaOf } from "./reading.ts";
 
 const PENDING_BYTES = 16 * 1024 * 1024;
@@ -60,7 +71,8 @@ export interface FolderState extends PersistentState {
  * It keeps files, empty folders, symbolic links as links, the executable bit, and every name that the platform allows. It keeps no times, owners,
  * other rights or hard links. A socket, pipe or device fails the save and is never opened. A file that changes while it is read is read
  * again; one that keeps changing, or has more than 8 MiB, fails the save. Files are read one after the other, so pause what writes to the
- * folder if they must belong to one instant. A store inside the folder is left out.
+ * folder if they must belong to one instant. The folders of all
+ * stores of this program are left out, and no load changes them.
  *
  * A load writes what differs beside the folder, verifies it, and renames it in: files that are the same are left alone, and what the snapshot
  * lacks is removed. If it is killed, the next load undoes it first, and saves fail until then. What it removes or replaces stays in
@@ -108,8 +120,6 @@ class WorkingFolder implements FolderState {
   readonly #given: string;
   readonly #rules: readonly IgnoreRule[];
   readonly #links: "keep" | "inside";
-  /** Places of stores that were met, which lie perhaps in the folder. */
-  readonly #stores = new Set<string>();
   /** The complete restore that `undoLoad` undoes. */
   #last: string | undefined;
 
@@ -129,11 +139,14 @@ class WorkingFolder implements FolderState {
         `Cannot save "${root}": ${kind === undefined ? "there is no folder; make it first" : `it is a ${kind}`}`,
       );
     }
-    const excluded = await this.#excluded(root, out);
+    const places = new StorePlaces(root);
     const rules = rulesAt(root, this.#rules);
-    const found = await scan(root, { ...rules, excluded });
+    const found = await scan(root, { ...rules, places, onStaging: assertFinishedIn });
     const links = new Map<string, string>();
     for (const { path, kind } of found.values()) {
+      if (path.split("/").length > MOST_PARTS) {
+        throw new TypeError(`Cannot save "${path}": it lies more than ${MOST_PARTS} folders deep; move or ignore it`);
+      }
       if (kind === "other") {
         throw new TypeError(`Cannot save "${path}": it is a socket, pipe or device; remove or ignore it`);
       }
@@ -145,7 +158,7 @@ class WorkingFolder implements FolderState {
     await out.json(
       INDEX_PATH,
       makeIndex({
-        ignored: [...rules.lists.lists, ...[...excluded].map((path) => ({ below: "", lines: [lineOf(path)] }))],
+        ignored: [...rules.lists.lists, ...[...places.found].map((path) => ({ below: "", lines: [lineOf(path)] }))],
         folders: [...found.values()].filter(({ kind, path }) => kind === "folder" && !parents.has(path)).map((
           { path },
         ) => path),
@@ -200,6 +213,10 @@ class WorkingFolder implements FolderState {
   async loadState(from: StateReader): Promise<void> {
     const root = this.#root();
     this.#last = undefined;
+    await alone(root, () => this.#load(root, from));
+  }
+
+  async #load(root: string, from: StateReader): Promise<void> {
     const saved = await this.#read(from);
     for (const { path, phase } of stagedRestores(root)) {
       if (phase === "under way") await undo(root, path);
@@ -221,7 +238,9 @@ class WorkingFolder implements FolderState {
   async undoLoad(): Promise<void> {
     const staging = this.#last;
     this.#last = undefined;
-    if (staging !== undefined) await undo(this.#root(), staging);
+    if (staging === undefined) return;
+    const root = this.#root();
+    await alone(root, () => undo(root, staging));
   }
 
   async preview(from: StateReader): Promise<FolderPreview> {
@@ -252,18 +271,20 @@ class WorkingFolder implements FolderState {
     if (kind !== "folder" && kind !== undefined) {
       throw new TypeError(`Cannot restore "${root}": a ${kind} lies there; move it away`);
     }
-    const excluded = await this.#excluded(root, from);
+    const places = new StorePlaces(root, from.uri);
     const stored = new IgnoreLists(ignored);
     const rules = kind === undefined ? { lists: new IgnoreLists(), fileNames: [] } : rulesAt(root, this.#rules);
-    const found = kind === undefined ? undefined : await scan(root, { ...rules, also: stored, excluded });
+    const found = kind === undefined ? undefined : await scan(root, { ...rules, also: stored, places });
     const wanted = new Map([...nodes].filter(([path, node]) => {
       const isFolder = node.kind === "folder";
       if (rules.lists.ignores(path, isFolder) || stored.ignores(path, isFolder)) return false;
-      const store = [...excluded].find((place) => path === place || path.startsWith(`${place}/`));
-      if (store === undefined || isFolder && path === store) return store === undefined;
-      throw new TypeError(`Cannot restore "${path}": "${store}" holds the snapshots of a store`);
+      const place = places.above(path);
+      if (place === undefined || isFolder && path === place) return place === undefined;
+      throw new TypeError(`Cannot restore "${path}": snapshots lie in "${place}"; move them away`);
     }));
-    return { plan: await planRestore(root, wanted, found), wanted, found };
+    const plan = await planRestore(root, wanted, found);
+    assertStays(root, plan);
+    return { plan, wanted, found };
   }
 
   /** The folder itself: one that is reached by a link stays reached by it. */
@@ -272,67 +293,64 @@ class WorkingFolder implements FolderState {
     assertAllowed(root);
     return root;
   }
-
-  /** Places of stores within the folder, relative to it. */
-  async #excluded(root: string, place: StateWriter | StateReader): Promise<Set<string>> {
-    const store = await placeOf(place);
-    if (store !== undefined) this.#stores.add(store);
-    const excluded = new Set<string>();
-    for (const store of this.#stores) {
-      const way = relative(root, store).split(sep).join("/");
-      if (way === "") {
-        throw new TypeError(
-          `Cannot use "${root}" as a working folder: the store's snapshots lie in it directly; give them a folder of their own`,
-        );
-      }
-      if (isWithin(store, root)) {
-        throw new TypeError(`Cannot use "${root}" as a working folder: it lies in the folder of the store's snapshots`);
-      }
-      if (isWithin(root, store)) excluded.add(way);
-    }
-    return excluded;
-  }
 }
 
-/** Where the snapshots lie, if in a folder that can be written to: the name of a folder that is made there tells. */
-async function placeOf(place: StateWriter | StateReader): Promise<string | undefined> {
-  if (place.workFolder === undefined) return undefined;
+/** The home folder, as it is written and with all links followed; the usual ones where the runtime may not tell. */
+function homes(): string[] {
+  const found: string[] = [];
   try {
-    const folder = place.workFolder();
-    await folder.remove();
-    return realPath(dirname(folder.path));
-  } catch (error) {
-    if (!hasNoRoom(error)) throw error;
-    return undefined;
-  }
-}
-
-function isWithin(outer: string, inner: string): boolean {
-  return inner.startsWith(outer.endsWith(sep) ? outer : outer + sep);
-}
-
-function assertAllowed(path: string): void {
-  let home: string | undefined;
-  try {
-    home = realPath(homedir());
+    found.push(resolve(homedir()));
+    found.push(realPath(found[0] as string));
   } catch {
     // Deno may not tell
   }
+  return found;
+}
+
+const USUAL_HOMES = /^(?:\/root|\/(?:var\/)?home(?:\/[^/]+)?|\/Users(?:\/[^/]+)?|[A-Z]:\\Users(?:\\[^\\]+)?)$/i;
+
+function assertAllowed(path: string): void {
+  const known = homes();
   const isRoot = dirname(path) === path;
-  if (!isRoot && (home === undefined || path !== home && !isWithin(path, home))) return;
-  const what = isRoot ? "the root of a volume" : path === home ? "the home folder" : "a folder above the home folder";
+  const isHome = known.includes(path) || known.length === 0 && USUAL_HOMES.test(path);
+  if (!isRoot && !isHome && !known.some((home) => isWithin(path, home))) return;
+  const what = isRoot ? "the root of a volume" : isHome ? "the home folder" : "a folder above the home folder";
   throw new TypeError(
     `Cannot use "${path}" as a working folder: it is ${what}, and a restore removes what a snapshot lacks`,
   );
 }
 
-/** A restore that was killed has left a mixture, which must not be saved. */
-function assertFinished(root: string): void {
-  const found = stagedRestores(root).find(({ phase }) => phase === "under way");
-  if (found === undefined) return;
-  throw new TypeError(
-    `Cannot save "${root}": a restore of it was not finished, and left "${found.path}"; load a snapshot first`,
-  );
+/** Folders that are being restored. */
+const underWay = new Set<string>();
+
+/** Runs a restore, unless this program restores the same folder, or one in or above it, for another state or store. */
+async function alone(root: string, run: () => Promise<void>): Promise<void> {
+  const other = [...underWay].find((path) => path === root || isWithin(path, root) || isWithin(root, path));
+  if (other !== undefined) {
+    throw new TypeError(`Cannot restore "${root}": "${other}" is being restored; await that first`);
+  }
+  underWay.add(root);
+  try {
+    await run();
+  } finally {
+    underWay.delete(root);
+  }
+}
+
+/** Relative paths of the program mean others once its own folder was moved away. */
+function assertStays(root: string, { steps }: RestorePlan): void {
+  let current: string;
+  try {
+    current = realPath(process.cwd());
+  } catch {
+    return; // it has gone, or Deno may not tell
+  }
+  for (const { do: what, path } of steps) {
+    if (what !== "move out") continue;
+    const full = join(root, path);
+    if (current !== full && !isWithin(full, current)) continue;
+    throw new TypeError(`Cannot restore "${path}": the program's current folder is or lies in it; change to another one`);
+  }
 }
 
 function linksOf(nodes: ReadonlyMap<string, SavedNode>): Map<string, string> {
@@ -349,7 +367,7 @@ function assertInside(links: ReadonlyMap<string, string>): void {
 
 /** A line of .gitignore that means one path and nothing else. */
 function lineOf(path: string): string {
-  return `/${path.replaceAll(/[\\*?[\]#! ]/g, "\\$&")}/`;
+  return `/${path.replaceAll(/[\\*?[\]#! ]/g, "\\$&")}`;
 }
 
 async function* streamed(pieces: Iterable<Uint8Array<ArrayBuffer>>): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {

@@ -59,7 +59,7 @@ export function assertLoadOptions<Options extends { readonly only?: unknown }>(
 ): void {
   assertOptions(action, options, names);
   const { only = [] } = options;
-  if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only is no list of names");
+  if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only must be an array of names");
 }
 
 /** Which states a load changed, and which not. */
@@ -68,7 +68,7 @@ export interface LoadedStates {
   readonly loaded: readonly string[];
   /** Registered states that the snapshot lacks; they are as they were. */
   readonly missing: readonly string[];
-  /** States in the snapshot that nobody registered. */
+  /** States in the snapshot that are not registered. */
   readonly ignored: readonly string[];
 }
 
@@ -111,7 +111,7 @@ export async function loadStates(
     const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
     const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
-      loggerOf("StateStore").warn("'{uri}' has states that nobody registered: {ignored}", { uri, ignored });
+      loggerOf("StateStore").warn("'{uri}' has states that are not registered: {ignored}", { uri, ignored });
     }
     return { loaded, missing, ignored };
   } finally {
@@ -171,7 +171,7 @@ function incompatible(uri: string, state: string, found: number, supported: numb
   });
 }
 
-/** The state as the program's version wants it: each migration reads what the one before wrote. */
+/** The state in the program's version: each migration reads what the one before wrote. */
 async function migrated(uri: string, { registration, from }: Match, store: object): Promise<StateReader> {
   const { name, version, migrate } = registration;
   let current = from;
@@ -183,7 +183,7 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
       state: { saveState: (out) => migrate.get(step)?.(source, out), loadState() {} },
     };
     try {
-      current = (await inMemory([migration], store)).state(name) as StateReader;
+      current = (await inMemory([migration], store, uri)).state(name) as StateReader;
     } catch (cause) {
       const message = `Cannot migrate the state "${name}" of "${uri}" from version ${step}: ${reasonOf(cause)}`;
       throw new SnapshotError("STATE_INCOMPATIBLE", message, {
@@ -198,7 +198,11 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
 }
 
 /** Saves states into memory, and opens what was saved. */
-async function inMemory(registrations: readonly Registration[], store: object): Promise<SnapshotReader> {
+async function inMemory(
+  registrations: readonly Registration[],
+  store: object,
+  uri = "memory",
+): Promise<SnapshotReader> {
   const backend = memoryBackend();
   const unit = "memory.state/";
   const capture = new Capture(registrations, new CaptureMemory({ isReused: false }), { store });
@@ -213,7 +217,7 @@ async function inMemory(registrations: readonly Registration[], store: object): 
   } finally {
     capture.close();
   }
-  return new SnapshotReader("memory", await directoryLayout.open(backend, unit), () => Promise.resolve(false));
+  return new SnapshotReader(uri, await directoryLayout.open(backend, unit), () => Promise.resolve(false));
 }
 
 async function applyAll(
@@ -252,11 +256,11 @@ async function applyAll(
   return loaded;
 }
 
-/** Tells states that a load has succeeded, or that there was nothing to load; stops at the first that fails. */
+/** Calls `onLoaded` of all states, after a load or where there was nothing to load. Stops at an error that `fail` throws. */
 export async function tellLoaded(
   registrations: readonly Registration[],
   store: object,
-  fail: (name: string, cause: unknown) => Promise<never>,
+  fail: (name: string, cause: unknown) => Promise<void>,
 ): Promise<void> {
   for (const { name, state } of registrations) {
     if (state.onLoaded === undefined) continue;
@@ -272,23 +276,28 @@ export function failedAfresh(uri: string): (name: string, cause: unknown) => Pro
   };
 }
 
-/** Loads states as they were before; tries all. */
+/** Loads states as they were before, the last one first, as one may have changed what an earlier one holds; tries all. */
 async function putBack(
   before: SnapshotReader,
   matches: readonly Match[],
   store: object,
 ): Promise<{ readonly name: string; readonly error: unknown }[]> {
   const failures: { readonly name: string; readonly error: unknown }[] = [];
-  for (const { registration: { name, state } } of matches) {
+  for (const { registration: { name, state } } of [...matches].reverse()) {
     try {
       await callState(
         store,
         () => state.undoLoad === undefined ? state.loadState(before.state(name) as StateReader) : state.undoLoad(),
       );
-      await callState(store, () => state.onLoaded?.());
     } catch (error) {
       failures.push({ name, error });
     }
   }
+  if (failures.length > 0) return failures;
+  const restored = matches.map(({ registration }) => registration);
+  await tellLoaded(restored, store, (name, error) => {
+    failures.push({ name, error });
+    return Promise.resolve();
+  });
   return failures;
 }

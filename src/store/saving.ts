@@ -1,9 +1,8 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
-import { STALE_AFTER_MS } from "../model/backend.ts";
 import { type ManifestFacts, sealManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
-import type { Backend, Stage } from "../model/backend.ts";
+import { type Backend, type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
@@ -338,11 +337,11 @@ export class Saver {
       return contentOf(await last.manifest());
     } catch (error) {
       if (!isSnapshotError(error)) throw error;
-      return undefined; // it has gone or is damaged: a new one is wanted
+      return undefined; // it has gone or is damaged: a new one is needed
     }
   }
 
-  /** Sweeps at the first save and again when what had signs of life then may have none by now. */
+  /** Sweeps at the first save, and again when writers that had a heartbeat then may be dead by now. */
   async #sweepNowAndThen(): Promise<void> {
     if (monotonicMs() - this.#sweptAtMs < STALE_AFTER_MS) return;
     this.#sweptAtMs = monotonicMs();

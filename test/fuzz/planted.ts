@@ -3,11 +3,12 @@ import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { root, scratch } from "../../tools/run.mjs";
+import type { TARGETS } from "./targets.ts";
 
 /** A bug, and which fuzzer must find it. */
 export interface Planted {
   readonly name: string;
-  readonly target: string;
+  readonly target: keyof typeof TARGETS;
   /** File below `dist/src`, what stands in it, and what is to stand there. */
   readonly edits: readonly (readonly [file: string, was: string, is: string])[];
   /** What the fault says, as far as it is known beforehand. */
@@ -18,7 +19,7 @@ export interface Planted {
 export const PLANTED: readonly Planted[] = [
   {
     name: "the guard compares no checksum",
-    target: "tar.gz",
+    target: "archive",
     edits: [["archive/tar_guard.js", "this.#number(148, 8, start) !== checksumOf(block)", "checksumOf(block) < 0"]],
   },
   {
@@ -49,12 +50,12 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "bytes behind the end of gzip are dropped",
-    target: "tar.gz",
+    target: "archive",
     edits: [["compression/gzip_codec.js", "!bytes.isZeroFrom(stream.bytesWritten)", "false"]],
   },
   {
     name: "a loop never ends",
-    target: "tar.gz",
+    target: "archive",
     edits: [[
       "archive/tar_guard.js",
       "const kind = this.#metadataKind;",
@@ -64,7 +65,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "a promise never settles",
-    target: "tar.gz",
+    target: "archive",
     edits: [[
       "archive/tar_decoder.js",
       "const { name, type, size } = entry.header;",

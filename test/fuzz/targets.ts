@@ -158,7 +158,7 @@ async function assertLiesOnDisk(names: readonly string[]): Promise<void> {
 }
 
 /** The targets by name. */
-export const TARGETS: Readonly<Record<string, Target>> = {
+export const TARGETS: Readonly<Record<"archive" | "table" | "manifest" | "paths", Target>> = {
   archive: (seed) => runArchive(seed, { tar: 0.7, manifest: 0.05, table: 0.05, members: 0.2, bytes: 0.1 }),
   table: (seed) =>
     runArchive(seed, { tar: 0, manifest: 0.15, table: 0.9, members: 0.05, bytes: 0.05, isIndexed: true }),

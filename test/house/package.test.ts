@@ -71,6 +71,27 @@ describe("package", () => {
     expect(ofReadme.filter((name) => !isPacked(name))).toEqual([]);
   });
 
+  it("has the headings that README.md and docs/ link to", async () => {
+    const docs = (await readdir(path.join(root, "docs"), { recursive: true })).filter((name) => name.endsWith(".md"));
+    const files = ["README.md", ...docs.map((name) => `docs/${name}`)];
+    const texts = new Map(
+      await Promise.all(files.map(async (file) => [file, await readFile(path.join(root, file), "utf8")] as const)),
+    );
+    // As GitHub makes them.
+    const anchorOf = (heading: string) =>
+      heading.toLowerCase().replaceAll(/[^\p{L}\p{N}\s_-]/gu, "").trim().replaceAll(/\s/g, "-");
+    const missing = [...texts].flatMap(([file, text]) =>
+      [...text.matchAll(/\]\(([^)#:]*)#([^)]+)\)/g)].filter(([, to, anchor]) => {
+        const target = to === "" ? file : path.posix.join(path.posix.dirname(file), to as string);
+        const headings = [...(texts.get(target) ?? "").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+          anchorOf(heading as string)
+        );
+        return texts.has(target) && !headings.includes(anchor as string);
+      }).map(([link]) => `${file}: ${link}`)
+    );
+    expect(missing).toEqual([]);
+  });
+
   it("locks its own version", async () => {
     const lock = await json<{ version: string; packages: Record<string, Partial<Package>> }>("package-lock.json");
     expect([lock.version, lock.packages[""]?.version]).toEqual([npm.version, npm.version]);

@@ -9,6 +9,7 @@ import {
   parseManifest,
   sealManifest,
 } from "../../src/manifest/manifest.ts";
+import { renderNote, storableLabels } from "../../src/manifest/labels.ts";
 import { collisionKey } from "../../src/model/entry_path.ts";
 import type { Digest, Labels, WrittenEntry } from "../../src/model/snapshot.ts";
 import { FORMAT_VERSION } from "../../src/model/version.ts";
@@ -213,6 +214,15 @@ describe("sealManifest and parseManifest", () => {
     }
   });
 
+  it("seal equal labels to equal bytes, whatever order they are given in", () => {
+    const labels: Labels = { tags: ["a"], metrics: { loss: 1 }, step: 7, remark: "after", pinned: true };
+    const turned = Object.fromEntries(Object.entries(labels).reverse()) as Labels;
+    const bytesOf = (given: Labels) =>
+      new TextDecoder().decode(sealManifest({ ...facts, labels: given }, written).bytes);
+    expect(bytesOf(storableLabels(turned))).toBe(bytesOf(storableLabels(labels)));
+    expect(renderNote(storableLabels(turned))).toEqual(renderNote(storableLabels(labels)));
+  });
+
   it("seal metrics that are no finite numbers as null", async () => {
     const { bytes } = sealManifest({ ...facts, labels: { metrics: { a: NaN, b: Infinity, c: 1 } } }, written);
     expect((await parseManifest(bytes, URI)).labels).toEqual({ metrics: { a: null, b: null, c: 1 } });
@@ -269,7 +279,7 @@ describe("parseManifest, of damaged bytes", () => {
   });
 
   it("refuses one larger than the limit before it reads it", async () => {
-    // A view that claims its length: nobody is to touch the bytes.
+    // A view that claims its length: no code may touch the bytes.
     const huge = new Proxy(bytes, {
       get: (target, key) => {
         if (key === "length") return MAX_MANIFEST_BYTES + 1;

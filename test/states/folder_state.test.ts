@@ -422,6 +422,8 @@ describe("folderState's ignore", () => {
   it("refuses rules that are none, and files of rules that are missing", async () => {
     expect(() => folderState("x", { ignore: "*.log" as never })).toThrow(/list of lines/);
     expect(() => folderState("x", { ignore: [5 as never] })).toThrow(TypeError);
+    expect(() => folderState("x", { ignore: ["a\n*".padEnd(40, "b*")] })).toThrow(/more than/);
+    expect(() => folderState("x", { ignore: [`# ${"*a".repeat(40)}`] })).not.toThrow();
     const { state } = await work({ "a": "1" }, { ignore: [{ file: "gone/rules" }] });
     expect(await rejection(saved(state))).toMatchObject({ message: expect.stringMatching(/gone\/rules/) });
   });
@@ -536,6 +538,11 @@ describe("folderState refuses", () => {
     ["a link to nowhere", { "index.json": index({ links: [["a", ""]] }) }],
     ["a link with a NUL", { "index.json": index({ links: [["a", "b\0"]] }) }],
     ["the folder of a restore", { "index.json": index({ folders: [".work.snapkeep-restore/1"] }) }],
+    ["the folder of a restore in other letters", { "index.json": index({ folders: [".Work.SNAPKEEP-restore/1"] }) }],
+    ["a path that is too deep", { "index.json": index({ folders: ["a/".repeat(500) + "a"] }) }],
+    ["a rule that would take years", {
+      "index.json": index({ ignored: [{ below: "", lines: ["**/a/**/a/**/a/**/b"] }], folders: ["a/".repeat(60) + "c"] }),
+    }],
   ];
 
   it.each(hostile)("a snapshot with %s before anything changes", async (_, entries) => {
@@ -602,6 +609,8 @@ describe("folderState with a checkout", () => {
     await git("init", "-q");
     await git("add", "-A");
     await git("commit", "-q", "-m", "all");
+    await git("repack", "-adq");
+    await git("prune-packed", "-q");
     const store = storeOf(state);
     const snapshot = await store.saveState();
     await rm(path.join(root, "src/d7"), { recursive: true });
@@ -613,7 +622,7 @@ describe("folderState with a checkout", () => {
     expect((await git("status", "--porcelain")).stdout).toBe("");
     await git("fsck");
     expect((await stat(path.join(root, "node_modules/.bin/tool"))).mode & 0o100).toBe(0o100);
-  });
+  }, 600_000);
 });
 
 describe("fileState", () => {

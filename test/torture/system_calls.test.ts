@@ -43,12 +43,15 @@ type Hit = "ours" | "foreign" | "none";
 async function forEachCall(stride: number, run: (at: number) => Promise<Hit>): Promise<number> {
   let struck = 0;
   let last = MOST;
-  for (let at = 1; at <= last; at += stride * AT_ONCE) {
+  for (let at = 1; at <= last;) {
     const points = Array.from({ length: AT_ONCE }, (_, index) => at + index * stride);
     const hits = await Promise.all(points.map(run));
     struck += hits.filter((hit) => hit === "ours").length;
     if (hits.every((hit) => hit === "none")) break;
-    if (!hits.includes("ours")) last += stride * AT_ONCE;
+    // The runtime's own calls come first in their threads, and are few: behind them no call is passed over.
+    const step = hits.includes("ours") ? stride * AT_ONCE : 1;
+    if (!hits.includes("ours")) last += step;
+    at += step;
   }
   return struck;
 }
@@ -108,7 +111,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
 
   describe.each(["EIO", "ENOSPC"])("with %s", (errno) => {
     it.skipIf(isLeftOut || !isLong && errno !== "EIO").each(FAILED)(
-      "a %s that fails is told, and leaves nothing in part",
+      "a %s that fails is reported, and leaves nothing in part",
       async (kind) => {
         const failures = await forEachCall(stride, async (at) => {
           const where = `${errno} at ${kind} ${at}`;

@@ -93,15 +93,20 @@ async function isEqual(path: string, saved: SavedNode, { kind, ...found }: Found
   if (saved.kind === "folder") return true;
   if (saved.kind === "link") return targetOf(path) === saved.target;
   if (found.sizeBytes !== saved.entry.sizeBytes || found.isExecutable !== saved.isExecutable) return false;
-  if (found.sizeBytes <= SMALL_BYTES) {
-    const bytes = readSteady(path)?.bytes;
-    return bytes !== undefined && digestOf(bytes) === saved.entry.digest;
+  try {
+    if (found.sizeBytes <= SMALL_BYTES) {
+      const bytes = readSteady(path)?.bytes;
+      return bytes !== undefined && digestOf(bytes) === saved.entry.digest;
+    }
+    const digester = new Digester();
+    const pace = new Pace();
+    for (const piece of piecesOf(path, { kind, ...found })) {
+      if (pace.isDue) await pace.rest();
+      digester.update(piece);
+    }
+    return digester.digest() === saved.entry.digest;
+  } catch (error) {
+    if (error instanceof TypeError) return false; // it changes while it is read
+    throw error;
   }
-  const digester = new Digester();
-  const pace = new Pace();
-  for (const piece of piecesOf(path, { kind, ...found })) {
-    if (pace.isDue) await pace.rest();
-    digester.update(piece);
-  }
-  return digester.digest() === saved.entry.digest;
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { lookAt, namesIn, type RealNode } from "../../file/real_tree.ts";
 import { Pace } from "../../runtime/concurrency.ts";
 import { addRulesOf, type IgnoreLists } from "./ignore.ts";
+import type { StorePlaces } from "./store_places.ts";
 
 /** A path below the folder. */
 export interface FoundNode extends RealNode {
@@ -17,7 +18,7 @@ export const STAGING_NAME = ".snapkeep-restore";
 
 /** Whether a file name is that of a folder in which restores stage. */
 export function isStaging(name: string): boolean {
-  return name.startsWith(".") && name.endsWith(STAGING_NAME);
+  return name.startsWith(".") && name.toLowerCase().endsWith(STAGING_NAME); // case does not count on some file systems
 }
 
 /** What to leave out. */
@@ -28,13 +29,15 @@ export interface ScanOptions {
   readonly fileNames: readonly string[];
   /** Rules beside those. */
   readonly also?: IgnoreLists | undefined;
-  /** Paths below the folder that are the stores'. */
-  readonly excluded: ReadonlySet<string>;
+  /** Places of snapshots. */
+  readonly places: StorePlaces;
+  /** Called with the full path of each folder in which restores of folders below stage. */
+  readonly onStaging?: (path: string) => void;
 }
 
 /** All paths below a folder that are neither ignored nor excluded. */
 export async function scan(root: string, options: ScanOptions): Promise<Map<string, FoundNode>> {
-  const { lists, fileNames, also, excluded } = options;
+  const { lists, fileNames, also, places, onStaging } = options;
   const found = new Map<string, FoundNode>();
   const pace = new Pace();
   const keep = (folder: string): void => {
@@ -54,7 +57,8 @@ export async function scan(root: string, options: ScanOptions): Promise<Map<stri
         continue; // it has gone meanwhile
       }
       const isFolder = node.kind === "folder";
-      const isKept = excluded.has(path) || isStaging(name) ||
+      if (isFolder && isStaging(name)) onStaging?.(join(root, path));
+      const isKept = places.has(path, node) || isStaging(name) ||
         lists.ignores(path, isFolder) || (also?.ignores(path, isFolder) ?? false);
       if (isKept) {
         keep(folder);

@@ -8,6 +8,7 @@
 import { basename, dirname, join } from "node:path";
 import {
   lookAt,
+  lookIfAllowed,
   makeFolder,
   makeFolders,
   makeLink,
@@ -23,7 +24,7 @@ import { iterate } from "../../runtime/bytes.ts";
 import { Pace } from "../../runtime/concurrency.ts";
 import type { StateReader } from "../../model/state.ts";
 import { collisionKey } from "../../model/entry_path.ts";
-import type { SavedNode } from "./index.ts";
+import { faultOfTruePath, type SavedNode } from "./index.ts";
 import { type RestorePlan, SMALL_BYTES, type Step } from "./plan.ts";
 import { type FoundNode, parentOf, STAGING_NAME } from "./scan.ts";
 
@@ -46,19 +47,41 @@ export interface Staged {
 
 /** All restores of a folder that have left something, the newest first. */
 export function stagedRestores(root: string): Staged[] {
-  return placesOf(root).flatMap((place) => {
-    if (lookAt(place)?.kind !== "folder") return [];
-    const numbers = namesIn(place).filter((name) => /^[1-9]\d*$/.test(name)).map(Number).sort((a, b) => b - a);
-    return numbers.map((number) => {
-      const path = join(place, String(number));
-      const phase = lookAt(join(path, PLAN)) !== undefined
-        ? "under way"
-        : lookAt(join(path, DONE)) !== undefined
-        ? "done"
-        : "staging";
-      return { path, phase };
-    });
+  return placesOf(root).flatMap(restoresIn);
+}
+
+/** All restores that have staged in a place, the newest first. */
+function restoresIn(place: string): Staged[] {
+  if (lookIfAllowed(place)?.kind !== "folder") return [];
+  const numbers = namesIn(place).filter((name) => /^[1-9]\d*$/.test(name)).map(Number).sort((a, b) => b - a);
+  return numbers.map((number) => {
+    const path = join(place, String(number));
+    const phase = lookAt(join(path, PLAN)) !== undefined
+      ? "under way"
+      : lookAt(join(path, DONE)) !== undefined
+      ? "done"
+      : "staging";
+    return { path, phase };
   });
+}
+
+/**
+ * Throws where a restore that was killed has left a mixture.
+ *
+ * @param place Where it would have staged.
+ * @throws {TypeError} Names what it left.
+ */
+export function assertFinishedIn(place: string): void {
+  const found = restoresIn(place).find(({ phase }) => phase === "under way");
+  if (found === undefined) return;
+  throw new TypeError(
+    `Cannot use the folder as it is: a restore was not finished, and left "${found.path}"; load a snapshot first`,
+  );
+}
+
+/** As {@link assertFinishedIn}, for restores of a folder and of those above it. */
+export function assertFinished(root: string): void {
+  for (let path = root; path !== dirname(path); path = dirname(path)) placesOf(path).forEach(assertFinishedIn);
 }
 
 /** Removes what a restore has staged and set aside. */
@@ -76,14 +99,16 @@ export function newStaging(root: string): string {
   const [beside, within] = placesOf(root);
   const device = lookAt(root)?.device;
   const make = (place: string): string => {
-    const numbers = lookAt(place) === undefined ? [] : namesIn(place).map(Number).filter(Number.isSafeInteger);
-    if (lookAt(place) === undefined) makeFolder(place, OWN_RIGHTS);
+    const kind = lookIfAllowed(place)?.kind;
+    if (kind === undefined) makeFolder(place, OWN_RIGHTS);
+    else if (kind !== "folder") throw new TypeError(`Cannot stage in "${place}": it is a ${kind}; move it away`);
+    const numbers = namesIn(place).map(Number).filter(Number.isSafeInteger);
     const path = join(place, String(Math.max(0, ...numbers) + 1));
     for (const folder of [path, join(path, "new"), join(path, "old")]) makeFolder(folder, OWN_RIGHTS);
     return path;
   };
-  makeFolders(dirname(root));
-  if (device !== undefined && device !== lookAt(dirname(root))?.device) return make(within);
+  if (device === undefined) makeFolders(dirname(root));
+  else if (device !== lookIfAllowed(dirname(root))?.device) return make(within);
   try {
     return make(beside);
   } catch (error) {
@@ -215,6 +240,23 @@ export async function undo(root: string, staging: string): Promise<void> {
 function stepsOf(staging: string): { number: number; step: Step }[] {
   const file = readSteady(join(staging, PLAN)) ?? readSteady(join(staging, DONE));
   if (file === undefined) return [];
-  const { steps } = JSON.parse(new TextDecoder().decode(file.bytes)) as { steps: Step[] };
+  let steps: unknown;
+  try {
+    ({ steps } = JSON.parse(new TextDecoder().decode(file.bytes)) as { steps?: unknown });
+  } catch {
+    // it is not ours
+  }
+  if (!(Array.isArray(steps) && steps.every(isStep))) {
+    throw new TypeError(`Cannot undo the restore in "${staging}": its plan is damaged; move it away and load again`);
+  }
   return steps.map((step, number) => ({ number, step }));
+}
+
+/** Whether this is a step as a plan holds it; whatever else can write beside the folder could lead an undo elsewhere. */
+function isStep(value: unknown): value is Step {
+  if (typeof value !== "object" || value === null) return false;
+  const { do: what, path } = value as Partial<Record<string, unknown>>;
+  if (typeof path !== "string") return false;
+  if (what === "make folder" && path === "") return true;
+  return (what === "move out" || what === "move in" || what === "make folder") && faultOfTruePath(path) === undefined;
 }

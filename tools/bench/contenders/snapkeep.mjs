@@ -7,10 +7,13 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { STATE } from "../inputs.mjs";
 
-// Which build is measured is told by whoever starts this process.
+// Which build is measured is set by the parent process.
 const { locate, StateStore } = await import(
   pathToFileURL(path.join(process.env["SNAPKEEP_DIST"] ?? "", "mod.js")).href
 );
+
+// Importing does not count. Others import their packages with the library, this one when it first reads a manifest.
+await import("zod/mini");
 
 /** @param {import("../job.mjs").SaveJob} job */
 function optionsOf({ options = {}, level }) {

@@ -1,0 +1,59 @@
+// What gzip by the runtime's zlib must not depend on: whose memory the chunks are, and how they are cut.
+import { Buffer } from "node:buffer";
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { nativeGzip } from "../../src/compression/gzip_codec.ts";
+import type { Codec } from "../../src/compression/codec.ts";
+
+const codec = nativeGzip as Codec;
+const TEXT = new TextEncoder().encode(JSON.stringify(Array.from({ length: 300 }, (_, index) => index * 7919 % 1000)));
+const MEMBER = new Uint8Array(gzipSync(TEXT));
+
+/** Lends pieces in one Buffer, which is used again for each. */
+async function* lent(bytes: Uint8Array, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.alloc(pieceBytes);
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    const piece = bytes.subarray(at, at + pieceBytes);
+    buffer.set(piece);
+    yield buffer.subarray(0, piece.length);
+    buffer.fill(0xff);
+  }
+}
+
+async function* pieces(bytes: Uint8Array, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.slice(at, at + pieceBytes);
+}
+
+describe("gzip", () => {
+  it.each([64, 4096])(
+    "decodeHead reads what is lent in a Buffer of %i bytes that is used again",
+    async (pieceBytes) => {
+      expect(await codec.decodeHead(lent(MEMBER, pieceBytes), TEXT.length, 100)).toEqual(TEXT);
+    },
+  );
+
+  it.each([1, 7, 512])(
+    "decodeStream rejects what follows a NUL as TRAILING_DATA in pieces of %i bytes",
+    async (size) => {
+      for (let zeros = 1; zeros < 9; zeros++) {
+        for (const rest of [[1], [0x1f], [0x1f, 0x8b], [7, 7, 7, 7, 7, 7, 7, 7, 7]]) {
+          const bytes = new Uint8Array([...MEMBER, ...new Uint8Array(zeros), ...rest]);
+          const read = async () => {
+            for await (const _chunk of codec.decodeStream(pieces(bytes, size)));
+          };
+          await expect(read(), `${zeros} zeros, then ${rest}`).rejects.toMatchObject({ reason: "TRAILING_DATA" });
+        }
+      }
+    },
+  );
+
+  it("decodeStream accepts zeros behind the end, however they are cut", async () => {
+    for (const size of [1, 7, 512]) {
+      const read: Uint8Array[] = [];
+      for await (const chunk of codec.decodeStream(pieces(new Uint8Array([...MEMBER, ...new Uint8Array(600)]), size))) {
+        read.push(chunk.slice());
+      }
+      expect(Buffer.concat(read).equals(TEXT)).toBe(true);
+    }
+  });
+});
