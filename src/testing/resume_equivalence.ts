@@ -10,7 +10,7 @@ import { StateStore } from "../store/state_store.ts";
 
 /**
  * A program as a generator: it registers its states in the store, awaits `store.resume()`, and yields after each step. It may be cut at each
- * yield: the store is saved, and the generator is ended. It must be deterministic.
+ * yield: the store is saved, and the generator is ended. It must be deterministic; the clock of the store stands still.
  */
 export type ResumableProgram = (store: StateStore) => AsyncIterable<unknown> | Iterable<unknown>;
 
@@ -57,6 +57,8 @@ const OPTIONS: OptionNames<ResumeEquivalenceOptions> = {
   place: "a function",
 };
 const MOST_CUTS = 50;
+/** What the clock of each store shows: times that states take from it are the same in each run. */
+const START_MS = Date.UTC(2026, 0, 1);
 
 /**
  * Runs a program through, then cuts and resumes it at each cut, at random cuts, and twice in one run, and throws if it ends with other states.
@@ -133,7 +135,7 @@ async function run(
   const saved: SnapshotLocator[] = [];
   let steps = 0;
   for (let life = 0; life <= cuts.length; life++) {
-    const store = new StateStore(backend);
+    const store = new StateStore(backend, { now: () => START_MS });
     const cut = cuts[life];
     // A second cut at the same step leaves a life without a step: it is resumed and saved at once.
     let isCut = false;

@@ -541,7 +541,10 @@ describe("folderState refuses", () => {
     ["the folder of a restore in other letters", { "index.json": index({ folders: [".Work.SNAPKEEP-restore/1"] }) }],
     ["a path that is too deep", { "index.json": index({ folders: ["a/".repeat(500) + "a"] }) }],
     ["a rule that would take years", {
-      "index.json": index({ ignored: [{ below: "", lines: ["**/a/**/a/**/a/**/b"] }], folders: ["a/".repeat(60) + "c"] }),
+      "index.json": index({
+        ignored: [{ below: "", lines: ["**/a/**/a/**/a/**/b"] }],
+        folders: ["a/".repeat(60) + "c"],
+      }),
     }],
   ];
 

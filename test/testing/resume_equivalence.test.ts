@@ -115,12 +115,7 @@ describe("assertResumeEquivalent", () => {
       async function* (store) {
         const ledger = new Ledger();
         let step = 0;
-        store.register("step", jsonState({ get: () => step, set: (value) => step = value })).register("ledger", {
-          saveState: (out) => out.json("keys.json", []), // the ledger has times of day
-          loadState() {},
-          onRegister: (home) => ledger.onRegister(home),
-          onLoaded: () => ledger.onLoaded(),
-        });
+        store.register("step", jsonState({ get: () => step, set: (value) => step = value })).register("ledger", ledger);
         await store.resume();
         for (; step < 4;) {
           await ledger.once(`pay-${step}`, () => paid.push(`pay-${step}`));
