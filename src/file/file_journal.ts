@@ -152,7 +152,8 @@ export class FileJournal implements Journal {
       ? await files.stat(lockPath) !== undefined
       : files.statNow(lockPath) !== undefined;
     if (isLocked) await (await lockNote(this.#place, this.#name, true))?.();
-    const found = await files.stat(this.#path, false, true);
+    const now = files.statNow?.(this.#path);
+    const found = now?.identity === undefined ? await files.stat(this.#path, false, true) : now;
     return found !== undefined && found.identity === this.#file?.identity;
   }
 

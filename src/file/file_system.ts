@@ -97,7 +97,7 @@ export interface FileSystem {
    * where files are compressed. What fails here fails nothing.
    */
   freeBytes?(path: string): Promise<number | undefined>;
-  /** As `stat`, before it returns; throws as `stat` rejects. Optional, as is `openNow`. */
+  /** As `stat`, before it returns, with the identity where it is known at once; throws as `stat` rejects. Optional, as is `openNow`. */
   statNow?(path: string, followsLink?: boolean): FileStat | undefined;
   /** As `open`, before it returns; throws as `open` rejects, and for what is no ordinary file. */
   openNow?(path: string, followsLink?: boolean): QuickFile;

@@ -175,6 +175,12 @@ function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }
   return dev === 0n || ino === 0n ? undefined : `${dev}:${ino}`;
 }
 
+/** The same text, where the numbers of a look without waiting are exact. */
+function identityNow({ dev, ino }: Stats): string | undefined {
+  if (!Number.isSafeInteger(dev) || !Number.isSafeInteger(ino)) return undefined;
+  return identityOf({ dev: BigInt(dev), ino: BigInt(ino) });
+}
+
 async function createFile(path: string, mode?: number): Promise<FileHandle> {
   const handle = await open(path, "wx+", mode);
   try {
@@ -325,7 +331,7 @@ export const nodeFileSystem: FileSystem = {
     attemptNow("stat", path, () => {
       try {
         const found = (followsLink ? statSync : lstatSync)(path, { throwIfNoEntry: false });
-        return found && fileStatOf(found);
+        return found && { ...fileStatOf(found), identity: identityNow(found) };
       } catch (error) {
         if (errnoOf(error) === "ENOTDIR") return undefined;
         throw error;
