@@ -25,7 +25,7 @@ export interface OnceOptions {
  * A record of actions on the outside world, such as payments and mails, that makes each of them happen once.
  *
  * Register it under a name; its journal then lies beside the snapshots, in `.NAME.journal`. `once` appends the start and the outcome of an action to
- * the journal and syncs both. A resume, a rewind to an older snapshot and `startFresh()` forget nothing: a key names an action for ever.
+ * the journal and syncs both. A resume, a rewind to an older snapshot and `startFresh()` forget nothing: a key names an action permanently.
  * Snapshots hold a copy of the record, so it is also there where a snapshot is loaded at another place. A place that several programs share has
  * records of each; a program sees its own.
  *
@@ -79,7 +79,7 @@ export class Ledger implements PersistentState {
    * recorded outcome. If the action throws, it is recorded as failed, and a later call runs it again. Concurrent calls of one key
    * share one run. If the outcome cannot be recorded, the call rejects and the action counts as in flight.
    *
-   * @param key Names the action for ever, such as `charge-42`. Give it to the outside world as an idempotency key.
+   * @param key Names the action permanently, such as `charge-42`. Give it to the outside world as an idempotency key.
    * @param run Does the action; called with the key. Returns the outcome.
    * @param options What to do with an action that was in flight when a program ended.
    * @returns The outcome; a recorded one as a new value for each call.

@@ -42,7 +42,7 @@ export interface SqliteAccessors {
 /**
  * Returns a state that is an SQLite database in use.
  *
- * A save copies the database at the instant of the call, with `VACUUM INTO`: it blocks the program meanwhile, about a second for each 200 MB. It holds what is committed; an
+ * A save copies the database at the instant of the call, with `VACUUM INTO`: it blocks the program meanwhile, for 100 MB about 0.3 s and as long as the disk takes to write them. It holds what is committed; an
  * open transaction of this connection fails it. As any VACUUM, it may change the rowids of tables without an INTEGER PRIMARY KEY, and the copy is
  * not in WAL mode.
  *
