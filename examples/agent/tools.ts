@@ -54,7 +54,7 @@ export async function act({ tool, text, step }: Call, { memory, folder, pay }: T
   return tool === "pay" ? await pay(text) : `${tool} ${text}`;
 }
 
-/** The outside world: a bank that books every payment it is told to make. */
+/** The outside world: a bank that books every payment. */
 export function pay(bank: string, key: string): string {
   appendFileSync(bank, `${key}\n`);
   return `receipt of ${key}`;

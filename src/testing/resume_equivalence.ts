@@ -120,7 +120,7 @@ interface Run {
   readonly steps: number;
   /** What it saved at the end. */
   readonly last: SnapshotLocator;
-  /** What it saved after each step, if that was wanted. */
+  /** What it saved after each step, if `savesAll` was true. */
   readonly saved: readonly SnapshotLocator[];
 }
 

@@ -59,7 +59,7 @@ describe("assertResumeEquivalent", () => {
     expect(runs.slice(11).map(({ length }) => length)).toEqual([1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
   });
 
-  it("cuts where it is told", async () => {
+  it("cuts at the given steps", async () => {
     const { runs } = await assertResumeEquivalent(walker(), { cuts: [3], randomCuts: 0 });
     expect(runs).toEqual([[], [3]]);
   });
