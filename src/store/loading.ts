@@ -294,8 +294,8 @@ async function putBack(
       failures.push({ name, error });
     }
   }
-  if (failures.length > 0) return failures;
-  const restored = matches.map(({ registration }) => registration);
+  const failed = new Set(failures.map(({ name }) => name));
+  const restored = matches.map(({ registration }) => registration).filter(({ name }) => !failed.has(name));
   await tellLoaded(restored, store, (name, error) => {
     failures.push({ name, error });
     return Promise.resolve();

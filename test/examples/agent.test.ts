@@ -96,7 +96,7 @@ describe("the agent", () => {
     const texts = await Promise.all(
       ["agent.ts", "main.ts"].map((name) => readFile(path.join(root, "examples/agent", name), "utf8")),
     );
-    const code = texts.join("").split("\n").filter((line) => line.trim() !== "" && !/^\s*(?:\/\/|\/\*\*)/.test(line));
-    expect(code.length).toBeLessThan(80);
+    const code = texts.join("").split("\n").filter((line) => line.trim() !== "" && !/^\s*\/[/*]/.test(line));
+    expect(code.length).toBeLessThan(60);
   });
 });

@@ -118,7 +118,7 @@ describe("assertResumeEquivalent", () => {
         store.register("step", jsonState({ get: () => step, set: (value) => step = value })).register("ledger", ledger);
         await store.resume();
         for (; step < 4;) {
-          await ledger.once(`pay-${step}`, () => paid.push(`pay-${step}`));
+          await ledger.once(`pay-${step}`, () => void paid.push(`pay-${step}`));
           step++;
           yield;
         }
