@@ -186,11 +186,18 @@ async function differenceOf(expected: SnapshotLocator, found: SnapshotLocator): 
     if (ofA?.digest === ofB?.digest) continue;
     const where = `the state "${state}", the entry "${entry.path}"`;
     if (ofA === undefined || ofB === undefined) return `${where}: it is ${ofB === undefined ? "missing" : "new"}`;
-    await using readerA = await expected.open();
-    await using readerB = await found.open();
-    return `${where}: ${placeOf(entry.path, await readerA.bytes(key), await readerB.bytes(key))}`;
+    return `${where}: ${placeOf(entry.path, await bytesOf(expected, key), await bytesOf(found, key))}`;
   }
   return undefined;
+}
+
+async function bytesOf(snapshot: SnapshotLocator, key: string): Promise<Uint8Array> {
+  const reader = await snapshot.open();
+  try {
+    return await reader.bytes(key);
+  } finally {
+    await reader.close();
+  }
 }
 
 async function entriesOf(snapshot: SnapshotLocator) {
