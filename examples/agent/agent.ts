@@ -10,10 +10,9 @@ export async function register(store: StateStore, folder: string) {
   await mkdir(path.join(folder, "work"), { recursive: true });
   const agent = { messages: [] as Message[], memory: new Map<string, string>() };
   const [work, ledger] = [folderState(path.join(folder, "work")), new Ledger()];
-  const write = async (records: AsyncIterable<Message>): Promise<void> => {
-    const messages: Message[] = [];
-    for await (const message of records) messages.push(message);
-    agent.messages = messages;
+  const write = async (records: AsyncIterable<Message>) => {
+    agent.messages = [];
+    for await (const message of records) agent.messages.push(message);
   };
   store.register("messages", linesState({ read: () => agent.messages, write }));
   store.register("memory", structuredState({ get: () => agent.memory, set: (memory) => agent.memory = memory }));
@@ -21,8 +20,8 @@ export async function register(store: StateStore, folder: string) {
   return { agent, work, ledger };
 }
 
-/** Runs the agent from where its store left it; yields after each step. */
-export async function* run(store: StateStore, folder: string): AsyncGenerator<Message, void> {
+/** Runs the agent from where its store left it; yields the conversation after each step. */
+export async function* run(store: StateStore, folder: string): AsyncGenerator<readonly Message[], void> {
   const { agent, ledger } = await register(store, folder);
   await store.resume();
   const bank = path.join(folder, "bank.txt");
@@ -30,14 +29,17 @@ export async function* run(store: StateStore, folder: string): AsyncGenerator<Me
     console.log(`in flight ${key}`);
     await ledger.once(key, () => findPayment(bank, key) ?? pay(bank, key), { inFlight: "run" });
   }
-  const tools = (): Tools => ({
-    ...agent,
+  const tools: Tools = {
+    memory: agent.memory,
     folder: path.join(folder, "work"),
     pay: (key) => ledger.once(key, () => pay(bank, key)),
-  });
-  for (let call = think(agent.messages); call !== undefined; call = think(agent.messages)) {
-    const message = { call, result: await act(call, tools()) };
+    checkpoint: (tag) => store.saveState({ labels: { step: agent.messages.length, tags: [tag] } }),
+  };
+  for (;;) { // a model that is asked again may answer differently: its answer is saved before the agent acts on it
+    const last = agent.messages.at(-1);
+    const message = last?.call === undefined ? think(agent.messages) : { result: await act(last.call, tools) };
+    if (message === undefined) return;
     agent.messages.push(message);
-    yield message;
+    yield agent.messages;
   }
 }

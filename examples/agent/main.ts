@@ -12,10 +12,9 @@ else {
   let step = 0;
   const keeper = new RetentionKeeper(store, [keepLatest(3), keepTagged("before-refactor")]);
   const saver = autosave(store, { condition: everySteps(1), keeper, labels: () => ({ step }) });
-  for await (const { call } of run(store, folder)) {
-    ({ step } = call);
-    if (call.tool === "checkpoint") await store.saveState({ labels: { step, tags: [call.text] } });
-    else await saver.tick();
+  for await (const messages of run(store, folder)) {
+    step = messages.length;
+    await saver.tick();
     console.log(`step ${step}`);
   }
   await saver.close();

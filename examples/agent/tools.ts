@@ -2,20 +2,21 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 /** What the model wants done. */
 export interface Call {
-  /** Number of the step, from 1 on. */
+  /** Number of the call, from 1 on. */
   readonly step: number;
   readonly tool: "write" | "remember" | "pay" | "checkpoint";
   /** A file, a key of the memory, a payment, or a tag. */
   readonly text: string;
 }
 
-/** One step of the conversation. */
+/** A message: what the model wants done, or what came of it. */
 export interface Message {
-  readonly call: Call;
-  readonly result: string;
+  readonly call?: Call;
+  readonly result?: string;
 }
 
 /** What the tools work on. */
@@ -23,6 +24,7 @@ export interface Tools {
   readonly memory: Map<string, string>;
   readonly folder: string;
   readonly pay: (key: string) => Promise<string>;
+  readonly checkpoint: (tag: string) => Promise<unknown>;
 }
 
 const MODULES = ["parser", "planner", "printer"];
@@ -42,21 +44,24 @@ const SCRIPT: readonly Omit<Call, "step">[] = [
 ];
 
 /** The model: what to do next, given all that was done; nothing when all is done. */
-export function think(messages: readonly Message[]): Call | undefined {
-  const next = SCRIPT[messages.length];
-  return next === undefined ? undefined : { ...next, step: messages.length + 1 };
+export function think(messages: readonly Message[]): Message | undefined {
+  const done = messages.filter(({ result }) => result !== undefined).length;
+  const next = SCRIPT[done];
+  return next && { call: { ...next, step: done + 1 } };
 }
 
 /** Does what the model says; returns what came of it. */
-export async function act({ tool, text, step }: Call, { memory, folder, pay }: Tools): Promise<string> {
-  if (tool === "write") await writeFile(path.join(folder, text), `written in step ${step}\n`);
-  if (tool === "remember") memory.set(text, `in step ${step}`);
-  return tool === "pay" ? await pay(text) : `${tool} ${text}`;
+export async function act({ tool, text, step }: Call, tools: Tools): Promise<string> {
+  if (tool === "write") await writeFile(path.join(tools.folder, text), `written in step ${step}\n`);
+  if (tool === "remember") tools.memory.set(text, `in step ${step}`);
+  if (tool === "checkpoint") await tools.checkpoint(text);
+  return tool === "pay" ? await tools.pay(text) : `${tool} ${text}`;
 }
 
-/** The outside world: a bank that books every payment. */
-export function pay(bank: string, key: string): string {
+/** The outside world: a bank that books every payment, and takes its time to answer. */
+export async function pay(bank: string, key: string): Promise<string> {
   appendFileSync(bank, `${key}\n`);
+  await setTimeout(10);
   return `receipt of ${key}`;
 }
 
