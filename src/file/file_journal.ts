@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Journal } from "../model/backend.ts";
 import { storageError } from "../model/errors.ts";
 import { concat } from "../runtime/bytes.ts";
+import { runtimeClock } from "../runtime/idle.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
 import type { FilePlace } from "./file_place.ts";
 import type { OpenFile } from "./file_system.ts";
@@ -18,6 +19,8 @@ const NEWLINE = 10;
 const BREAK = new Uint8Array([NEWLINE]);
 /** The longest line; longer ones are passed over. */
 const MAX_LINE_BYTES = 16 * 1024 * 1024;
+/** How long the file stays open behind an append: opening it for each would cost half as much as the sync. */
+const IDLE_MS = 1_000;
 
 interface Pending {
   readonly lines: readonly Uint8Array[];
@@ -41,6 +44,7 @@ export class FileJournal implements Journal {
   #pending: Pending[] = [];
   /** What runs: one append or rewrite at a time. */
   #turn: Promise<void> = Promise.resolve();
+  #cancelClose: (() => void) | undefined;
 
   /**
    * Begins nothing.
@@ -93,6 +97,8 @@ export class FileJournal implements Journal {
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
     const running = this.#turn.then(run);
     this.#turn = running.then(() => {}, () => {});
+    this.#cancelClose?.();
+    this.#cancelClose = runtimeClock.later(() => void (this.#turn = this.#turn.then(() => this.#close())), IDLE_MS);
     return running;
   }
 

@@ -164,7 +164,7 @@ function check(from: StateReader, path: string, like: SqliteDatabase): void {
   try {
     const database = new constructor(path, options);
     try {
-      rowsOf(database, "PRAGMA trusted_schema = OFF");
+      using(database, "PRAGMA trusted_schema = OFF", (statement) => statement.run()); // better-sqlite3: it has no rows
       findings = rowsOf(database, "PRAGMA integrity_check").map((row) => Object.values(row)[0]);
     } finally {
       database.close();

@@ -272,6 +272,35 @@ describe("Ledger", () => {
     expect(await next.ledger.once("b", never as () => unknown)).toBe(2);
   });
 
+  it("closes its journal soon after the last action", async () => {
+    const folder = await folderOf();
+    const [opened, closed] = [[] as string[], deferred()];
+    const files = {
+      ...nodeFileSystem,
+      async openToAppend(file: string) {
+        opened.push(file);
+        const open = await nodeFileSystem.openToAppend!(file);
+        return new Proxy(open, {
+          get: (target, name) => {
+            const member: unknown = Reflect.get(target, name, target);
+            if (typeof member !== "function") return member;
+            return (...args: unknown[]) => {
+              if (name === "close") closed.resolve();
+              return Reflect.apply(member, target, args) as unknown;
+            };
+          },
+        });
+      },
+    };
+    const ledger = new Ledger();
+    new StateStore(fileBackend(folder, { fileSystem: files }), { startFresh: true }).register("ledger", ledger);
+    for (const key of ["a", "b", "c"]) await ledger.once(key, () => 1);
+    expect(opened).toEqual([journalOf(folder)]);
+    await closed.promise;
+    await ledger.once("d", () => 1);
+    expect(opened).toEqual([journalOf(folder), journalOf(folder)]);
+  });
+
   it("passes over torn tails, never cuts them, and begins a new line behind them", async () => {
     const folder = await folderOf();
     await (await start(folder)).ledger.once("a", () => 1);
