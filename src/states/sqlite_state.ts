@@ -81,6 +81,8 @@ class DatabaseState implements PersistentState {
   readonly #accessors: SqliteAccessors;
   /** Where the database lies; known since it was open for the first time. */
   #path: string | undefined;
+  /** The one that a load has closed: bun:sqlite does not tell whether a database is open. */
+  #closed: SqliteDatabase | undefined;
 
   constructor(accessors: SqliteAccessors) {
     this.#accessors = accessors;
@@ -114,9 +116,10 @@ class DatabaseState implements PersistentState {
     try {
       await writeNew(copy, iterate(from.stream(PATH)), { mode: lookAt(path)?.mode, sync: true });
       check(from, copy, database);
-      if (isOpen(database)) {
+      if (this.#isOpen(database)) {
         leaveWal(path, database);
         database.close();
+        this.#closed = database;
       }
       for (const companion of COMPANIONS) removeName(path + companion);
       move(copy, path);
@@ -133,8 +136,13 @@ class DatabaseState implements PersistentState {
     throw new TypeError(`Cannot use ${show(database)} as a database: get() must return the open database`);
   }
 
+  #isOpen(database: SqliteDatabase): boolean {
+    const { isOpen, open } = database as { readonly isOpen?: unknown; readonly open?: unknown };
+    return database !== this.#closed && isOpen !== false && open !== false;
+  }
+
   #pathOf(database: SqliteDatabase): string {
-    if (isOpen(database)) {
+    if (this.#isOpen(database)) {
       const main = rowsOf(database, "PRAGMA database_list").find(({ name }) => name === "main");
       this.#path = typeof main?.["file"] === "string" ? main["file"] : "";
     }
@@ -188,11 +196,6 @@ function leaveWal(path: string, database: SqliteDatabase): void {
     throw new Error(`Cannot replace the database "${path}": ${reasonOf(cause)}; ${way}`, { cause });
   }
   throw new Error(`Cannot replace the database "${path}": it is in use; ${way}`);
-}
-
-function isOpen(database: SqliteDatabase): boolean {
-  const { isOpen, open } = database as { readonly isOpen?: unknown; readonly open?: unknown };
-  return isOpen !== false && open !== false;
 }
 
 function rowsOf(database: SqliteDatabase, sql: string): Record<string, unknown>[] {
