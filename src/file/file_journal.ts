@@ -3,6 +3,7 @@
 // No append takes the lock, which would cost more than the sync. Instead a writer looks after each append, in this order: a lock that is held, then
 // the file at the path. If no lock was held, a later rewrite reads the new line. If another file lies there, the line is appended again.
 import { join } from "node:path";
+import { showAddress } from "../model/address.ts";
 import type { Journal } from "../model/backend.ts";
 import { storageError } from "../model/errors.ts";
 import { concat } from "../runtime/bytes.ts";
@@ -73,7 +74,9 @@ export class FileJournal implements Journal {
   append(lines: readonly Uint8Array[]): Promise<void> {
     for (const line of lines) {
       if (line.length > MAX_LINE_BYTES) {
-        throw new RangeError(`Cannot append to "${this.#path}": a line has more than ${MAX_LINE_BYTES} bytes`);
+        throw new RangeError(
+          `Cannot append to ${showAddress(this.#path)}: a line has more than ${MAX_LINE_BYTES} bytes`,
+        );
       }
     }
     // Lines that wait for the turn are written and synced together.

@@ -1,5 +1,6 @@
 // Actions on the outside world, each done once. What was done does not go away when a program is rewound, so the record of it lies in a journal
 // beside the snapshots, which only grows; snapshots hold a copy for the way to other places.
+import { showAddress } from "../model/address.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
 import type { Journal } from "../model/backend.ts";
 import { assertOptions } from "../model/options.ts";
@@ -145,7 +146,7 @@ export class Ledger implements PersistentState {
     const journalOf = backend.journal?.bind(backend);
     if (journalOf === undefined) {
       throw new TypeError(
-        `Cannot register the Ledger "${name}" at "${backend.uri}": it needs a folder for its journal; ` +
+        `Cannot register the Ledger "${name}" at ${showAddress(backend.uri)}: it needs a folder for its journal; ` +
           "use a store in a folder",
       );
     }
