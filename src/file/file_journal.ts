@@ -1,7 +1,8 @@
 // Lines that are appended durably to one file beside the units. Several programs may append; a rewrite replaces the file by a new one.
 //
-// No append takes the lock, which would cost more than the sync. Instead a writer looks after each append, in this order: a lock that is held, then
-// the file at the path. If no lock was held, a later rewrite reads the new line. If another file lies there, the line is appended again.
+// No append takes the lock, which would cost more than the sync. Instead a writer looks after each append, while the sync runs, in this order: a
+// lock that is held, then the file at the path. If no lock was held, a later rewrite reads the new line. If another file lies there, the line is
+// appended again.
 import { join } from "node:path";
 import { showAddress } from "../model/address.ts";
 import type { Journal } from "../model/backend.ts";
@@ -45,7 +46,8 @@ export class FileJournal implements Journal {
   #pending: Pending[] = [];
   /** What runs: one append or rewrite at a time. */
   #turn: Promise<void> = Promise.resolve();
-  #cancelClose: (() => void) | undefined;
+  #turns = 0;
+  #closeWhenIdle: (() => void) | undefined;
 
   /**
    * Begins nothing.
@@ -100,9 +102,19 @@ export class FileJournal implements Journal {
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
     const running = this.#turn.then(run);
     this.#turn = running.then(() => {}, () => {});
-    this.#cancelClose?.();
-    this.#cancelClose = runtimeClock.later(() => void (this.#turn = this.#turn.then(() => this.#close())), IDLE_MS);
+    this.#turns++;
+    this.#closeWhenIdle ??= this.#closeLater();
     return running;
+  }
+
+  /** Closes the file once there was no turn for a while. */
+  #closeLater(): () => void {
+    const turns = this.#turns;
+    return runtimeClock.later(() => {
+      const isIdle = turns === this.#turns;
+      this.#closeWhenIdle = isIdle ? undefined : this.#closeLater();
+      if (isIdle) this.#turn = this.#turn.then(() => this.#close());
+    }, IDLE_MS);
   }
 
   async #appendPending(): Promise<void> {
@@ -122,9 +134,16 @@ export class FileJournal implements Journal {
     const { root, sync } = this.#place;
     while (true) {
       const open = this.#file ??= await this.#open();
+      let isInPlace: boolean;
       try {
         await open.file.write(bytes, 0);
-        await sync.file(open.file, this.#path);
+        const syncing = sync.file(open.file, this.#path);
+        syncing.catch(() => {}); // awaited below
+        try {
+          isInPlace = await this.#isInPlace();
+        } finally {
+          await syncing;
+        }
         // Also where the file was there already: the program that made it may have been killed before its entry was durable.
         if (!open.isEntryDurable) await sync.folder(root);
         open.isEntryDurable = true;
@@ -132,7 +151,7 @@ export class FileJournal implements Journal {
         await this.#close(); // a file whose sync failed is not to be trusted any longer
         throw error;
       }
-      if (await this.#isInPlace()) return;
+      if (isInPlace) return;
       await this.#close();
     }
   }

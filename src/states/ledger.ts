@@ -1,7 +1,7 @@
 // Actions on the outside world, each done once. What was done does not go away when a program is rewound, so the record of it lies in a journal
 // beside the snapshots, which only grows; snapshots hold a copy for the way to other places.
 import { showAddress } from "../model/address.ts";
-import { reasonOf, SnapshotError } from "../model/errors.ts";
+import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import type { Journal } from "../model/backend.ts";
 import { assertOptions } from "../model/options.ts";
 import { show } from "../model/show.ts";
@@ -11,6 +11,7 @@ import { type LedgerRecord, lineOf, outcomeOf, recordOf, storedOutcome, type Sto
 import { invalidEntry } from "./reading.ts";
 
 const PATH = "ledger.jsonl";
+const MAX_REASON = 1_000;
 
 /** How {@link Ledger.once} treats an action that was in flight when a program ended. */
 export interface OnceOptions {
@@ -50,12 +51,13 @@ export interface OnceOptions {
  */
 export class Ledger implements PersistentState {
   /** What is known of each key. */
-  #records: ReadonlyMap<string, StoredRecord> = new Map();
+  readonly #records = new Map<string, StoredRecord>();
   readonly #running = new Map<string, Promise<unknown>>();
   #home: StateHome | undefined;
   /** The journal of the name it is registered under, and those of former names. */
   #journals: readonly [Journal, ...Journal[]] | undefined;
   #reading: Promise<void> | undefined;
+  #isRead = false;
   #since: readonly LedgerRecord[] = [];
 
   /**
@@ -136,7 +138,7 @@ export class Ledger implements PersistentState {
         return record === undefined || this.#isOthers(record) || record.atMs >= beforeMs || !forgotten.has(record.key);
       });
     }
-    this.#records = new Map([...this.#records].filter(([key]) => !forgotten.has(key)));
+    for (const key of forgotten) this.#records.delete(key);
     return forgotten.size;
   }
 
@@ -158,8 +160,9 @@ export class Ledger implements PersistentState {
   }
 
   /** Saves a copy of the record. */
-  saveState(out: StateWriter): Promise<void> {
-    return out.write(PATH, [...this.#records.values()].map((record) => `${lineOf(record)}\n`).join(""));
+  async saveState(out: StateWriter): Promise<void> {
+    if (!this.#isRead) await this.#readAgain(); // nothing was loaded yet: a fresh start forgets nothing either
+    await out.write(PATH, [...this.#records.values()].map((record) => `${lineOf(record)}\n`).join(""));
   }
 
   /** Adds what the snapshot knows and the journal does not; takes nothing away. */
@@ -174,17 +177,16 @@ export class Ledger implements PersistentState {
     }
     await this.#readAgain();
     const { home, journals: [journal] } = this.#registered();
-    const records = new Map(this.#records);
-    const adopted = [...saved.values()].filter((record) => {
-      const known = records.get(record.key);
+    const isNews = (record: StoredRecord): boolean => {
+      const known = this.#records.get(record.key);
       return known === undefined || known.status !== "done" && record.status === "done";
-    });
+    };
+    const adopted = [...saved.values()].filter(isNews);
     if (adopted.length > 0) {
       await journal.append(adopted.map((record) => encoded({ ...record, program: home.programs[0] })));
     }
-    for (const record of adopted) records.set(record.key, record);
-    this.#records = records;
-    this.#since = [...records.values()].filter(({ key, status }) => saved.get(key)?.status !== status).map(shown);
+    for (const record of adopted.filter(isNews)) this.#records.set(record.key, record); // actions may have ended meanwhile
+    this.#since = [...this.#records.values()].filter(({ key, status }) => saved.get(key)?.status !== status).map(shown);
   }
 
   /** Reads the journal, also where there was nothing to load; the store calls it once all states are loaded. */
@@ -207,28 +209,28 @@ export class Ledger implements PersistentState {
     try {
       outcome = await run(key);
     } catch (error) {
-      await this.#record({ key, status: "failed", atMs: now(), reason: reasonOf(error) }).catch((second: unknown) => {
+      const reason = reasonOf(error).slice(0, MAX_REASON);
+      await this.#record({ key, status: "failed", atMs: now(), reason }).catch((second: unknown) => {
         throw new AggregateError([error, second], `Cannot record that ${show(key)} has failed: ${reasonOf(second)}`);
       });
       throw error;
     }
-    let stored;
     try {
-      stored = storedOutcome(outcome);
+      await this.#record({ key, status: "done", atMs: now(), ...storedOutcome(outcome) });
     } catch (cause) {
+      if (isSnapshotError(cause)) throw cause;
       const message = `Cannot record the outcome of ${show(key)}: ${
         reasonOf(cause)
       }; it was run, and counts as in flight`;
       throw new TypeError(message, { cause });
     }
-    await this.#record({ key, status: "done", atMs: now(), ...stored });
     return outcome;
   }
 
   async #record(record: StoredRecord): Promise<void> {
     const { home, journals: [journal] } = this.#registered();
     await journal.append([encoded({ ...record, program: home.programs[0] })]);
-    this.#records = new Map(this.#records).set(record.key, record);
+    this.#records.set(record.key, record);
   }
 
   #registered(): { readonly home: StateHome; readonly journals: readonly [Journal, ...Journal[]] } {
@@ -270,9 +272,11 @@ export class Ledger implements PersistentState {
       });
     }
     // What was recorded while this read, or could not be written, is known only here.
-    const records = new Map(this.#records);
-    for (const [key, record] of found) if (records.get(key)?.status !== "done") records.set(key, record);
-    this.#records = records;
+    for (const [key, record] of found) {
+      const known = this.#records.get(key);
+      if (known === undefined || known.status !== "done" && !this.#running.has(key)) this.#records.set(key, record);
+    }
+    this.#isRead = true;
   }
 }
 

@@ -2,7 +2,14 @@
 import { appendFile, lstat, mkdir, readFile, rename, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import fc from "fast-check";
-import { fileBackend, isSnapshotError, memoryBackend, StateStore, type StateStoreOptions } from "snapkeep";
+import {
+  fileBackend,
+  isSnapshotError,
+  LatestStatesKeeper,
+  memoryBackend,
+  StateStore,
+  type StateStoreOptions,
+} from "snapkeep";
 import { Ledger } from "snapkeep/states";
 import { faultyFileSystem, forEachFault, nodeFileSystem } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
@@ -270,6 +277,90 @@ describe("Ledger", () => {
     const next = await start(folder);
     expect(await next.ledger.once("a", never as () => unknown)).toBe(1);
     expect(await next.ledger.once("b", never as () => unknown)).toBe(2);
+  });
+
+  it("names an action whose outcome is too long for a line, and shortens the reason of a failure", async () => {
+    const folder = await folderOf();
+    const { ledger } = await start(folder);
+    expect(await rejection(ledger.once("long", () => "x".repeat(17 * 1024 * 1024)))).toMatchObject({
+      name: "TypeError",
+      message: expect.stringMatching(/outcome of "long".*more than 16777216 bytes.*in flight/),
+    });
+    await rejection(ledger.once("bad", () => Promise.reject(new Error("y".repeat(17 * 1024 * 1024)))));
+    expect((await readFile(journalOf(folder), "utf8")).length).toBeLessThan(10_000);
+    const next = await start(folder);
+    expect(next.ledger.inFlight).toEqual(["long"]);
+    expect(await next.ledger.once("bad", () => "ran")).toBe("ran");
+    await rejection(ledger.once("k".repeat(17 * 1024 * 1024), never));
+    expect(ledger.inFlight).toEqual(["long"]);
+  });
+
+  it("keeps a large outcome, and many records", async () => {
+    const folder = await folderOf();
+    const { ledger } = await start(folder);
+    const large = "z".repeat(9 * 1024 * 1024);
+    await ledger.once("large", () => large);
+    await Promise.all(Array.from({ length: 2_000 }, (_, at) => ledger.once(`many-${at}`, () => at)));
+    const next = await start(folder);
+    expect(await next.ledger.once("large", never as () => unknown)).toBe(large);
+    for (let at = 0; at < 2_000; at++) expect(await next.ledger.once(`many-${at}`, never as () => unknown)).toBe(at);
+  });
+
+  it("saves what the journal has, also in the first save of a fresh start", async () => {
+    const folder = await folderOf();
+    await (await start(folder)).ledger.once("a", () => "done");
+    const store = new StateStore(fast(folder), { startFresh: true }).register("ledger", new Ledger());
+    const snapshot = await store.saveState();
+    const elsewhere = await start(await folderOf());
+    await elsewhere.store.loadState(await elsewhere.store.importSnapshot(snapshot.stream()));
+    expect(await elsewhere.ledger.once("a", never as () => unknown)).toBe("done");
+  });
+
+  it("loses no action that ends while a snapshot is loaded", async () => {
+    const first = await start(await folderOf());
+    await first.ledger.once("a", () => "done");
+    const { ledger, store } = await start(await folderOf());
+    const snapshot = await store.importSnapshot((await first.store.saveState()).stream());
+    const acting = Array.from({ length: 20 }, (_, at) => ledger.once(`b-${at}`, () => at));
+    await Promise.all([store.loadState(snapshot), ...acting]);
+    expect(await ledger.once("a", never as () => unknown)).toBe("done");
+    for (let at = 0; at < 20; at++) expect(await ledger.once(`b-${at}`, never as () => unknown)).toBe(at);
+    expect(ledger.inFlight).toEqual([]);
+  });
+
+  it("keeps two ledgers of one store apart, and stays when the place is swept, verified and cleaned up", async () => {
+    const folder = await folderOf();
+    const make = () => {
+      const [one, two] = [new Ledger(), new Ledger()];
+      const store = new StateStore(fast(folder)).register("one", one).register("two", two);
+      return { one, two, store };
+    };
+    const { one, two, store } = make();
+    await store.resume();
+    await one.once("a", () => "of one");
+    expect(await two.once("a", () => "of two")).toBe("of two");
+    for (let save = 0; save < 3; save++) await store.saveState();
+    await new LatestStatesKeeper(store, 1).cleanup();
+    await store.sweep({ force: true });
+    for await (const report of store.verify()) expect(report.findings).toEqual([]);
+    for (const snapshot of await store.list()) await snapshot.remove();
+    const next = make();
+    expect((await next.store.resume()).outcome).toBe("fresh");
+    expect(await next.one.once("a", never as () => unknown)).toBe("of one");
+    expect(await next.two.once("a", never as () => unknown)).toBe("of two");
+  });
+
+  it.each<[string, (file: string) => Promise<unknown>]>([
+    ["a folder", (file) => mkdir(file)],
+    ["a link to nothing", (file) => symlink(path.join(path.dirname(file), "nothing"), file)],
+  ])("acts not at all where %s lies in the place of its journal", async (_, put) => {
+    const folder = await folderOf();
+    await mkdir(folder, { recursive: true });
+    await put(journalOf(folder));
+    const ledger = new Ledger();
+    new StateStore(fast(folder), { startFresh: true }).register("ledger", ledger);
+    expect(await rejection(ledger.once("a", never))).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(ledger.inFlight).toEqual([]);
   });
 
   it("closes its journal soon after the last action", async () => {
