@@ -47,7 +47,7 @@ export class FileJournal implements Journal {
   /** What runs: one append or rewrite at a time. */
   #turn: Promise<void> = Promise.resolve();
   #turns = 0;
-  #closeWhenIdle: (() => void) | undefined;
+  #willClose = false;
 
   /**
    * Begins nothing.
@@ -103,17 +103,18 @@ export class FileJournal implements Journal {
     const running = this.#turn.then(run);
     this.#turn = running.then(() => {}, () => {});
     this.#turns++;
-    this.#closeWhenIdle ??= this.#closeLater();
+    if (!this.#willClose) this.#closeLater();
     return running;
   }
 
   /** Closes the file once there was no turn for a while. */
-  #closeLater(): () => void {
+  #closeLater(): void {
     const turns = this.#turns;
-    return runtimeClock.later(() => {
-      const isIdle = turns === this.#turns;
-      this.#closeWhenIdle = isIdle ? undefined : this.#closeLater();
-      if (isIdle) this.#turn = this.#turn.then(() => this.#close());
+    this.#willClose = true;
+    runtimeClock.later(() => {
+      this.#willClose = false;
+      if (turns !== this.#turns) this.#closeLater();
+      else this.#turn = this.#turn.then(() => this.#close());
     }, IDLE_MS);
   }
 
