@@ -22,7 +22,7 @@ export { type Durability, fileBackend, type FileBackendOptions } from "./src/fil
 export type { ArchiveStreamOptions, ExportOptions } from "./src/snapshot/copying.ts";
 export type { ArchiveKind, ArchiveOptions } from "./src/layout/archive_layout.ts";
 export type { RetentionCalendar, RetentionCalendarUnit } from "./src/retention/calendar.ts";
-export type { Duration } from "./src/retention/duration.ts";
+export type { Duration } from "./src/model/duration.ts";
 export {
   planRetention,
   type PlanRetentionOptions,
@@ -130,6 +130,7 @@ export type {
   EntryBody,
   EntryInfo,
   PersistentState,
+  StateHome,
   StateReader,
   StateWriter,
   WriteJsonOptions,

@@ -42,8 +42,8 @@ export const proofs = {
   },
   kill: {
     group: "durability",
-    about: "kill -9 at any moment, over one store",
-    files: ["test/faults/kill.test.ts"],
+    about: "kill -9 at any moment, over one store or ledger",
+    files: ["test/faults/kill.test.ts", "test/faults/ledger_kill.test.ts"],
     measures: { kills: { short: 3, long: 15, what: "kills" } },
   },
   calls: {
@@ -70,6 +70,7 @@ export const proofs = {
       bare: { short: 1, long: [10, 5], what: "points on ext4 without delayed allocation's help" },
       xfs: { short: 1, long: [10, 5], what: "points on XFS" },
       btrfs: { short: 1, long: [20, 5], what: "points on btrfs" },
+      ledger: { short: [2, 1], long: [50, 5], what: "points on each of them, of a ledger" },
     },
   },
   programs: {

@@ -174,6 +174,7 @@ describe("the public surface", () => {
         "SnapshotStat",
         "StandardSchema",
         "StateDifference",
+        "StateHome",
         "StateMigration",
         "StateReader",
         "StateStoreOptions",
@@ -198,14 +199,21 @@ describe("the public surface", () => {
     expect(Object.keys(await import("snapkeep/states")).sort()).toEqual(values);
     expect(values).toMatchInlineSnapshot(`
       [
+        "Ledger",
+        "ProgramClock",
+        "Random",
+        "Timers",
         "bytesState",
         "fileState",
         "folderState",
         "jsonState",
         "linesState",
         "propertiesState",
+        "randomAt",
         "savedClass",
+        "sqliteState",
         "structuredState",
+        "tensorState",
       ]
     `);
     expect(types).toMatchInlineSnapshot(`
@@ -216,13 +224,23 @@ describe("the public surface", () => {
         "FolderStateOptions",
         "IgnoreRule",
         "JsonStateOptions",
+        "LedgerRecord",
         "LinesAccessors",
         "LinesStateOptions",
+        "OnceOptions",
+        "ProgramClockOptions",
         "SavedClass",
         "SavedClasses",
         "SchemaInput",
         "SchemaOutput",
+        "SqliteAccessors",
+        "SqliteDatabase",
+        "SqliteStatement",
         "StructuredOptions",
+        "Tensor",
+        "TensorData",
+        "TensorDtype",
+        "TimerOptions",
       ]
     `);
   });
@@ -233,6 +251,7 @@ describe("the public surface", () => {
     expect(values).toMatchInlineSnapshot(`
       [
         "Faults",
+        "assertResumeEquivalent",
         "backendConformance",
         "faultyBackend",
         "faultyFileSystem",
@@ -252,6 +271,9 @@ describe("the public surface", () => {
         "FileSystem",
         "OpenFile",
         "QuickFile",
+        "ResumableProgram",
+        "ResumeEquivalenceOptions",
+        "ResumeEquivalenceReport",
         "StateConformanceOptions",
       ]
     `);
