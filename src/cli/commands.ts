@@ -2,6 +2,7 @@
 import type { Command } from "./command.ts";
 import { catCommand } from "./cat.ts";
 import { copyCommand } from "./copy.ts";
+import { diffCommand } from "./diff.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { historyCommand } from "./history.ts";
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   showCommand,
   topCommand,
   catCommand,
+  diffCommand,
   historyCommand,
   verifyCommand,
   exportCommand,

@@ -62,7 +62,10 @@ export const doctorCommand: Command = {
       ? EXIT.failed
       : EXIT.done;
     if (output.isJson) {
-      await output.json({ checks: checks.map(({ isDamage: _, ...check }) => check), problems: problems.length });
+      await output.json({
+        checks: checks.map(({ name, status, text, mend }) => ({ name, status, text, mend })),
+        problems: problems.length,
+      });
     } else output.message(problems.length === 0 ? "no problem found" : `${problems.length} problems found`);
     return exitCode;
   },

@@ -196,8 +196,10 @@ async function carryOut(
     await output.json({
       store: pathOfUri(store.backend.uri),
       dryRun,
-      plan: decisions.map(({ snapshot: { locator: _, ...snapshot }, isKept, reasons }) => ({
-        ...snapshot,
+      plan: decisions.map(({ snapshot: { name, savedAtMs, sizeBytes }, isKept, reasons }) => ({
+        name,
+        savedAt: new Date(savedAtMs),
+        sizeBytes,
         isKept,
         reasons,
       })),
