@@ -43,6 +43,7 @@ console.log("consumer ok");
 
 const typed = `import { type PersistentState, type SnapshotLocator, StateStore } from "snapkeep";
 import type {} from "snapkeep/backend";
+import { structuredState } from "snapkeep/states";
 import type {} from "snapkeep/testing";
 
 const counter: PersistentState = {
@@ -52,7 +53,10 @@ const counter: PersistentState = {
     void value;
   },
 };
-const store: StateStore = new StateStore("folder").register("counter", counter);
+let seen = new Map<string, Date>();
+const store: StateStore = new StateStore("folder")
+  .register("counter", counter)
+  .register("seen", structuredState({ get: () => seen, set: (value) => seen = value }));
 const saved: SnapshotLocator = await store.saveState();
 export const name: string = saved.name;
 await store.loadState(saved);
