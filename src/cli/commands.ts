@@ -5,6 +5,7 @@ import { copyCommand } from "./copy.ts";
 import { diffCommand } from "./diff.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
+import { extractCommand } from "./extract.ts";
 import { historyCommand } from "./history.ts";
 import { importCommand } from "./import.ts";
 import { labelCommand, pinCommand, unpinCommand } from "./label.ts";
@@ -27,6 +28,7 @@ export const commands: readonly Command[] = [
   exportCommand,
   importCommand,
   copyCommand,
+  extractCommand,
   pruneCommand,
   labelCommand,
   pinCommand,

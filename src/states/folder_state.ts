@@ -342,7 +342,9 @@ function assertStays(root: string, { steps }: RestorePlan): void {
     if (what !== "move out") continue;
     const full = join(root, path);
     if (current !== full && !isWithin(full, current)) continue;
-    throw new TypeError(`Cannot restore "${path}": the program's current folder is or lies in it; change to another one`);
+    throw new TypeError(
+      `Cannot restore "${path}": the program's current folder is or lies in it; change to another one`,
+    );
   }
 }
 

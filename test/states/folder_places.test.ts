@@ -117,7 +117,8 @@ describe("folderState with a store inside spares its snapshots when a load", () 
     await mkdir(path.join(base, "real"));
     await symlink("../real", path.join(root, "out"));
     await symlink("work", path.join(base, "way"));
-    const outside = await at(path.join(root, "out/states")).register("other", saving((out) => out.json("x", 1))).saveState();
+    const outside = await at(path.join(root, "out/states")).register("other", saving((out) => out.json("x", 1)))
+      .saveState();
     const inside = await at(path.join(base, "way/states")).register("it", folderState(root)).saveState();
     expect((await inside.manifest()).states[0]?.entries.map((entry) => entry.path)).toEqual([
       "files/mine",
