@@ -1,4 +1,5 @@
-// Makes dist/: tsc emits every file with its types, then rolldown puts the entry points over it, with what they share in chunks.
+// Makes dist/: tsc emits every file with its types, then rolldown puts the entry points over it, with what they share in chunks. The
+// command line is a bundle of its own.
 // Node takes longer to find a hundred files than to run them. dist/ is made beside and then put in place by rename, so that
 // programs running from it meet it half-written only for the moment between two renames.
 import { existsSync } from "node:fs";
@@ -8,31 +9,56 @@ import process from "node:process";
 import { rolldown } from "rolldown";
 import { root, run, script } from "./run.mjs";
 
-const BIN = "src/bin.ts"; // the command line, which package.json has as "bin"
+// The command line, which package.json has as "bin".
+const BIN = "src/bin.ts";
+const BUILT_BIN = BIN.replace(/ts$/, "js");
 const fresh = path.join(root, `.dist-${process.pid}`);
 const old = path.join(root, `.dist-${process.pid}-old`);
 const dist = path.join(root, "dist");
 
+/** Leaves out the messages of zod in other languages, half of its code. @type {import("rolldown").Plugin} */
+const oneLanguage = {
+  name: "one-language",
+  load: (id) => /zod\/v4\/locales\/index\.js$/.test(id) ? 'export { default as en } from "./en.js";' : undefined,
+};
+
+/**
+ * @param {readonly string[]} files Sources, as paths below the root.
+ * @param {import("rolldown").InputOptions["external"]} external What stays an import.
+ * @param {string} chunks What the names of shared chunks begin with.
+ * @param {{ plugins?: import("rolldown").Plugin[], minify?: boolean }} [options]
+ */
+async function bundle(files, external, chunks, { plugins = [], minify = false } = {}) {
+  const bundled = await rolldown({
+    cwd: root,
+    input: Object.fromEntries(files.map((file) => [file.replace(/\.ts$/, ""), file])),
+    external,
+    platform: "node",
+    tsconfig: false,
+    plugins,
+  });
+  await bundled.write({
+    dir: fresh,
+    chunkFileNames: `${chunks}[name]-[hash].js`,
+    sourcemap: true,
+    sourcemapExcludeSources: true,
+    minify,
+    banner: ({ fileName }) => fileName === BUILT_BIN ? "#!/usr/bin/env node" : "",
+  });
+  await bundled.close();
+}
+
 /** Bundles the entry points; packages stay imports. */
 async function bundleEntries() {
   const { exports } = JSON.parse(await readFile(path.join(root, "deno.json"), "utf8"));
-  const entries = [.../** @type {string[]} */ (Object.values(exports)), BIN].map((file) => path.posix.normalize(file));
-  const bundle = await rolldown({
-    cwd: root,
-    input: Object.fromEntries(entries.map((file) => [file.replace(/\.ts$/, ""), file])),
-    external: /^(?![./])/,
-    platform: "node",
-    tsconfig: false,
-  });
-  await bundle.write({
-    dir: fresh,
-    chunkFileNames: "chunks/[name]-[hash].js",
-    sourcemap: true,
-    sourcemapExcludeSources: true,
-    banner: ({ fileName }) => fileName === BIN.replace(/ts$/, "js") ? "#!/usr/bin/env node" : "",
-  });
-  await bundle.close();
-  await chmod(path.join(fresh, BIN.replace(/ts$/, "js")), 0o755);
+  const entries = /** @type {string[]} */ (Object.values(exports)).map((file) => path.posix.normalize(file));
+  await bundle(entries, /^(?![./])/, "chunks/");
+}
+
+/** Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. */
+async function bundleCommand() {
+  await bundle([BIN], /^node:/, "chunks/cli/", { plugins: [oneLanguage], minify: true });
+  await chmod(path.join(fresh, BUILT_BIN), 0o755);
 }
 
 const tsc = await run(process.execPath, [
@@ -45,6 +71,7 @@ const tsc = await run(process.execPath, [
 process.stderr.write(tsc.output);
 if (existsSync(fresh)) {
   await bundleEntries();
+  await bundleCommand();
   await rename(dist, old).catch((error) => {
     if (error.code !== "ENOENT") throw error;
   });

@@ -17,6 +17,7 @@ export interface Column {
 
 const GAP = 2;
 const LEAST_CUT = 8;
+const ROWS_AT_ONCE = 10;
 const NO_BORDER = Object.fromEntries(
   "top top-mid top-left top-right bottom bottom-mid bottom-left bottom-right left left-mid mid mid-mid right right-mid middle"
     .split(" ").map((name) => [name, ""]),
@@ -44,21 +45,26 @@ export function layOut(
   const widths = shown.map((index) => natural[index] as number);
   const cut = shown.findIndex((index) => columns[index]?.isCut);
   if (cut >= 0) widths[cut] = Math.max(0, Math.min(widths[cut] as number, width - widthOf(widths.with(cut, 0))));
-  const table = new Table({
+  const options = {
     chars: NO_BORDER,
     style: { head: [], border: [], "padding-left": 0, "padding-right": GAP, compact: true },
     colWidths: widths.map((each) => each + GAP),
     colAligns: shown.map((index) => columns[index]?.align ?? "left"),
-  });
-  for (const [at, row] of all.entries()) {
-    table.push(
-      shown.map((index) => {
-        const text = row[index] ?? "";
-        return text === "" ? "" : style(text, at === 0 ? "head" : at - 1, index);
-      }),
-    );
+  };
+  const cells = all.map((row, at) =>
+    shown.map((index) => {
+      const text = row[index] ?? "";
+      return text === "" ? "" : style(text, at === 0 ? "head" : at - 1, index);
+    })
+  );
+  const lines: string[] = [];
+  // The time that cli-table3 takes grows with the square of the rows.
+  for (let at = 0; at < cells.length; at += ROWS_AT_ONCE) {
+    const table = new Table(options);
+    table.push(...cells.slice(at, at + ROWS_AT_ONCE));
+    lines.push(...table.toString().split("\n").map((line) => line.trimEnd()));
   }
-  return table.toString().split("\n").map((line) => line.trimEnd());
+  return lines;
 }
 
 function widthOf(widths: readonly number[]): number {
