@@ -24,7 +24,7 @@ const oneLanguage = {
 
 /**
  * @param {readonly string[]} files Sources, as paths below the root.
- * @param {import("rolldown").InputOptions["external"]} external What stays an import.
+ * @param {RegExp} external What stays an import.
  * @param {string} chunks What the names of shared chunks begin with.
  * @param {{ plugins?: import("rolldown").Plugin[], minify?: boolean }} [options]
  */
