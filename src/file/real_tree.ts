@@ -90,6 +90,15 @@ export function lookAt(path: string): RealNode | undefined {
   }
 }
 
+/** As {@link lookAt}; `undefined` also where the program may not look. */
+export function lookIfAllowed(path: string): RealNode | undefined {
+  try {
+    return lookAt(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Names in a folder, in the order of their code units. */
 export function namesIn(path: string): string[] {
   return attempt("read", path, () => readdirSync(path)).sort();
@@ -121,7 +130,7 @@ export function waysTo(path: string): string[] {
     const part = left.pop() as string;
     if (part === "" || part === ".") continue;
     const next = join(at, part); // one step up from a path with no link in it
-    if (links.length >= MOST_LINKS || lookAt(next)?.kind !== "link") {
+    if (links.length >= MOST_LINKS || lookIfAllowed(next)?.kind !== "link") {
       at = next;
       continue;
     }
@@ -130,6 +139,11 @@ export function waysTo(path: string): string[] {
     const { root } = parse(target);
     if (root !== "") at = resolve(root);
     left.push(...target.slice(root.length).split(sep === "/" ? sep : /[\\/]/).reverse());
+  }
+  try {
+    at = realPath(at); // where the program may not look at each part of the way
+  } catch {
+    // the path will do
   }
   return [...links, at];
 }

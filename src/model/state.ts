@@ -67,7 +67,7 @@ export interface StateWriter {
   readonly name: string;
   /**
    * Resolves once the snapshot that is being saved is committed; stays pending if that fails, and never rejects. Absent where no commit
-   * follows, as in a stream. Awaiting it in `saveState` would wait for ever.
+   * follows, as in a stream. A `saveState` that awaits it never ends.
    */
   readonly committed?: Promise<void> | undefined;
   /**

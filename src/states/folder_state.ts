@@ -13,6 +13,7 @@ import {
   INDEX_PATH,
   linkThatLeadsOut,
   makeIndex,
+  MOST_PARTS,
   type SavedFolder,
   savedFolder,
   type SavedNode,
@@ -70,7 +71,8 @@ export interface FolderState extends PersistentState {
  * It keeps files, empty folders, symbolic links as links, the executable bit, and every name that the platform allows. It keeps no times, owners,
  * other rights or hard links. A socket, pipe or device fails the save and is never opened. A file that changes while it is read is read
  * again; one that keeps changing, or has more than 8 MiB, fails the save. Files are read one after the other, so pause what writes to the
- * folder if they must belong to one instant. A store inside the folder is left out.
+ * folder if they must belong to one instant. The folders of all
+ * stores of this program are left out, and no load changes them.
  *
  * A load writes what differs beside the folder, verifies it, and renames it in: files that are the same are left alone, and what the snapshot
  * lacks is removed. If it is killed, the next load undoes it first, and saves fail until then. What it removes or replaces stays in
@@ -142,6 +144,9 @@ class WorkingFolder implements FolderState {
     const found = await scan(root, { ...rules, places, onStaging: assertFinishedIn });
     const links = new Map<string, string>();
     for (const { path, kind } of found.values()) {
+      if (path.split("/").length > MOST_PARTS) {
+        throw new TypeError(`Cannot save "${path}": it lies more than ${MOST_PARTS} folders deep; move or ignore it`);
+      }
       if (kind === "other") {
         throw new TypeError(`Cannot save "${path}": it is a socket, pipe or device; remove or ignore it`);
       }
@@ -292,12 +297,14 @@ class WorkingFolder implements FolderState {
 
 /** The home folder, as it is written and with all links followed; the usual ones where the runtime may not tell. */
 function homes(): string[] {
+  const found: string[] = [];
   try {
-    const home = resolve(homedir());
-    return [home, realPath(home)];
+    found.push(resolve(homedir()));
+    found.push(realPath(found[0] as string));
   } catch {
-    return [];
+    // Deno may not tell
   }
+  return found;
 }
 
 const USUAL_HOMES = /^(?:\/root|\/(?:var\/)?home(?:\/[^/]+)?|\/Users(?:\/[^/]+)?|[A-Z]:\\Users(?:\\[^\\]+)?)$/i;

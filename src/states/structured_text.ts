@@ -122,7 +122,7 @@ const TOO_DEEP: Fault = {
 /** One walk of devalue's through a value. */
 class Walk {
   readonly buffers: Uint8Array[] = [];
-  /** What the value that devalue is told to refuse would lose. */
+  /** What the refused value would lose. */
   found: Fault | undefined;
   /** Whether a function of a class is running, whose errors are its own. */
   runsOwnCode = false;

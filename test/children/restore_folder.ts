@@ -1,4 +1,4 @@
-// Restores a folder from two snapshots in turn, for ever: to be killed.
+// Restores a folder from two snapshots in turn, until it is killed.
 //
 //   restore_folder FOLDER STORE FIRST SECOND
 import process from "node:process";

@@ -422,6 +422,8 @@ describe("folderState's ignore", () => {
   it("refuses rules that are none, and files of rules that are missing", async () => {
     expect(() => folderState("x", { ignore: "*.log" as never })).toThrow(/list of lines/);
     expect(() => folderState("x", { ignore: [5 as never] })).toThrow(TypeError);
+    expect(() => folderState("x", { ignore: ["a\n*".padEnd(40, "b*")] })).toThrow(/more than/);
+    expect(() => folderState("x", { ignore: [`# ${"*a".repeat(40)}`] })).not.toThrow();
     const { state } = await work({ "a": "1" }, { ignore: [{ file: "gone/rules" }] });
     expect(await rejection(saved(state))).toMatchObject({ message: expect.stringMatching(/gone\/rules/) });
   });
@@ -536,6 +538,14 @@ describe("folderState refuses", () => {
     ["a link to nowhere", { "index.json": index({ links: [["a", ""]] }) }],
     ["a link with a NUL", { "index.json": index({ links: [["a", "b\0"]] }) }],
     ["the folder of a restore", { "index.json": index({ folders: [".work.snapkeep-restore/1"] }) }],
+    ["the folder of a restore in other letters", { "index.json": index({ folders: [".Work.SNAPKEEP-restore/1"] }) }],
+    ["a path that is too deep", { "index.json": index({ folders: ["a/".repeat(500) + "a"] }) }],
+    ["a rule that would take years", {
+      "index.json": index({
+        ignored: [{ below: "", lines: ["**/a/**/a/**/a/**/b"] }],
+        folders: ["a/".repeat(60) + "c"],
+      }),
+    }],
   ];
 
   it.each(hostile)("a snapshot with %s before anything changes", async (_, entries) => {

@@ -211,7 +211,7 @@ describe("structuredState", () => {
     ["an instance of a subclass", { a: new Deeper(1, 2) }, /a Deeper at \$\.a/],
     ["a subclass of Map", new Map([["k", new Dictionary()]]), /a Dictionary at \$\.get\("k"\)/],
     ["a subclass of Array", [new Stack()], /a Stack at \$\[0\]/],
-    ["an error of a class of one's own", [new (class Mine extends Error {})("x")], /a Mine at \$\[0\]/],
+    ["an error of a subclass", [new (class Mine extends Error {})("x")], /a Mine at \$\[0\]/],
     ["a named property of an array", Object.assign([1, 2], { best: 1 }), /named properties .* at \$:/],
     [
       "a named property of a long array",
@@ -394,7 +394,8 @@ describe("structuredState", () => {
       return user + system;
     };
     let [ours, theirs] = [Infinity, Infinity];
-    for (let round = 0; round < 15; round++) { // in turns, so that both meet the same machine
+    // In turns, so that both meet the same machine; longer where others disturb it.
+    for (let round = 0; round < 15 || round < 100 && ours >= theirs * 2; round++) {
       ours = Math.min(ours, cpu(() => state.saveState(out)));
       theirs = Math.min(theirs, cpu(() => stringify(records)));
     }

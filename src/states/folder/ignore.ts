@@ -19,10 +19,25 @@ export function assertRules(rules: readonly IgnoreRule[]): void {
   const isRule = (rule: unknown) =>
     typeof rule === "string" ||
     typeof rule === "object" && rule !== null && "file" in rule && typeof rule.file === "string" && rule.file !== "";
-  if (Array.isArray(rules) && rules.every(isRule)) return;
+  if (Array.isArray(rules) && rules.every(isRule)) {
+    for (const rule of rules) if (typeof rule === "string") new IgnoreLists().add("", rule.split("\n"));
+    return;
+  }
   throw new TypeError(
     'Cannot make a folderState: ignore must be a list of lines, or of files as { file: ".gitignore" }',
   );
+}
+
+const MOST_STARS = 8;
+const MOST_DOUBLE_STARS = 3;
+
+/** Why a line is not taken: the time that a match takes grows with a power of the number of its wildcards. */
+export function faultOfLine(line: string): string | undefined {
+  if (line.startsWith("#")) return undefined;
+  const [stars, doubles] = [line.match(/\*+/g) ?? [], line.match(/\*\*+/g) ?? []];
+  if (stars.length <= MOST_STARS && doubles.length <= MOST_DOUBLE_STARS) return undefined;
+  const shown = JSON.stringify(line.slice(0, 200));
+  return `the line ${shown} of what to ignore has more than ${MOST_DOUBLE_STARS} "**" or ${MOST_STARS} "*"; split it into several`;
 }
 
 /** Tells what is ignored. What lies in an ignored folder is ignored, whatever else is said of it. */
@@ -42,6 +57,8 @@ export class IgnoreLists {
 
   /** Adds lines; of one folder's, later ones count more. */
   add(below: string, lines: readonly string[]): void {
+    const fault = lines.map(faultOfLine).find((each) => each !== undefined);
+    if (fault !== undefined) throw new TypeError(`Cannot use the rules of what to ignore: ${fault}`);
     const own = this.#lists.get(below) ?? ignore({ ignoreCase: false });
     own.add(lines);
     this.#lists.set(below, own);

@@ -8,7 +8,7 @@
 import process from "node:process";
 import { faultOfEntryPath } from "../../model/entry_path.ts";
 import type { EntryInfo } from "../../model/state.ts";
-import type { IgnoreList } from "./ignore.ts";
+import { faultOfLine, type IgnoreList } from "./ignore.ts";
 import { FILES } from "./names.ts";
 import { isStaging, parentOf } from "./scan.ts";
 
@@ -17,6 +17,8 @@ export const INDEX_PATH = "index.json";
 const FORMAT_VERSION = 1;
 const MOST_HOPS = 40;
 const MAX_PATH_LENGTH = 4096;
+/** How deep a path may lie: what ignores it is looked for in each folder above. */
+export const MOST_PARTS = 64;
 
 /** The index as written. */
 export interface FolderIndex {
@@ -137,13 +139,14 @@ export function linkThatLeadsOut(links: ReadonlyMap<string, string>): string | u
 
 /** Why no folder of this platform can hold a path. */
 export function faultOfTruePath(path: string): string | undefined {
-  if (process.platform === "win32") return faultOfEntryPath(path);
+  if (process.platform === "win32" && faultOfEntryPath(path) !== undefined) return faultOfEntryPath(path);
   if (path === "") return "it is empty";
   if (path.startsWith("/")) return "it is absolute";
   if (path.length > MAX_PATH_LENGTH) return "it is too long";
   if (path.includes("\0")) return "it has a NUL";
   if (/\p{Cs}/u.test(path)) return "it has a lone surrogate";
   const parts = path.split("/");
+  if (parts.length > MOST_PARTS) return `it lies more than ${MOST_PARTS} folders deep`;
   if (parts.includes("")) return "it has an empty part";
   if (parts.includes(".") || parts.includes("..")) return 'it has a "." or ".." part';
   return parts.some(isStaging) ? "it is a folder in which restores stage" : undefined;
@@ -167,5 +170,10 @@ function shaped(value: unknown): FolderIndex {
   }
   const isFine = Array.isArray(index.ignored) && index.ignored.every(isList) && isTexts(index.folders) &&
     isTexts(index.executables) && arePairs(index.links) && arePairs(index.names);
-  return isFine ? value as FolderIndex : fail("it has another shape");
+  if (!isFine) fail("it has another shape");
+  for (const { lines } of (value as FolderIndex).ignored) {
+    const fault = lines.map(faultOfLine).find((each) => each !== undefined);
+    if (fault !== undefined) fail(fault);
+  }
+  return value as FolderIndex;
 }

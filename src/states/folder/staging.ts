@@ -8,6 +8,7 @@
 import { basename, dirname, join } from "node:path";
 import {
   lookAt,
+  lookIfAllowed,
   makeFolder,
   makeFolders,
   makeLink,
@@ -51,7 +52,7 @@ export function stagedRestores(root: string): Staged[] {
 
 /** All restores that have staged in a place, the newest first. */
 function restoresIn(place: string): Staged[] {
-  if (lookAt(place)?.kind !== "folder") return [];
+  if (lookIfAllowed(place)?.kind !== "folder") return [];
   const numbers = namesIn(place).filter((name) => /^[1-9]\d*$/.test(name)).map(Number).sort((a, b) => b - a);
   return numbers.map((number) => {
     const path = join(place, String(number));
@@ -98,7 +99,7 @@ export function newStaging(root: string): string {
   const [beside, within] = placesOf(root);
   const device = lookAt(root)?.device;
   const make = (place: string): string => {
-    const kind = lookAt(place)?.kind;
+    const kind = lookIfAllowed(place)?.kind;
     if (kind === undefined) makeFolder(place, OWN_RIGHTS);
     else if (kind !== "folder") throw new TypeError(`Cannot stage in "${place}": it is a ${kind}; move it away`);
     const numbers = namesIn(place).map(Number).filter(Number.isSafeInteger);
@@ -106,8 +107,8 @@ export function newStaging(root: string): string {
     for (const folder of [path, join(path, "new"), join(path, "old")]) makeFolder(folder, OWN_RIGHTS);
     return path;
   };
-  makeFolders(dirname(root));
-  if (device !== undefined && device !== lookAt(dirname(root))?.device) return make(within);
+  if (device === undefined) makeFolders(dirname(root));
+  else if (device !== lookIfAllowed(dirname(root))?.device) return make(within);
   try {
     return make(beside);
   } catch (error) {

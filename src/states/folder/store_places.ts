@@ -1,7 +1,7 @@
 // The places of snapshots in a working folder: a save leaves them out, a restore leaves them alone. They are found by their paths, by the
 // links that lead to them, and by what the file system calls the same folder under another name.
 import { dirname, isAbsolute, relative, sep } from "node:path";
-import { lookAt, type RealNode, waysTo } from "../../file/real_tree.ts";
+import { lookIfAllowed, type RealNode, waysTo } from "../../file/real_tree.ts";
 import { placesInUse } from "../../store/places_in_use.ts";
 
 /** The places of snapshots in a folder. */
@@ -26,7 +26,7 @@ export class StorePlaces {
     this.#root = root;
     for (let path = root;; path = dirname(path)) {
       this.#holders.add(path);
-      const id = lookAt(path)?.id;
+      const id = lookIfAllowed(path)?.id;
       if (id !== undefined) this.#holders.add(id);
       if (path === dirname(path)) break;
     }
@@ -47,7 +47,7 @@ export class StorePlaces {
   /** Whether a place is the folder or holds it. */
   #holds(place: string): boolean {
     const end = waysTo(place).at(-1) as string;
-    return this.#holders.has(end) || this.#holders.has(lookAt(end)?.id ?? end);
+    return this.#holders.has(end) || this.#holders.has(lookIfAllowed(end)?.id ?? end);
   }
 
   #spare(place: string): void {
@@ -55,7 +55,7 @@ export class StorePlaces {
     for (const way of ways) {
       if (isWithin(this.#root, way)) this.#paths.add(relative(this.#root, way).split(sep).join("/"));
     }
-    const id = lookAt(ways.at(-1) as string)?.id;
+    const id = lookIfAllowed(ways.at(-1) as string)?.id;
     if (id !== undefined) this.#ids.add(id);
   }
 
