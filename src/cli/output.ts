@@ -32,7 +32,7 @@ export class Output {
   constructor({ isJson }: { readonly isJson: boolean }) {
     this.isJson = isJson;
     const onError = (error: NodeJS.ErrnoException): void => {
-      // The reader has closed the pipe: there is nobody to write to any more.
+      // The reader has closed the pipe: the command ends.
       if (error.code === "EPIPE") this.#isBroken = true;
       else throw error;
     };

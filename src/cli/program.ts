@@ -11,7 +11,7 @@ import { BrokenPipe, Output } from "./output.ts";
 import { visibleLines } from "./visible.ts";
 
 /** What the help of the program says at its end. */
-export const NAMING = [
+export const NAMING: string = [
   "A <snapshot> is:",
   "  2026-11-23_07-04-34,123000.state   its name, or the beginning of it if no other name begins so",
   "  latest, latest~1                   the newest, the one before",
@@ -21,9 +21,8 @@ export const NAMING = [
 ].join("\n");
 
 /** What the exit codes mean. */
-export const EXIT_CODES = [
-  "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 damage found, 130 interrupted.",
-].join("\n");
+export const EXIT_CODES =
+  "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 damage found, 130 interrupted.";
 
 /** Options that every command takes. */
 export const GLOBAL_OPTIONS: readonly { readonly flags: string; readonly about: string; readonly env?: string }[] = [

@@ -114,7 +114,7 @@ interface PruneFlags {
   readonly yes?: boolean;
 }
 
-/** Decides over some snapshots, and removes no other than those it was told to. */
+/** Decides over some snapshots, and removes only those that are chosen. */
 class PlannedKeeper extends RetentionKeeper {
   readonly #names: ReadonlySet<string>;
   #chosen: ReadonlySet<string> = new Set();

@@ -31,39 +31,30 @@ describe("text that reaches a terminal", () => {
       labels: () => ({ tags: [HOSTILE], remark: HOSTILE, metrics: { [HOSTILE]: 1 } }),
       value: (step) => ({ [HOSTILE]: `${HOSTILE}${step}` }),
     });
+    const hostile = HOSTILE.replaceAll("\0", ""); // no argument can have a NUL
     const commands = [
       ["list"],
       ["list", "--all"],
+      ["list", "-s", hostile],
+      ["list", `--${hostile}`],
       ["show", "latest"],
+      ["show", hostile],
+      ["show", `@${hostile}x`],
+      ["show", `/tmp/${hostile}`],
+      ["show", `http://127.0.0.1:9/${encodeURIComponent(hostile)}.tar.gz`],
       ["diff"],
       ["top", "latest"],
-      ["label", "latest", "--tag", HOSTILE],
-      ["prune", "--keep-tagged", HOSTILE, "--dry-run"],
-      ["show", HOSTILE],
-      ["show", `@${HOSTILE}x`],
-      ["cat", "latest", HOSTILE],
-      ["history", `run/${HOSTILE}`],
-      ["extract", "latest", HOSTILE, "-C", "out"],
-      ["verify", HOSTILE],
-      ["prune", "--keep-best", HOSTILE],
-      ["prune", "--keep-latest", "1", "--program", HOSTILE],
-      [HOSTILE],
-      ["list", `--${HOSTILE}`],
-      ["show", `/tmp/${HOSTILE}`],
-      ["list", "-s", HOSTILE],
-      ["show", `http://127.0.0.1:9/${encodeURIComponent(HOSTILE)}.tar.gz`],
-    ].filter((args) => !args.some((arg) => arg.includes("\u0000"))).concat([["show", "x"]]);
-    const withoutNul = HOSTILE.replaceAll("\u0000", "");
-    const all = [...commands, ...[
-      ["show", withoutNul],
-      [withoutNul],
-      ["list", `--${withoutNul}`],
-      ["show", `@${withoutNul}`],
-      ["list", "-s", withoutNul],
-      ["cat", "latest", withoutNul],
-      ["prune", "--keep-best", withoutNul],
-    ]];
-    for (const args of all) {
+      ["label", "latest", "--tag", hostile],
+      ["cat", "latest", hostile],
+      ["history", `run/${hostile}`],
+      ["extract", "latest", hostile, "-C", "out"],
+      ["verify", hostile],
+      ["prune", "--keep-tagged", hostile, "--dry-run"],
+      ["prune", "--keep-best", hostile],
+      ["prune", "--keep-latest", "1", "--program", hostile],
+      [hostile],
+    ];
+    for (const args of commands) {
       for (const more of [[], ["--json"]]) {
         const given = args.includes("-s") ? args : [...args, "-s", folder];
         const { stdout, stderr } = await snapkeep([...given, ...more]);
@@ -149,10 +140,7 @@ describe("a closed pipe", () => {
     const folder = await temporaryFolder();
     await fill(folder, {
       count: 2,
-      bytes: () =>
-        crypto.getRandomValues(new Uint8Array(65536)).length === 0
-          ? new Uint8Array()
-          : new Uint8Array(20_000_000).map((_, index) => index * 7919),
+      bytes: () => new Uint8Array(20_000_000).map((_, index) => index * 7919),
     });
     const [command, all] = commandLine([...args, "-s", folder]);
     const child = spawn(command, all, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
