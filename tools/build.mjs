@@ -16,10 +16,18 @@ const fresh = path.join(root, `.dist-${process.pid}`);
 const old = path.join(root, `.dist-${process.pid}-old`);
 const dist = path.join(root, "dist");
 
-/** Leaves out the messages of zod in other languages, half of its code. @type {import("rolldown").Plugin} */
-const oneLanguage = {
-  name: "one-language",
-  load: (id) => id.endsWith("zod/v4/locales/index.js") ? 'export { default as en } from "./en.js";' : undefined,
+/**
+ * Leaves out what the command line has no use for: the messages of zod in other languages, half of its code, and LogTape, which only a
+ * program configures. The library does without LogTape if it cannot be loaded.
+ *
+ * @type {import("rolldown").Plugin}
+ */
+const withoutUnused = {
+  name: "without-unused",
+  load(id) {
+    if (id.endsWith("zod/v4/locales/index.js")) return 'export { default as en } from "./en.js";';
+    return id.includes("/@logtape/logtape/") ? 'throw new Error("LogTape is not in the command line");' : undefined;
+  },
 };
 
 /**
@@ -57,7 +65,7 @@ async function bundleEntries() {
 
 /** Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. */
 async function bundleCommand() {
-  await bundle([BIN], /^node:/, "chunks/cli/", { plugins: [oneLanguage], minify: true });
+  await bundle([BIN], /^node:/, "chunks/cli/", { plugins: [withoutUnused], minify: true });
   await chmod(path.join(fresh, BUILT_BIN), 0o755);
 }
 

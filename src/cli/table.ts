@@ -1,6 +1,5 @@
 // Tables that fit the terminal: columns that matter less are left out, long texts are cut. Names are never cut, so that they can be
-// copied. The only file that knows cli-table3 and string-width.
-import Table from "cli-table3";
+// copied. The only file that knows string-width.
 import stringWidth from "string-width";
 
 /** A column of a table. */
@@ -17,12 +16,6 @@ export interface Column {
 
 const GAP = 2;
 const LEAST_CUT = 8;
-const ROWS_AT_ONCE = 10;
-const NO_BORDER = Object.fromEntries(
-  "top top-mid top-left top-right bottom bottom-mid bottom-left bottom-right left left-mid mid mid-mid right right-mid middle"
-    .split(" ").map((name) => [name, ""]),
-);
-
 /**
  * Lays out rows in columns.
  *
@@ -40,31 +33,36 @@ export function layOut(
   },
 ): string[] {
   const all = [columns.map(({ head }) => head), ...rows];
-  const natural = columns.map((_, index) => Math.max(...all.map((row) => stringWidth(row[index] ?? ""))));
+  const natural = columns.map((_, index) => Math.max(...all.map((row) => widthIn(row[index] ?? ""))));
   const shown = columnsThatFit(columns, natural, width);
   const widths = shown.map((index) => natural[index] as number);
   const cut = shown.findIndex((index) => columns[index]?.isCut);
   if (cut >= 0) widths[cut] = Math.max(0, Math.min(widths[cut] as number, width - widthOf(widths.with(cut, 0))));
-  const options = {
-    chars: NO_BORDER,
-    style: { head: [], border: [], "padding-left": 0, "padding-right": GAP, compact: true },
-    colWidths: widths.map((each) => each + GAP),
-    colAligns: shown.map((index) => columns[index]?.align ?? "left"),
-  };
-  const cells = all.map((row, at) =>
-    shown.map((index) => {
-      const text = row[index] ?? "";
-      return text === "" ? "" : style(text, at === 0 ? "head" : at - 1, index);
-    })
+  return all.map((row, at) =>
+    shown.map((index, place) => {
+      const width = widths[place] as number;
+      const text = cutTo(row[index] ?? "", width);
+      const pad = " ".repeat(Math.max(0, width - widthIn(text)));
+      const styled = text === "" ? "" : style(text, at === 0 ? "head" : at - 1, index);
+      return columns[index]?.align === "right" ? pad + styled : styled + pad;
+    }).join(" ".repeat(GAP)).trimEnd()
   );
-  const lines: string[] = [];
-  // The time that cli-table3 takes grows with the square of the rows.
-  for (let at = 0; at < cells.length; at += ROWS_AT_ONCE) {
-    const table = new Table(options);
-    table.push(...cells.slice(at, at + ROWS_AT_ONCE));
-    lines.push(...table.toString().split("\n").map((line) => line.trimEnd()));
+}
+
+/** Columns that a text takes up on a terminal. */
+function widthIn(text: string): number {
+  return /^[ -~]*$/.test(text) ? text.length : stringWidth(text);
+}
+
+/** A text that is at most so wide, with an ellipsis if it was cut. */
+function cutTo(text: string, width: number): string {
+  if (widthIn(text) <= width) return text;
+  let cut = "";
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    if (widthIn(cut + segment) > width - 1) break;
+    cut += segment;
   }
-  return lines;
+  return width < 1 ? "" : `${cut}…`;
 }
 
 function widthOf(widths: readonly number[]): number {
