@@ -31,6 +31,7 @@ import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Haste } from "./haste.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { lendSmallFiles, TOLD_BY_OPENING } from "./small_files.ts";
 import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 import { modeOf, privateFileSystem } from "./private_file_system.ts";
@@ -82,13 +83,19 @@ class FileBackend implements Backend {
   // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
   // where it is there already: who made it may have been killed before it was durable.
   readonly #unsyncedParents = new Set<string>();
-  #haste = new Haste();
+  /** Absent until the place was listed: a mount that hangs must not stop the program. */
+  #haste: Haste | undefined;
   #isFree: boolean;
 
   constructor(root: string, options: FileBackendOptions) {
     const system = options.fileSystem ?? nodeFileSystem;
     const files = options.mode === undefined ? system : privateFileSystem(system, root, modeOf(options.mode));
-    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full") };
+    const look = async (path: string, followsLink = false) => {
+      const haste = this.#haste;
+      if (files.statNow === undefined || !haste?.pays) return await files.stat(path, followsLink);
+      return haste.look(() => files.statNow?.(path, followsLink));
+    };
+    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full"), look };
     const uri = pathToFileURL(root).href;
     this.uri = uri.endsWith("/") ? uri : `${uri}/`;
     this.#unsyncedParents.add(dirname(root));
@@ -148,6 +155,9 @@ class FileBackend implements Backend {
     const unitPath = this.#pathOf(unit);
     const fullPath = join(unitPath, path);
     const isUnit = path === ""; // which may be a link to where there is more room; what lies within a unit may not
+    // A keeper asks for the units that a name could have: most are not there, and a look tells.
+    const isCommit = isUnit || path === MANIFEST_PATH;
+    if (isCommit && this.#haste !== undefined && await this.#place.look(unitPath) === undefined) return undefined;
     try {
       const file = await files.open(fullPath, isUnit);
       try {
@@ -173,12 +183,22 @@ class FileBackend implements Backend {
   glance(unit: Unit, path = ""): BlobReader | undefined {
     const { files } = this.#place;
     const fullPath = join(this.#pathOf(unit), path);
-    if (files.openNow === undefined || !this.#haste.pays) return undefined;
+    const haste = this.#haste;
+    if (files.openNow === undefined || !haste?.pays) return undefined;
     try {
-      return new GlancedBlob(this.#haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
-    } catch {
-      return undefined; // open() tells what is wrong
+      return new GlancedBlob(haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
+    } catch (error) {
+      if (!TOLD_BY_OPENING.has(errnoOf(error))) throw error;
+      return undefined;
     }
+  }
+
+  lendSmall(unit: Unit, paths: Iterable<string>, mostBytes: number): AsyncIterable<(Uint8Array | undefined)[]> {
+    const unitPath = this.#pathOf(unit);
+    const fullPaths = function* () {
+      for (const path of paths) yield join(unitPath, path);
+    };
+    return lendSmallFiles(this.#place.files, fullPaths(), mostBytes);
   }
 
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
@@ -322,10 +342,11 @@ class FileBackend implements Backend {
   /** As `#commit`, where a single look without waiting tells that there is one. */
   #commitNow(fileName: string): Commit | undefined {
     const { files } = this.#place;
-    if (files.statNow === undefined || !this.#haste.pays) return undefined;
+    const haste = this.#haste;
+    if (files.statNow === undefined || !haste?.pays) return undefined;
     const { unit, path, isArchive } = this.#commitPath(fileName);
     try {
-      const commit = this.#haste.look(() => files.statNow?.(path, isArchive));
+      const commit = haste.look(() => files.statNow?.(path, isArchive));
       return commit?.kind === "file" ? { unit, stamp: commit.stamp } : undefined;
     } catch {
       return undefined;

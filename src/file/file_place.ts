@@ -24,6 +24,8 @@ export interface FilePlace {
   readonly files: FileSystem;
   /** Makes files and folders durable. */
   readonly sync: Syncer;
+  /** As `files.stat`, without a trip to the thread pool where the place was listed before and its storage answers at once. */
+  look(path: string, followsLink?: boolean): Promise<FileStat | undefined>;
 }
 
 /** Path of a unit. */

@@ -3,6 +3,7 @@
 import { dirname, join } from "node:path";
 import type { ByteSource, Scratch, Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
@@ -72,7 +73,7 @@ export class FileStage implements Stage {
       // Only after claiming: a writer that published meanwhile kept its claim until its unit was there to be seen.
       for (const other of allowOtherLayouts ? [unit] : UNIT_SUFFIXES.map((suffix) => name + suffix)) {
         const path = pathOfUnit(place, other);
-        if (await place.files.stat(path) !== undefined) throw existsError(name, path, `"${path}" is there already`);
+        if (await place.look(path) !== undefined) throw existsError(name, path, `"${path}" is there already`);
       }
       await place.files.makeFolder(stage.#stagePath);
       stage.#hasFolder = true;
@@ -134,8 +135,12 @@ export class FileStage implements Stage {
   async #publishGroup(path: string, body: ByteSource): Promise<void> {
     const { files, sync } = this.#place;
     await this.#settleSyncs();
-    const deepestFirst = [...this.#folders.keys()].sort((a, b) => b.split("/").length - a.split("/").length);
-    for (const folder of deepestFirst) await sync.folder(join(this.#stagePath, folder));
+    // Folders of one depth are independent of each other, and file systems merge concurrent syncs.
+    const depths: string[][] = [];
+    for (const folder of this.#folders.keys()) (depths[folder.split("/").length] ??= []).push(folder);
+    for (const folders of depths.reverse()) {
+      await mapBounded(folders ?? [], (folder) => sync.folder(join(this.#stagePath, folder)), SYNCS_IN_FLIGHT);
+    }
     await this.#write(path, body); // the manifest, when all it lists is durable
     await this.#settleSyncs();
     await sync.folder(this.#stagePath);

@@ -10,7 +10,7 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
-import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
+import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
@@ -147,17 +147,9 @@ export class SnapshotLocator {
    */
   async open(options: SignalOptions = {}): Promise<SnapshotReader> {
     assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
-    const { signal } = options;
-    signal?.throwIfAborted();
-    const opening = layoutOfUnit(this.#unit).open(this.backend, this.#unit);
-    const unit = await unlessAborted(opening, signal).catch(async (error) => {
-      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
-      opening.then((late) => late.close(), () => {}); // no caller waits for it any more
-      throw signal.reason;
-    });
     return new SnapshotReader(
       String(this),
-      unit,
+      await this.#openUnit(this.backend, options.signal),
       async () => !await this.exists(),
       this.backend.workFolder?.bind(this.backend),
     );
@@ -171,9 +163,10 @@ export class SnapshotLocator {
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
   async manifest(options: SignalOptions = {}): Promise<Manifest> {
-    const reader = await this.open(options);
-    await reader.close();
-    return reader.manifest;
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    const unit = await this.#openUnit(this.#glancing(), options.signal);
+    await unit.close();
+    return await unit.sealed.read();
   }
 
   /**
@@ -345,7 +338,8 @@ export class SnapshotLocator {
     const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes: leastBytesOf(reader, layout) });
+      const leastBytes = await leastBytesOf(reader, layout);
+      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes });
       const { signal, onProgress } = options;
       await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
@@ -388,20 +382,10 @@ export class SnapshotLocator {
       return known;
     }
     let commitBytes: number | undefined;
-    const { backend } = this;
-    const source: UnitSource = {
-      uri: backend.uri,
-      blobs: (unit) => backend.blobs(unit),
-      scratch: () => backend.scratch(),
-      open: async (unit, path) => {
-        const blob = await this.#glanceOrOpen(unit, path);
-        commitBytes ??= blob?.sizeBytes;
-        return blob;
-      },
-    };
+    const source = this.#glancing((sizeBytes) => commitBytes ??= sizeBytes);
     const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
     await reader.close();
-    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
+    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = await reader.sealed.read();
     const sizeBytes = this.layout === "directory" ? totals.sizeBytes : commitBytes;
     const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
     commits.set(facts, { stamp, ending });
@@ -418,6 +402,31 @@ export class SnapshotLocator {
     } finally {
       await blob.close();
     }
+  }
+
+  async #openUnit(source: UnitSource, signal: AbortSignal | undefined): Promise<UnitReader> {
+    signal?.throwIfAborted();
+    const opening = layoutOfUnit(this.#unit).open(source, this.#unit);
+    return await unlessAborted(opening, signal).catch(async (error) => {
+      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      opening.then((late) => late.close(), () => {}); // no caller waits for it any more
+      throw signal.reason;
+    });
+  }
+
+  /** The backend for who reads no more than the commit. */
+  #glancing(onOpen: (sizeBytes: number | undefined) => void = () => {}): UnitSource {
+    const { backend } = this;
+    return {
+      uri: backend.uri,
+      blobs: (unit) => backend.blobs(unit),
+      scratch: () => backend.scratch(),
+      open: async (unit, path) => {
+        const blob = await this.#glanceOrOpen(unit, path);
+        onOpen(blob?.sizeBytes);
+        return blob;
+      },
+    };
   }
 
   async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {

@@ -1,8 +1,9 @@
 // Loading an open snapshot into states: match, verify, migrate, and only then change anything.
 import { memoryBackend } from "../backend/memory_backend.ts";
 import { directoryLayout } from "../layout/directory_layout.ts";
-import { sealManifest } from "../manifest/manifest.ts";
+import { sealing } from "../manifest/manifest.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StateReader } from "../model/state.ts";
@@ -211,7 +212,7 @@ async function inMemory(
     const facts = { name: "memory.state", savedAt, states: registrations, parent: null, labels: {} };
     const stage = await backend.stage(unit);
     const written = await directoryLayout.write(stage, capture.entries(), { savedAt, signal: capture.signal });
-    await written.publish(sealManifest(facts, written.entries));
+    await written.publish(await inSlices(sealing(facts, written.entries)));
   } catch (error) {
     throw capture.fail(error);
   } finally {
