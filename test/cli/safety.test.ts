@@ -163,7 +163,10 @@ describe("an interruption", () => {
     let stderr = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => stderr += text);
     if (input !== undefined) child.stdin?.write(input); // and no end: it waits for more
-    const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+    // Deno reports the exit code 130 as the signal that it stands for.
+    const ended = new Promise<number | null>((resolve) =>
+      child.on("close", (code, signal) => resolve(code ?? (signal === "SIGINT" ? 130 : null)))
+    );
     let code: number | null | undefined;
     void ended.then((found) => code = found);
     while (code === undefined && (await readdir(folder)).length === 0) {

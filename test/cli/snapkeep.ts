@@ -24,7 +24,7 @@ interface RunOptions {
 
 /** The command that runs the command line in this runtime. */
 export function commandLine(args: readonly string[]): [string, string[]] {
-  return [process.execPath, [...isDeno ? ["run", "-A"] : [], bin, ...args]];
+  return [process.execPath, [...isDeno ? ["run", "--quiet", "-A"] : [], bin, ...args]];
 }
 
 /** The environment without what would change the output. */
