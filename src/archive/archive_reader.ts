@@ -102,7 +102,7 @@ async function* filesOf(
   const expanded = async function* () {
     for await (const chunk of codec.decodeStream(packed())) {
       sizeBytes += chunk.length;
-      if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * limits.ratio) {
+      if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * codec.mostRatio) {
         throw rejected(uri, "LIMIT_RATIO", sizeBytes, "it expands beyond all reason");
       }
       yield chunk;

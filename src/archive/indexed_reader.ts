@@ -21,7 +21,7 @@ import {
   type TableEntry,
   TableFault,
 } from "./table.ts";
-import { DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
+import { FREE_RATIO_BYTES } from "./tar_guard.ts";
 
 const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
@@ -49,6 +49,8 @@ const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 // times all of the file.
 const MAX_TABLE_BYTES = 1024 * 1024 * 1024;
 const TABLE_RATIO = 256;
+// A table is names, numbers and digests, which no compression packs as well as it packs runs of one byte.
+const PACKED_TABLE_RATIO = 1100;
 
 /**
  * Opens an archive by its table, with one read of its tail.
@@ -65,7 +67,7 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   if (place === undefined) return undefined;
   if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
   const source = new TailedBlob(blob, tail, tailOffset);
-  const expandedBytes = Math.min(place.sizeBytes * DEFAULT_LIMITS.ratio, blob.sizeBytes * TABLE_RATIO);
+  const expandedBytes = Math.min(place.sizeBytes * PACKED_TABLE_RATIO, blob.sizeBytes * TABLE_RATIO);
   const mostBytes = Math.min(MAX_TABLE_BYTES, FREE_RATIO_BYTES + expandedBytes);
   if (place.sizeBytes > mostBytes) throw new TableFault("its table is said to be larger than it can be");
   const packed = await source.read(place.offset, place.sizeBytes);
@@ -194,7 +196,7 @@ class IndexedReader implements UnitReader {
     let leftBytes = FREE_REPEATED_BYTES;
     for (const [{ offset }, { endOffset, neededBytes }] of this.#spans) {
       // No more than its bytes can hold, or a table would allow itself anything by one entry that is never reached.
-      leftBytes += REPEATED_RATIO * Math.min(neededBytes, (endOffset - offset) * DEFAULT_LIMITS.ratio);
+      leftBytes += REPEATED_RATIO * Math.min(neededBytes, (endOffset - offset) * this.#codec.mostRatio);
     }
     const cached = new LatestMembers<true>();
     for (const { name, entries } of this.sealed.manifest.states) {
@@ -413,7 +415,7 @@ class IndexedReader implements UnitReader {
 
   async #member(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
     const sizeBytes = span.endOffset - member.offset;
-    if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
+    if (span.neededBytes > sizeBytes * this.#codec.mostRatio + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
     }
     if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {

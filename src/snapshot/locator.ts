@@ -372,9 +372,9 @@ export class SnapshotLocator {
   }
 
   async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
+    if (known !== undefined && isAsListed(this, known)) return known;
     const stamp = listedStamps.get(this);
     const commit = known && commits.get(known);
-    if (stamp !== undefined && stamp === commit?.stamp) return known as SnapshotFacts;
     // Where a stamp tells, the end of the bytes need not.
     const ending = stamp === undefined || commit?.ending !== undefined ? await this.#ending() : undefined;
     if (known !== undefined && ending !== undefined && ending === commit?.ending) {
@@ -458,6 +458,12 @@ export class SnapshotLocator {
   get #unit(): Unit {
     return this.#units[0];
   }
+}
+
+/** Tells whether the commit that facts were read of was listed with the same stamp when the locator was made. */
+export function isAsListed(snapshot: SnapshotLocator, facts: SnapshotFacts): boolean {
+  const stamp = listedStamps.get(snapshot);
+  return stamp !== undefined && stamp === commits.get(facts)?.stamp;
 }
 
 /** Warns the user that the labels of a snapshot count as those it was saved with. */
