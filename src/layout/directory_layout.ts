@@ -106,8 +106,8 @@ export const directoryLayout: Layout = {
         throwIfFailed();
         start(source);
       }
-      // Many are valid until the next are asked for. Streams are written one by one: they may depend on each other.
-      if (sources.length > 1 || !Array.isArray(sources[0]?.body)) await Promise.all(writing);
+      // A list, also of one, is valid until the next is asked for. Streams are written one by one: they may depend on each other.
+      if (!("body" in next.value) || !Array.isArray(next.value.body)) await Promise.all(writing);
     }
     await Promise.all(writing);
     throwIfFailed();
