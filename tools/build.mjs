@@ -34,9 +34,9 @@ const withoutUnused = {
  * @param {readonly string[]} files Sources, as paths below the root.
  * @param {RegExp} external What stays an import.
  * @param {string} chunks What the names of shared chunks begin with.
- * @param {{ plugins?: import("rolldown").Plugin[], minify?: boolean }} [options]
+ * @param {Pick<import("rolldown").OutputOptions, "minify" | "codeSplitting"> & { plugins?: import("rolldown").Plugin[] }} [options]
  */
-async function bundle(files, external, chunks, { plugins = [], minify = false } = {}) {
+async function bundle(files, external, chunks, { plugins = [], minify = false, codeSplitting = true } = {}) {
   const bundled = await rolldown({
     cwd: root,
     input: Object.fromEntries(files.map((file) => [file.replace(/\.ts$/, ""), file])),
@@ -51,6 +51,7 @@ async function bundle(files, external, chunks, { plugins = [], minify = false } 
     sourcemap: true,
     sourcemapExcludeSources: true,
     minify,
+    codeSplitting,
     banner: ({ fileName }) => fileName === BUILT_BIN ? "#!/usr/bin/env node" : "",
   });
   await bundled.close();
@@ -65,7 +66,12 @@ async function bundleEntries() {
 
 /** Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. */
 async function bundleCommand() {
-  await bundle([BIN], /^node:/, "chunks/cli/", { plugins: [withoutUnused], minify: true });
+  await bundle([BIN], /^node:/, "chunks/cli/", {
+    plugins: [withoutUnused],
+    minify: true,
+    // What several commands share, in one file.
+    codeSplitting: { groups: [{ name: "library", minShareCount: 2 }] },
+  });
   await chmod(path.join(fresh, BUILT_BIN), 0o755);
 }
 

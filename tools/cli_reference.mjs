@@ -34,10 +34,11 @@ function commandPage(command, usage) {
 /**
  * Makes the page.
  *
- * @param {typeof import("../src/cli/program.ts") & typeof import("../src/cli/commands.ts")} parts
+ * @param {readonly Command[]} commands
+ * @param {typeof import("../src/cli/program.ts")} program
  * @returns {string}
  */
-export function cliReference({ commands, usageOf, GLOBAL_OPTIONS, NAMING, EXIT_CODES }) {
+export function cliReference(commands, { usageOf, GLOBAL_OPTIONS, NAMING, EXIT_CODES }) {
   const groups = [...new Set(commands.map(({ group }) => group))];
   return [
     "# Command line",
@@ -74,6 +75,7 @@ export function cliReference({ commands, usageOf, GLOBAL_OPTIONS, NAMING, EXIT_C
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const built = (/** @type {string} */ name) => import(pathToFileURL(path.join(root, "dist/src/cli", name)).href);
-  const page = cliReference({ ...await built("program.js"), ...await built("commands.js") });
+  const { loadCommands } = await built("commands.js");
+  const page = cliReference(await loadCommands(), await built("program.js"));
   await writeFile(path.join(root, "docs/cli.md"), page);
 }

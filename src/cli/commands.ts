@@ -1,38 +1,34 @@
-// All commands, in the order in which --help lists them.
+// All commands, in the order in which --help lists them. Each file is loaded when it is needed: loading takes longer than most commands.
 import type { Command } from "./command.ts";
-import { catCommand } from "./cat.ts";
-import { copyCommand } from "./copy.ts";
-import { diffCommand } from "./diff.ts";
-import { doctorCommand } from "./doctor.ts";
-import { exportCommand } from "./export.ts";
-import { extractCommand } from "./extract.ts";
-import { historyCommand } from "./history.ts";
-import { importCommand } from "./import.ts";
-import { labelCommand, pinCommand, unpinCommand } from "./label.ts";
-import { listCommand } from "./list.ts";
-import { pruneCommand } from "./prune.ts";
-import { showCommand } from "./show.ts";
-import { sweepCommand } from "./sweep.ts";
-import { topCommand } from "./top.ts";
-import { verifyCommand } from "./verify.ts";
 
-/** All commands. */
-export const commands: readonly Command[] = [
-  listCommand,
-  showCommand,
-  topCommand,
-  catCommand,
-  diffCommand,
-  historyCommand,
-  verifyCommand,
-  exportCommand,
-  importCommand,
-  copyCommand,
-  extractCommand,
-  pruneCommand,
-  labelCommand,
-  pinCommand,
-  unpinCommand,
-  sweepCommand,
-  doctorCommand,
-];
+const COMMANDS = {
+  list: async () => (await import("./list.ts")).listCommand,
+  show: async () => (await import("./show.ts")).showCommand,
+  top: async () => (await import("./top.ts")).topCommand,
+  cat: async () => (await import("./cat.ts")).catCommand,
+  diff: async () => (await import("./diff.ts")).diffCommand,
+  history: async () => (await import("./history.ts")).historyCommand,
+  verify: async () => (await import("./verify.ts")).verifyCommand,
+  export: async () => (await import("./export.ts")).exportCommand,
+  import: async () => (await import("./import.ts")).importCommand,
+  copy: async () => (await import("./copy.ts")).copyCommand,
+  extract: async () => (await import("./extract.ts")).extractCommand,
+  prune: async () => (await import("./prune.ts")).pruneCommand,
+  label: async () => (await import("./label.ts")).labelCommand,
+  pin: async () => (await import("./label.ts")).pinCommand,
+  unpin: async () => (await import("./label.ts")).unpinCommand,
+  sweep: async () => (await import("./sweep.ts")).sweepCommand,
+  doctor: async () => (await import("./doctor.ts")).doctorCommand,
+} satisfies Record<string, () => Promise<Command>>;
+
+/**
+ * Loads commands.
+ *
+ * @param name The only one to load; any other text loads all.
+ * @returns The commands, in the order in which `--help` lists them.
+ */
+export async function loadCommands(name?: string): Promise<Command[]> {
+  const isOne = name !== undefined && Object.hasOwn(COMMANDS, name);
+  const loaders = isOne ? [COMMANDS[name as keyof typeof COMMANDS]] : Object.values(COMMANDS);
+  return await Promise.all(loaders.map((load) => load()));
+}

@@ -5,7 +5,7 @@ import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import { type Command, Context, type GlobalOptions } from "./command.ts";
-import { commands } from "./commands.ts";
+import { loadCommands } from "./commands.ts";
 import { EXIT, type ExitCode, exitCodeOf, Interruption, UsageError } from "./exit_code.ts";
 import { BrokenPipe, Output } from "./output.ts";
 import { visibleLines } from "./visible.ts";
@@ -38,7 +38,7 @@ export function usageOf({ name, args }: Command): string {
 
 type Run = (command: Command, args: readonly unknown[], options: GlobalOptions) => Promise<void>;
 
-function makeParser(run: Run): Parser {
+function makeParser(commands: readonly Command[], run: Run): Parser {
   const parser = new Parser("snapkeep")
     .description("Looks at the snapshots of a program, moves them, and keeps the right ones.")
     .version(VERSION, "-V, --version", "print the version")
@@ -96,11 +96,11 @@ function reading<T>(read: () => T): T {
 export async function runCommandLine(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
   const output = new Output({ isJson: args.includes("--json") });
   let code: ExitCode = EXIT.done;
-  const parser = makeParser(async (command, given, options) => {
-    const context = new Context(output, signal, options);
-    code = await command.run(context, given, options as never) ?? EXIT.done;
-  });
   try {
+    const parser = makeParser(await loadCommands(args[0]), async (command, given, options) => {
+      const context = new Context(output, signal, options);
+      code = await command.run(context, given, options as never) ?? EXIT.done;
+    });
     await parser.parseAsync(args, { from: "user" });
     return signal.aborted ? exitCodeOfInterruption(signal) : code;
   } catch (error) {
