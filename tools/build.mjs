@@ -12,19 +12,23 @@ import { root, run, script } from "./run.mjs";
 // The command line, which package.json has as "bin".
 const BIN = "src/bin.ts";
 const BUILT_BIN = BIN.replace(/ts$/, "js");
+const PROCESS = "node:process";
 const fresh = path.join(root, `.dist-${process.pid}`);
 const old = path.join(root, `.dist-${process.pid}-old`);
 const dist = path.join(root, "dist");
 
 /**
  * Leaves out what the command line has no use for: the messages of zod in other languages, half of its code, and LogTape, which only a
- * program configures. The library does without LogTape if it cannot be loaded.
+ * program configures. The library does without LogTape if it cannot be loaded. Node makes every property of the process when the module
+ * is imported, and the global one does as well.
  *
  * @type {import("rolldown").Plugin}
  */
 const withoutUnused = {
   name: "without-unused",
+  resolveId: (id) => id === PROCESS ? id : undefined,
   load(id) {
+    if (id === PROCESS) return "module.exports = globalThis.process;";
     if (id.endsWith("zod/v4/locales/index.js")) return 'export { default as en } from "./en.js";';
     return id.includes("/@logtape/logtape/") ? 'throw new Error("LogTape is not in the command line");' : undefined;
   },
@@ -66,7 +70,7 @@ async function bundleEntries() {
 
 /** Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. */
 async function bundleCommand() {
-  await bundle([BIN], /^node:/, "chunks/cli/", {
+  await bundle([BIN], /^node:(?!process$)/, "chunks/cli/", {
     plugins: [withoutUnused],
     minify: true,
     // What several commands share, in one file.

@@ -8,6 +8,7 @@ import { nearest } from "../model/options.ts";
 import type { Manifest, ManifestState } from "../model/snapshot.ts";
 import type { EntryInfo, StateReader } from "../model/state.ts";
 import type { StandardSchema } from "../model/standard_schema.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
 import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { INDEX_PATH, makeIndex, savedFolder } from "../states/folder/index.ts";
 import { discardStaged, stagedRestores, undo } from "../states/folder/staging.ts";
@@ -191,8 +192,7 @@ class StatesAsFolder implements StateReader {
   }
 
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    this.#signal.throwIfAborted();
-    return await this.#reader.bytes(path);
+    return await unlessAborted(this.#reader.bytes(path), this.#signal);
   }
 
   text(path: string): Promise<string> {
@@ -209,14 +209,6 @@ class StatesAsFolder implements StateReader {
   }
 
   stream(path: string): ReadableStream<Uint8Array> {
-    const signal = this.#signal;
-    return this.#reader.stream(path).pipeThrough(
-      new TransformStream({
-        transform(chunk: Uint8Array, controller) {
-          signal.throwIfAborted();
-          controller.enqueue(chunk);
-        },
-      }),
-    );
+    return this.#reader.stream(path).pipeThrough(new TransformStream(), { signal: this.#signal });
   }
 }

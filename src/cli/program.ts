@@ -4,6 +4,7 @@ import { styleText } from "node:util";
 import { Command as Parser, CommanderError, InvalidArgumentError, Option } from "commander";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
 import { type Command, Context, type GlobalOptions } from "./command.ts";
 import { loadCommands } from "./commands.ts";
 import { EXIT, type ExitCode, exitCodeOf, Interruption, UsageError } from "./exit_code.ts";
@@ -99,7 +100,9 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
   try {
     const parser = makeParser(await loadCommands(args[0]), async (command, given, options) => {
       const context = new Context(output, signal, options);
-      code = await command.run(context, given, options as never) ?? EXIT.done;
+      const running = command.run(context, given, options as never);
+      // What only looks has nothing to clean up, and need not wait for a server that is silent.
+      code = await (command.group === "Look" ? unlessAborted(running, signal) : running) ?? EXIT.done;
     });
     await parser.parseAsync(args, { from: "user" });
     return signal.aborted ? exitCodeOfInterruption(signal) : code;

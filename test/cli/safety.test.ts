@@ -1,5 +1,6 @@
 // What no command may do: let escape sequences through, leave half a result, complain about a closed pipe, or ask without a terminal.
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { readdir, readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -152,9 +153,14 @@ describe("a closed pipe", () => {
   });
 });
 
+/** Waits until a folder has something in it. */
+async function appears(folder: string): Promise<void> {
+  while ((await readdir(folder)).length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
 describe("an interruption", () => {
-  /** Runs a command, and sends SIGINT as soon as something appears in a folder. */
-  async function interrupted(args: readonly string[], folder: string, input?: Uint8Array) {
+  /** Starts a command, and sends SIGINT when something has happened; fails if it ends before. */
+  async function interrupted(args: readonly string[], happened: Promise<unknown>, input?: Uint8Array) {
     const [command, all] = commandLine(args);
     const child = spawn(command, all, {
       env: environment(),
@@ -167,35 +173,72 @@ describe("an interruption", () => {
     const ended = new Promise<number | null>((resolve) =>
       child.on("close", (code, signal) => resolve(code ?? (signal === "SIGINT" ? 130 : null)))
     );
-    let code: number | null | undefined;
-    void ended.then((found) => code = found);
-    while (code === undefined && (await readdir(folder)).length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
+    const early = ended.then((code) => Promise.reject(new Error(`ended with ${code} before the signal: ${stderr}`)));
+    await Promise.race([happened, early]);
+    early.catch(() => {});
     child.kill("SIGINT");
     return { code: await ended, stderr };
   }
 
-  const big = () => new Uint8Array(120_000_000).fill(7);
+  /** Serves an archive, but holds back the bytes of its largest entry; tells when they are asked for. */
+  async function stallingServer(file: string) {
+    const bytes = await readFile(file);
+    let onStalled = () => {};
+    const stalled = new Promise<void>((resolve) => onStalled = resolve);
+    const server = createServer((request, response) => {
+      const [, first = "", last = ""] = /^bytes=(\d*)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
+      const start = first === "" ? bytes.length - Number(last) : Number(first);
+      const end = first === "" || last === "" ? bytes.length : Math.min(bytes.length, Number(last) + 1);
+      const isHeld = first !== "" && end - start > 100_000 ||
+        request.method === "GET" && request.headers.range === undefined;
+      const size = { "content-length": end - start, "content-range": `bytes ${start}-${end - 1}/${bytes.length}` };
+      if (request.method === "HEAD") {
+        response.writeHead(200, { etag: '"1"', "accept-ranges": "bytes", "content-length": bytes.length }).end();
+        return;
+      }
+      response.writeHead(206, { etag: '"1"', "accept-ranges": "bytes", ...size });
+      if (!isHeld) response.end(bytes.subarray(start, end));
+      else response.write(bytes.subarray(start, start + 10), onStalled);
+    }).listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    const { port } = server.address() as AddressInfo;
+    const stop = () => {
+      server.closeAllConnections();
+      server.close();
+    };
+    return { url: `http://127.0.0.1:${port}/${path.basename(file)}`, stalled, stop };
+  }
 
   it.each([
-    ["export", (folder: string, out: string) => ["export", "latest", "-s", folder, "-o", `${out}/x.tar.gz`]],
-    ["copy", (folder: string, out: string) => ["copy", "latest", "-s", folder, "--to", out]],
-    ["extract", (folder: string, out: string) => ["extract", "latest", "-s", folder, "-C", `${out}/sub`]],
-  ])("of %s ends with 130 and leaves nothing", async (_, argsOf) => {
+    ["verify", []],
+    ["cat", ["model/weights.bin"]],
+    ["export", ["-o", "OUT/x.tar.gz"]],
+    ["import", ["-s", "OUT"]],
+    ["copy", ["--to", "OUT"]],
+    ["extract", ["-C", "OUT/sub"]],
+  ])("of %s in the middle of an entry ends with 130 and leaves nothing", async (command, after) => {
     const [folder, out] = [await temporaryFolder(), await temporaryFolder()];
-    await fill(folder, { count: 1, bytes: big });
-    const { code, stderr } = await interrupted(argsOf(folder, out), out);
-    if (code === 0) return; // it was faster than the signal
-    expect([code, stderr]).toEqual([130, "error: interrupted\n"]);
-    expect(await readdir(out)).toEqual([]);
+    const store = await fill(folder, {
+      count: 1,
+      layout: "tar.gz",
+      bytes: () => randomBytes(3_000_000),
+    });
+    const { url, stalled, stop } = await stallingServer(String(await store.latest()));
+    try {
+      const args = [command, url, ...after.map((arg) => arg.replace("OUT", out))];
+      const { code, stderr } = await interrupted(args, stalled);
+      expect([code, stderr]).toEqual([130, "error: interrupted\n"]);
+      expect(await readdir(out)).toEqual([]);
+    } finally {
+      stop();
+    }
   });
 
   it("of an import from stdin ends with 130 and leaves nothing", async () => {
     const [folder, out] = [await temporaryFolder(), await temporaryFolder()];
     await fill(folder);
     const { stdout } = await snapkeepBytes(["export", "latest", "-s", folder]);
-    const { code, stderr } = await interrupted(["import", "-", "-s", out], out, stdout.subarray(0, 200));
+    const { code, stderr } = await interrupted(["import", "-", "-s", out], appears(out), stdout.subarray(0, 200));
     expect([code, stderr]).toEqual([130, "error: interrupted\n"]);
     expect(await readdir(out)).toEqual([]);
   });
