@@ -1,6 +1,6 @@
 // What a command is, and what it works with. Commands know neither the parser nor the process.
 import { nodeFileSystem } from "../file/node_file_system.ts";
-import { readAddress } from "../model/address.ts";
+import { readAddress, showAddress } from "../model/address.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { StateStore } from "../store/state_store.ts";
 import { type ExitCode, UsageError } from "./exit_code.ts";
@@ -85,9 +85,9 @@ export class Context {
     where: string,
     { program, mayBeMissing = false }: { readonly program?: string; readonly mayBeMissing?: boolean } = {},
   ): Promise<StateStore> {
-    const { path, shown } = readAddress(where);
+    const { path } = readAddress(where);
     if (path === undefined) {
-      throw new UsageError(`"${shown}" is not a folder; name a snapshot at a URL in place of <snapshot>`);
+      throw new UsageError(`${showAddress(where)} is not a folder; name a snapshot at a URL in place of <snapshot>`);
     }
     const kind = (await nodeFileSystem.stat(path, true))?.kind;
     if (kind === undefined && !mayBeMissing) throw new UsageError(`there is no folder "${path}"`);

@@ -2,7 +2,7 @@
 import process from "node:process";
 import { codecOf } from "../compression/codecs.ts";
 import { STALE_AFTER_MS } from "../model/backend.ts";
-import { pathOfUri } from "../model/address.ts";
+import { pathOfUri, showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import type { StateStore } from "../store/state_store.ts";
@@ -121,7 +121,7 @@ function found(store: StateStore, { snapshots }: Survey): Check {
   return {
     name: "store",
     status: "ok",
-    text: `"${pathOfUri(store.backend.uri)}" has ${snapshots.length} snapshots${age}`,
+    text: `${showAddress(store.backend.uri)} has ${snapshots.length} snapshots${age}`,
   };
 }
 

@@ -2,7 +2,7 @@
 import { basename, dirname, join } from "node:path";
 import { nodeFileSystem } from "../file/node_file_system.ts";
 import type { ArchiveKind } from "../layout/archive_layout.ts";
-import { readPath } from "../model/address.ts";
+import { readPath, showAddress } from "../model/address.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { suffixOf } from "../model/unit.ts";
 import { iterate } from "../runtime/bytes.ts";
@@ -103,7 +103,9 @@ async function toFile(
       throw new SnapshotError("SNAPSHOT_EXISTS", force ? message : error.message, error.details, { cause: error });
     }
     if (!force) {
-      const message = `Cannot export to "${target}": the file exists; replace it with --force, or choose another name`;
+      const message = `Cannot export to ${
+        showAddress(target)
+      }: the file exists; replace it with --force, or choose another name`;
       throw new SnapshotError("SNAPSHOT_EXISTS", message, error.details, { cause: error });
     }
     return await replaceFile(snapshot, path, suffix, options);

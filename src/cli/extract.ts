@@ -2,7 +2,7 @@
 // then renamed in; no link is followed, and nothing outside of the folders of the states is touched.
 import { join, resolve, sep } from "node:path";
 import { assertNoSnapshot } from "../file/free_folder.ts";
-import { pathOfUri } from "../model/address.ts";
+import { pathOfUri, showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { nearest } from "../model/options.ts";
 import type { Manifest, ManifestState } from "../model/snapshot.ts";
@@ -73,7 +73,7 @@ function assertOutside(folder: string, uri: string): void {
   assertNoSnapshot(folder);
   const place = pathOfUri(uri);
   if (!uri.startsWith("file:") || folder !== place && !folder.startsWith(place + sep)) return;
-  throw new UsageError(`"${folder}" is in the folder of the snapshots; choose another`);
+  throw new UsageError(`${showAddress(folder)} is in the folder of the snapshots; choose another`);
 }
 
 function statesOf({ states, name }: Manifest, wanted: readonly string[]): readonly ManifestState[] {
@@ -100,7 +100,9 @@ async function restore(folder: string, from: StatesAsFolder, force: boolean): Pr
   const lost = [...changed, ...deleted].filter((path) => !path.endsWith("/"));
   if (lost.length > 0 && !force) {
     const what = `${changed.length} would change and ${deleted.length} would be removed, such as "${lost[0]}"`;
-    const message = `Cannot extract to "${folder}": files are there; ${what}; choose another folder, or give --force`;
+    const message = `Cannot extract to ${
+      showAddress(folder)
+    }: files are there; ${what}; choose another folder, or give --force`;
     throw new SnapshotError("ENTRY_EXISTS", message, {
       path: join(folder, lost[0] as string),
       existing: lost[0] as string,

@@ -1,5 +1,5 @@
 // snapkeep list
-import { pathOfUri } from "../model/address.ts";
+import { pathOfUri, showAddress } from "../model/address.ts";
 import type { SurveyedSnapshot } from "../store/survey.ts";
 import { surveyOf } from "../store/survey.ts";
 import { type Command, type Context } from "./command.ts";
@@ -41,7 +41,7 @@ export const listCommand: Command = {
       return;
     }
     await print(context, shown, all ? others : undefined);
-    if (shown.length === 0 && !all) output.message(`There are no snapshots in "${pathOfUri(store.backend.uri)}".`);
+    if (shown.length === 0 && !all) output.message(`There are no snapshots in ${showAddress(store.backend.uri)}.`);
     const hidden = [
       [damaged.length, "damaged"],
       [partial.length, "partial"],

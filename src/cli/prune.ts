@@ -1,5 +1,5 @@
 // snapkeep prune
-import { pathOfUri } from "../model/address.ts";
+import { pathOfUri, showAddress } from "../model/address.ts";
 import type { RetentionDecision } from "../retention/plan.ts";
 import { type KeptSnapshot, RetentionKeeper } from "../retention/retention_keeper.ts";
 import {
@@ -153,16 +153,16 @@ function readBest(text: string): RetentionRule {
 
 function assertPrograms({ snapshots }: Survey, programs: readonly string[] | undefined): void {
   const found = new Set(snapshots.flatMap(({ manifest }) => manifest === undefined ? [] : [manifest.program ?? ""]));
-  const shown = [...found].sort().map((name) => name === "" ? '"" (none)' : `"${name}"`).join(", ");
+  const named = [...found].sort().map((name) => name === "" ? '"" (none)' : `"${name}"`).join(", ");
   if (programs === undefined) {
     if (found.size <= 1) return;
     throw new UsageError(
-      `snapshots of several programs lie here: ${shown}; say whose may be removed with --program <name>`,
+      `snapshots of several programs lie here: ${named}; say whose may be removed with --program <name>`,
     );
   }
   const missing = programs.find((name) => !found.has(name));
   if (missing === undefined) return;
-  throw new UsageError(`no snapshot here is of the program "${missing}"${shown === "" ? "" : `; there are ${shown}`}`);
+  throw new UsageError(`no snapshot here is of the program "${missing}"${named === "" ? "" : `; there are ${named}`}`);
 }
 
 interface Plan {
@@ -190,7 +190,7 @@ async function carryOut(
   if (!output.isJson) output.message(total);
   const snapshots = doomed.length === 1 ? "1 snapshot" : `${doomed.length} snapshots`;
   const isAgreed = !dryRun && doomed.length > 0 &&
-    await confirm(context, `Remove ${snapshots} from "${pathOfUri(store.backend.uri)}"?`, isSure);
+    await confirm(context, `Remove ${snapshots} from ${showAddress(store.backend.uri)}?`, isSure);
   const removed = isAgreed ? await keeper.remove(new Set(doomed.map(({ name }) => name)), signal) : [];
   if (output.isJson) {
     await output.json({

@@ -58,9 +58,9 @@ async function findByName(store: StateStore, text: string): Promise<SnapshotLoca
   if (text.startsWith("@")) return await tagged(store, text.slice(1));
   const begun = all.filter(({ name }) => name.startsWith(text));
   if (begun.length <= 1) return begun[0];
-  const shown = begun.slice(0, 5).map(({ name }) => `"${name}"`).join(", ");
+  const first = begun.slice(0, 5).map(({ name }) => `"${name}"`).join(", ");
   const more = begun.length > 5 ? ` and ${begun.length - 5} more` : "";
-  throw new UsageError(`"${text}" is the beginning of ${begun.length} names: ${shown}${more}`);
+  throw new UsageError(`"${text}" is the beginning of ${begun.length} names: ${first}${more}`);
 }
 
 async function isPath(text: string): Promise<boolean> {
