@@ -37,6 +37,9 @@ export function usageOf({ name, args }: Command): string {
   return [name, ...args.map(([arg]) => arg)].join(" ");
 }
 
+/** How long an interrupted command may clean up. What hangs longer is left to `sweep`. */
+const MOST_CLEANUP_MS = 5000;
+
 type Run = (command: Command, args: readonly unknown[], options: GlobalOptions) => Promise<void>;
 
 function makeParser(commands: readonly Command[], run: Run): Parser {
@@ -102,12 +105,23 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
       const context = new Context(output, signal, options);
       const running = command.run(context, given, options as never);
       // What only looks has nothing to clean up, and need not wait for a server that is silent.
-      code = await (command.group === "Look" ? unlessAborted(running, signal) : running) ?? EXIT.done;
+      code = await (command.group === "Look" ? unlessAborted(running, signal) : cleanedUp(running, signal)) ??
+        EXIT.done;
     });
     await parser.parseAsync(args, { from: "user" });
     return signal.aborted ? exitCodeOfInterruption(signal) : code;
   } catch (error) {
     return failed(error, output, signal);
+  }
+}
+
+/** Waits for a command; after an interruption no longer than its clean-up may take. */
+async function cleanedUp<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await unlessAborted(running, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return await unlessAborted(running, AbortSignal.timeout(MOST_CLEANUP_MS));
   }
 }
 

@@ -287,7 +287,7 @@ describe("snapkeep export and import", () => {
     expect(exported.stderr).toMatch(/^exported .* \(\d/);
     expect((await snapkeep(["import", file, "-s", path.join(other, "new"), "--json"])).code).toBe(0);
     const again = await snapkeep(["import", file, "-s", path.join(other, "new")]);
-    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("is there already")]);
+    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("exists already")]);
     expect(
       (await snapkeep([
         "import",

@@ -213,6 +213,9 @@ describe("an interruption", () => {
     ["verify", []],
     ["cat", ["model/weights.bin"]],
     ["extract", ["-C", "OUT/sub"]],
+    ["import", ["-s", "OUT"]],
+    ["copy", ["--to", "OUT"]],
+    ["export", ["-o", "OUT/x.tar.gz"]],
   ])("of %s in the middle of an entry ends with 130 and leaves nothing", async (command, after) => {
     const [folder, out] = [await temporaryFolder(), await temporaryFolder()];
     const store = await fill(folder, {
