@@ -92,8 +92,19 @@ export {
 } from "./src/autosave/save_event.ts";
 export type { EndSignal } from "./src/autosave/signals.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
+export {
+  type DiffOptions,
+  diffSnapshots,
+  type EntryDiff,
+  type SnapshotDiff,
+  type StateDiff,
+} from "./src/snapshot/diff.ts";
+export type { JsonChange, JsonDifference } from "./src/snapshot/json_changes.ts";
+export { type LargestParts, largestParts, type SizedPart } from "./src/snapshot/top.ts";
+export { type CopiedSnapshot, copySnapshots, type CopySnapshotsOptions } from "./src/store/copy_snapshots.ts";
+export { type EntryChange, type EntryHistory, historyOfEntry } from "./src/store/history.ts";
 export { locate, type LocateOptions, type SnapshotSource } from "./src/snapshot/locate.ts";
-export { SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
+export { type LabelChanges, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export type { ProgressOptions, SnapshotProgress } from "./src/snapshot/progress.ts";
 export { SnapshotReader, type VerifyAllOptions } from "./src/snapshot/snapshot_reader.ts";

@@ -393,7 +393,7 @@ class FileBackend implements Backend {
   async *#foreign(): AsyncGenerator<{ name: string; modifiedAtMs: number }, void> {
     this.#assertFree();
     for (const name of await this.#visibleNames()) {
-      if (await this.#commit(name) !== undefined) continue;
+      if ((this.#commitNow(name) ?? await this.#commit(name)) !== undefined) continue;
       const stat = await this.#place.files.stat(join(this.#place.root, name));
       if (stat?.kind === "folder") yield { name, modifiedAtMs: stat.modifiedAtMs };
     }
