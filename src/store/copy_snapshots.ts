@@ -33,6 +33,7 @@ export interface CopiedSnapshot {
  * @param target The store.
  * @param options Aborts, with progress of each snapshot.
  * @returns What became of each, as soon as it is known.
+ * @throws {TypeError} If an option does not exist or cannot be what it is, at the call.
  * @throws The reason of the signal. What was copied before stays; the same call again copies the rest.
  * @example Keep a second copy elsewhere
  * ```ts
@@ -46,12 +47,20 @@ export interface CopiedSnapshot {
  * }
  * ```
  */
-export async function* copySnapshots(
+export function copySnapshots(
   sources: readonly SnapshotLocator[],
   target: StateStore,
   options: CopySnapshotsOptions = {},
-): AsyncGenerator<CopiedSnapshot, void> {
+): AsyncIterableIterator<CopiedSnapshot> {
   assertOptions("copy", options, COPY_OPTIONS);
+  return copyAll(sources, target, options);
+}
+
+async function* copyAll(
+  sources: readonly SnapshotLocator[],
+  target: StateStore,
+  options: CopySnapshotsOptions,
+): AsyncGenerator<CopiedSnapshot, void> {
   for (const source of sources) {
     options.signal?.throwIfAborted();
     yield await copyOne(source, target, options);
