@@ -2,7 +2,7 @@
 import { pathOfUri, showAddress } from "../model/address.ts";
 import type { SurveyedSnapshot } from "../store/survey.ts";
 import { surveyOf } from "../store/survey.ts";
-import { type Command, type Context } from "./command.ts";
+import type { Command, Context } from "./command.ts";
 import { labelsText } from "./labels_text.ts";
 import type { Cell } from "./output.ts";
 import { ageText, sizeText } from "./readable.ts";
