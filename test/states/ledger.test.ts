@@ -363,6 +363,12 @@ describe("Ledger", () => {
     expect(ledger.inFlight).toEqual([]);
   });
 
+  it("is refused on a file system of others that cannot append", async () => {
+    const { openToAppend: _, ...fileSystem } = nodeFileSystem;
+    const store = new StateStore(fileBackend(await folderOf(), { fileSystem }));
+    expect(() => store.register("ledger", new Ledger())).toThrow(/needs a folder for its journal/);
+  });
+
   it("closes its journal soon after the last action", async () => {
     const folder = await folderOf();
     const [opened, closed] = [[] as string[], deferred()];
