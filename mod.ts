@@ -100,7 +100,7 @@ export {
   type StateDiff,
 } from "./src/snapshot/diff.ts";
 export type { JsonChange, JsonDifference } from "./src/snapshot/json_changes.ts";
-export { type LargestParts, largestParts, type SizedPart } from "./src/snapshot/top.ts";
+export { type LargestParts, largestParts, type LargestPartsOptions, type SizedPart } from "./src/snapshot/top.ts";
 export { type CopiedSnapshot, copySnapshots, type CopySnapshotsOptions } from "./src/store/copy_snapshots.ts";
 export { type EntryChange, type EntryHistory, historyOfEntry } from "./src/store/history.ts";
 export { locate, type LocateOptions, type SnapshotSource } from "./src/snapshot/locate.ts";

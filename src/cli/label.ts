@@ -50,36 +50,42 @@ export const labelCommand: Command = {
 };
 
 /** Pins snapshots. */
-export const pinCommand: Command = {
-  name: "pin",
-  group: "Keep",
-  summary: "Pin snapshots, so that no rule removes them.",
-  args: [["<snapshot...>", "which ones"]],
-  options: [],
-  examples: [["snapkeep pin @good -s states", "keep the newest with the tag good"]],
-  run: async (context, [given]) => {
-    for (const name of given as readonly string[]) {
-      const snapshot = await context.snapshot(name);
-      await print(context, snapshot.name, await snapshot.label({ pinned: true }));
-    }
-  },
-};
+export const pinCommand: Command = pinning(
+  "pin",
+  "Pin snapshots, so that no rule removes them.",
+  ["snapkeep pin @good -s states", "keep the newest with the tag good"],
+  { pinned: true },
+);
 
 /** Unpins snapshots. */
-export const unpinCommand: Command = {
-  name: "unpin",
-  group: "Keep",
-  summary: "Take the pins of snapshots away.",
-  args: [["<snapshot...>", "which ones"]],
-  options: [],
-  examples: [["snapkeep unpin @good -s states", "let the rules decide again"]],
-  run: async (context, [given]) => {
-    for (const name of given as readonly string[]) {
-      const snapshot = await context.snapshot(name);
-      await print(context, snapshot.name, await snapshot.label({ pinned: undefined }));
-    }
-  },
-};
+export const unpinCommand: Command = pinning(
+  "unpin",
+  "Take the pins of snapshots away.",
+  ["snapkeep unpin @good -s states", "let the rules decide again"],
+  { pinned: undefined },
+);
+
+function pinning(
+  name: string,
+  summary: string,
+  example: readonly [string, string],
+  change: { readonly pinned: true | undefined },
+): Command {
+  return {
+    name,
+    group: "Keep",
+    summary,
+    args: [["<snapshot...>", "which ones"]],
+    options: [],
+    examples: [example],
+    run: async (context, [given]) => {
+      for (const each of given as readonly string[]) {
+        const snapshot = await context.snapshot(each);
+        await print(context, snapshot.name, await snapshot.label(change));
+      }
+    },
+  };
+}
 
 async function print({ output }: Context, name: string, labels: Labels): Promise<void> {
   if (output.isJson) await output.json({ type: "labels", name, labels });

@@ -1,5 +1,16 @@
 // What takes up the room in a snapshot, and what grew since another one: from manifests alone.
+import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { Manifest } from "../model/snapshot.ts";
+
+/** What {@link largestParts} compares with, and how much it returns. */
+export interface LargestPartsOptions {
+  /** The manifest to compare with. @default none */
+  readonly since?: Pick<Manifest, "states"> | undefined;
+  /** How many entries. @default 10 */
+  readonly count?: number;
+}
+
+const OPTIONS: OptionNames<LargestPartsOptions> = { since: true, count: "a number" };
 
 /** A state or an entry with its size. */
 export interface SizedPart {
@@ -27,8 +38,9 @@ export interface LargestParts {
  * Returns the largest states and entries of a snapshot, and what grew since another one. Reads nothing.
  *
  * @param manifest The snapshot's manifest.
- * @param options `since` is the manifest to compare with, by default none; `count` limits the entries, by default 10.
+ * @param options What to compare with; how many entries.
  * @returns The parts.
+ * @throws {TypeError} If an option does not exist or cannot be what it is.
  * @throws {RangeError} If `count` is not a whole number from 0 on.
  * @example
  * ```ts
@@ -47,8 +59,10 @@ export interface LargestParts {
  */
 export function largestParts(
   manifest: Pick<Manifest, "states">,
-  { since, count = 10 }: { readonly since?: Pick<Manifest, "states"> | undefined; readonly count?: number } = {},
+  options: LargestPartsOptions = {},
 ): LargestParts {
+  assertOptions("list the largest entries", options, OPTIONS);
+  const { since, count = 10 } = options;
   if (!(Number.isSafeInteger(count) && count >= 0)) {
     throw new RangeError(`Cannot list the largest ${String(count)} entries: count must be a whole number from 0 on`);
   }

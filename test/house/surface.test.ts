@@ -130,6 +130,7 @@ describe("the public surface", () => {
         "LabelChanges",
         "Labels",
         "LargestParts",
+        "LargestPartsOptions",
         "LastRun",
         "LatestStatesKeeperOptions",
         "LayoutKind",

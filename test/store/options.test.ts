@@ -7,6 +7,7 @@ import {
   diffSnapshots,
   fileBackend,
   keepLatest,
+  largestParts,
   LatestStatesKeeper,
   locate,
   memoryBackend,
@@ -81,6 +82,7 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
     }
   }],
   ["CopySnapshotsOptions", (options, { store, snapshot }) => copySnapshots([snapshot], store, options)],
+  ["LargestPartsOptions", async (options, { snapshot }) => largestParts(await snapshot.manifest(), options)],
   ["DiffOptions", (options, { snapshot }) => diffSnapshots(snapshot, snapshot, options)],
   ["WriteOptions", (options) => failureOf((out) => out.write("a", "b", options))],
   ["WriteJsonOptions", (options) => failureOf((out) => out.json("a", "b", options))],
