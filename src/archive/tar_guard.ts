@@ -431,5 +431,7 @@ function isZero(bytes: Uint8Array): boolean {
 }
 
 function ascii(bytes: Uint8Array, offset: number, length: number): string {
-  return String.fromCharCode(...bytes.subarray(offset, offset + length));
+  let text = "";
+  for (let index = offset; index < offset + length; index++) text += String.fromCharCode(bytes[index] ?? 0);
+  return text;
 }

@@ -86,6 +86,9 @@ export function collisionKey(path: string): string {
   return seen.toLowerCase().toUpperCase().toLowerCase().normalize("NFKC");
 }
 
+// What most snapshots are called: it begins with a digit and has no other dot, so that nothing below can be wrong with it.
+const TIMED = /^\d[\w,-]*(?:\.state)?$/;
+
 const RESERVED_KEYS = new Set([MANIFEST_PATH, TABLE_PATH].map(collisionKey));
 
 /**
@@ -111,6 +114,7 @@ export function faultOfStateName(name: string): string | undefined {
  * @returns The reason, or `undefined` for a good name.
  */
 export function faultOfSnapshotName(name: string): string | undefined {
+  if (typeof name === "string" && name.length <= MAX_NAME_BYTES && TIMED.test(name)) return undefined;
   const fault = faultOfStateName(name);
   if (fault !== undefined) return fault;
   const key = collisionKey(name);

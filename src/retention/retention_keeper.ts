@@ -1,6 +1,7 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
 import { types } from "node:util";
-import { planRetention, type PlanRetentionOptions, readRules, type RetentionPlan } from "./plan.ts";
+import { RetentionCalendar } from "./calendar.ts";
+import { type PlanRetentionOptions, planWith, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 import { withNote } from "../manifest/labels.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
@@ -72,7 +73,8 @@ export const KEEPER_OPTIONS: OptionNames<RetentionKeeperOptions> = {
  */
 export class RetentionKeeper extends StatesKeeper {
   readonly #rules: readonly RetentionRule[];
-  readonly #options: Pick<PlanRetentionOptions<KeptSnapshot>, "zone" | "groupBy">;
+  readonly #calendar: RetentionCalendar;
+  readonly #options: Pick<PlanRetentionOptions<KeptSnapshot>, "groupBy">;
   readonly #needsFacts: boolean;
   readonly #now: () => number;
   /** By address, of those that were there the last time. */
@@ -96,10 +98,10 @@ export class RetentionKeeper extends StatesKeeper {
     const { zone, groupBy, ...storeOptions } = options;
     super(where, storeOptions);
     this.#rules = readRules(rules);
-    this.#options = { ...zone === undefined ? {} : { zone }, ...groupBy === undefined ? {} : { groupBy } };
+    this.#calendar = new RetentionCalendar(zone ?? "UTC");
+    this.#options = groupBy === undefined ? {} : { groupBy };
     this.#needsFacts = groupBy !== undefined || this.#rules.some((rule) => rule.needsFacts);
     this.#now = options.now ?? this.store.now;
-    planRetention([], this.#rules, { ...this.#options, nowMs: 0 }); // refuses an unknown zone before anything is removed
   }
 
   /**
@@ -146,7 +148,7 @@ export class RetentionKeeper extends StatesKeeper {
 
   #planOver({ snapshots, guards }: Found, nowMs: number): RetentionPlan<KeptSnapshot> {
     const keepNewest = !guardsIn(this).mayRemoveNewest;
-    return planRetention(snapshots, this.#rules, { ...this.#options, nowMs, guards, keepNewest });
+    return planWith(this.#calendar, snapshots, this.#rules, { ...this.#options, nowMs, guards, keepNewest });
   }
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */

@@ -26,7 +26,7 @@ export async function listSnapshots(
   const locators: SnapshotLocator[] = [];
   for (const found of units.values()) {
     if (pace.isDue) await pace.rest();
-    const ordered = found.sort((a, b) => rank(a) - rank(b)) as [Unit, ...Unit[]];
+    const ordered = (found.length === 1 ? found : found.sort((a, b) => rank(a) - rank(b))) as [Unit, ...Unit[]];
     const locator = new SnapshotLocator(backend, ordered);
     const stamp = stamps.get(ordered[0]);
     if (stamp !== undefined) listedStamps.set(locator, stamp);
