@@ -3,7 +3,8 @@ import type { Backend } from "../model/backend.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { splitUnit, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
-import { listedStamps, SnapshotLocator } from "./locator.ts";
+import { listedStamps } from "./commit.ts";
+import { SnapshotLocator } from "./locator.ts";
 
 /** All committed snapshots of a backend, ordered by name, each name once. */
 export async function listSnapshots(

@@ -20,7 +20,7 @@ import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../s
 import { programsOf, runOf } from "./identity.ts";
 import { notePlace } from "./places_in_use.ts";
 import { importInto, type ImportOptions } from "./importing.ts";
-import { assertNotInside } from "./inside.ts";
+import { assertNotInside } from "./state_calls.ts";
 import { Lineage } from "./lineage.ts";
 import { Loader, type LoadReport } from "./loader.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadOptions } from "./loading.ts";
