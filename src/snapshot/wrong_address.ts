@@ -46,6 +46,8 @@ async function asFolderOfSnapshots(backend: Backend, unit: Unit, cause: Snapshot
   if (newest === undefined) return cause;
   const remedy = "resume from the newest with store.resume(), or name one of them, such as " +
     showAddress(uriOfUnit(folder, newest));
-  const message = `Cannot open ${showAddress(uri)}: it is a folder of ${units.length} snapshots and no snapshot; ${remedy}`;
+  const message = `Cannot open ${
+    showAddress(uri)
+  }: it is a folder of ${units.length} snapshots and no snapshot; ${remedy}`;
   return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
 }
