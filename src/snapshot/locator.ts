@@ -4,7 +4,7 @@ import { pathOfUri, type PathOrUrl, showAddress, uriOfUnit } from "../model/addr
 import type { Backend } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
-import { isSnapshotError, SnapshotError } from "../model/errors.ts";
+import { SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
