@@ -52,10 +52,11 @@ export { type SimulatedMoment, simulateRetention, type SimulateRetentionOptions 
 export { type KeptSnapshot, RetentionKeeper, type RetentionKeeperOptions } from "./src/retention/retention_keeper.ts";
 export type { FreshReport, ResumedReport, ResumeOptions, ResumeRefusal, ResumeReport } from "./src/store/resuming.ts";
 export type { LastRun } from "./src/store/last_run.ts";
-export type { KnownSnapshot } from "./src/store/saving.ts";
+export type { KnownSnapshot } from "./src/store/lineage.ts";
 export type { LoadedStates, LoadOptions } from "./src/store/loading.ts";
 export { memoryBackend } from "./src/backend/memory_backend.ts";
-export { autosave, type AutosaveOptions, type Autosaver } from "./src/autosave/autosaver.ts";
+export { autosave, type Autosaver } from "./src/autosave/autosaver.ts";
+export type { AutosaveOptions } from "./src/autosave/autosave_options.ts";
 export type { AutosaveHealth } from "./src/autosave/health.ts";
 export type { EndPause, Pause, PauseOptions } from "./src/autosave/pausing.ts";
 export { PeriodicSaveCondition } from "./src/autosave/periodic_save_condition.ts";
@@ -108,7 +109,8 @@ export { type LabelChanges, SnapshotLocator, type SnapshotStat } from "./src/sna
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export type { ProgressOptions, SnapshotProgress } from "./src/snapshot/progress.ts";
 export { SnapshotReader, type VerifyAllOptions } from "./src/snapshot/snapshot_reader.ts";
-export { StateStore, type SweepOptions } from "./src/store/state_store.ts";
+export { StateStore } from "./src/store/state_store.ts";
+export type { SweepOptions } from "./src/store/sweeping.ts";
 export type { ImportOptions } from "./src/store/importing.ts";
 export type { LoadReport } from "./src/store/loader.ts";
 export type { RegisterOptions, StateMigration } from "./src/store/registry.ts";

@@ -1,17 +1,12 @@
 // Saves by itself: asks a condition, begins rounds, one at a time, tries again what failed, and saves once more on the way down.
-import { storableLabels } from "../manifest/labels.ts";
-import { assertOptions, type OptionNames } from "../model/options.ts";
-import { show, showType } from "../model/show.ts";
-import type { Labels } from "../model/snapshot.ts";
 import { clearInterval, setInterval } from "../runtime/clock.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { type IdleClock, runtimeClock } from "../runtime/idle.ts";
-import type { SaveOptions } from "../store/save_options.ts";
 import type { StateStore } from "../store/state_store.ts";
+import { assertAutosave, type AutosaveOptions, labelsOf } from "./autosave_options.ts";
 import { type AutosaveHealth, healthOf } from "./health.ts";
-import { type Pause, type PauseOptions, Pauser } from "./pausing.ts";
-import { type AutosaveKeeper, beginRound, type Round, type RoundEvent, type RoundParts } from "./round.ts";
-import { assertCondition, type SaveCondition } from "./save_condition.ts";
+import { Pauser } from "./pausing.ts";
+import { beginRound, type Round, type RoundEvent, type RoundParts } from "./round.ts";
 import { eventSink, type SaveEvent, type SaveReason, type SkippedEvent, type SkipReason } from "./save_event.ts";
 import { Schedule } from "./schedule.ts";
 import { SignOfLife } from "./sign_of_life.ts";
@@ -23,69 +18,6 @@ const POLL_MS = 250;
 const TRUST_MS = 1_000;
 // What was aborted has so long to give back what it took.
 const ABORTED_MS = 300;
-
-/** How a program is saved automatically. */
-export interface AutosaveOptions {
-  /** When to save. */
-  readonly condition: SaveCondition;
-  /**
-   * Applies retention after each save. A failure of it is reported in the event and does not fail the save. Cost: a
-   * listing of the folder after each save.
-   *
-   * @default none
-   */
-  readonly keeper?: AutosaveKeeper;
-  /**
-   * Pauses the program during the capture; for programs with concurrent parts. Cost: the program stands still until
-   * all states are captured.
-   *
-   * @default none
-   */
-  readonly pause?: Pause | PauseOptions;
-  /**
-   * Signals on which to save once more and end: `true` for SIGTERM and SIGINT, or their names.
-   *
-   * @default false
-   */
-  readonly signals?: boolean | readonly EndSignal[];
-  /**
-   * How long the last save may take after a signal, in milliseconds.
-   *
-   * @default 8000
-   */
-  readonly graceMs?: number;
-  /**
-   * Layout of the snapshots.
-   *
-   * @default the layout of the store
-   */
-  readonly layout?: SaveOptions["layout"];
-  /**
-   * Labels of each snapshot, or a function that returns them. It is called at the capture, and when the step is
-   * needed.
-   *
-   * @default none
-   */
-  readonly labels?: Labels | (() => Labels);
-  /**
-   * Called with the event of each round. Errors that it throws are logged.
-   *
-   * @default none
-   */
-  readonly onEvent?: (event: SaveEvent) => void;
-}
-
-const OPTIONS: OptionNames<AutosaveOptions> = {
-  condition: true,
-  keeper: true,
-  pause: true,
-  signals: true,
-  graceMs: true,
-  layout: true,
-  labels: true,
-  onEvent: "a function",
-};
-const PAUSE_OPTIONS: OptionNames<PauseOptions> = { pause: true, timeoutMs: true, attempts: true };
 
 /**
  * Saves a program by itself; made by {@link autosave}.
@@ -462,14 +394,6 @@ class StoreAutosaver implements Autosaver {
   }
 }
 
-function labelsOf(labels: Labels | (() => Labels)): Labels {
-  const found: unknown = typeof labels === "function" ? labels() : labels;
-  if (typeof found === "object" && found !== null) return found;
-  throw new TypeError(
-    `Cannot label a snapshot: labels must return an object such as { step: 7 }, but ${showType(found)}`,
-  );
-}
-
 /**
  * Saves a program automatically: whenever a condition is true, and once more when the program ends.
  *
@@ -517,21 +441,6 @@ export function autosave(store: StateStore, options: AutosaveOptions): Autosaver
 
 /** As {@link autosave}, with another clock. */
 export function makeAutosaver(store: StateStore, options: AutosaveOptions, clock: IdleClock): Autosaver {
-  if (typeof store?.saveState !== "function" || store.backend === undefined) {
-    throw new TypeError(`Cannot save by itself: give a StateStore, not ${show(store)}`);
-  }
-  assertOptions("save by itself", options, OPTIONS);
-  const { condition, keeper, pause, labels, graceMs } = options;
-  assertCondition("save by itself", condition);
-  if (typeof pause === "object" && pause !== null) assertOptions("pause", pause, PAUSE_OPTIONS);
-  if (keeper !== undefined && (typeof keeper?.append !== "function" || typeof keeper.cleanup !== "function")) {
-    throw new TypeError(
-      `Cannot save by itself: keeper must be a keeper, such as a LatestStatesKeeper, not ${show(keeper)}`,
-    );
-  }
-  if (graceMs !== undefined && !(typeof graceMs === "number" && graceMs > 0 && graceMs <= 2 ** 31 - 1)) {
-    throw new RangeError(`Cannot save within a grace of ${show(graceMs)} ms: it must be a number above 0`);
-  }
-  if (labels !== undefined && typeof labels !== "function") storableLabels(labelsOf(labels));
+  assertAutosave(store, options);
   return new StoreAutosaver(store, options, clock);
 }

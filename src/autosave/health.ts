@@ -1,6 +1,6 @@
 // How the saves are doing, as plain data for a health check.
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
-import type { KnownSnapshot } from "../store/saving.ts";
+import type { KnownSnapshot } from "../store/lineage.ts";
 
 /** How the saves of a program are doing; see {@link Autosaver.health}. All times are in milliseconds. */
 export interface AutosaveHealth {

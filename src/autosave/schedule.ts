@@ -1,7 +1,7 @@
 // When the next round may begin: what is due stays due until it has succeeded, failures are followed by growing pauses, and the
 // time since the last capture goes on from what an earlier run saved. Intervals are measured by a clock that is never set.
 import type { IdleClock } from "../runtime/idle.ts";
-import type { KnownSnapshot } from "../store/saving.ts";
+import type { KnownSnapshot } from "../store/lineage.ts";
 import type { StateStore } from "../store/state_store.ts";
 import type { Round, RoundEvent } from "./round.ts";
 import { dueInMsOf, isDue, type SaveCondition, type SaveMoment } from "./save_condition.ts";

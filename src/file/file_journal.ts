@@ -9,12 +9,11 @@ import type { Journal } from "../model/backend.ts";
 import { storageError } from "../model/errors.ts";
 import { concat } from "../runtime/bytes.ts";
 import { runtimeClock } from "../runtime/idle.ts";
-import { FileBlob, writeFile } from "./file_blob.ts";
-import type { FilePlace } from "./file_place.ts";
+import { FileBlob } from "./file_blob.ts";
+import { type FilePlace, replaceFile } from "./file_place.ts";
 import type { OpenFile } from "./file_system.ts";
-import { removeTree, unlessGone } from "./file_tree.ts";
-import { Heartbeat } from "./heartbeat.ts";
-import { journalName, lockName, tokenName } from "./hidden_name.ts";
+import { unlessGone } from "./file_tree.ts";
+import { journalName, lockName } from "./hidden_name.ts";
 import { lockNote } from "./note_lock.ts";
 
 const NEWLINE = 10;
@@ -187,7 +186,6 @@ export class FileJournal implements Journal {
   }
 
   async #replace(keeps: (line: Uint8Array) => boolean): Promise<void> {
-    const { files, root, sync } = this.#place;
     const kept: Uint8Array[] = [];
     let isChanged = false;
     for await (const line of this.lines()) {
@@ -196,23 +194,7 @@ export class FileJournal implements Journal {
     }
     if (!isChanged) return;
     await this.#close(); // Windows replaces no file that is open
-    const temporary = join(root, tokenName("scratch"));
-    const heartbeat = new Heartbeat(files, [temporary]);
-    try {
-      const { file } = await writeFile(files, temporary, kept, () => true);
-      try {
-        await sync.file(file, temporary);
-      } finally {
-        await file.close();
-      }
-      await files.rename(temporary, this.#path);
-    } catch (error) {
-      await removeTree(files, temporary).catch(() => {}); // what stays is swept; the first error is the one to tell
-      throw error;
-    } finally {
-      heartbeat.stop();
-    }
-    await sync.folder(root);
+    await replaceFile(this.#place, this.#path, kept);
   }
 
   async #close(): Promise<void> {

@@ -4,11 +4,10 @@ import type { LockOptions, SnapshotNotes } from "../model/backend.ts";
 import { concat, viewOf } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf } from "../model/errors.ts";
-import { FileBlob, writeFile } from "./file_blob.ts";
-import type { FilePlace } from "./file_place.ts";
-import { removeTree, unlessGone } from "./file_tree.ts";
-import { Heartbeat } from "./heartbeat.ts";
-import { NOTES_FOLDER, tokenName } from "./hidden_name.ts";
+import { FileBlob } from "./file_blob.ts";
+import { type FilePlace, replaceFile } from "./file_place.ts";
+import { unlessGone } from "./file_tree.ts";
+import { NOTES_FOLDER } from "./hidden_name.ts";
 import { lockNote } from "./note_lock.ts";
 
 const SUFFIX = ".json";
@@ -49,23 +48,7 @@ export class FileNotes implements SnapshotNotes {
     // Also where it is there already: who made it may have been killed before it was durable.
     if (!this.#isFolderDurable) await sync.folder(root);
     this.#isFolderDurable = true;
-    const temporary = join(root, tokenName("scratch"));
-    const heartbeat = new Heartbeat(files, [temporary]);
-    try {
-      const { file } = await writeFile(files, temporary, [concat([viewOf(note)])], () => true);
-      try {
-        await sync.file(file, temporary);
-      } finally {
-        await file.close();
-      }
-      await files.rename(temporary, path);
-    } catch (error) {
-      await removeTree(files, temporary).catch(() => {}); // what stays is swept; the first error is the one to tell
-      throw error;
-    } finally {
-      heartbeat.stop();
-    }
-    await sync.folder(this.#folder);
+    await replaceFile(this.#place, path, [concat([viewOf(note)])]);
   }
 
   async remove(name: string): Promise<void> {

@@ -1,5 +1,5 @@
 // One folder that holds units: where each lies, how it is removed, and what is swept out of it.
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { systemMs } from "../runtime/clock.ts";
 import { showAddress } from "../model/address.ts";
@@ -7,6 +7,7 @@ import { errnoOf, reasonOf } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../model/unit.ts";
 import type { Syncer } from "./durability.ts";
+import { writeFile } from "./file_blob.ts";
 import type { FileStat, FileSystem } from "./file_system.ts";
 import { type InFolder, removeTree, unlessGone, unlocking } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -49,6 +50,28 @@ export async function removeToTrash(place: FilePlace, path: string): Promise<boo
   await sync.folder(root);
   await orLater(place, trashPath, () => removeTree(files, trashPath, true));
   return true;
+}
+
+/** Writes a small file of the place, or replaces it: durably, and whole or not at all. */
+export async function replaceFile(place: FilePlace, path: string, body: readonly Uint8Array[]): Promise<void> {
+  const { files, root, sync } = place;
+  const temporary = join(root, tokenName("scratch"));
+  const heartbeat = new Heartbeat(files, [temporary]);
+  try {
+    const { file } = await writeFile(files, temporary, body, () => true);
+    try {
+      await sync.file(file, temporary);
+    } finally {
+      await file.close();
+    }
+    await files.rename(temporary, path);
+  } catch (error) {
+    await removeTree(files, temporary).catch(() => {}); // what stays is swept; the first error is the one to tell
+    throw error;
+  } finally {
+    heartbeat.stop();
+  }
+  await sync.folder(dirname(path));
 }
 
 /** Takes a folder's manifest, durably: whatever is left of it from here on is no snapshot. Resolves to whether it is a folder. */

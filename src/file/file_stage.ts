@@ -25,7 +25,8 @@ const BLOB_NAME = "blob"; // within the stage of a single-blob unit
 // sandboxes say so in many ways (EPERM, ENOTSUP, EACCES on Termux and under SELinux, "Unknown system error -524").
 const LINK_FAILED = new Set(["EEXIST", "ENOSPC", "EDQUOT", "EROFS", "ENOENT"]);
 
-function existsError(name: string, uri: string, reason: string, cause?: unknown): SnapshotError {
+function existsError(name: string, uri: string, cause?: unknown, writing?: string): SnapshotError {
+  const reason = writing ?? `${showAddress(uri)} exists already; remove it, or choose another name`;
   return new SnapshotError("SNAPSHOT_EXISTS", `Cannot save "${name}": ${reason}`, { name, uri }, { cause });
 }
 
@@ -61,7 +62,7 @@ export class FileStage implements Stage {
     const create = () =>
       place.files.create(claimPath).catch((error) => {
         if (errnoOf(error) !== "EEXIST") throw error;
-        throw existsError(name, pathOfUnit(place, unit), "another writer is saving under this name", error);
+        throw existsError(name, pathOfUnit(place, unit), error, "another writer is saving under this name");
       });
     const claim = await create().catch(async (error) => {
       if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
@@ -75,7 +76,7 @@ export class FileStage implements Stage {
       for (const other of allowOtherLayouts ? [unit] : UNIT_SUFFIXES.map((suffix) => name + suffix)) {
         const path = pathOfUnit(place, other);
         if (await place.look(path) !== undefined) {
-          throw existsError(name, path, `${showAddress(path)} exists already; remove it, or choose another name`);
+          throw existsError(name, path);
         }
       }
       await place.files.makeFolder(stage.#stagePath);
@@ -169,12 +170,7 @@ export class FileStage implements Stage {
       if (found?.identity !== undefined && found.identity === await this.#identityOf(blobPath)) return;
       if (LINK_FAILED.has(errnoOf(error))) throw error;
       if (found !== undefined) {
-        throw existsError(
-          this.#name,
-          finalPath,
-          `${showAddress(finalPath)} exists already; remove it, or choose another name`,
-          error,
-        );
+        throw existsError(this.#name, finalPath, error);
       }
       await files.rename(blobPath, finalPath);
     }
@@ -257,12 +253,7 @@ export class FileStage implements Stage {
       }
       const finalPath = pathOfUnit(this.#place, this.unit);
       if (TAKEN.has(errno) && await this.#isThere(finalPath)) {
-        throw existsError(
-          this.#name,
-          finalPath,
-          `${showAddress(finalPath)} exists already; remove it, or choose another name`,
-          cause,
-        );
+        throw existsError(this.#name, finalPath, cause);
       }
       throw cause;
     }

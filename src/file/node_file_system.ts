@@ -60,7 +60,8 @@ async function attempt<T>(operation: string, path: string, run: () => Promise<T>
   }
 }
 
-function attemptNow<T>(operation: string, path: string, run: () => T): T {
+/** Makes a call that does not wait; its failure is one of the storage. */
+export function attemptNow<T>(operation: string, path: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {

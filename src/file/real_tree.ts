@@ -29,6 +29,7 @@ import { errnoOf, storageError } from "../model/errors.ts";
 import { setTimeout, systemMs } from "../runtime/clock.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import type { FileKind } from "./file_system.ts";
+import { attemptNow } from "./node_file_system.ts";
 
 // Without O_NONBLOCK, opening what became a pipe meanwhile would wait for its writer.
 const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -74,14 +75,6 @@ function nodeOf(stat: Stats): RealNode {
   };
 }
 
-function attempt<T>(operation: string, path: string, run: () => T): T {
-  try {
-    return run();
-  } catch (cause) {
-    throw storageError(operation, path, cause);
-  }
-}
-
 /** What lies at a path, links not followed; `undefined` where there is nothing. */
 export function lookAt(path: string): RealNode | undefined {
   try {
@@ -103,12 +96,12 @@ export function lookIfAllowed(path: string): RealNode | undefined {
 
 /** Names in a folder, in the order of their code units. */
 export function namesIn(path: string): string[] {
-  return attempt("read", path, () => readdirSync(path)).sort();
+  return attemptNow("read", path, () => readdirSync(path)).sort();
 }
 
 /** Where a link leads, as it is written. */
 export function targetOf(path: string): string {
-  return attempt("read", path, () => readlinkSync(path));
+  return attemptNow("read", path, () => readlinkSync(path));
 }
 
 /** A path with all links in it followed, as far as it leads to something. */
@@ -227,7 +220,7 @@ export async function* piecesOf(path: string, node: RealNode): AsyncGenerator<Ui
     for (let position = 0; position < node.sizeBytes;) {
       if (pace.isDue) await pace.rest();
       const piece = new Uint8Array(Math.min(PIECE_BYTES, node.sizeBytes - position));
-      const read = attempt("read", path, () => readSync(file as number, piece, 0, piece.length, position));
+      const read = attemptNow("read", path, () => readSync(file as number, piece, 0, piece.length, position));
       if (read === 0) break;
       position += read;
       yield piece.subarray(0, read);
@@ -270,45 +263,45 @@ export async function writeNew(
   body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   { isExecutable = false, mode, sync = false }: NewFileOptions = {},
 ): Promise<void> {
-  const file = attempt("create", path, () => openSync(path, "wx", isExecutable ? 0o777 : 0o666));
+  const file = attemptNow("create", path, () => openSync(path, "wx", isExecutable ? 0o777 : 0o666));
   try {
     for await (const chunk of body) {
-      attempt("write", path, () => {
+      attemptNow("write", path, () => {
         for (let done = 0; done < chunk.length;) done += writeSync(file, chunk, done, chunk.length - done);
       });
     }
-    if (sync) attempt("fsync", path, () => fsyncSync(file));
+    if (sync) attemptNow("fsync", path, () => fsyncSync(file));
   } finally {
     closeSync(file);
   }
   if (mode === undefined) return;
   const base = mode & ~MAY_EXECUTE & 0o777;
-  attempt("chmod", path, () => chmodSync(path, isExecutable ? base | (base & 0o444) >> 2 : base));
+  attemptNow("chmod", path, () => chmodSync(path, isExecutable ? base | (base & 0o444) >> 2 : base));
 }
 
 /** Makes a link. */
 export function makeLink(path: string, target: string): void {
-  attempt("link", path, () => symlinkSync(target, path));
+  attemptNow("link", path, () => symlinkSync(target, path));
 }
 
 /** Makes one folder. */
 export function makeFolder(path: string, mode?: number): void {
-  attempt("mkdir", path, () => mkdirSync(path, mode === undefined ? {} : { mode }));
+  attemptNow("mkdir", path, () => mkdirSync(path, mode === undefined ? {} : { mode }));
 }
 
 /** Makes a folder and those above it that are missing. */
 export function makeFolders(path: string): void {
-  attempt("mkdir", path, () => mkdirSync(path, { recursive: true }));
+  attemptNow("mkdir", path, () => mkdirSync(path, { recursive: true }));
 }
 
 /** Renames; what lies at the new path must be nothing, which is the caller's to see to. */
 export function move(from: string, to: string): void {
-  attempt("rename", from, () => renameSync(from, to));
+  attemptNow("rename", from, () => renameSync(from, to));
 }
 
 /** Removes an empty folder. */
 export function removeFolder(path: string): void {
-  attempt("rmdir", path, () => rmdirSync(path));
+  attemptNow("rmdir", path, () => rmdirSync(path));
 }
 
 /** Removes a file's name; what has gone is fine. */

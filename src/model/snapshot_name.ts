@@ -155,3 +155,8 @@ export class SnapshotNameFormat {
     });
   }
 }
+
+/** Orders by name: snapshots of one format, oldest first. */
+export function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : 1;
+}

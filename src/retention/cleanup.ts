@@ -1,17 +1,18 @@
 // Carrying out what a keeper selects: the one place where retention removes snapshots, behind guards that no keeper can forget.
 import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { StateStore } from "../store/state_store.ts";
-import { isProtected, newestReadable } from "./guards.ts";
+import { isProtected } from "./guards.ts";
 
 /** What a cleanup guards. */
 export interface CleanupGuards {
   /** Category of its log. */
   readonly className: string;
-  /** Lists the snapshots whose newest is guarded, oldest first; `undefined` where none is. */
-  readonly snapshots?: ((selected: readonly SnapshotLocator[]) => Promise<readonly SnapshotLocator[]>) | undefined;
+  /** Name of the newest that can be read; `undefined` where it may go. */
+  readonly newest: string | undefined;
   /** Folders among what is selected that are no snapshots of ours. */
   readonly foreign: WeakSet<SnapshotLocator>;
   /** Aborts between two snapshots. */
@@ -22,19 +23,16 @@ export interface CleanupGuards {
  * Removes what is selected, oldest first, but for the newest, what is pinned or damaged, and what the store guards.
  *
  * @param store The store.
- * @param select Selects what is to go.
+ * @param selected What is to go.
  * @param guards What to guard beside that.
  * @returns What was removed.
  * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried; `PROGRAM_MISMATCH` before anything was removed.
  */
 export async function cleanup(
   store: StateStore,
-  select: () => readonly SnapshotLocator[] | Promise<readonly SnapshotLocator[]>,
-  { className, snapshots, foreign, signal }: CleanupGuards,
+  selected: readonly SnapshotLocator[],
+  { className, newest, foreign, signal }: CleanupGuards,
 ): Promise<SnapshotLocator[]> {
-  const selected = [...await select()].sort((a, b) => a.name < b.name ? -1 : 1);
-  if (selected.length === 0) return [];
-  const newest = snapshots && await newestReadable(store, await snapshots(selected));
   const log = loggerOf(className);
   const removed: SnapshotLocator[] = [];
   const failures = new Map<string, unknown>();
@@ -53,7 +51,7 @@ export async function cleanup(
   };
   // All manifests are read before the first removal: one of another program means that this is the wrong place.
   const removable: SnapshotLocator[] = [];
-  await each(selected.filter(({ name }) => name !== newest), async (locator) => {
+  await each(selected.filter(({ name }) => name !== newest).sort(byName), async (locator) => {
     if (foreign.has(locator) || !await isProtected(store, locator, log)) removable.push(locator);
   });
   await each(removable, async (locator) => {

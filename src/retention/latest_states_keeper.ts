@@ -2,6 +2,7 @@
 import { keepLatest, type RetentionRule } from "./rule.ts";
 import { pathOfUri, showAddress } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { show, showType } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
@@ -149,7 +150,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     }
     // One order for all: names beside times would contradict each other, and a wrong order here removes the wrong ones.
     const isTimed = found.every(({ name }) => this.store.isTimedName(name));
-    found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || (a.name < b.name ? -1 : 1));
+    found.sort((a, b) => (isTimed ? 0 : a.modifiedAtMs - b.modifiedAtMs) || byName(a, b));
     const removals = found.slice(0, Math.max(0, found.length - this.#maxKeep)).map(({ name }) => locate(backend, name));
     for (const locator of removals) guardsIn(this).foreign.add(locator);
     return removals;

@@ -2,6 +2,7 @@
 // carrying out a plan leaves nothing to do.
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { show, showType } from "../model/show.ts";
 import { RetentionCalendar } from "./calendar.ts";
 import { keepUnderBudgets } from "./budget.ts";
@@ -148,14 +149,14 @@ export function planWith<T extends RetentionSnapshot>(
   if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, but must be a time`);
   const context: RetentionContext = { nowMs, calendar };
   const groups = new Map<string, T[]>();
-  for (const snapshot of [...snapshots].sort((a, b) => a.name < b.name ? -1 : 1)) {
+  for (const snapshot of [...snapshots].sort(byName)) {
     const key = options.groupBy?.(snapshot) ?? "";
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [snapshot]);
     else group.push(snapshot);
   }
   const decisions = [...groups.values()].flatMap((group) => decide(group, rules, context, options));
-  return new RetentionPlan(decisions.sort((a, b) => a.snapshot.name < b.snapshot.name ? -1 : 1));
+  return new RetentionPlan(decisions.sort((a, b) => byName(a.snapshot, b.snapshot)));
 }
 
 /** Decides over one group, again and again until nothing changes: a function may keep less of the rest. */

@@ -4,6 +4,7 @@ import type { RetentionCalendar, RetentionCalendarUnit } from "./calendar.ts";
 import { rankByMetric } from "../manifest/labels.ts";
 import { show, showType } from "../model/show.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { type Duration, durationText, milliseconds } from "../model/duration.ts";
 
 /** What rules receive beside the snapshots. */
@@ -71,7 +72,7 @@ function byTime(snapshots: readonly RetentionSnapshot[]): readonly RetentionSnap
     index === 0 || (snapshots[index - 1] as RetentionSnapshot).savedAtMs <= savedAtMs
   );
   if (isSorted) return snapshots;
-  return [...snapshots].sort((a, b) => a.savedAtMs - b.savedAtMs || (a.name < b.name ? -1 : 1));
+  return [...snapshots].sort((a, b) => a.savedAtMs - b.savedAtMs || byName(a, b));
 }
 
 const notPinned = (snapshots: readonly RetentionSnapshot[]): RetentionSnapshot[] =>

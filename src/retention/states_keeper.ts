@@ -2,9 +2,11 @@
 import { showAddress } from "../model/address.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { StateStore } from "../store/state_store.ts";
 import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { cleanup } from "./cleanup.ts";
+import { newestReadable } from "./guards.ts";
 
 /** What a keeper of ours removes that others may not. */
 export interface KeeperGuards {
@@ -100,13 +102,11 @@ export abstract class StatesKeeper {
   async cleanup(options: SignalOptions = {}): Promise<SnapshotLocator[]> {
     assertOptions("clean up", options, SIGNAL_OPTION);
     const { mayRemoveNewest, foreign } = this.#guards;
-    const snapshots = mayRemoveNewest ? undefined : (selected: readonly SnapshotLocator[]) => this.#among(selected);
-    return await cleanup(this.store, () => this.selectRemovalStates(), {
-      className: this.constructor.name,
-      snapshots,
-      foreign,
-      signal: options.signal,
-    });
+    const selected = await this.selectRemovalStates();
+    if (selected.length === 0) return [];
+    const newest = mayRemoveNewest ? undefined : await newestReadable(this.store, await this.#among(selected));
+    const className = this.constructor.name;
+    return await cleanup(this.store, selected, { className, newest, foreign, signal: options.signal });
   }
 
   /** Selects the snapshots to remove, out of {@link StatesKeeper.snapshots}, in any order. */
@@ -125,7 +125,7 @@ export abstract class StatesKeeper {
       if (await locator.exists()) listed.set(name, locator);
       else this.#appended.delete(name);
     }
-    return [...listed.values()].sort((a, b) => a.name < b.name ? -1 : 1);
+    return [...listed.values()].sort(byName);
   }
 
   /** All snapshots there are; where all that is selected was listed, nothing that came since is among it. */

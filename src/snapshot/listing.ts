@@ -2,19 +2,22 @@
 import type { Backend } from "../model/backend.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
+import type { SignalOptions } from "../model/options.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { splitUnit, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
-import { listedStamps, SnapshotLocator } from "./locator.ts";
+import { listedStamps } from "./commit.ts";
+import { SnapshotLocator } from "./locator.ts";
 
 /** All committed snapshots of a backend, ordered by name, each name once. */
 export async function listSnapshots(
   backend: Backend,
-  options: { readonly signal?: AbortSignal } = {},
+  { signal }: SignalOptions = {},
 ): Promise<SnapshotLocator[]> {
   const stamps = new Map<Unit, string>();
   const units = new Map<string, Unit[]>();
   const pace = new Pace();
   const onStamp = (unit: Unit, stamp: string) => void stamps.set(unit, stamp);
-  for await (const unit of backend.list({ ...options, onStamp })) {
+  for await (const unit of backend.list({ ...signal === undefined ? {} : { signal }, onStamp })) {
     if (pace.isDue) await pace.rest();
     const name = splitUnit(unit)?.name;
     if (name === undefined || faultOfSnapshotName(name) !== undefined) continue;
@@ -32,5 +35,5 @@ export async function listSnapshots(
     if (stamp !== undefined) listedStamps.set(locator, stamp);
     locators.push(locator);
   }
-  return locators.sort((a, b) => a.name < b.name ? -1 : 1);
+  return locators.sort(byName);
 }

@@ -1,17 +1,16 @@
 // The address of one snapshot. Its holder can open, verify or remove the snapshot without knowing its layout.
-import { fileBackend } from "../file/file_backend.ts";
-import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
 import { pathOfUri, type PathOrUrl, showAddress, uriOfUnit } from "../model/address.ts";
-import type { Backend, BlobReader } from "../model/backend.ts";
+import type { Backend } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
-import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
-import { isSnapshotError, SnapshotError } from "../model/errors.ts";
+import { assertSnapshotName } from "../model/entry_path.ts";
+import { SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { assertOptions, nearest, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
-import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
+import { commitPathOf, type LayoutKind, nameOfUnit, type Unit } from "../model/unit.ts";
+import { glancing, isAsListed, listedStamps, readFacts } from "./commit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
   type ArchiveStreamOptions,
@@ -32,21 +31,9 @@ import {
   verifyUnit,
   withFindings,
 } from "./verification.ts";
+import { withWayOut } from "./wrong_address.ts";
 
 const REMOVE_OPTIONS = { keepPinned: "true or false" } as const;
-
-// In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
-const ENDING_BYTES = 4096;
-const MOST_COMPARED = 1000;
-
-// What the commit was like that facts were read of: its stamp as it was listed before, or the end of its bytes.
-const commits = new WeakMap<
-  SnapshotFacts,
-  { readonly stamp?: string | undefined; readonly ending?: string | undefined }
->();
-
-/** Stamps of commits, as a listing told them. */
-export const listedStamps: WeakMap<SnapshotLocator, string> = new WeakMap();
 
 // Marks locators across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotLocator");
@@ -165,7 +152,7 @@ export class SnapshotLocator {
    */
   async manifest(options: SignalOptions = {}): Promise<Manifest> {
     assertOptions(`open ${showAddress(this)}`, options, SIGNAL_OPTION);
-    const unit = await this.#openUnit(this.#glancing(), options.signal);
+    const unit = await this.#openUnit(glancing(this.backend), options.signal);
     await unit.close();
     return await unit.sealed.read();
   }
@@ -195,8 +182,9 @@ export class SnapshotLocator {
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
   async facts(known?: SnapshotFacts): Promise<SnapshotFacts> {
-    this.#facts ??= await this.#readFacts(known);
-    return this.#facts;
+    if (this.#facts !== undefined) return this.#facts;
+    const isKnown = known !== undefined && isAsListed(this, known);
+    return this.#facts = isKnown ? known : await readFacts(this.backend, this.#unit, listedStamps.get(this), known);
   }
 
   /**
@@ -372,124 +360,19 @@ export class SnapshotLocator {
     return true;
   }
 
-  async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
-    if (known !== undefined && isAsListed(this, known)) return known;
-    const stamp = listedStamps.get(this);
-    const commit = known && commits.get(known);
-    // Where a stamp tells, the end of the bytes need not.
-    const ending = stamp === undefined || commit?.ending !== undefined ? await this.#ending() : undefined;
-    if (known !== undefined && ending !== undefined && ending === commit?.ending) {
-      commits.set(known, { stamp, ending });
-      return known;
-    }
-    let commitBytes: number | undefined;
-    const source = this.#glancing((sizeBytes) => commitBytes ??= sizeBytes);
-    const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
-    await reader.close();
-    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = await reader.sealed.read();
-    const sizeBytes = this.layout === "directory" ? totals.sizeBytes : commitBytes;
-    const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
-    commits.set(facts, { stamp, ending });
-    return facts;
-  }
-
-  /** Tells one commit from another that came in its place, as an import does; `undefined` where there is none. */
-  async #ending(): Promise<string | undefined> {
-    const blob = await this.#glanceOrOpen(this.#unit, commitPathOf(this.#unit));
-    if (blob === undefined) return undefined;
-    try {
-      const { sizeBytes } = blob;
-      return `${sizeBytes} ${digestOf(await blob.read(Math.max(0, sizeBytes - ENDING_BYTES), ENDING_BYTES))}`;
-    } finally {
-      await blob.close();
-    }
-  }
-
   async #openUnit(source: UnitSource, signal: AbortSignal | undefined): Promise<UnitReader> {
     signal?.throwIfAborted();
     const opening = layoutOfUnit(this.#unit).open(source, this.#unit);
     return await unlessAborted(opening, signal).catch(async (error) => {
-      if (signal?.aborted !== true) throw await this.#withWayOut(error) ?? error;
+      if (signal?.aborted !== true) throw await withWayOut(this.backend, this.#unit, error);
       opening.then((late) => late.close(), () => {}); // no caller waits for it any more
       throw signal.reason;
     });
   }
 
-  /** The backend for who reads no more than the commit. */
-  #glancing(onOpen: (sizeBytes: number | undefined) => void = () => {}): UnitSource {
-    const { backend } = this;
-    return {
-      uri: backend.uri,
-      blobs: (unit) => backend.blobs(unit),
-      scratch: () => backend.scratch(),
-      open: async (unit, path) => {
-        const blob = await this.#glanceOrOpen(unit, path);
-        onOpen(blob?.sizeBytes);
-        return blob;
-      },
-    };
-  }
-
-  async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
-    return this.backend.glance?.(unit, path) ?? await this.backend.open(unit, path);
-  }
-
-  async #withWayOut(cause: unknown): Promise<SnapshotError | undefined> {
-    return isSnapshotError(cause, "SNAPSHOT_NOT_FOUND")
-      ? await this.#withNearest(cause)
-      : await this.#asFolderOfSnapshots(cause);
-  }
-
-  /** The error with the snapshot at the place whose name is most like this one. */
-  async #withNearest(cause: SnapshotError<"SNAPSHOT_NOT_FOUND">): Promise<SnapshotError | undefined> {
-    if (/^https?:/.test(this.uri)) return undefined; // there is one
-    const names: string[] = [];
-    try {
-      for await (const unit of this.backend.list()) names.push(unit.replace(/\/$/, ""));
-    } catch {
-      return undefined; // the first error tells more
-    }
-    const place = showAddress(this.backend.uri);
-    const near = nearest(this.#unit.replace(/\/$/, ""), names.slice(-MOST_COMPARED));
-    const remedy = near === undefined
-      ? `${place} has no snapshots; check the path and the working directory`
-      : `the nearest in ${place} is "${near}"; store.list() has all`;
-    return new SnapshotError("SNAPSHOT_NOT_FOUND", `${cause.message}; ${remedy}`, cause.details, { cause });
-  }
-
-  /** A better error where the address is that of a store: a folder that holds snapshots and is none itself. */
-  async #asFolderOfSnapshots(cause: unknown): Promise<SnapshotError | undefined> {
-    if (!isSnapshotError(cause, "MANIFEST_MISSING") || !this.uri.startsWith("file:")) return undefined;
-    const names: string[] = [];
-    try {
-      const folder = fileBackend(String(this));
-      for await (const unit of folder.list()) {
-        const { name } = splitUnit(unit) ?? {};
-        if (name !== undefined && faultOfSnapshotName(name) === undefined) {
-          names.push(String(new SnapshotLocator(folder, [unit])));
-        }
-      }
-    } catch {
-      return undefined; // the first error tells more
-    }
-    const newest = names.at(-1);
-    if (newest === undefined) return undefined;
-    const remedy = `resume from the newest with store.resume(), or name one of them, such as ${showAddress(newest)}`;
-    const message = `Cannot open ${
-      showAddress(this)
-    }: it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
-    return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
-  }
-
   get #unit(): Unit {
     return this.#units[0];
   }
-}
-
-/** Tells whether the commit that facts were read of was listed with the same stamp when the locator was made. */
-export function isAsListed(snapshot: SnapshotLocator, facts: SnapshotFacts): boolean {
-  const stamp = listedStamps.get(snapshot);
-  return stamp !== undefined && stamp === commits.get(facts)?.stamp;
 }
 
 /** Warns the user that the labels of a snapshot count as those it was saved with. */

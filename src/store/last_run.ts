@@ -4,7 +4,7 @@ import { parseGuarded } from "../manifest/guarded_json.ts";
 import type { Backend } from "../model/backend.ts";
 import { reasonOf } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import type { KnownSnapshot } from "./saving.ts";
+import type { KnownSnapshot } from "./lineage.ts";
 
 /** Name of the note. On files it lies in `.notes/last-run.json`; no sweep removes notes. */
 export const LAST_RUN_NOTE = "last-run";

@@ -1,7 +1,8 @@
 // What a program may save over: it knows which snapshots the program has loaded, which states a failed load left half-changed,
-// which were never loaded, and which snapshots another run has added since. It holds names only, and does no I/O.
+// which were never loaded, and which snapshots another run has added since. It does no I/O.
 import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { warnUser } from "../runtime/logging.ts";
 
 /** A snapshot that was found at the place. */
@@ -12,12 +13,24 @@ export interface ListedName {
   run(): Promise<string | undefined | null>;
 }
 
+/** A snapshot that the program has saved itself, or has loaded with no state left out. */
+export interface KnownSnapshot {
+  /** Its name. */
+  readonly name: string;
+  /** When its states were captured. */
+  readonly savedAt: Date;
+  /** The label `step` it was saved with. */
+  readonly step: number | undefined;
+  /** Bytes of its entries. */
+  readonly sizeBytes: number;
+}
+
 /** A load that has changed states. */
 export interface FinishedLoad {
   /** Name of the snapshot, as it was saved. */
   readonly savedAs: string;
-  /** Its name at the place it lies. */
-  readonly name: string;
+  /** The snapshot, under its name at the place it lies. */
+  readonly known: KnownSnapshot;
   /** The states in it. */
   readonly states: readonly string[];
   /** Names of the registered states that were loaded. */
@@ -46,6 +59,7 @@ export class Lineage {
   #isInLine = false;
   /** Whether the next listing is taken as known. */
   #acceptsListing = false;
+  #lastKnown: KnownSnapshot | undefined;
   #hasWarned = false;
   #parent: string | null = null;
   /** The newest name that the program has seen at the place. */
@@ -77,6 +91,11 @@ export class Lineage {
   /** Whether the program has loaded a snapshot, saved one, or said that it begins afresh. */
   get hasBegun(): boolean {
     return this.#isInLine;
+  }
+
+  /** The snapshot that was saved last, or has been loaded since with no state left out. */
+  get lastKnown(): KnownSnapshot | undefined {
+    return this.#lastKnown;
   }
 
   /** Name, as it was saved, of the snapshot that the program goes on from. */
@@ -139,19 +158,21 @@ export class Lineage {
 
   /** Notes a load that has fulfilled. `states` are those registered by now. */
   finishedLoad(load: FinishedLoad, states: readonly NamedState[]): void {
+    const { name } = load.known;
     this.#saw(load.newest);
     if (load.isFull) this.#loaded.clear(); // nothing is left of what was loaded before
-    this.#loaded.delete(load.name); // the one that was loaded last comes last
-    this.#loaded.set(load.name, { number: ++this.#loads, isFull: load.isFull });
+    this.#loaded.delete(name); // the one that was loaded last comes last
+    this.#loaded.set(name, { number: ++this.#loads, isFull: load.isFull });
     if (load.isFull) {
+      this.#lastKnown = load.known;
       this.#parent = load.savedAs;
       this.#offered = new Map();
       this.#neverLoaded.clear();
     }
-    for (const name of load.states) this.#offered.set(name, load.name);
-    for (const name of load.loaded) {
-      this.#torn.delete(name);
-      this.#neverLoaded.delete(name);
+    for (const state of load.states) this.#offered.set(state, name);
+    for (const state of load.loaded) {
+      this.#torn.delete(state);
+      this.#neverLoaded.delete(state);
     }
     for (const state of states) if (!load.registered.has(state.name)) this.registered(state);
   }
@@ -183,11 +204,13 @@ export class Lineage {
   }
 
   /** Notes a snapshot that can be seen. A load that came after its capture goes on being guarded. */
-  saved(name: string, captured: number): void {
+  saved(known: KnownSnapshot, captured: number): void {
+    const { name } = known;
+    this.#lastKnown = known;
     this.#saw(name);
     for (const [loaded, { number }] of this.#loaded) if (number <= captured) this.#loaded.delete(loaded);
     for (const names of [this.#ownNames, this.#importedNames]) {
-      for (const known of names) if (known <= name) names.delete(known);
+      for (const earlier of names) if (earlier <= name) names.delete(earlier);
     }
   }
 
@@ -234,7 +257,7 @@ export class Lineage {
    * @throws {SnapshotError} `RESUME_FIRST`, `STORE_SHARED`.
    */
   async assertMayAdd(listed: readonly ListedName[]): Promise<void> {
-    const newestFirst = [...listed].sort((a, b) => a.name < b.name ? 1 : -1);
+    const newestFirst = [...listed].sort(byName).reverse();
     const [newest] = newestFirst;
     if (!this.#isInLine) {
       const others = newestFirst.filter(({ name }) => !this.#ownNames.has(name));

@@ -7,8 +7,8 @@ import { sealedOf, type SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { assertProgram } from "./identity.ts";
 import { readLastRun } from "./last_run.ts";
 import { failedAfresh, type LoadedStates, type LoadOptions, loadStates, tellLoaded } from "./loading.ts";
-import { resumeFrom, type ResumeOptions, type ResumeReport, type ResumeSource } from "./resuming.ts";
-import type { Saver, StoreParts } from "./saving.ts";
+import { resumeFrom, type ResumeOptions, type ResumeReport } from "./resuming.ts";
+import type { StoreParts } from "./store_parts.ts";
 
 /** What a load did. */
 export interface LoadReport extends LoadedStates {
@@ -21,11 +21,9 @@ export interface LoadReport extends LoadedStates {
 /** Loads snapshots into the states of one store. */
 export class Loader {
   readonly #parts: StoreParts;
-  readonly #saver: Saver;
 
-  constructor(parts: StoreParts, saver: Saver) {
+  constructor(parts: StoreParts) {
     this.#parts = parts;
-    this.#saver = saver;
   }
 
   /** Loads one snapshot. */
@@ -45,24 +43,20 @@ export class Loader {
   }
 
   /** Loads the newest snapshot that is whole. */
-  async resume(place: Omit<ResumeSource, "load">, options: ResumeOptions): Promise<ResumeReport> {
+  async resume(options: ResumeOptions): Promise<ResumeReport> {
+    const { backend, lineage, place, registry, store } = this.#parts;
     return await this.#exclusively(options, undefined, async () => {
-      let newest: string | undefined;
-      const tellLastRun = await readLastRun(this.#parts.backend, this.#parts);
-      const list = async () => {
-        const listed = await place.list();
-        newest = listed.at(-1)?.name;
-        return listed;
-      };
-      const load = (snapshot: SnapshotLocator) => this.#open(snapshot, options, newest, true);
-      const report = await resumeFrom({ ...place, list, load }, options);
+      const tellLastRun = await readLastRun(backend, this.#parts);
+      const load = (snapshot: SnapshotLocator, newest: string | undefined) =>
+        this.#open(snapshot, options, newest, true);
+      const report = await resumeFrom(place, options, load);
       if (report.outcome === "fresh") {
-        await tellLoaded(this.#parts.registry.all, this.#parts.store, failedAfresh(place.uri));
-        this.#parts.lineage.resumedFresh();
+        await tellLoaded(registry.all, store, failedAfresh(place.address));
+        lineage.resumedFresh();
       }
       // Of a part of the states it cannot be said what was lost.
       if (tellLastRun === undefined || options.only !== undefined) return report;
-      return { ...report, lastRun: tellLastRun(report.outcome === "fresh" ? undefined : this.#saver.lastKnown) };
+      return { ...report, lastRun: tellLastRun(report.outcome === "fresh" ? undefined : lineage.lastKnown) };
     }, options.name);
   }
 
@@ -75,7 +69,7 @@ export class Loader {
   ): Promise<T> {
     const endGuard = name === undefined ? undefined : this.#parts.lineage.beginLoad(name);
     try {
-      const turn = await this.#saver.access.enter("load", { signal });
+      const turn = await this.#parts.access.enter("load", { signal });
       try {
         return await load();
       } finally {
@@ -123,7 +117,7 @@ export class Loader {
       await reader.close();
       throw error;
     }
-    const { name } = manifest;
+    const { name, savedAt, labels: { step }, totals: { sizeBytes } } = manifest;
     const registrations = this.#parts.registry.all;
     const states = await loadStates(String(snapshot ?? name), reader, registrations, options, {
       store: this.#parts.store,
@@ -131,17 +125,13 @@ export class Loader {
     });
     this.#parts.lineage.finishedLoad({
       savedAs: name, // lineage outlives the place, and copies under other names
-      name: snapshot?.name ?? name, // keepers go by the name at the place
+      known: { name: snapshot?.name ?? name, savedAt: new Date(savedAt), step, sizeBytes }, // keepers go by the name at the place
       states: manifest.states.map((state) => state.name),
       loaded: states.loaded,
       isFull: options.only === undefined,
       registered: new Set(registrations.map((registration) => registration.name)),
       newest,
     }, this.#parts.registry.all);
-    const { savedAt, labels: { step }, totals: { sizeBytes } } = manifest;
-    if (options.only === undefined) {
-      this.#saver.lastKnown = { name: snapshot?.name ?? name, savedAt: new Date(savedAt), step, sizeBytes };
-    }
     return { name, ...states };
   }
 }

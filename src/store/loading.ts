@@ -11,7 +11,7 @@ import type { StateReader } from "../model/state.ts";
 import { WatchedReader } from "./awaited_reads.ts";
 import { Capture } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
-import { callState } from "./inside.ts";
+import { callState } from "./state_calls.ts";
 import type { ProgressOptions } from "../snapshot/progress.ts";
 import type { Registration } from "./registry.ts";
 import { SnapshotReader } from "../snapshot/snapshot_reader.ts";

@@ -9,8 +9,10 @@ import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadedStates, type LoadOptions } from "./loading.ts";
 import type { SnapshotFacts } from "../model/snapshot.ts";
+import { byName } from "../model/snapshot_name.ts";
 import { type SnapshotLocator, warnOfNote } from "../snapshot/locator.ts";
 import type { LastRun } from "./last_run.ts";
+import type { Place, Unlisted } from "./place.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from: by default the newest, else one of `name`, `tag`, `best`, `step`, `at`. */
@@ -113,28 +115,6 @@ export interface FreshReport {
 /** What a resume came to; `outcome` tells which of both it is. */
 export type ResumeReport = ResumedReport | FreshReport;
 
-/** What resuming needs of a store. */
-export interface ResumeSource {
-  /** Address of the place, for errors. */
-  readonly uri: string;
-  /** All committed snapshots, oldest first. */
-  list(): Promise<SnapshotLocator[]>;
-  /** The snapshot of a name. */
-  snapshot(name: string): Promise<SnapshotLocator | undefined>;
-  /** Loads one. */
-  load(snapshot: SnapshotLocator): Promise<LoadedStates>;
-  /** What is not listed, and is not nothing. */
-  unlisted(): Promise<Unlisted>;
-}
-
-/** What lies among the snapshots and is not listed with them. */
-export interface Unlisted {
-  /** Snapshots whose names have another format than the store's. */
-  readonly keepsakes: readonly SnapshotLocator[];
-  /** Folders whose names have the store's format, and which have no manifest. */
-  readonly bare: readonly SnapshotLocator[];
-}
-
 /** Throws a TypeError or RangeError for options that no resume can mean. */
 export function assertResumeOptions(options: ResumeOptions): void {
   if (typeof options !== "object") {
@@ -150,13 +130,17 @@ const THROWN_AS_IS: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>(
   "PROGRAM_MISMATCH",
 ]);
 
-/** Loads the first candidate that is whole. */
-export async function resumeFrom(source: ResumeSource, options: ResumeOptions): Promise<ResumeReport> {
+/** Loads the first candidate that is whole; `load` is also given the newest name that was listed. */
+export async function resumeFrom(
+  place: Place,
+  options: ResumeOptions,
+  load: (snapshot: SnapshotLocator, newest: string | undefined) => Promise<LoadedStates>,
+): Promise<ResumeReport> {
   const tried: ResumeRefusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
-    throw new SnapshotError("RESUME_REFUSED", `Cannot resume from ${showAddress(source.uri)}: ${what}`, {
-      uri: source.uri,
+    throw new SnapshotError("RESUME_REFUSED", `Cannot resume from ${showAddress(place.address)}: ${what}`, {
+      uri: place.address,
       tried: told,
     }, { cause });
   };
@@ -184,13 +168,13 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     const triedBefore = tried.length;
     // The program that removed one may have saved newer ones since they were listed.
     const hasVanished = () => tried.slice(triedBefore).some(({ error }) => isAbsence(error));
-    const listed = await reachable(() => source.list());
-    const unlisted = await reachable(() => source.unlisted());
+    const listed = await reachable(() => place.list());
+    const unlisted = await reachable(() => place.unlisted());
     // What lacks its manifest was perhaps whole once: it is tried in its turn, and told with what else is damaged.
-    const all = listed.length === 0 ? [] : [...listed, ...unlisted.bare].sort((a, b) => a.name < b.name ? -1 : 1);
+    const all = listed.length === 0 ? [] : [...listed, ...unlisted.bare].sort(byName);
     let candidates: SnapshotLocator[];
     try {
-      candidates = await candidatesOf(source, all, options, note);
+      candidates = await candidatesOf(place, all, options, note);
     } catch (error) {
       if (!isSnapshotError(error)) throw error;
       return refuse(`the requested snapshot cannot be determined: ${reasonOf(error)}`, error);
@@ -199,7 +183,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     for (const snapshot of candidates.flatMap((candidate) => candidate.alternatives())) {
       if (wasTried(snapshot)) continue;
       try {
-        const states = await source.load(snapshot);
+        const states = await load(snapshot, listed.at(-1)?.name);
         const newer = listed.filter(({ name }) => name > snapshot.name).length;
         return { outcome: "resumed", snapshot, states, tried, newer };
       } catch (error) {
@@ -269,13 +253,13 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
 }
 
 async function candidatesOf(
-  source: ResumeSource,
+  place: Place,
   all: readonly SnapshotLocator[],
   { name, tag, best, step, at }: ResumeOptions,
   note: (snapshot: SnapshotLocator, error: unknown) => void,
 ): Promise<SnapshotLocator[]> {
   if (name !== undefined) {
-    const found = await source.snapshot(name);
+    const found = await place.snapshot(name);
     return found === undefined ? [] : [found];
   }
   const newestFirst = [...all].reverse();

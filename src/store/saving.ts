@@ -3,59 +3,24 @@
 import { type ManifestFacts, sealing } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import { showAddress } from "../model/address.ts";
-import { type Backend, type Stage, STALE_AFTER_MS } from "../model/backend.ts";
+import { type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { inSlices, Pace } from "../runtime/concurrency.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
-import { loggerOf, warnUser } from "../runtime/logging.ts";
+import { loggerOf } from "../runtime/logging.ts";
 import { type Labels, type Layout, listOfSources, type ManifestEntry, type ManifestState } from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
 import { Capture, type CaptureOptions, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
-import type { Lineage, ListedName } from "./lineage.ts";
+import type { ListedName } from "./lineage.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
-import type { ListedUnit, NameClaimer } from "./name_claimer.ts";
+import type { ListedUnit } from "./name_claimer.ts";
 import { dropPin, notePin } from "../snapshot/notes.ts";
-import type { Registry } from "./registry.ts";
 import type { SaveOptions } from "./save_options.ts";
-import { StateAccess, type Turn } from "./state_access.ts";
-
-/** What saving and loading need of a store. */
-export interface StoreParts {
-  /** The store itself, whose states must not call it. */
-  readonly store: object;
-  /** The place. */
-  readonly backend: Backend;
-  /** Gives names. */
-  readonly names: NameClaimer;
-  /** Says whether the program may save. */
-  readonly lineage: Lineage;
-  /** Names of its programs; the first is recorded in manifests. */
-  readonly programs: readonly string[];
-  /** Recorded in manifests. */
-  readonly run: string;
-  /** How many saves may wait. */
-  readonly maxWaiting: number;
-  /** The clock. */
-  readonly now: () => number;
-  /** The registered states. */
-  readonly registry: Registry;
-  /** Removes leftovers. */
-  readonly sweep: () => Promise<unknown>;
-}
-
-/** A snapshot that the program has saved itself, or has loaded with no state left out. */
-export interface KnownSnapshot {
-  /** Its name. */
-  readonly name: string;
-  /** When its states were captured. */
-  readonly savedAt: Date;
-  /** The label `step` it was saved with. */
-  readonly step: number | undefined;
-  /** Bytes of its entries. */
-  readonly sizeBytes: number;
-}
+import type { Turn } from "./state_access.ts";
+import type { StoreParts } from "./store_parts.ts";
+import { sweep } from "./sweeping.ts";
 
 type Listener = Pick<CaptureOptions, "onProgress" | "onPhase">;
 
@@ -79,35 +44,22 @@ const UNCHANGED = new Error("Nothing has changed since the last snapshot");
 /** Saves the states of one store. */
 export class Saver {
   readonly #parts: StoreParts;
-  /** Who may call the states. */
-  readonly access: StateAccess;
   readonly #memory = new CaptureMemory();
   readonly #log = loggerOf("StateStore");
   readonly #waiting = new Set<WaitingSave>();
-  /** What the program's states were saved as last, or loaded from. */
-  lastKnown: KnownSnapshot | undefined;
   #last: SnapshotLocator | undefined;
   #sweptAtMs = -Infinity;
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
-    const address = parts.backend.uri;
-    this.access = new StateAccess((stream) =>
-      warnUser({
-        className: "StateStore",
-        kind: "LOAD_HELD_BACK",
-        address: `${address} ${stream}`,
-        message: `A load waits for the stream "${stream}", which is not read; read its body to the end or cancel it`,
-      })
-    );
   }
 
   /** Saves into the place; `undefined` where the save was skipped. */
   async save(wanted: Wanted): Promise<SnapshotLocator | undefined> {
     const { signal, ifBusy } = wanted.options;
-    if (!this.access.isBusy) {
+    if (!this.#parts.access.isBusy) {
       // The states are called before anything is awaited: what they hand over belongs to the instant of the call.
-      const turn = this.access.enter("save");
+      const turn = this.#parts.access.enter("save");
       return await this.#publish(turn instanceof Promise ? await turn : turn, wanted);
     }
     if (ifBusy === "skip") return undefined;
@@ -138,7 +90,7 @@ export class Saver {
     const waiting = new AbortController();
     const onAbort = () => waiting.abort(options.signal?.reason);
     options.signal?.addEventListener("abort", onAbort);
-    const entered = this.access.enter("stream", { stream: name, signal: waiting.signal });
+    const entered = this.#parts.access.enter("stream", { stream: name, signal: waiting.signal });
     let capture: Capture | undefined;
     let entry: Turn | undefined;
     const begin = (turn: Turn) => {
@@ -194,7 +146,7 @@ export class Saver {
     const options = { ...wanted.options, signal: abort.signal, onProgress, onPhase };
     const run = async () => {
       try {
-        const turn = await this.access.enter("save", { signal: abort.signal });
+        const turn = await this.#parts.access.enter("save", { signal: abort.signal });
         this.#waiting.delete(waiting);
         return await this.#publish(turn, { ...wanted, options });
       } finally {
@@ -255,20 +207,13 @@ export class Saver {
       const sealed = await inSlices(sealing({ ...facts, name }, unit.entries));
       if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
       await unit.publish(sealed);
-      lineage.saved(name, captured);
+      const { savedAt } = facts;
+      const { sizeBytes } = sealed.manifest.totals;
+      lineage.saved({ name, savedAt, step: labels.step, sizeBytes }, captured);
       commit();
-      this.lastKnown = {
-        name,
-        savedAt: facts.savedAt,
-        step: labels.step,
-        sizeBytes: sealed.manifest.totals.sizeBytes,
-      };
       const locator = new SnapshotLocator(backend, [stage.unit]);
       this.#last = locator;
-      this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
-        snapshot: String(locator),
-        sizeBytes: sealed.manifest.totals.sizeBytes,
-      });
+      this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", { snapshot: String(locator), sizeBytes });
       return locator;
     } catch (error) {
       const first = capture?.fail(error) ?? error;
@@ -284,7 +229,7 @@ export class Saver {
 
   /** What the states would save now, digested as it comes and written nowhere. */
   async digest(options: CaptureOptions): Promise<ManifestState[]> {
-    const entered = this.access.enter("stream", { signal: options.signal });
+    const entered = this.#parts.access.enter("stream", { signal: options.signal });
     const turn = entered instanceof Promise ? await entered : entered;
     let capture: Capture | undefined;
     try {
@@ -353,7 +298,7 @@ export class Saver {
     if (monotonicMs() - this.#sweptAtMs < STALE_AFTER_MS) return;
     this.#sweptAtMs = monotonicMs();
     try {
-      await this.#parts.sweep();
+      await sweep(this.#parts.backend);
     } catch (error) {
       this.#log.warn("Cannot sweep: {error}", { error }); // leftovers cost room; they must not cost a save
     }

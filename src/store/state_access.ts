@@ -1,5 +1,6 @@
 // Who may call the states of one store, and when: a load excludes saves, streams and other loads; saves come one after the other.
 // Requests are granted in the order of their calls, but one may pass another that it does not exclude.
+import { warnUser } from "../runtime/logging.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 
@@ -115,4 +116,16 @@ export class StateAccess {
     }
     this.#waiting = still;
   }
+}
+
+/** Makes the access to the states of a store, which warns of a stream that holds back a load. */
+export function accessTo(uri: string): StateAccess {
+  return new StateAccess((stream) =>
+    warnUser({
+      className: "StateStore",
+      kind: "LOAD_HELD_BACK",
+      address: `${uri} ${stream}`,
+      message: `A load waits for the stream "${stream}", which is not read; read its body to the end or cancel it`,
+    })
+  );
 }

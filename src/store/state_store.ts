@@ -4,29 +4,28 @@ import { archiveKindOf, archiveLayoutOf, layoutOfKind } from "../layout/layouts.
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import { storableLabels } from "../manifest/labels.ts";
 import { pathOfUri, showAddress } from "../model/address.ts";
-import { type Backend, STALE_AFTER_MS } from "../model/backend.ts";
-import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
-import { show } from "../model/show.ts";
+import type { Backend } from "../model/backend.ts";
+import { assertOptions, SIGNAL_OPTION } from "../model/options.ts";
 import type { Layout } from "../model/snapshot.ts";
 import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.ts";
 import type { PersistentState } from "../model/state.ts";
-import { type LayoutKind, nameOfUnit } from "../model/unit.ts";
-import { loggerOf, warnUser } from "../runtime/logging.ts";
-import { listSnapshots } from "../snapshot/listing.ts";
+import type { LayoutKind } from "../model/unit.ts";
+import { warnUser } from "../runtime/logging.ts";
 import { differenceOfStates, type SnapshotDifference } from "../snapshot/difference.ts";
 import { locatorOf } from "../snapshot/locate.ts";
-import { SnapshotLocator } from "../snapshot/locator.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
 import { programsOf, runOf } from "./identity.ts";
 import { notePlace } from "./places_in_use.ts";
 import { importInto, type ImportOptions } from "./importing.ts";
-import { assertNotInside } from "./inside.ts";
-import { Lineage } from "./lineage.ts";
+import { assertNotInside } from "./state_calls.ts";
+import { type KnownSnapshot, Lineage } from "./lineage.ts";
 import { Loader, type LoadReport } from "./loader.ts";
 import { assertLoadOptions, LOAD_OPTIONS, type LoadOptions } from "./loading.ts";
 import { NameClaimer } from "./name_claimer.ts";
+import { Place } from "./place.ts";
 import { type RegisterOptions, Registry } from "./registry.ts";
-import { assertResumeOptions, type ResumeOptions, type ResumeReport, type Unlisted } from "./resuming.ts";
+import { assertResumeOptions, type ResumeOptions, type ResumeReport } from "./resuming.ts";
 import {
   assertSaveOptions,
   assertStreamOptions,
@@ -34,27 +33,12 @@ import {
   type StateStream,
   type StreamOptions,
 } from "./save_options.ts";
-import { type KnownSnapshot, Saver, type StoreParts } from "./saving.ts";
+import { Saver } from "./saving.ts";
+import { accessTo } from "./state_access.ts";
 import { backendOf, countOf, type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "./store_options.ts";
+import type { StoreParts } from "./store_parts.ts";
+import { sweep, type SweepOptions } from "./sweeping.ts";
 import { verifyAll } from "./verifying_all.ts";
-
-/** What {@link StateStore.sweep} removes. */
-export interface SweepOptions {
-  /**
-   * Maximum age of the heartbeat of a writer, in milliseconds; older files are deleted.
-   *
-   * @default 600_000
-   */
-  readonly olderThanMs?: number;
-  /**
-   * Removes also what living writers are writing: their saves fail with `STAGE_LOST`.
-   *
-   * @default false
-   */
-  readonly force?: boolean;
-}
-
-const SWEEP_OPTIONS: OptionNames<SweepOptions> = { olderThanMs: true, force: "true or false" };
 
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
@@ -82,6 +66,7 @@ export class StateStore {
   /** Where the snapshots lie. */
   readonly backend: Backend;
   readonly #format: SnapshotNameFormat;
+  readonly #place: Place;
   readonly #names: NameClaimer;
   readonly #layout: LayoutKind;
   readonly #archive: ArchiveOptions;
@@ -92,7 +77,6 @@ export class StateStore {
   /** Id of this run, as recorded in each snapshot. */
   readonly run: string;
   readonly #registry = new Registry();
-  readonly #log = loggerOf("StateStore");
   readonly #lineage: Lineage;
   readonly #saver: Saver;
   readonly #loader: Loader;
@@ -112,6 +96,7 @@ export class StateStore {
     this.backend = backendOf(where, options.durability);
     notePlace(this.backend.uri);
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
+    this.#place = new Place(this.backend, this.#format);
     this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";
     this.#archive = options.archive ?? {};
@@ -123,6 +108,7 @@ export class StateStore {
     const parts: StoreParts = {
       store: this,
       backend: this.backend,
+      place: this.#place,
       names: this.#names,
       lineage: this.#lineage,
       programs: this.programs,
@@ -130,10 +116,10 @@ export class StateStore {
       maxWaiting: countOf(options.maxWaiting),
       now: this.now,
       registry: this.#registry,
-      sweep: () => this.sweep(),
+      access: accessTo(this.backend.uri),
     };
     this.#saver = new Saver(parts);
-    this.#loader = new Loader(parts, this.#saver);
+    this.#loader = new Loader(parts);
     if (options.startFresh) this.startFresh();
   }
 
@@ -320,12 +306,7 @@ export class StateStore {
     this.#warnIfEmpty("resume");
     options.signal?.throwIfAborted();
     assertNotInside(this, "resume");
-    return await this.#loader.resume({
-      uri: pathOfUri(this.backend.uri),
-      list: () => this.list(),
-      snapshot: (name) => this.snapshot(name),
-      unlisted: () => this.#unlisted(),
-    }, options);
+    return await this.#loader.resume(options);
   }
 
   /**
@@ -378,7 +359,7 @@ export class StateStore {
 
   /** The snapshot that this store saved last, or has loaded since without `only`. */
   get lastKnown(): KnownSnapshot | undefined {
-    return this.#saver.lastKnown;
+    return this.#lineage.lastKnown;
   }
 
   /**
@@ -407,7 +388,7 @@ export class StateStore {
    * @returns Whether it has; other names are keepsakes.
    */
   isTimedName(name: string): boolean {
-    return this.#names.isTimed(name);
+    return this.#place.isTimed(name);
   }
 
   /**
@@ -421,7 +402,7 @@ export class StateStore {
    */
   async list(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotLocator[]> {
     assertOptions("list snapshots", options, SIGNAL_OPTION);
-    return (await listSnapshots(this.backend, options)).filter(({ name }) => this.isTimedName(name));
+    return await this.#place.list(options);
   }
 
   /**
@@ -442,7 +423,7 @@ export class StateStore {
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
   async snapshot(name: string): Promise<SnapshotLocator | undefined> {
-    return (await listSnapshots(this.backend)).find((locator) => locator.name === name);
+    return await this.#place.snapshot(name);
   }
 
   /**
@@ -471,14 +452,7 @@ export class StateStore {
    */
   verify(options: VerifyOptions = {}): AsyncIterableIterator<VerifyReport> {
     assertVerifyOptions(options);
-    return this.#verify(options);
-  }
-
-  async *#verify(options: VerifyOptions): AsyncGenerator<VerifyReport, void> {
-    const { signal } = options;
-    const listed = await listSnapshots(this.backend, signal === undefined ? {} : { signal });
-    const snapshots = [...listed, ...await this.#bare()].sort((a, b) => a.name < b.name ? -1 : 1);
-    yield* verifyAll(snapshots, (name) => this.isTimedName(name), options);
+    return verifyAll(this.#place, options);
   }
 
   /**
@@ -494,21 +468,7 @@ export class StateStore {
    * @throws {TypeError} If both options are given.
    */
   async sweep(options: SweepOptions = {}): Promise<string[]> {
-    assertOptions("sweep", options, SWEEP_OPTIONS);
-    const { olderThanMs = STALE_AFTER_MS, force = false } = options;
-    if (!(typeof olderThanMs === "number" && olderThanMs >= 0)) {
-      const reason = "it must be a number from 0 on; to remove what living writers have, say { force: true }";
-      throw new RangeError(`Cannot sweep what is older than ${show(olderThanMs)} ms: ${reason}`);
-    }
-    if (force && options.olderThanMs !== undefined) {
-      throw new TypeError(
-        "Cannot sweep with force and olderThanMs at once: force removes everything that is unfinished",
-      );
-    }
-    const units = await this.backend.sweep(force ? -1 : olderThanMs);
-    const names = units.map(nameOfUnit);
-    for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
-    return names;
+    return await sweep(this.backend, options);
   }
 
   /** Warns once where no state is registered: pamiq-core allows it, and it is nearly always a mistake. */
@@ -529,20 +489,5 @@ export class StateStore {
       );
     }
     return layoutOfKind(layout, this.#archive);
-  }
-
-  /** What {@link StateStore.list} passes over and yet might be this program's: keepsakes, and folders named like a snapshot. */
-  async #unlisted(): Promise<Unlisted> {
-    const keepsakes = (await listSnapshots(this.backend)).filter(({ name }) => !this.isTimedName(name));
-    return { keepsakes, bare: await this.#bare() };
-  }
-
-  /** Folders whose names have this store's format, and which lack a manifest. */
-  async #bare(): Promise<SnapshotLocator[]> {
-    const found: SnapshotLocator[] = [];
-    for await (const { name } of this.backend.foreign?.list() ?? []) {
-      if (this.isTimedName(name)) found.push(new SnapshotLocator(this.backend, [`${name}/`]));
-    }
-    return found;
   }
 }

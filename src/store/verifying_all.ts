@@ -6,19 +6,18 @@ import type { Manifest } from "../model/snapshot.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { type VerifyFinding, type VerifyOptions, type VerifyReport, withFindings } from "../snapshot/verification.ts";
+import type { Place } from "./place.ts";
 
 // Each reads up to 64 files of a folder concurrently already.
 const VERIFIED_AT_ONCE = 2;
 
-/** Verifies snapshots, in each layout they lie in, in their order; those that vanish meanwhile are left out. */
-export async function* verifyAll(
-  snapshots: readonly SnapshotLocator[],
-  isTimedName: (name: string) => boolean,
-  options: VerifyOptions,
-): AsyncGenerator<VerifyReport, void> {
+/** Verifies all snapshots, in each layout they lie in, in their order; those that vanish meanwhile are left out. */
+export async function* verifyAll(place: Place, options: VerifyOptions): AsyncGenerator<VerifyReport, void> {
+  const { signal } = options;
+  const snapshots = await place.listAll({ signal });
   const verify = (snapshot: SnapshotLocator, signal: AbortSignal) =>
-    verifyLayouts(snapshot, isTimedName(snapshot.name), { ...options, signal });
-  for await (const reports of mapAhead(snapshots, verify, VERIFIED_AT_ONCE, options.signal)) yield* reports;
+    verifyLayouts(snapshot, place.isTimed(snapshot.name), { ...options, signal });
+  for await (const reports of mapAhead(snapshots, verify, VERIFIED_AT_ONCE, signal)) yield* reports;
 }
 
 interface Verified {

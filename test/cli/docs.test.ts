@@ -1,6 +1,7 @@
 // docs/cli.md says what the commands are, and README.md shows what they print.
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import * as library from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { loadCommands } from "../../src/cli/commands.ts";
 import * as program from "../../src/cli/program.ts";
@@ -29,6 +30,17 @@ describe("docs/cli.md", () => {
         expect(given.filter((flag) => !flags.includes(flag)), line).toEqual([]);
       }
     }
+  });
+});
+
+describe("snapkeep prune", () => {
+  it("has an option for each rule of the library", async () => {
+    const prune = (await loadCommands()).find(({ name }) => name === "prune");
+    const flags = prune?.options.map(({ flags }) => flags.split(" ")[0]) ?? [];
+    const rules = Object.keys(library).filter((name) => name.startsWith("keep"));
+    const wanted = rules.map((name) => `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+    expect(wanted.length).toBeGreaterThan(5);
+    expect(flags).toEqual(expect.arrayContaining(wanted));
   });
 });
 

@@ -3,7 +3,6 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import {
-  type Backend,
   fileBackend,
   isSnapshotError,
   type LayoutKind,
@@ -13,12 +12,11 @@ import {
   type StateStoreOptions,
   type StateWriter,
 } from "snapkeep";
-import type { Stage } from "snapkeep/backend";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkEstargz } from "../archive/estargz_checker.ts";
 import { archiveOf, bytesOf, digests, noise, pieces, storeOf, TreeState, within } from "../archive/samples.ts";
 import { watchedBackend } from "../archive/watched_backend.ts";
-import { changed } from "../store/places.ts";
+import { changed, withStages } from "../store/places.ts";
 
 const MIB = 1024 * 1024;
 const TREE = { "one.txt": "one", "big.bin": noise(2 * MIB + 1), "empty": "" };
@@ -168,10 +166,9 @@ describe("scratch", () => {
 
   it("that gives back other bytes than it was given fails the save", async () => {
     const inner = memoryBackend();
-    const lying = (backend: Backend): Backend => ({
-      ...bound(backend),
+    const lying = changed(inner, {
       stage: async (unit, options) => {
-        const stage = await backend.stage(unit, options);
+        const stage = await inner.stage(unit, options);
         return {
           unit,
           write: (blobPath, body) => stage.write(blobPath, body),
@@ -200,28 +197,12 @@ describe("scratch", () => {
         };
       },
     });
-    const error: unknown = await storeOf({ a: TREE }, { backend: lying(inner), handing: "stream" }).saveState()
+    const error: unknown = await storeOf({ a: TREE }, { backend: lying, handing: "stream" }).saveState()
       .catch((error: unknown) => error);
     expect(isSnapshotError(error, "SNAPSHOT_CORRUPT") && error.details.path).toBe("a/big.bin");
     expect(await new StateStore(inner).list()).toEqual([]);
   });
 });
-
-/** A backend's methods, to be changed. */
-function bound(backend: Backend): Backend {
-  return {
-    uri: backend.uri,
-    notes: backend.notes,
-    create: () => backend.create(),
-    list: (options) => backend.list(options),
-    blobs: (unit) => backend.blobs(unit),
-    open: (unit, blobPath) => backend.open(unit, blobPath),
-    stage: (unit, options) => backend.stage(unit, options),
-    scratch: () => backend.scratch(),
-    remove: (unit) => backend.remove(unit),
-    sweep: (olderThanMs) => backend.sweep(olderThanMs),
-  };
-}
 
 describe("a save as an archive that fails", () => {
   const failures: Record<string, [string, PersistentState["saveState"]]> = {
@@ -297,8 +278,7 @@ describe("a body too large for one call of the runtime", () => {
     for (const layout of ["directory", "tar.gz"] as const) {
       let largest = 0;
       const inner = memoryBackend();
-      const backend: Backend = {
-        ...bound(inner),
+      const backend = changed(inner, {
         stage: (unit) => {
           const drain = async (body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) => {
             let sizeBytes = 0;
@@ -316,7 +296,7 @@ describe("a body too large for one call of the runtime", () => {
             abandon: () => Promise.resolve(),
           });
         },
-      };
+      });
       const store = new StateStore(backend, { layout });
       store.register("a", saving((out) => out.write("owned", owned, { owned: true })));
       await store.saveState();
@@ -328,20 +308,7 @@ describe("a body too large for one call of the runtime", () => {
 
 it("a backend that publishes less of an archive than it was given fails the save", async () => {
   const backend = memoryBackend();
-  const careless = changed(backend, {
-    stage: async (unit, options) => unread(await backend.stage(unit, options)),
-  });
+  const careless = withStages(backend, () => ({ publish: () => Promise.resolve() }));
   const store = new StateStore(careless, { layout: "tar.gz" }).register("a", saving((out) => out.write("x", "hello")));
   await expect(store.saveState()).rejects.toThrow(/published less than it was given/);
 });
-
-/** A stage that takes what it publishes for read. */
-function unread(stage: Stage): Stage {
-  return {
-    unit: stage.unit,
-    write: (blob, body) => stage.write(blob, body),
-    publish: () => Promise.resolve(),
-    scratch: () => stage.scratch(),
-    abandon: () => stage.abandon(),
-  };
-}

@@ -21,7 +21,6 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { directoryLayout } from "../../src/layout/directory_layout.ts";
 import { nativeZstd } from "../../src/compression/zstd_codec.ts";
 import { openStream, writeCopy } from "../../src/snapshot/copying.ts";
-import type { Stage } from "../../src/model/backend.ts";
 import { checkEstargz } from "../archive/estargz_checker.ts";
 import {
   archiveOf,
@@ -36,6 +35,7 @@ import {
   within,
 } from "../archive/samples.ts";
 import { watchedBackend } from "../archive/watched_backend.ts";
+import { changedStage } from "../store/places.ts";
 
 const MIB = 1024 * 1024;
 const TREE = { "big.bin": noise(3 * MIB + 5), "small.txt": "small", "empty": "" };
@@ -568,16 +568,12 @@ describe("writeCopy", () => {
       const stage = await target.stage(`${locator.name}/`);
       const aborter = new AbortController();
       let written = 0;
-      const watched: Stage = {
-        unit: stage.unit,
-        publish: (...args) => stage.publish(...args),
-        scratch: () => stage.scratch(),
-        abandon: () => stage.abandon(),
+      const watched = changedStage(stage, {
         write: async (...args) => {
           if (++written === entries) aborter.abort(reason);
           return await stage.write(...args);
         },
-      };
+      });
       await using reader = await locator.open();
       const options = { backend: target, stage: watched, labels: {}, signal: aborter.signal };
       await expect(writeCopy(reader, directoryLayout, options)).rejects.toBe(reason);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { LatestStatesKeeper, locate, memoryBackend, type PersistentState, StateStore } from "snapkeep";
 import { StateAccess, type Turn } from "../../src/store/state_access.ts";
-import { changed, placeOn, places } from "./places.ts";
+import { placeOn, places, withStages } from "./places.ts";
 import { Cell, deferred, rejection, saving, settle } from "./states.ts";
 import { all } from "../backend/texts.ts";
 
@@ -73,22 +73,13 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
     const { place, first } = await twoSnapshots();
     const publishing = deferred();
     const mayPublish = deferred();
-    const backend = changed(place.backend, {
-      stage: async (unit, options) => {
-        const stage = await place.backend.stage(unit, options);
-        return {
-          unit,
-          scratch: () => stage.scratch(),
-          write: (path, source) => stage.write(path, source),
-          abandon: () => stage.abandon(),
-          async publish(path, source) {
-            publishing.resolve();
-            await mayPublish.promise;
-            await stage.publish(path, source);
-          },
-        };
+    const backend = withStages(place.backend, (stage) => ({
+      async publish(path, source) {
+        publishing.resolve();
+        await mayPublish.promise;
+        await stage.publish(path, source);
       },
-    });
+    }));
     const [a, b] = [new Cell("three"), new Cell("three")];
     const store = placeOn(backend, place.layout).store().register("a", a).register("b", b);
     const save = store.saveState();
@@ -474,23 +465,13 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
       const { place, first } = await twoSnapshots();
       const publishing = deferred();
       const mayPublish = deferred();
-      const backend = changed(place.backend, {
-        notes: place.backend.notes,
-        stage: async (unit, options) => {
-          const stage = await place.backend.stage(unit, options);
-          return {
-            unit,
-            scratch: () => stage.scratch(),
-            write: (path, source) => stage.write(path, source),
-            abandon: () => stage.abandon(),
-            async publish(path, source) {
-              await stage.publish(path, source);
-              publishing.resolve();
-              await mayPublish.promise;
-            },
-          };
+      const backend = withStages(place.backend, (stage) => ({
+        async publish(path, source) {
+          await stage.publish(path, source);
+          publishing.resolve();
+          await mayPublish.promise;
         },
-      });
+      }));
       const store = placeOn(backend, place.layout).store().register("a", new Cell(3));
       const save = store.saveState();
       await publishing.promise;

@@ -6,7 +6,7 @@ import { storageError } from "snapkeep/backend";
 import { describe, expect, it } from "vitest";
 import { parseNote } from "../../src/manifest/labels.ts";
 import { collectLogs } from "./logs.ts";
-import { changed, filePlaces, type Place, places, temporaryFolder } from "./places.ts";
+import { changed, filePlaces, type Place, places, temporaryFolder, withStages } from "./places.ts";
 import { Cell, rejection } from "./states.ts";
 
 const all = {
@@ -429,21 +429,12 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     const { snapshot } = await saved(make, { pinned: true });
     const target = (await make()).backend;
     let noteAtWrite: unknown;
-    const failing = changed(target, {
-      stage: async (unit, options) => {
-        const stage = await target.stage(unit, options);
-        return {
-          unit,
-          write: (path, body) => stage.write(path, body),
-          async publish() {
-            noteAtWrite = await target.notes.get(snapshot.name);
-            throw new Error("mine");
-          },
-          scratch: () => stage.scratch(),
-          abandon: () => stage.abandon(),
-        };
+    const failing = withStages(target, () => ({
+      async publish() {
+        noteAtWrite = await target.notes.get(snapshot.name);
+        throw new Error("mine");
       },
-    });
+    }));
     await rejection(new StateStore(failing).importSnapshot(snapshot));
     expect(noteAtWrite).toBeDefined(); // it was noted before there was anything to remove
     expect(await noted(target)).toEqual([]);

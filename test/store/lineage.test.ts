@@ -1,7 +1,7 @@
 // What a program may save over: it resumes first, or says that it begins afresh.
 import { describe, expect, it } from "vitest";
 import { LatestStatesKeeper, locate, memoryBackend, StateStore } from "snapkeep";
-import { changed, placeOn, places } from "./places.ts";
+import { placeOn, places, withStages } from "./places.ts";
 import { Cell, rejection } from "./states.ts";
 import { collectLogs } from "./logs.ts";
 import { all } from "../backend/texts.ts";
@@ -124,22 +124,13 @@ describe.each(places)("a store that has loaded nothing ($layout, $backend)", ({ 
   it("saves although its own earlier save is uncertain", async () => {
     const place = await make();
     let failures = 1;
-    const backend = changed(place.backend, {
-      stage: async (unit, options) => {
-        const stage = await place.backend.stage(unit, options);
-        return {
-          unit,
-          scratch: () => stage.scratch(),
-          write: (path, source) => stage.write(path, source),
-          abandon: () => stage.abandon(),
-          async publish(path, source) {
-            await stage.publish(path, source);
-            const { SnapshotError } = await import("snapkeep");
-            if (failures-- > 0) throw new SnapshotError("COMMIT_UNCERTAIN", "Cannot sync", { uri: unit });
-          },
-        };
+    const backend = withStages(place.backend, (stage) => ({
+      async publish(path, source) {
+        await stage.publish(path, source);
+        const { SnapshotError } = await import("snapkeep");
+        if (failures-- > 0) throw new SnapshotError("COMMIT_UNCERTAIN", "Cannot sync", { uri: stage.unit });
       },
-    });
+    }));
     const store = placeOn(backend, place.layout).store({ startFresh: false }).register("cell", new Cell(1));
     expect(await rejection(store.saveState())).toMatchObject({ code: "COMMIT_UNCERTAIN" });
     await store.saveState();

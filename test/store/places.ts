@@ -10,6 +10,7 @@ import {
   StateStore,
   type StateStoreOptions,
 } from "snapkeep";
+import type { Stage } from "snapkeep/backend";
 import { onTestFinished } from "vitest";
 
 const layouts: readonly LayoutKind[] = ["directory", "tar.gz"];
@@ -89,4 +90,26 @@ export function changed(backend: Backend, changes: Partial<Backend>): Backend {
     ...workFolder === undefined ? {} : { workFolder: () => workFolder.call(backend) },
     ...changes,
   };
+}
+
+/** A stage that differs from another in some methods. */
+export function changedStage(stage: Stage, changes: Partial<Stage>): Stage {
+  return {
+    unit: stage.unit,
+    write: (path, body, options) => stage.write(path, body, options),
+    publish: (path, body) => stage.publish(path, body),
+    scratch: () => stage.scratch(),
+    abandon: () => stage.abandon(),
+    ...changes,
+  };
+}
+
+/** A backend whose stages differ in some methods. */
+export function withStages(backend: Backend, changes: (stage: Stage) => Partial<Stage>): Backend {
+  return changed(backend, {
+    stage: async (unit, options) => {
+      const stage = await backend.stage(unit, options);
+      return changedStage(stage, changes(stage));
+    },
+  });
 }

@@ -12,10 +12,9 @@ import {
   StateStore,
   type StateWriter,
 } from "snapkeep";
-import type { Stage } from "snapkeep/backend";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { collectLogs } from "./logs.ts";
-import { changed, filePlaces, type Place, places, temporaryFolder } from "./places.ts";
+import { changed, filePlaces, type Place, places, temporaryFolder, withStages } from "./places.ts";
 import { Cell, deferred, Files, hangingStream, iterableOf, rejection, saving, settle, streamOf } from "./states.ts";
 
 const MIB = 1024 * 1024;
@@ -489,18 +488,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
       const place = await make();
       const refused = new Error("no room");
       const refuse = () => Promise.reject(refused);
-      const backend = changed(place.backend, {
-        stage: async (unit, options) => {
-          const stage = await place.backend.stage(unit, options);
-          return {
-            unit,
-            write: refuse,
-            publish: refuse,
-            scratch: () => stage.scratch(),
-            abandon: () => stage.abandon(),
-          };
-        },
-      });
+      const backend = withStages(place.backend, () => ({ write: refuse, publish: refuse }));
       const [first, second] = [hangingStream(), hangingStream()];
       const store = new StateStore(backend, { layout }).register(
         "a",
@@ -563,23 +551,13 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
       const { backend, ...place } = await make();
       const controller = new AbortController();
       const uncertain = new SnapshotError("COMMIT_UNCERTAIN", "Cannot be sure", { uri: "x" });
-      const publishing = changed(backend, {
-        async stage(unit, options) {
-          const stage = await backend.stage(unit, options);
-          const publish: Stage["publish"] = async (blobPath, body) => {
-            await stage.publish(blobPath, body);
-            controller.abort(new Error("enough"));
-            throw uncertain;
-          };
-          return Object.assign(Object.create(stage) as Stage, {
-            unit,
-            write: stage.write.bind(stage),
-            scratch: () => stage.scratch(),
-            abandon: () => stage.abandon(),
-            publish,
-          });
+      const publishing = withStages(backend, (stage) => ({
+        async publish(blobPath, body) {
+          await stage.publish(blobPath, body);
+          controller.abort(new Error("enough"));
+          throw uncertain;
         },
-      });
+      }));
       const store = new StateStore(publishing, { layout: place.layout }).register("a", new Cell(1));
       expect(await rejection(store.saveState({ signal: controller.signal }))).toBe(uncertain);
       expect(await place.store().list()).toHaveLength(1);

@@ -75,10 +75,20 @@ function saves(workload, what) {
   };
 }
 
+/** A contender that reads a fixture. @param {string} id @param {string} fixture @param {object} [more] */
+const from = (id, fixture, more = {}) => ({ id, job: { fixture }, ...more });
+
+/** The first contenders of every group that reads. */
+const readRows = [
+  from("ours", "ours.tar.gz", { label: "snapkeep, gzip archive", note: "SHA-256 compared" }),
+  from("oursZstd", "ours.tar.zst", { label: "snapkeep, zstd archive", note: "SHA-256 compared; Node 24" }),
+  from("oursDirectory", "ours", { note: "SHA-256 compared" }),
+  from("tarStream", "plain.tar.gz"),
+  from("modernTar", "plain.tar.gz"),
+];
+
 /** @param {string} workload @param {string} what @param {readonly string[]} stores @returns {Record<string, Group>} */
 function reads(workload, what, stores) {
-  /** @param {string} id @param {string} fixture @param {object} [more] */
-  const from = (id, fixture, more = {}) => ({ id, job: { fixture }, ...more });
   return {
     [`read-${workload}`]: {
       title: `Read one entry out of ${workload}`,
@@ -89,17 +99,7 @@ function reads(workload, what, stores) {
       workload,
       times: workload === "giant" ? 1 : 3,
       rows: [
-        from("ours", "ours.tar.gz", {
-          label: "snapkeep, gzip archive",
-          note: "SHA-256 compared",
-        }),
-        from("oursZstd", "ours.tar.zst", {
-          label: "snapkeep, zstd archive",
-          note: "SHA-256 compared; Node 24",
-        }),
-        from("oursDirectory", "ours", { note: "SHA-256 compared" }),
-        from("tarStream", "plain.tar.gz"),
-        from("modernTar", "plain.tar.gz"),
+        ...readRows,
         from("nodeTar", "plain.tar.gz", {
           note: "no digest; reads on to the end",
         }),
@@ -113,8 +113,6 @@ function reads(workload, what, stores) {
 
 /** @param {string} workload @returns {Record<string, Group>} */
 function loads(workload) {
-  /** @param {string} id @param {string} fixture @param {object} [more] */
-  const from = (id, fixture, more = {}) => ({ id, job: { fixture }, ...more });
   return {
     [`load-${workload}`]: {
       title: `Load all of ${workload}`,
@@ -122,17 +120,7 @@ function loads(workload) {
       operation: "load",
       workload,
       rows: [
-        from("ours", "ours.tar.gz", {
-          label: "snapkeep, gzip archive",
-          note: "SHA-256 compared",
-        }),
-        from("oursZstd", "ours.tar.zst", {
-          label: "snapkeep, zstd archive",
-          note: "SHA-256 compared; Node 24",
-        }),
-        from("oursDirectory", "ours", { note: "SHA-256 compared" }),
-        from("tarStream", "plain.tar.gz"),
-        from("modernTar", "plain.tar.gz"),
+        ...readRows,
         from("nodeTar", "plain.tar.gz"),
         from("yauzl", "plain.zip"),
         from("gnuGzip", "plain.tar.gz", {
