@@ -450,9 +450,12 @@ export class SnapshotLocator {
       return undefined; // the first error tells more
     }
     const place = showAddress(this.backend.uri);
-    const near = nearest(this.#unit.replace(/\/$/, ""), names.slice(-MOST_COMPARED));
-    const remedy = near === undefined
+    const own = this.#unit.replace(/\/$/, "");
+    const near = nearest(own, names.slice(-MOST_COMPARED), Math.ceil(own.length / 2));
+    const remedy = names.length === 0
       ? `${place} has no snapshots; check the path and the working directory`
+      : near === undefined
+      ? `check the path and the working directory; store.list() has the snapshots in ${place}`
       : `the nearest in ${place} is "${near}"; store.list() has all`;
     return new SnapshotError("SNAPSHOT_NOT_FOUND", `${cause.message}; ${remedy}`, cause.details, { cause });
   }

@@ -1,5 +1,6 @@
 // Taking the states' data at one instant, and handing it to the layout in a fixed order: states in order of registration,
 // entries in order of writing, whatever finishes first. This is where a save's first error is kept.
+import { types } from "node:util";
 import { monotonicMs } from "../runtime/clock.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
@@ -481,7 +482,7 @@ class StateCapture implements StateWriter {
   json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void> {
     return this.#attempt(path, () => {
       if (options !== undefined) assertOptions(`write "${path}"`, options, JSON_OPTIONS);
-      return inMemory([new TextEncoder().encode(stringifyStrictly(value, options))]);
+      return inMemory([new TextEncoder().encode(stringifyStrictly(value, options, `"${path}"`))]);
     });
   }
 
@@ -540,8 +541,9 @@ class StateCapture implements StateWriter {
     if (isReadableStream(body)) return { body: iterate(body), ...declared };
     if (isAsyncIterable(body)) return { body, ...declared };
     throw new TypeError(
-      `Cannot write "${path}": expected a string, bytes or a stream of bytes, but ${showType(body)}; ` +
-        "out.json() writes other values",
+      `Cannot write "${path}": expected a string, bytes or a stream of bytes, but ${showType(body)}; ${
+        insteadOf(body)
+      }`,
     );
   }
 
@@ -551,6 +553,16 @@ class StateCapture implements StateWriter {
     const message = `Cannot save the state "${this.name}": ${reasonOf(error)}`;
     return new SnapshotError("STATE_SAVE_FAILED", message, { state: this.name }, { cause: error });
   }
+}
+
+/** What to write in place of a body that is none. */
+function insteadOf(body: unknown): string {
+  const { stream, body: inner, then } = Object(body) as Record<string, unknown>;
+  if (typeof then === "function") return "await it first";
+  if (typeof stream === "function") return "write its stream()"; // a Blob
+  if (isReadableStream(inner)) return "write its body"; // a Response
+  if (types.isAnyArrayBuffer(body)) return "write new Uint8Array(buffer)";
+  return "out.json() writes other values";
 }
 
 /** Whether a saveState returned nothing: also `Promise.all` of its writes does. */
