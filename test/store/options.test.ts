@@ -222,9 +222,6 @@ describe("options", () => {
     ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: [() => {}] } as Any)],
     ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: new Map([[1, () => {}]]) } as Any)],
     [
-      "{ x: [Function",
-      ({ store }) => store.register("b", new Cell(1), { version: 2, migrate: { x: () => {} } } as Any),
-    ],
     ["step", ({ store }) => store.resume({ step: "5" } as Any)],
     ["at", ({ store }) => store.resume({ at: "2026-11-28" } as Any)],
     [
@@ -276,6 +273,13 @@ describe("options", () => {
     expect(() => store.streamState({ tags: [] } as Any)).toThrow(TypeError);
     expect(cell.saves).toBe(0);
     expect(await store.list()).toEqual([]);
+  });
+
+  it("of a migration are shown when they name no version, and when they are no functions", () => {
+    const register = (migrate: unknown) => () =>
+      new StateStore(memoryBackend()).register("b", new Cell(1), { version: 2, migrate } as Any);
+    expect(register({ x: () => {} })).toThrow(/migrate \{ x: \[Function.*each key must be a version below 2/);
+    expect(register({ 1: 5 })).toThrow("{ '1': 5 }");
   });
 
   it("that exist may be undefined, and a signal may be of another realm", async () => {
