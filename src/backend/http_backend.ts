@@ -4,6 +4,7 @@ import type { Backend, BlobReader, SnapshotNotes, Stage } from "../model/backend
 import { concat } from "../runtime/bytes.ts";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { reasonOf, SnapshotError, storageError } from "../model/errors.ts";
+import { showType } from "../model/show.ts";
 import { shownUrl } from "../model/shown_url.ts";
 import type { Unit } from "../model/unit.ts";
 
@@ -12,6 +13,8 @@ const TAIL_BYTES = 256 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 const IDLE_MS = 30_000;
 const MAX_REDIRECTS = 5;
+// What servers answer that know no range of a file's last bytes.
+const WITHOUT_SUFFIX: ReadonlySet<number> = new Set([200, 206, 400, 416, 501]);
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** How an {@link httpBackend} asks. */
@@ -148,7 +151,7 @@ class HttpBackend implements Backend {
       range.end === sizeBytes;
     if (isTail) return await this.#blobOf(answer, sizeBytes, asked);
     discard(answer);
-    if (![200, 206, 416].includes(answer.status)) throw this.refused(answer, asked);
+    if (!WITHOUT_SUFFIX.has(answer.status)) throw this.refused(answer, asked);
     return await this.#openBySize(sizeBytes === -1 ? await this.#size() : sizeBytes);
   }
 
@@ -232,7 +235,8 @@ class HttpBackend implements Backend {
       const location = REDIRECTS.has(answer.status) ? answer.headers.get("location") : null;
       if (location === null) {
         const encoding = answer.headers.get("content-encoding") ?? "identity";
-        if (encoding === "" || encoding.toLowerCase() === "identity") return answer;
+        // The page that tells of an error may be compressed.
+        if (!answer.ok || encoding === "" || encoding.toLowerCase() === "identity") return answer;
         discard(answer);
         throw this.#failed(
           `the server declares Content-Encoding: ${
@@ -272,7 +276,9 @@ class HttpBackend implements Backend {
       signal: signal === undefined ? aborter.signal : AbortSignal.any([aborter.signal, signal]),
     };
     try {
-      return await this.#soon(ask(url, init));
+      const answer: unknown = await this.#soon(ask(url, init));
+      if (isAnswer(answer)) return answer;
+      throw new TypeError(`fetch must return a Response, but ${showType(answer)}`);
     } catch (cause) {
       aborter.abort();
       throw storageError("fetch", this.#shown, explained(cause, [...this.#secrets, ...secretsOf(url)]));
@@ -430,4 +436,10 @@ export function httpBackend(url: URL, options: HttpBackendOptions = {}): { backe
     });
   }
   return { backend: new HttpBackend(url, unit, options), unit };
+}
+
+/** Whether a fetch has returned an answer, of whatever realm or library. */
+function isAnswer(value: unknown): value is Response {
+  const { status, headers } = Object(value) as Partial<Response>;
+  return typeof status === "number" && typeof headers?.get === "function";
 }

@@ -438,9 +438,6 @@ class FileBackend implements Backend {
  */
 export function fileBackend(folder: PathOrUrl, options: FileBackendOptions = {}): Backend {
   assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
-  if (folder === "") {
-    throw new TypeError(`Cannot keep snapshots in "": expected the path of a folder, such as "states"`);
-  }
   return new FileBackend(readPath(folder), options);
 }
 

@@ -46,6 +46,7 @@ const CHUNK_BYTES = 2 * 1024 * 1024;
 const GROUP_BYTES = 128 * 1024;
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 const IN_FLIGHT = 4;
+const MAX_LEVEL = 22; // of zstd
 
 /** Layouts that are one archive. */
 export type ArchiveKind = Exclude<LayoutKind, "directory">;
@@ -66,13 +67,26 @@ export interface ArchiveLayout extends Layout {
   encoder(savedAt: Date, newScratch: () => Promise<Scratch>): ArchiveEncoder;
 }
 
+/**
+ * Throws a RangeError for options that suit no archive, before any is made.
+ *
+ * @returns The options, with the defaults of those that all archives share.
+ */
+export function checkedArchiveOptions(
+  options: ArchiveOptions,
+): Required<Pick<ArchiveOptions, "chunkBytes" | "groupBytes">> {
+  const { level = 0, chunkBytes = CHUNK_BYTES, groupBytes = Math.min(GROUP_BYTES, chunkBytes) } = options;
+  assertWithin("level", level, 0, MAX_LEVEL);
+  assertWithin("chunkBytes", chunkBytes, 512, MAX_CHUNK_BYTES);
+  assertWithin("groupBytes", groupBytes, 0, chunkBytes);
+  return { chunkBytes, groupBytes };
+}
+
 /** One compressed tar. */
 export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): ArchiveLayout {
   const { compression, mediaType, level } = FORMS[kind];
-  const { chunkBytes = CHUNK_BYTES, groupBytes = Math.min(GROUP_BYTES, chunkBytes) } = options;
-  assertWithin("level", options.level ?? level, 0, compression === "zstd" ? 22 : 9);
-  assertWithin("chunkBytes", chunkBytes, 512, MAX_CHUNK_BYTES);
-  assertWithin("groupBytes", groupBytes, 0, chunkBytes);
+  const { chunkBytes, groupBytes } = checkedArchiveOptions(options);
+  assertWithin("level", options.level ?? level, 0, compression === "zstd" ? MAX_LEVEL : 9);
   const encoder = (savedAt: Date, newScratch: () => Promise<Scratch>) =>
     new ArchiveEncoder(savedAt, {
       codec: codecOf(compression),

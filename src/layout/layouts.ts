@@ -1,5 +1,11 @@
 // Which layout arranges which unit: the one list of layouts there are.
-import { type ArchiveKind, type ArchiveLayout, archiveLayout, type ArchiveOptions } from "./archive_layout.ts";
+import {
+  type ArchiveKind,
+  type ArchiveLayout,
+  archiveLayout,
+  type ArchiveOptions,
+  checkedArchiveOptions,
+} from "./archive_layout.ts";
 import { directoryLayout } from "./directory_layout.ts";
 import { codecOf } from "../compression/codecs.ts";
 import { show } from "../model/show.ts";
@@ -25,7 +31,9 @@ export function layoutOfUnit(unit: Unit, options: ArchiveOptions = {}): Layout {
  */
 export function layoutOfKind(kind: LayoutKind, options: ArchiveOptions = {}): Layout {
   assertKind(kind);
-  return kind === "directory" ? directoryLayout : archiveLayoutOf(kind, options);
+  if (kind !== "directory") return archiveLayoutOf(kind, options);
+  checkedArchiveOptions(options); // for archives that may be made later
+  return directoryLayout;
 }
 
 /** The same for layouts that are one archive. */

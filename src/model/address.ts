@@ -1,6 +1,7 @@
 // What a caller's text or URL means, and how messages write an address: a path where a snapshot lies in a folder, else its URI.
 import { basename, dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { showType } from "./show.ts";
 import { shownUrl } from "./shown_url.ts";
 import { isGroup, type Unit } from "./unit.ts";
 
@@ -22,10 +23,14 @@ export interface Address {
 /**
  * Reads an address; a text with `://` is a URL.
  *
- * @throws {TypeError} If it is `~` or begins with `~/`, or looks like a URL and is none.
+ * @throws {TypeError} If it is neither text nor URL, is empty, is `~` or begins with `~/`, or looks like a URL and is none.
  */
 export function readAddress(where: PathOrUrl): Address {
   const place = typeof where === "string" && /^[a-z][a-z0-9+.-]+:\/\//i.test(where) ? urlOf(where) : where; // C:// is a drive
+  if (place === "") throw new TypeError('Cannot use "" as a place: expected a path, such as "states"');
+  if (typeof place !== "string" && typeof (place as Partial<URL> | null)?.href !== "string") {
+    throw new TypeError(`Cannot use a place: expected a path or a URL, but ${showType(place)}`);
+  }
   if (typeof place !== "string") {
     const address = { shown: shownUrl(place), endsWithSlash: place.pathname.endsWith("/") };
     return place.protocol === "file:"

@@ -1,7 +1,8 @@
 // Options that a caller misspelt, or gave what they cannot be, are a caller's mistake, found before anything else happens. The only
 // file that knows leven.
 import { closestMatch } from "leven";
-import { show } from "./show.ts";
+import { types } from "node:util";
+import { show, showType } from "./show.ts";
 
 type Kind =
   | "true or false"
@@ -10,7 +11,9 @@ type Kind =
   | "a function"
   | "an array"
   | "a Map"
+  | "a Date"
   | "an object"
+  | "a plain object"
   | "an AbortSignal";
 
 /** What an option may be, and how messages call it. */
@@ -21,7 +24,9 @@ const KINDS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   "a function": (value) => typeof value === "function",
   "an array": Array.isArray,
   "a Map": (value) => hasMethods(value, "get", "has", "entries"), // of any realm, as everywhere
+  "a Date": types.isDate,
   "an object": (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "a plain object": (value) => KINDS["an object"](value) && isPlain(value as object),
   "an AbortSignal": (value) => hasMethods(value, "throwIfAborted", "addEventListener"),
 };
 
@@ -79,6 +84,8 @@ function assertNames(action: string, options: unknown, names: AnyNames, outer: s
   if (!KINDS["an object"](options)) {
     throw new TypeError(`Cannot ${action}: ${what} must be an object, not ${describe(options)}`);
   }
+  const isInstance = !isPlain(options as object) && Object.keys(names).every((name) => !(name in (options as object)));
+  if (isInstance) throw new TypeError(`Cannot ${action}: ${what} must be a plain object, but ${showType(options)}`);
   for (const option of Object.keys(options as object)) {
     const path = outer === "" ? option : `${outer}.${option}`;
     if (!Object.hasOwn(names, option)) {
@@ -102,6 +109,12 @@ function remedyOf(option: string, names: AnyNames): string {
   const all = isNear || known.length === 1 ? "" : ` It takes ${known.map((name) => `"${name}"`).join(", ")}`;
   const near = `did you mean "${nearest(option, known)}"?${all}`;
   return holder === undefined ? near : `it belongs in { ${holder}: { ${option}: ... } }`;
+}
+
+/** Whether an object is written as a literal, of whatever realm; an instance of a class has another prototype. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function hasMethods(value: unknown, ...methods: readonly string[]): boolean {

@@ -27,10 +27,24 @@ export function show(value: unknown): string {
  * A value with its type, for a message about a value of the wrong type.
  *
  * @param value Anything.
- * @returns Such as `"7" is a string`.
+ * @returns Such as `"7" is a string`, or `it is a Response`.
  */
 export function showType(value: unknown): string {
   const type = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
   if (type === "null" || type === "undefined") return `it is ${type}`;
-  return `${show(value)} is ${/^[aeiou]/.test(type) ? "an" : "a"} ${type}`;
+  const name = type === "object" ? classOf(value as object) : undefined;
+  return name === undefined ? `${show(value)} is ${withArticle(type)}` : `it is ${withArticle(name)}`;
+}
+
+/** A noun with "a" or "an" before it, by its sound: a URL, a Uint8Array. */
+export function withArticle(noun: string): string {
+  return `${/^(?!u(?:int|ni|rl))[aeiou]/i.test(noun) ? "an" : "a"} ${noun}`;
+}
+
+/** Name of the class of an instance, whose own properties would say little; absent of a plain object. */
+function classOf(value: object): string | undefined {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  const constructor: unknown = prototype && Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
+  const name: unknown = typeof constructor === "function" ? constructor.name : undefined;
+  return typeof name !== "string" || name === "" || name === "Object" ? undefined : name;
 }

@@ -1,5 +1,7 @@
 // Schemas of whichever library a program uses: zod, valibot, arktype and others share this interface, https://standardschema.dev.
 
+import { showType } from "./show.ts";
+
 /** One thing that a schema found wrong. */
 export interface SchemaIssue {
   /** What is wrong. */
@@ -33,6 +35,19 @@ export function isSchema(value: unknown): value is StandardSchema {
   if (typeof value !== "object" && typeof value !== "function" || value === null) return false;
   const standard = (value as Partial<StandardSchema>)["~standard"];
   return typeof standard === "object" && standard !== null && typeof standard.validate === "function";
+}
+
+/**
+ * Checks what the `validate` of a schema has returned.
+ *
+ * @param result What it returned, or its promise resolved to.
+ * @returns The result.
+ * @throws {TypeError} If it is none: then the schema does not do what Standard Schema says.
+ */
+export function resultOf<Output>(result: SchemaResult<Output>): SchemaResult<Output> {
+  const found: unknown = result;
+  if (typeof found === "object" && found !== null && ("value" in found || "issues" in found)) return result;
+  throw new TypeError(`Cannot check the value: its schema must return { value } or { issues }, but ${showType(found)}`);
 }
 
 /**

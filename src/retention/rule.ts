@@ -248,10 +248,11 @@ export function keepEverySteps(steps: number): RetentionRule {
  * @param count How many, not counting pinned ones; 0 turns the rule off, `Infinity` sets no limit.
  * @returns The rule.
  * @throws {RangeError} If the count is neither a whole number from 0 on nor `Infinity`.
- * @throws {TypeError} If the mode is neither.
+ * @throws {TypeError} If the mode is neither, or the metric is not a string.
  */
 export function keepBest(metric: string, mode: "min" | "max", count: number): RetentionRule {
   const text = `keepBest(${show(metric)}, ${show(mode)}, ${show(count)})`;
+  if (typeof metric !== "string") throw new TypeError(`Cannot use ${text}: the metric must be a string`);
   if (mode !== "min" && mode !== "max") throw new TypeError(`Cannot use ${text}: the mode must be "min" or "max"`);
   assertCount(text, count);
   const keep: RetentionFunction = (snapshots) =>
@@ -267,8 +268,13 @@ export function keepBest(metric: string, mode: "min" | "max", count: number): Re
  *
  * @param tags A tag, or several.
  * @returns The rule.
+ * @throws {TypeError} If a tag is not a string.
  */
 export function keepTagged(...tags: readonly string[]): RetentionRule {
+  if (!tags.every((tag) => typeof tag === "string")) {
+    const text = `keepTagged(${tags.map(show).join(", ")})`;
+    throw new TypeError(`Cannot use ${text}: each tag must be a string, such as keepTagged("a", "b")`);
+  }
   const keep: RetentionFunction = (snapshots) =>
     snapshots.flatMap(({ name, tags: own = [] }) => {
       const tag = own.find((candidate) => tags.includes(candidate));

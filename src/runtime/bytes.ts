@@ -1,6 +1,7 @@
 // Moving bytes without needless copies. Streams of the runtimes become async iterables here, and back.
 import * as buffer from "node:buffer";
 import type { ByteSource } from "../model/backend.ts";
+import { showType } from "../model/show.ts";
 import type { Work } from "./concurrency.ts";
 import { begin } from "./sources.ts";
 
@@ -32,7 +33,8 @@ export function viewOf(view: ArrayBufferView): Uint8Array {
  */
 export function chunkOf(chunk: unknown): Uint8Array {
   if (tagOf.call(chunk) !== "Uint8Array") {
-    throw new TypeError("Cannot read a stream: a chunk of it is not a Uint8Array");
+    const remedy = typeof chunk === "string" ? "encode it with a TextEncoder" : "yield a Uint8Array of its bytes";
+    throw new TypeError(`Cannot read a stream: each chunk must be a Uint8Array, but ${showType(chunk)}; ${remedy}`);
   }
   return viewOf(chunk as Uint8Array);
 }

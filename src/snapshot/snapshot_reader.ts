@@ -5,11 +5,11 @@ import { Digester, digestOf } from "../runtime/digest.ts";
 import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
 import { showAddress } from "../model/address.ts";
-import { corruptEntry, SnapshotError } from "../model/errors.ts";
+import { corruptEntry, reasonOf, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
 import { assertOptions, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import { isSchema, placeOf, type StandardSchema } from "../model/standard_schema.ts";
+import { isSchema, placeOf, resultOf, type StandardSchema } from "../model/standard_schema.ts";
 import {
   type Digest,
   type EntryReader,
@@ -230,9 +230,9 @@ export class SnapshotReader {
     if (schema !== undefined && !isSchema(schema)) {
       throw new TypeError(`Cannot read "${path}": the schema ${show(schema)} does not implement Standard Schema`);
     }
-    const value: unknown = JSON.parse(await this.text(path));
+    const value = this.#parsed(path, await this.text(path));
     if (schema === undefined) return value;
-    const result = await schema["~standard"].validate(value);
+    const result = resultOf(await schema["~standard"].validate(value));
     if (result.issues === undefined) return result.value;
     const issues = result.issues.map((issue) => ({ place: placeOf(issue), message: issue.message }));
     const [first] = issues;
@@ -240,6 +240,15 @@ export class SnapshotReader {
     const reason = first === undefined ? "its schema refuses it" : `${first.place}: ${first.message}${more}`;
     const message = `Cannot use "${path}" in ${showAddress(this.#uri)}: ${reason}`;
     throw new SnapshotError("ENTRY_INVALID", message, { uri: this.#uri, path, issues });
+  }
+
+  #parsed(path: string, text: string): unknown {
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      const message = `Cannot read "${path}" in ${showAddress(this.#uri)} as JSON: ${reasonOf(cause)}`;
+      throw new SyntaxError(message, { cause });
+    }
   }
 
   /**

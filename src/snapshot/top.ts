@@ -1,5 +1,6 @@
 // What takes up the room in a snapshot, and what grew since another one: from manifests alone.
 import { assertOptions, type OptionNames } from "../model/options.ts";
+import { show } from "../model/show.ts";
 import type { Manifest } from "../model/snapshot.ts";
 
 /** What {@link largestParts} compares with, and how much it returns. */
@@ -64,7 +65,7 @@ export function largestParts(
   assertOptions("list the largest entries", options, OPTIONS);
   const { since, count = 10 } = options;
   if (!(Number.isSafeInteger(count) && count >= 0)) {
-    throw new RangeError(`Cannot list the largest ${String(count)} entries: count must be a whole number from 0 on`);
+    throw new RangeError(`Cannot list the largest ${show(count)} entries: count must be a whole number from 0 on`);
   }
   const before = since && sizesOf(since);
   const sized = (path: string, sizeBytes: number): SizedPart =>

@@ -25,9 +25,12 @@ async function withNearest(backend: Backend, unit: Unit, cause: SnapshotError<"S
   const names: string[] = [];
   for await (const listed of backend.list()) names.push(listed.replace(/\/$/, ""));
   const place = showAddress(backend.uri);
-  const near = nearest(unit.replace(/\/$/, ""), names.slice(-MOST_COMPARED));
-  const remedy = near === undefined
+  const own = unit.replace(/\/$/, "");
+  const near = nearest(own, names.slice(-MOST_COMPARED), Math.ceil(own.length / 2));
+  const remedy = names.length === 0
     ? `${place} has no snapshots; check the path and the working directory`
+    : near === undefined
+    ? `check the path and the working directory; store.list() has the snapshots in ${place}`
     : `the nearest in ${place} is "${near}"; store.list() has all`;
   return new SnapshotError("SNAPSHOT_NOT_FOUND", `${cause.message}; ${remedy}`, cause.details, { cause });
 }

@@ -2,9 +2,8 @@
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { lookAt, piecesOf, readSteady, realPath, targetOf } from "../file/real_tree.ts";
-import { showAddress } from "../model/address.ts";
+import { readPath, showAddress } from "../model/address.ts";
 import { assertOptions } from "../model/options.ts";
 import type { PersistentState, StateReader, StateWriter } from "../model/state.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -112,7 +111,7 @@ export function folderState(folder: string | URL, options: FolderStateOptions = 
   if (!(typeof folder === "string" && folder !== "" || folder instanceof URL)) {
     throw new TypeError("Cannot make a folderState: give it the path of a folder");
   }
-  const path = resolve(folder instanceof URL ? fileURLToPath(folder) : folder);
+  const path = readPath(folder);
   assertAllowed(path);
   return new WorkingFolder(path, ignore, links);
 }

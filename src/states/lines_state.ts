@@ -2,7 +2,7 @@
 import { concat, iterate } from "../runtime/bytes.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { reasonOf } from "../model/errors.ts";
-import { isSchema, placeOf, type StandardSchema } from "../model/standard_schema.ts";
+import { isSchema, placeOf, resultOf, type StandardSchema } from "../model/standard_schema.ts";
 import type { PersistentState, StateReader } from "../model/state.ts";
 import { stringifyStrictly } from "../store/strict_json.ts";
 import { assertFunctions } from "./accessors.ts";
@@ -191,7 +191,7 @@ async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerat
     }
     if (schema !== anything) {
       const checking = schema["~standard"].validate(value);
-      const result = checking instanceof Promise ? await checking : checking;
+      const result = resultOf(checking instanceof Promise ? await checking : checking);
       if (result.issues !== undefined) {
         const [first = { message: "its schema rejects it" }] = result.issues;
         throw invalidEntry(from, PATH, first.message, `${place}, ${placeOf(first)}`);

@@ -41,7 +41,8 @@ export async function readJson<Output>(
     // Text that is not UTF-8 is a TypeError, more than a string can hold a RangeError.
     const isOfTheText = error instanceof SyntaxError || error instanceof TypeError || error instanceof RangeError;
     if (isSnapshotError(error) || !isOfTheText) throw error;
-    throw invalidEntry(from, path, `it is not JSON: ${reasonOf(error)}`, "$", error);
+    const reason = reasonOf(error instanceof SyntaxError && error.cause !== undefined ? error.cause : error);
+    throw invalidEntry(from, path, `it is not JSON: ${reason}`, "$", error);
   }
 }
 

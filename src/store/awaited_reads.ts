@@ -1,5 +1,6 @@
 // Finds the reads that a state begins and does not await: the load would succeed, and the state would hold a Promise, or nothing.
 import type { WorkFolder } from "../model/backend.ts";
+import { reasonOf } from "../model/errors.ts";
 import type { StandardSchema } from "../model/standard_schema.ts";
 import type { EntryInfo, StateReader } from "../model/state.ts";
 import { iterate, toReadableStream } from "../runtime/bytes.ts";
@@ -26,6 +27,11 @@ class Read<T> extends Promise<T> {
     return read;
   }
 
+  /** Whether anything awaits it. */
+  get isAwaited(): boolean {
+    return this.#isAwaited;
+  }
+
   /** Whether nothing awaits it, or it still runs. */
   get isLost(): boolean {
     return !this.#isAwaited || !this.#hasSettled;
@@ -49,8 +55,14 @@ export class WatchedReader implements StateReader {
   readonly uri: string | undefined;
   readonly workFolder: (() => WorkFolder) | undefined;
   readonly #from: StateReader;
-  /** Calls that were made, and whether each still runs or was not awaited. */
-  readonly #reads: { readonly call: string; readonly isLost: () => boolean }[] = [];
+  /** Calls that were made; whether each was awaited, and whether it still runs or was not awaited. */
+  readonly #reads: {
+    readonly call: string;
+    readonly isAwaited: () => boolean;
+    readonly isLost: () => boolean;
+  }[] = [];
+
+  #told: TypeError | undefined;
 
   constructor(from: StateReader) {
     this.name = from.name;
@@ -100,6 +112,7 @@ export class WatchedReader implements StateReader {
     });
     this.#reads.push({
       call: `from.stream("${path}")`,
+      isAwaited: () => true,
       isLost: () => isReading || stream.locked && !hasBegun,
     });
     return stream;
@@ -114,12 +127,24 @@ export class WatchedReader implements StateReader {
     const lost = this.#reads.find(({ isLost }) => isLost());
     if (lost === undefined) return;
     const remedy = lost.call.startsWith("from.stream") ? "await the end of its reading" : `write await ${lost.call}`;
-    throw new TypeError(`it has ended without awaiting ${lost.call}; ${remedy}`);
+    throw this.#told = new TypeError(`it has ended without awaiting ${lost.call}; ${remedy}`);
+  }
+
+  /**
+   * Tells why the code that was handed this reader has failed.
+   *
+   * @param error What it threw.
+   * @returns The reason, and a read that it did not await, which gave it a Promise in place of the value.
+   */
+  reasonOf(error: unknown): string {
+    const lost = error === this.#told ? undefined : this.#reads.find(({ isAwaited }) => !isAwaited());
+    return reasonOf(error) + (lost === undefined ? "" : `; it did not await ${lost.call}: write await ${lost.call}`);
   }
 
   #watch<T>(method: string, path: string, work: Promise<T>): Promise<T> {
     const read = Read.of(work);
-    this.#reads.push({ call: `from.${method}("${path}")`, isLost: () => read.isLost });
+    const call = `from.${method}("${path}")`;
+    this.#reads.push({ call, isAwaited: () => read.isAwaited, isLost: () => read.isLost });
     return read;
   }
 }

@@ -2,6 +2,7 @@
 import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { quoted } from "../model/entry_path.ts";
+import { show } from "../model/show.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 
 const CONTROL = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
@@ -33,9 +34,8 @@ export function runOf(run: string | undefined): string {
 
 function assertIdentity(option: string, value: unknown): string {
   if (typeof value === "string" && value !== "" && !CONTROL.test(value)) return value;
-  const found = typeof value === "string" ? quoted(value) : String(value);
   throw new TypeError(
-    `Cannot make a store: ${option} must be a string without control characters, not empty, but is ${found}`,
+    `Cannot make a store: ${option} must be a string without control characters, not empty, but is ${show(value)}`,
   );
 }
 

@@ -6,7 +6,8 @@ import { showAddress } from "../model/address.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
 import { inSlices } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import { assertOptions, type OptionNames } from "../model/options.ts";
+import { assertOptions, nearest, type OptionNames } from "../model/options.ts";
+import { show } from "../model/show.ts";
 import type { StateReader } from "../model/state.ts";
 import { WatchedReader } from "./awaited_reads.ts";
 import { Capture } from "./capture.ts";
@@ -129,9 +130,13 @@ function selectOnly(
 ): readonly Registration[] {
   if (only === undefined) return registrations;
   const names = new Set(registrations.map(({ name }) => name));
-  const unknown = only.filter((name) => !names.has(name));
-  if (unknown.length > 0) {
-    throw new TypeError(`Cannot load only ${unknown.map((name) => `"${name}"`).join(", ")}: it is not registered`);
+  const unknown = only.find((name) => !names.has(name));
+  if (unknown !== undefined) {
+    const renamed = registrations.find(({ formerly }) => formerly.includes(unknown))?.name;
+    const near = nearest(String(unknown), [...names]);
+    const meant = near === undefined ? "" : `; did you mean "${near}"?`;
+    const remedy = renamed === undefined ? meant : `; it is a former name of "${renamed}"`;
+    throw new TypeError(`Cannot load only ${show(unknown)}: it is not registered${remedy}`);
   }
   const wanted = new Set(only);
   return registrations.filter(({ name }) => wanted.has(name));
@@ -191,9 +196,8 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
       current = (await inMemory([migration], store, uri)).state(name) as StateReader;
       source.assertAwaited();
     } catch (cause) {
-      const message = `Cannot migrate the state "${name}" of ${showAddress(uri)} from version ${step}: ${
-        reasonOf(cause)
-      }`;
+      const reason = source.reasonOf(cause);
+      const message = `Cannot migrate the state "${name}" of ${showAddress(uri)} from version ${step}: ${reason}`;
       throw new SnapshotError("STATE_INCOMPATIBLE", message, {
         uri,
         state: name,
@@ -238,8 +242,10 @@ async function applyAll(
   const kept = matches.map(({ registration }) => registration).filter(({ state }) => state.undoLoad === undefined);
   const before = isReversible ? await inMemory(kept, store) : undefined;
   const loaded: string[] = [];
-  const fail = async (name: string, cause: unknown): Promise<never> => {
-    const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
+  const fail = async (name: string, cause: unknown, from?: WatchedReader): Promise<never> => {
+    const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${
+      from === undefined ? reasonOf(cause) : from.reasonOf(cause)
+    }`;
     if (before === undefined) {
       onTorn([...new Set([...loaded, name])]);
       throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
@@ -257,12 +263,12 @@ async function applyAll(
     });
   };
   for (const { registration: { name, state }, from } of matches) {
+    const watched = new WatchedReader(from);
     try {
-      const watched = new WatchedReader(from);
       await callState(store, () => state.loadState(watched));
       watched.assertAwaited();
     } catch (cause) {
-      return await fail(name, cause);
+      return await fail(name, cause, watched);
     }
     loaded.push(name);
   }

@@ -45,7 +45,7 @@ export interface RegisterOptions {
   readonly formerly?: readonly string[];
 }
 
-const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate: "an object", formerly: true };
+const REGISTER_OPTIONS: OptionNames<RegisterOptions> = { version: true, migrate: "a plain object", formerly: true };
 
 /** The registered states. */
 export class Registry {
@@ -81,14 +81,17 @@ export class Registry {
         registered,
       });
     }
-    const migrations = new Map(Object.entries(migrate).map(([from, migration]) => [Number(from), migration]));
-    for (const [from, migration] of migrations) {
+    const migrations = new Map<number, StateMigration>();
+    for (const [key, migration] of Object.entries(migrate)) {
+      const from = Number(key);
       const isFitting = Number.isSafeInteger(from) && from >= 1 && from < version && typeof migration === "function";
       if (!isFitting) {
         throw new RangeError(
-          `Cannot register "${name}": "${from}" must be a version below it, with a function`,
+          `Cannot register "${name}" with migrate ${show({ [key]: migration })}: each key must be a version below ` +
+            `${version}, and each value a function`,
         );
       }
+      migrations.set(from, migration);
     }
     formerly.forEach(assertStateName);
     const registration = { name, state, version, migrate: migrations, formerly };

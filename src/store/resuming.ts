@@ -1,7 +1,6 @@
 // Choosing what to resume from: the newest that is whole. It goes back past damage only; what is incompatible or out of reach
 // is not damage, and going on from something older, or from nothing, would be a lie.
 import { rankByMetric, withNote } from "../manifest/labels.ts";
-import { types } from "node:util";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
@@ -60,8 +59,8 @@ const RESUME_OPTIONS: OptionNames<ResumeOptions> = {
   name: "a string",
   tag: "a string",
   best: { metric: true, mode: true },
-  step: true,
-  at: true,
+  step: "a number",
+  at: "a Date",
 };
 
 /** A snapshot that was not resumed from. */
@@ -243,9 +242,6 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
   }
   if (best !== undefined && !(typeof best.metric === "string" && (best.mode === "min" || best.mode === "max"))) {
     throw new TypeError('Cannot resume from the best: give it as { metric: "loss", mode: "min" }, or with mode "max"');
-  }
-  if (step !== undefined && typeof step !== "number" || at !== undefined && !types.isDate(at)) {
-    throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
   if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
     throw new RangeError("Cannot resume: step must be a number, and at a valid Date");

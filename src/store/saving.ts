@@ -27,8 +27,8 @@ type Listener = Pick<CaptureOptions, "onProgress" | "onPhase">;
 interface WaitingSave {
   readonly key: string;
   readonly abort: AbortController;
-  readonly listeners: Set<Listener>;
-  members: number;
+  /** Each caller's listener, and how to end the caller's part in the save. */
+  readonly listeners: Map<Listener, (reason: unknown) => void>;
   outcome: Promise<SnapshotLocator | undefined>;
 }
 
@@ -62,8 +62,8 @@ export class Saver {
       const turn = this.#parts.access.enter("save");
       return await this.#publish(turn instanceof Promise ? await turn : turn, wanted);
     }
-    if (ifBusy === "skip") return undefined;
     signal?.throwIfAborted();
+    if (ifBusy === "skip") return undefined;
     const key = keyOf(wanted);
     const joined = ifBusy === "join" ? [...this.#waiting].find((waiting) => waiting.key === key) : undefined;
     if (joined !== undefined) return await this.#outcomeOf(joined, wanted.options);
@@ -136,13 +136,18 @@ export class Saver {
 
   #await(key: string, wanted: Wanted): WaitingSave {
     const abort = new AbortController();
-    const listeners: WaitingSave["listeners"] = new Set();
-    const onProgress = (progress: SaveProgress) => {
-      for (const listener of listeners) listener.onProgress?.(progress);
+    const listeners: WaitingSave["listeners"] = new Map();
+    const tell = (call: (listener: Listener) => void) => {
+      for (const [listener, leave] of listeners) {
+        try {
+          call(listener);
+        } catch (error) {
+          leave(error);
+        }
+      }
     };
-    const onPhase = (phase: SavePhase) => {
-      for (const listener of listeners) listener.onPhase?.(phase);
-    };
+    const onProgress = (progress: SaveProgress) => tell((listener) => listener.onProgress?.(progress));
+    const onPhase = (phase: SavePhase) => tell((listener) => listener.onPhase?.(phase));
     const options = { ...wanted.options, signal: abort.signal, onProgress, onPhase };
     const run = async () => {
       try {
@@ -153,27 +158,26 @@ export class Saver {
         this.#waiting.delete(waiting);
       }
     };
-    const waiting: WaitingSave = { key, abort, listeners, members: 0, outcome: run() };
+    const waiting: WaitingSave = { key, abort, listeners, outcome: run() };
     this.#waiting.add(waiting);
     return waiting;
   }
 
-  /** What a waiting save comes to, for one of its callers: an abort ends the save only if no other caller shares it. */
+  /** What a waiting save comes to, for one of its callers: its abort, or an error of its listener, ends the save only if it is alone. */
   async #outcomeOf(waiting: WaitingSave, options: SaveOptions): Promise<SnapshotLocator | undefined> {
     const { signal } = options;
-    waiting.members++;
-    waiting.listeners.add(options);
-    let onAbort = () => {};
+    const listener: Listener = { ...options }; // callers may share one object
+    let leave: (reason: unknown) => void = () => {};
     const left = new Promise<never>((_, reject) => {
-      onAbort = () => {
-        if (--waiting.members === 0) {
-          this.#waiting.delete(waiting); // at once: a call that comes now must not share the abort
-          return waiting.abort.abort(signal?.reason);
-        }
-        waiting.listeners.delete(options);
-        reject(signal?.reason);
+      leave = (reason) => {
+        if (!waiting.listeners.delete(listener)) return;
+        if (waiting.listeners.size > 0) return reject(reason);
+        this.#waiting.delete(waiting); // at once: a call that comes now must not share the abort
+        waiting.abort.abort(reason);
       };
     });
+    waiting.listeners.set(listener, leave);
+    const onAbort = () => leave(signal?.reason);
     signal?.addEventListener("abort", onAbort);
     try {
       return await Promise.race([left, waiting.outcome]);

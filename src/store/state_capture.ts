@@ -1,4 +1,5 @@
 // What one state hands over to a save: its writes are checked, copied and queued at the call, and leave in the order of the calls.
+import { types } from "node:util";
 import { assertEntryPath, PathSet } from "../model/entry_path.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
@@ -287,7 +288,7 @@ export class StateCapture implements StateWriter {
   json(path: string, value: unknown, options?: WriteJsonOptions): Promise<void> {
     return this.#attempt(path, () => {
       if (options !== undefined) assertOptions(`write "${path}"`, options, JSON_OPTIONS);
-      return inMemory([new TextEncoder().encode(stringifyStrictly(value, options))]);
+      return inMemory([new TextEncoder().encode(stringifyStrictly(value, options, `"${path}"`))]);
     });
   }
 
@@ -346,8 +347,9 @@ export class StateCapture implements StateWriter {
     if (isReadableStream(body)) return { body: iterate(body), ...declared };
     if (isAsyncIterable(body)) return { body, ...declared };
     throw new TypeError(
-      `Cannot write "${path}": expected a string, bytes or a stream of bytes, but ${showType(body)}; ` +
-        "out.json() writes other values",
+      `Cannot write "${path}": expected a string, bytes or a stream of bytes, but ${showType(body)}; ${
+        insteadOf(body)
+      }`,
     );
   }
 
@@ -357,6 +359,16 @@ export class StateCapture implements StateWriter {
     const message = `Cannot save the state "${this.name}": ${reasonOf(error)}`;
     return new SnapshotError("STATE_SAVE_FAILED", message, { state: this.name }, { cause: error });
   }
+}
+
+/** What to write in place of a body that is none. */
+function insteadOf(body: unknown): string {
+  const { stream, body: inner, then } = Object(body) as Record<string, unknown>;
+  if (typeof then === "function") return "await it first";
+  if (typeof stream === "function") return "write its stream()"; // a Blob
+  if (isReadableStream(inner)) return "write its body"; // a Response
+  if (types.isAnyArrayBuffer(body)) return "write new Uint8Array(buffer)";
+  return "out.json() writes other values";
 }
 
 /** Whether a saveState returned nothing: also `Promise.all` of its writes does. */

@@ -116,6 +116,6 @@ export function backendOf(where: StoreLocation, durability: Durability | undefin
 export function countOf(maxWaiting = 100): number {
   if (Number.isSafeInteger(maxWaiting) && maxWaiting >= 0 || maxWaiting === Infinity) return maxWaiting;
   throw new RangeError(
-    `Cannot make a store: maxWaiting must be a whole number from 0 on, but is ${String(maxWaiting)}`,
+    `Cannot make a store: maxWaiting must be a whole number from 0 on, but is ${show(maxWaiting)}`,
   );
 }

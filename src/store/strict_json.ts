@@ -3,6 +3,8 @@
 // The check is one walk before JSON.stringify, which costs about a fifth of it. What a fault's place is called is put together
 // only where there is one, on the way back.
 import { inspect } from "node:util";
+import { reasonOf } from "../model/errors.ts";
+import { withArticle } from "../model/show.ts";
 import type { WriteJsonOptions } from "../model/state.ts";
 
 const MAX_DEPTH = 2000;
@@ -39,16 +41,25 @@ interface Fault {
  *
  * @param value The value.
  * @param options Whether to write it unchecked.
+ * @param what What messages call it, such as the path of its entry.
  * @returns Its JSON text.
  * @throws {TypeError} If JSON would silently change the value; names the place, and what to write instead.
  */
-export function stringifyStrictly(value: unknown, { asJson = false }: WriteJsonOptions = {}): string {
+export function stringifyStrictly(value: unknown, { asJson = false }: WriteJsonOptions = {}, what = "JSON"): string {
   const fault = asJson ? undefined : new Check().faultOf(value, 0, "");
-  if (fault !== undefined) throw refusal(fault);
-  // Despite its type: undefined, functions and a toJSON that says nothing have no JSON text.
-  const text = JSON.stringify(value) as string | undefined;
-  if (text === undefined) throw refusal(faultIn("a value of which JSON writes nothing", "write null instead"));
+  if (fault !== undefined) throw refusal(what, fault);
+  const text = stringify(what, value);
+  if (text === undefined) throw refusal(what, faultIn("a value of which JSON writes nothing", "write null instead"));
   return text;
+}
+
+/** The text, or what JSON itself refuses. Despite its type: undefined, functions and a toJSON that says nothing have no text. */
+function stringify(what: string, value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value) as string | undefined;
+  } catch (cause) {
+    throw new TypeError(`Cannot write ${what}: ${reasonOf(cause)}`, { cause });
+  }
 }
 
 /** One walk through a value. Nearly all values are plain and whole, so that what decides it stands in one function. */
@@ -199,7 +210,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 function faultOfClass(value: object): Fault {
   const classes = classNames(value);
   const [name] = classes;
-  const what = name === undefined || name === "Object" ? "an object that inherits from another one" : `a ${name}`;
+  const what = name === undefined || name === "Object" ? "an object that inherits from another one" : withArticle(name);
   if (ArrayBuffer.isView(value)) return faultIn(what, BYTES);
   if (Array.isArray(value)) {
     return faultIn(what, `write [...array], or give the class ${name ?? ""} a toJSON()`.replace("  ", " "));
@@ -231,9 +242,9 @@ function within(fault: Fault, key: string | number): Fault {
   return fault;
 }
 
-function refusal({ what, remedy, place }: Fault): TypeError {
+function refusal(entry: string, { what, remedy, place }: Fault): TypeError {
   // A value that holds itself would have a place of thousands.
   const way = place.length > 100 ? place.slice(-8) : place;
   const where = way.reverse().map((key) => typeof key === "number" ? `[${key}]` : `.${key}`).join("");
-  return new TypeError(`Cannot write JSON: ${what} at $${where} would not come back as it was; ${remedy}`);
+  return new TypeError(`Cannot write ${entry}: ${what} at $${where} would not come back as it was; ${remedy}`);
 }

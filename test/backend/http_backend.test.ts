@@ -102,10 +102,18 @@ describe("an archive behind an address", () => {
   });
 
   it.each([404, 410])("is not found where the server answers %i", async (status) => {
-    const { locator, backend } = served(await archive(), () => new Response("", { status }));
+    const headers = { "content-encoding": "gzip" }; // of the page that says so
+    const { locator, backend } = served(await archive(), () => new Response("", { status, headers }));
     expect(await locator.exists()).toBe(false);
     expect(await all(backend.list())).toEqual([]);
     expect(await rejection(locator.open())).toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
+  });
+
+  it.each([undefined, 5, {}])("says what fetch must return when it returns %j", async (answer) => {
+    const fetch = (() => Promise.resolve(answer)) as unknown as typeof globalThis.fetch;
+    const error = await rejection(locate(URL_OF_IT, { fetch }).open());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(String(error)).toContain("fetch must return a Response");
   });
 
   it.each<[string, RegExp, (bytes: Uint8Array<ArrayBuffer>) => Response]>([
@@ -324,6 +332,8 @@ describe("an archive behind an address", () => {
   it.each([
     ["416 with the size", 416, (size: number) => `bytes */${size}`],
     ["416 alone", 416, () => undefined],
+    ["400", 400, () => undefined],
+    ["501", 501, () => undefined],
     ["200 and the whole file", 200, () => undefined],
     ["206 with the beginning", 206, (size: number) => `bytes 0-262144/${size}`],
     ["206 with a size that it does not know", 206, (size: number) => `bytes ${size - 262_144}-${size - 1}/*`],

@@ -92,7 +92,40 @@ describe.each(filePlaces)("messages about snapshots in a folder ($layout)", ({ l
   });
 });
 
+describe("a snapshot that is not there", () => {
+  it("is said to be near only what is spelt like it", async () => {
+    const folder = await temporaryFolder();
+    await mkdir(path.join(folder, "quite-another-thing.state"));
+    await writeFile(path.join(folder, "quite-another-thing.state", "manifest.json"), "{}");
+    const messageOf = async (name: string) => String(await rejection(locate(path.join(folder, name)).open()));
+    expect(await messageOf("x.state")).toMatch(/check the path and the working directory; store\.list\(\)/);
+    expect(await messageOf("quite-other-thing.state")).toContain("the nearest in");
+  });
+
+  it.each<[unknown, string]>([[5, "5 is a number"], [null, "it is null"], ["", 'Cannot use ""'], [
+    "~/x",
+    "join(homedir()",
+  ]])(
+    "cannot be exported to %j",
+    async (target, what) => {
+      const snapshot = await new StateStore(memoryBackend()).register("none", new Files()).saveState();
+      const error = await rejection(snapshot.exportTo(target as string));
+      expect(error).toBeInstanceOf(TypeError);
+      expect(String(error)).toContain(what);
+    },
+  );
+});
+
 describe("text and json of an entry", () => {
+  it("says which entry is not JSON", async () => {
+    const store = new StateStore(memoryBackend()).register("model", new Files({ "run.json": "{" }));
+    const snapshot = await store.saveState();
+    await using reader = await snapshot.open();
+    const error = await rejection(reader.json("model/run.json"));
+    expect(error).toBeInstanceOf(SyntaxError);
+    expect(String(error)).toContain(`Cannot read "model/run.json" in "${String(snapshot)}" as JSON: `);
+  });
+
   it("fail before anything is read when it is more than a string can hold", async () => {
     const sizeBytes = constants.MAX_STRING_LENGTH * 3 + 1;
     const entry = { path: "log.txt", sizeBytes, digest: `sha256:${"0".repeat(64)}` } as const;

@@ -12,7 +12,7 @@ import {
   StateStore,
   type StateWriter,
 } from "snapkeep";
-import { folderState } from "snapkeep/states";
+import { fileState, folderState } from "snapkeep/states";
 import { afterEach, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../store/places.ts";
 import { rejection, saving } from "../store/states.ts";
@@ -195,6 +195,10 @@ describe("folderState", () => {
     process.chdir(root);
     await storeOf(folderState(".")).loadState(foreign);
     expect(await grown(root)).toEqual({ "theirs": "1" });
+  });
+
+  it.each(["~", "~/work"])("refuses %s, which only shells replace, and so does fileState", (path) => {
+    for (const make of [folderState, fileState]) expect(() => make(path)).toThrow(/only shells replace "~"/);
   });
 
   it("refuses the home folder and those above by every name", async () => {

@@ -78,6 +78,35 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make }) => 
     expect(await store.list()).toHaveLength(2);
   });
 
+  it("goes on for the others when the listener of one that shares it throws, and ends when all do", async () => {
+    const { store, first, goOn } = await busy();
+    const fail = (reason: string) => () => {
+      throw new Error(reason);
+    };
+    const joined = store.saveState({ ifBusy: "join" });
+    const failing = [
+      store.saveState({ ifBusy: "join", onPhase: fail("phase") }),
+      store.saveState({ ifBusy: "join", onProgress: fail("progress") }),
+    ].map(rejection);
+    const alone = rejection(store.saveState({ ifBusy: "join", labels: { step: 1 }, onPhase: fail("alone") }));
+    goOn();
+    expect((await Promise.all(failing)).map(String)).toEqual(["Error: phase", "Error: progress"]);
+    await expect(joined).resolves.toBeDefined();
+    expect(String(await alone)).toBe("Error: alone");
+    await first;
+    expect(await store.list()).toHaveLength(2);
+  });
+
+  it("rejects with the reason of an aborted signal, whatever ifBusy says", async () => {
+    const { store, first, goOn } = await busy();
+    const signal = AbortSignal.abort(new Error("before"));
+    for (const ifBusy of ["wait", "join", "skip"] as const) {
+      expect(String(await rejection(store.saveState({ ifBusy, signal })))).toBe("Error: before");
+    }
+    goOn();
+    await first;
+  });
+
   it("is not ended by the abort of a save that no other call shared, when it is called right after it", async () => {
     const { store, first, goOn } = await busy();
     const controller = new AbortController();
@@ -150,7 +179,8 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make }) => 
 
   it.each([-1, 1.5, NaN, "2"])("refuses %j as maxWaiting", async (maxWaiting) => {
     const place = await make();
-    expect(() => place.store({ maxWaiting: maxWaiting as number })).toThrow(RangeError);
+    const shown = typeof maxWaiting === "string" ? `"${maxWaiting}"` : String(maxWaiting);
+    expect(() => place.store({ maxWaiting: maxWaiting as number })).toThrow(new RegExp(`, but is ${shown}$`));
   });
 
   it("refuses words that ifBusy and ifUnchanged do not know", async () => {

@@ -88,6 +88,14 @@ describe.each(places)("json with a schema ($layout, $backend)", ({ make }) => {
     expect((await rejection(loadNone()) as Error).cause).toBeInstanceOf(TypeError);
   });
 
+  it.each([5, undefined, null, {}])("refuses a schema that returns %j, and loads nothing", async (result) => {
+    const broken = { "~standard": { version: 1, vendor: "x", validate: () => result } } as unknown as typeof even;
+    const { load } = await loading(3, (from) => from.json("run.json", broken));
+    const { cause } = await rejection(load()) as Error;
+    expect(cause).toBeInstanceOf(TypeError);
+    expect(String(cause)).toContain("its schema must return { value } or { issues }");
+  });
+
   it("is unknown without a schema, and typed by one", async () => {
     const { snapshot } = await loading({ step: 3, weights: [] }, () => Promise.resolve());
     await using reader = await snapshot.open();

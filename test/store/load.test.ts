@@ -53,6 +53,34 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     expect(log).toEqual(["a begins", "a ends", "b begins", "b ends"]);
   });
 
+  it.each<[string, (from: StateReader) => unknown]>([
+    ["takes a property of it", (from) => (from.json("x") as unknown as { a: { b: number } }).a.b],
+    ["iterates over it", (from) => [...from.json("x") as unknown as number[]]],
+    ["parses it", (from) => JSON.parse(from.text("x") as unknown as string)],
+  ])("names the read that a loadState did not await when it fails as it %s", async (_how, load) => {
+    const place = await make();
+    const state = {
+      saveState: (out: StateWriter) => out.json("x", { a: { b: 1 } }),
+      loadState: (from: StateReader) => void load(from),
+    };
+    const store = place.store().register("a", state);
+    const error = await rejection(store.loadState(await store.saveState()));
+    expect(error).toMatchObject({ code: "STATE_LOAD_FAILED" });
+    expect(String(error)).toMatch(/; it did not await from\.(json|text)\("x"\): write await from\.\1\("x"\)$/);
+  });
+
+  it("adds nothing to the error of a loadState that awaited its reads", async () => {
+    const place = await make();
+    const store = place.store().register("a", {
+      saveState: (out) => out.json("x", 1),
+      async loadState(from) {
+        await from.json("x");
+        throw new Error("mine");
+      },
+    });
+    expect(String(await rejection(store.loadState(await store.saveState())))).toMatch(/: mine$/);
+  });
+
   it("tells a state its name and the version it was saved with", async () => {
     const place = await make();
     const snapshot = await place.store().register("a", new Files({ x: "1" }), { version: 4 }).saveState();

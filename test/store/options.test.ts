@@ -1,6 +1,7 @@
 // Options that do not exist, or cannot be what they are, are refused in every options object of the public interface.
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import { runInNewContext } from "node:vm";
 import {
   autosave,
   copySnapshots,
@@ -219,11 +220,51 @@ describe("options", () => {
     ["owned", () => failureOf((out) => out.write("a", "b", { owned: "yes" } as Any))],
     ["asJson", () => failureOf((out) => out.json("a", "b", { asJson: 1 } as Any))],
     ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: [() => {}] } as Any)],
+    ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: new Map([[1, () => {}]]) } as Any)],
+    [
+    ["step", ({ store }) => store.resume({ step: "5" } as Any)],
+    ["at", ({ store }) => store.resume({ at: "2026-11-28" } as Any)],
+    [
+      "program must be a string without control characters, not empty, but is { name: 'a' }",
+      () => new StateStore("s", { program: { name: "a" } } as Any),
+    ],
   ])("a %s that cannot be one is a TypeError that says so, before any state is called (%#)", async (option, take) => {
     const error = await refusal((_options, world) => take(world), {});
     expect(error).toBeInstanceOf(TypeError);
     expect(String(error)).toContain(option);
   });
+
+  it.each<[string, (world: World) => unknown, string]>([
+    ["an AbortSignal", ({ store }) => store.saveState(new AbortController().signal as Any), "an AbortSignal"],
+    [
+      "a signal beside an address",
+      ({ store, snapshot }) => store.loadState(snapshot, AbortSignal.abort() as Any),
+      "an AbortSignal",
+    ],
+    ["a Map", ({ store }) => store.streamState(new Map([["layout", "tar.gz"]]) as Any), "a Map"],
+    ["a Date", ({ store }) => store.resume(new Date() as Any), "a Date"],
+    ["a state", ({ store }) => store.register("b", new Cell(1), new Cell(2) as Any), "a Cell"],
+  ])("are refused when they are %s, whose contents would be ignored", async (_name, take, what) => {
+    const error = await refusal((_options, world) => take(world), {});
+    expect(error).toBeInstanceOf(TypeError);
+    expect(String(error)).toMatch(new RegExp(`must be a plain object, but it is ${what}|there is no option`));
+  });
+
+  it("may be of another realm, without a prototype, or inherit from defaults", async () => {
+    const { store } = await newWorld();
+    const bare = Object.assign(Object.create(null) as object, { layout: "tar.gz" });
+    const inheriting = Object.create({ layout: "tar.gz" }) as object;
+    for (const options of [bare, inheriting, runInNewContext('({ layout: "tar.gz" })')] as Any[]) {
+      expect(String(await store.saveState(options))).toMatch(/\.tar\.gz$/);
+    }
+  });
+
+  it.each([{ level: "9" }, { level: 23 }, { chunkBytes: 1 }, { groupBytes: -1 }])(
+    "of archives are refused when the store is made, also one of directories: %j",
+    (archive) => {
+      expect(() => new StateStore(memoryBackend(), { archive } as Any)).toThrow(RangeError);
+    },
+  );
 
   it("are refused before a state is called or anything is written", async () => {
     const cell = new Cell(1);
@@ -232,6 +273,13 @@ describe("options", () => {
     expect(() => store.streamState({ tags: [] } as Any)).toThrow(TypeError);
     expect(cell.saves).toBe(0);
     expect(await store.list()).toEqual([]);
+  });
+
+  it("of a migration are shown when they name no version, and when they are no functions", () => {
+    const register = (migrate: unknown) => () =>
+      new StateStore(memoryBackend()).register("b", new Cell(1), { version: 2, migrate } as Any);
+    expect(register({ x: () => {} })).toThrow(/migrate \{ x: \[Function.*each key must be a version below 2/);
+    expect(register({ 1: 5 })).toThrow("{ '1': 5 }");
   });
 
   it("that exist may be undefined, and a signal may be of another realm", async () => {

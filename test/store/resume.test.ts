@@ -676,7 +676,8 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       const { saved, program } = await history(make, 1);
       const { store, state } = program();
       expect(await rejection(store.loadState(at(saved, 0), { only: ["model", "modle"] }))).toBeInstanceOf(TypeError);
-      expect(await rejection(store.resume({ only: ["modle"] }))).toBeInstanceOf(TypeError);
+      const error = await rejection(store.resume({ only: ["modle"] }));
+      expect(error).toEqual(new TypeError('Cannot load only "modle": it is not registered; did you mean "model"?'));
       expect(state.loads).toBe(0);
     });
 

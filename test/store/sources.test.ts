@@ -77,6 +77,26 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
     return { store, saved: store.saveState() };
   };
 
+  it.each<[string, unknown, string]>([
+    ["an ArrayBuffer", new ArrayBuffer(3), "it is an ArrayBuffer; write new Uint8Array(buffer)"],
+    ["a Blob", new Blob(["x"]), "; write its stream()"],
+    ["a Response", new Response("x"), "it is a Response; write its body"],
+    ["a Promise", Promise.resolve("x"), "it is a Promise; await it first"],
+    ["plain data", { a: 1 }, "{ a: 1 } is an object; out.json() writes other values"],
+  ])("says what to write in place of %s", async (_what, body, message) => {
+    expect(String(await rejection((await save(() => body as EntryBody)).saved))).toContain(message);
+  });
+
+  it.each<[string, unknown, string]>([
+    ["text", "abc", '"abc" is a string; encode it with a TextEncoder'],
+    ["floats", new Float32Array(1), "it is a Float32Array; yield a Uint8Array of its bytes"],
+  ])("says what a chunk must be when it is %s", async (_what, chunk, message) => {
+    async function* chunks() {
+      yield await Promise.resolve(chunk as Uint8Array);
+    }
+    expect(String(await rejection((await save(chunks)).saved))).toContain(message);
+  });
+
   describe.each(Object.entries(dead))("when a view %s", (_how, view) => {
     it.each([[undefined], [{ owned: true }]])("refuses it as a body, with the options %j", async (options) => {
       const { store, saved } = await save(view, options);

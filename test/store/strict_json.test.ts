@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
+import { memoryBackend, StateStore, type StateWriter } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { stringifyStrictly } from "../../src/store/strict_json.ts";
 
@@ -188,7 +189,7 @@ describe("stringifyStrictly", () => {
     ["a typed array", { w: { x: new Float32Array(1) } }, "a Float32Array", "$.w.x"],
     ["bytes", new Uint8Array(1), "a Uint8Array", "$"],
     ["Node's Buffer, though it has a toJSON", { b: Buffer.from("x") }, "a Buffer", "$.b"],
-    ["an ArrayBuffer", { a: new ArrayBuffer(1) }, "a ArrayBuffer", "$.a"],
+    ["an ArrayBuffer", { a: new ArrayBuffer(1) }, "an ArrayBuffer", "$.a"],
     ["a RegExp", { r: /x/ }, "a RegExp", "$.r"],
     ["a Promise", [Promise.resolve()], "a Promise", "$[0]"],
     ["an Error", { e: new RangeError("x") }, "a RangeError", "$.e"],
@@ -257,6 +258,15 @@ describe("stringifyStrictly", () => {
   it("refuses a toJSON that says nothing, instead of writing no text at all", () => {
     expect(() => stringifyStrictly({ toJSON: () => undefined })).toThrow(TypeError);
   });
+
+  it.each<[string, unknown, boolean]>([["a Map", { m: new Map() }, false], ["a bigint as JSON", 1n, true]])(
+    "names the entry that is to hold %s",
+    async (_what, value, asJson) => {
+      const state = { saveState: (out: StateWriter) => out.json("deep/x.json", value, { asJson }), loadState() {} };
+      const saved = new StateStore(memoryBackend()).register("a", state).saveState();
+      await expect(saved).rejects.toThrow(/^Cannot save the state "a": Cannot write "deep\/x\.json": /);
+    },
+  );
 
   it("names the right place after it has been elsewhere", () => {
     expect(() => stringifyStrictly({ a: { b: [1, { c: 2 }] }, d: [0, [1, NaN]] })).toThrow("$.d[1][1]");
