@@ -1,4 +1,5 @@
 // Saves by itself: asks a condition, begins rounds, one at a time, tries again what failed, and saves once more on the way down.
+import { layoutOfKind } from "../layout/layouts.ts";
 import { storableLabels } from "../manifest/labels.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { show, showType } from "../model/show.ts";
@@ -464,7 +465,8 @@ class StoreAutosaver implements Autosaver {
 
 function labelsOf(labels: Labels | (() => Labels)): Labels {
   const found: unknown = typeof labels === "function" ? labels() : labels;
-  if (typeof found === "object" && found !== null) return found;
+  if (found instanceof Promise) found.catch(() => {}); // the error below is the only one that counts
+  else if (typeof found === "object" && found !== null) return found;
   throw new TypeError(
     `Cannot label a snapshot: labels must return an object such as { step: 7 }, but ${showType(found)}`,
   );
@@ -488,6 +490,7 @@ function labelsOf(labels: Labels | (() => Labels)): Labels {
  * @returns The autosaver.
  * @throws {TypeError} If an option does not exist or cannot be what it is, or the labels cannot be stored.
  * @throws {RangeError} If a number is out of range.
+ * @throws {SnapshotError} `COMPRESSION_UNAVAILABLE` if the runtime cannot write the layout.
  * @example A loop that saves every minute, keeps three snapshots, and saves when it is stopped
  * ```ts
  * import { autosave, LatestStatesKeeper, PeriodicSaveCondition, StateStore } from "snapkeep";
@@ -521,8 +524,9 @@ export function makeAutosaver(store: StateStore, options: AutosaveOptions, clock
     throw new TypeError(`Cannot save by itself: give a StateStore, not ${show(store)}`);
   }
   assertOptions("save by itself", options, OPTIONS);
-  const { condition, keeper, pause, labels, graceMs } = options;
+  const { condition, keeper, pause, labels, layout, graceMs } = options;
   assertCondition("save by itself", condition);
+  if (layout !== undefined) layoutOfKind(layout);
   if (typeof pause === "object" && pause !== null) assertOptions("pause", pause, PAUSE_OPTIONS);
   if (keeper !== undefined && (typeof keeper?.append !== "function" || typeof keeper.cleanup !== "function")) {
     throw new TypeError(
