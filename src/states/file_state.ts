@@ -1,7 +1,7 @@
 // One file of a program's own as a state.
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { lookAt, move, piecesOf, readSteady, realPath, removeName, writeNew } from "../file/real_tree.ts";
+import { readPath } from "../model/address.ts";
 import { iterate } from "../runtime/bytes.ts";
 import type { PersistentState } from "../model/state.ts";
 import { SMALL_BYTES } from "./folder/plan.ts";
@@ -35,7 +35,7 @@ export function fileState(file: string | URL): PersistentState {
   if (!(typeof file === "string" && file !== "" || file instanceof URL)) {
     throw new TypeError("Cannot make a fileState: give it the path of a file");
   }
-  const given = resolve(file instanceof URL ? fileURLToPath(file) : file);
+  const given = readPath(file);
   return {
     async saveState(out) {
       const path = realPath(given);
