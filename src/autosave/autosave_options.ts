@@ -1,4 +1,5 @@
 // How a program is saved automatically: what the options are, and what is refused before anything begins.
+import { layoutOfKind } from "../layout/layouts.ts";
 import { storableLabels } from "../manifest/labels.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { show, showType } from "../model/show.ts";
@@ -80,8 +81,9 @@ export function assertAutosave(store: StateStore, options: AutosaveOptions): voi
     throw new TypeError(`Cannot save by itself: give a StateStore, not ${show(store)}`);
   }
   assertOptions("save by itself", options, OPTIONS);
-  const { condition, keeper, pause, labels, graceMs } = options;
+  const { condition, keeper, pause, labels, layout, graceMs } = options;
   assertCondition("save by itself", condition);
+  if (layout !== undefined) layoutOfKind(layout);
   if (typeof pause === "object" && pause !== null) assertOptions("pause", pause, PAUSE_OPTIONS);
   if (keeper !== undefined && (typeof keeper?.append !== "function" || typeof keeper.cleanup !== "function")) {
     throw new TypeError(
@@ -97,7 +99,8 @@ export function assertAutosave(store: StateStore, options: AutosaveOptions): voi
 /** The labels of now. */
 export function labelsOf(labels: Labels | (() => Labels)): Labels {
   const found: unknown = typeof labels === "function" ? labels() : labels;
-  if (typeof found === "object" && found !== null) return found;
+  if (found instanceof Promise) found.catch(() => {}); // the error below is the only one that counts
+  else if (typeof found === "object" && found !== null) return found;
   throw new TypeError(
     `Cannot label a snapshot: labels must return an object such as { step: 7 }, but ${showType(found)}`,
   );

@@ -412,6 +412,7 @@ class StoreAutosaver implements Autosaver {
  * @returns The autosaver.
  * @throws {TypeError} If an option does not exist or cannot be what it is, or the labels cannot be stored.
  * @throws {RangeError} If a number is out of range.
+ * @throws {SnapshotError} `COMPRESSION_UNAVAILABLE` if the runtime cannot write the layout.
  * @example A loop that saves every minute, keeps three snapshots, and saves when it is stopped
  * ```ts
  * import { autosave, LatestStatesKeeper, PeriodicSaveCondition, StateStore } from "snapkeep";

@@ -19,7 +19,7 @@ export interface PauseOptions {
   /** Brings the program to rest. */
   readonly pause: Pause;
   /**
-   * How long one attempt may take, in milliseconds.
+   * How long one attempt may take, and how long the end of the pause may, in milliseconds.
    *
    * @default 10000
    */
@@ -48,7 +48,8 @@ export class Pauser {
    * @throws {RangeError} If a number is out of range.
    */
   constructor(options: Pause | PauseOptions, clock: IdleClock) {
-    const { pause, timeoutMs = 10_000, attempts = 3 } = typeof options === "function" ? { pause: options } : options;
+    const given = typeof options === "object" && options !== null ? options : { pause: options };
+    const { pause, timeoutMs = 10_000, attempts = 3 } = given;
     if (typeof pause !== "function") {
       throw new TypeError(`Cannot save by itself: pause must be a function, not ${show(pause)}`);
     }
@@ -99,7 +100,7 @@ export class Pauser {
           `Cannot pause: the function must return the one that ends the pause, or null, but returned ${show(end)}`,
         );
       }
-      if (!isLate) return end === null ? () => {} : end as EndPause;
+      if (!isLate) return end === null ? () => {} : () => this.#end(end as EndPause);
       await end?.();
       return () => {};
     })();
@@ -113,11 +114,19 @@ export class Pauser {
     }
   }
 
-  async #within<T>(limitMs: number, awaited: Promise<T>): Promise<T> {
+  /** Ends a pause; does not wait for ever until the program goes on. */
+  #end(end: EndPause): Promise<void> {
+    return this.#within(this.#timeoutMs, (async () => await end())(), "end the pause");
+  }
+
+  async #within<T>(limitMs: number, awaited: Promise<T>, action = "pause the program"): Promise<T> {
     let cancel = () => {};
     const tooLate = new Promise<never>((_, reject) => {
       if (limitMs === Infinity) return;
-      cancel = this.#clock.later(() => reject(timeout(`it took longer than ${Math.round(limitMs)} ms`)), limitMs);
+      cancel = this.#clock.later(
+        () => reject(timeout(`it took longer than ${Math.round(limitMs)} ms`, action)),
+        limitMs,
+      );
     });
     try {
       return await Promise.race([awaited, tooLate]);
@@ -127,6 +136,6 @@ export class Pauser {
   }
 }
 
-function timeout(reason: string): DOMException {
-  return new DOMException(`Cannot pause the program: ${reason}`, "TimeoutError");
+function timeout(reason: string, action = "pause the program"): DOMException {
+  return new DOMException(`Cannot ${action}: ${reason}`, "TimeoutError");
 }

@@ -49,6 +49,7 @@ export function assertCondition(action: string, condition: unknown): asserts con
 export function isDue(condition: SaveCondition, moment: SaveMoment): boolean {
   const answer: unknown = typeof condition === "function" ? condition(moment) : condition.check(moment);
   if (typeof answer === "boolean") return answer;
+  if (answer instanceof Promise) answer.catch(() => {}); // the error below is the only one that counts
   throw new TypeError(
     `Cannot tell whether a save is due: the condition must return true or false, not ${show(answer)}`,
   );
@@ -56,7 +57,8 @@ export function isDue(condition: SaveCondition, moment: SaveMoment): boolean {
 
 /** In how many milliseconds a condition becomes true, if it can tell. */
 export function dueInMsOf(condition: SaveCondition, moment: SaveMoment): number | undefined {
-  return typeof condition === "function" ? undefined : condition.dueInMs?.(moment);
+  const dueInMs: unknown = typeof condition === "function" ? undefined : condition.dueInMs?.(moment);
+  return typeof dueInMs === "number" && !Number.isNaN(dueInMs) ? Math.max(0, dueInMs) : undefined;
 }
 
 /**

@@ -80,7 +80,7 @@ export function lookAt(path: string): RealNode | undefined {
   try {
     return nodeOf(lstatSync(path));
   } catch (cause) {
-    if (errnoOf(cause) === "ENOENT" || errnoOf(cause) === "ENOTDIR") return undefined;
+    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes(errnoOf(cause) ?? "")) return undefined;
     throw storageError("stat", path, cause);
   }
 }
@@ -102,6 +102,31 @@ export function namesIn(path: string): string[] {
 /** Where a link leads, as it is written. */
 export function targetOf(path: string): string {
   return attemptNow("read", path, () => readlinkSync(path));
+}
+
+/**
+ * As {@link targetOf}, and that text means the same bytes.
+ *
+ * @throws {TypeError} If it does not.
+ */
+export function exactTargetOf(path: string): string {
+  const target = targetOf(path);
+  const isExact = !target.includes("\ufffd") ||
+    Buffer.from(target).equals(attempt("read", path, () => readlinkSync(path, "buffer")));
+  if (isExact) return target;
+  throw new TypeError(
+    `Cannot save ${showAddress(path)}: where the link leads is not valid UTF-8; replace or ignore it`,
+  );
+}
+
+/** Whether the file system allows no path of this length, or no name. */
+export function isTooLong(path: string): boolean {
+  try {
+    lstatSync(path);
+    return false;
+  } catch (cause) {
+    return errnoOf(cause) === "ENAMETOOLONG";
+  }
 }
 
 /** A path with all links in it followed, as far as it leads to something. */

@@ -57,6 +57,7 @@ function urlOf(where: string): URL {
 /** The absolute path that a caller's text or URL means, where only the file system will do. */
 export function readPath(where: PathOrUrl): string {
   const { path, shown } = readAddress(where);
+  if (path?.includes("\0")) throw new TypeError(`Cannot use ${JSON.stringify(shown)} as a place: it has a NUL`);
   if (path !== undefined) return path;
   throw new TypeError(`Cannot use ${showAddress(shown)} as a place: expected a path or a file: URL`);
 }

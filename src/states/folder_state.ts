@@ -2,7 +2,7 @@
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { lookAt, piecesOf, readSteady, realPath, targetOf } from "../file/real_tree.ts";
+import { exactTargetOf, lookAt, piecesOf, readSteady, realPath } from "../file/real_tree.ts";
 import { readPath, showAddress } from "../model/address.ts";
 import { assertOptions } from "../model/options.ts";
 import type { PersistentState, StateReader, StateWriter } from "../model/state.ts";
@@ -137,12 +137,14 @@ class WorkingFolder implements FolderState {
     if (kind !== "folder") {
       throw new TypeError(
         `Cannot save ${showAddress(root)}: ${
-          kind === undefined ? "there is no folder; make it first" : `it is a ${kind}`
+          kind === undefined
+            ? "there is no folder; make it first"
+            : `it is a ${kind}${kind === "link" ? " that leads nowhere" : ""}; give the path of a folder`
         }`,
       );
     }
     const places = new StorePlaces(root);
-    const rules = rulesAt(root, this.#rules);
+    const rules = rulesAt(root, this.#rules, "must exist");
     const found = await scan(root, { ...rules, places, onStaging: assertFinishedIn });
     const links = new Map<string, string>();
     for (const { path, kind } of found.values()) {
@@ -152,7 +154,7 @@ class WorkingFolder implements FolderState {
       if (kind === "other") {
         throw new TypeError(`Cannot save "${path}": it is a socket, pipe or device; remove or ignore it`);
       }
-      if (kind === "link") links.set(path, targetOf(join(root, path)));
+      if (kind === "link") links.set(path, exactTargetOf(join(root, path)));
     }
     if (this.#links === "inside") assertInside(links);
     const { names, executables } = await this.#writeFiles(root, out, found);
@@ -228,7 +230,7 @@ class WorkingFolder implements FolderState {
     if (plan.steps.length === 0) return;
     const staging = newStaging(root);
     try {
-      await stage(staging, plan, wanted, found, from);
+      await stage(root, staging, plan, wanted, found, from);
     } catch (error) {
       await discardStaged(staging);
       throw error;
@@ -275,7 +277,9 @@ class WorkingFolder implements FolderState {
     }
     const places = new StorePlaces(root, from.uri);
     const stored = new IgnoreLists(ignored);
-    const rules = kind === undefined ? { lists: new IgnoreLists(), fileNames: [] } : rulesAt(root, this.#rules);
+    const rules = kind === undefined
+      ? { lists: new IgnoreLists(), fileNames: [] }
+      : rulesAt(root, this.#rules, "may be missing");
     const found = kind === undefined ? undefined : await scan(root, { ...rules, also: stored, places });
     const wanted = new Map([...nodes].filter(([path, node]) => {
       const isFolder = node.kind === "folder";

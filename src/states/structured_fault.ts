@@ -41,6 +41,7 @@ const KINDS: ReadonlyMap<unknown, string> = new Map(
     name,
   ) => [(Reflect.get(globalThis, name) as { prototype: unknown }).prototype, name]),
 );
+const OTHER_HOLDERS = new Set(["String", "SharedArrayBuffer", "WeakMap", "WeakSet", "WeakRef", "Promise"]);
 const VIEW = /^(?:(?:Big)?(?:Ui|I)nt\d+|Uint8Clamped|Float\d+)Array$/;
 
 /** What a value says that it is, as devalue asks it. */
@@ -61,12 +62,14 @@ export function faultOf(value: object): Fault | undefined {
     const isPlain = getPrototypeOf(prototype) === null && hasOwn(prototype as object, "isPrototypeOf"); // of another realm
     return isPlain ? undefined : ofClass(value);
   }
+  if (tag === "SharedArrayBuffer") return faultOfBuffer(value);
   const own = OWN_PROPERTIES[tag];
   const isView = VIEW.test(tag);
   if (own === undefined && !isView && tag !== "Array" && tag !== "String") return describe(value);
   if (!isOf(prototype, tag)) return ofClass(value);
   if (tag === "Array") return faultOfArray(value as unknown[]);
   if (tag === "ArrayBuffer") return faultOfBuffer(value);
+  if (tag === "String") return ownKeys(value).length > (value as unknown as string).length + 1 ? NAMED : undefined;
   if (isView || tag === "DataView") {
     const fault = faultOfBuffer((value as ArrayBufferView).buffer);
     if (fault !== undefined) return fault;
@@ -74,7 +77,8 @@ export function faultOf(value: object): Fault | undefined {
   if (isView) return hasNamed(value as unknown as unknown[]) ? NAMED : undefined;
   if (own === undefined || ownKeys(value).length <= own) return undefined;
   // Runtimes that write URLs in JavaScript give them properties of their own, under symbols.
-  return ownKeys(value).filter((key) => typeof key === "string").length > own ? NAMED : undefined;
+  const named = tag.startsWith("URL") ? ownKeys(value).filter((key) => typeof key === "string") : ownKeys(value);
+  return named.length > own ? NAMED : undefined;
 }
 
 function faultOfArray(array: readonly unknown[]): Fault | undefined {
@@ -102,6 +106,17 @@ export function faultOfBuffer(buffer: object): Fault | undefined {
     return { what: "an ArrayBuffer that was transferred", remedy: "leave it out" };
   }
   return ownKeys(buffer).length > 0 ? NAMED : undefined;
+}
+
+/** Whether an object has enumerable properties under symbols. */
+export function hasSymbols(value: object): boolean {
+  return Object.getOwnPropertySymbols(value).some((key) => Object.prototype.propertyIsEnumerable.call(value, key));
+}
+
+/** Whether what an object consists of lies elsewhere than in its properties, as that of a Map does. */
+export function holdsItems(value: object): boolean {
+  const tag = tagOf(value);
+  return OWN_PROPERTIES[tag] !== undefined || VIEW.test(tag) || OTHER_HOLDERS.has(tag) || Array.isArray(value);
 }
 
 /** Whether a prototype is that of a class of the runtime itself, also of another realm's. */

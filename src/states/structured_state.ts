@@ -3,6 +3,7 @@ import type { PersistentState, StateReader, StateWriter } from "../model/state.t
 import { type Accessors, assertFunctions } from "./accessors.ts";
 import { invalidEntry, readJson, schemaOf } from "./reading.ts";
 import { assertOptions } from "../model/options.ts";
+import { hasSymbols, holdsItems, nameOf } from "./structured_fault.ts";
 import { assertClasses, type SavedClasses, textOfValue, valueOfText } from "./structured_text.ts";
 
 const PATH = "structured.json";
@@ -104,6 +105,13 @@ export function propertiesState<Target extends object>(
   if (keys !== undefined && !(Array.isArray(keys) && keys.every((key) => typeof key === "string"))) {
     throw new TypeError(`Cannot make ${what}: keys must be a list of names of properties`);
   }
+  if (keys === undefined && holdsItems(object)) {
+    throw new TypeError(
+      `Cannot make ${what}: what ${
+        nameOf(object)
+      } holds lies not in its properties; use a structuredState, or give keys`,
+    );
+  }
   assertOptions(`make ${what}`, options, { classes: true });
   const { classes = {} } = options;
   assertClasses(what, classes);
@@ -113,6 +121,11 @@ export function propertiesState<Target extends object>(
       const missing = keys?.find((key) => !(key in target));
       if (missing !== undefined) {
         throw new TypeError(`Cannot save the property "${missing}": the object has none of this name`);
+      }
+      if (keys === undefined && hasSymbols(target)) {
+        throw new TypeError(
+          "Cannot save the properties: the object has a symbol as a key; give keys, or use texts as keys",
+        );
       }
       const picked = keys ?? Object.keys(target);
       write(out, Object.fromEntries(picked.map((key) => [key, target[key]])), classes);
@@ -151,12 +164,29 @@ function restore(
   if (stuck !== undefined) {
     throw new TypeError(`Cannot restore the property "${stuck}": it is read-only; leave it out of keys`);
   }
+  const undo: (() => void)[] = [];
+  try {
+    for (const name of names) {
+      const value = saved[name];
+      const isThere = keys !== undefined || Object.hasOwn(target, name);
+      const old = isThere ? target[name] : undefined;
+      undo.push(() => void (isThere ? target[name] = old : delete target[name]));
+      // Without keys, what is saved is data: no setter that the object inherits may take it for something else.
+      if (isThere) target[name] = value;
+      else Object.defineProperty(target, name, { value, enumerable: true, writable: true, configurable: true });
+    }
+  } catch (error) {
+    for (const back of undo.reverse()) attempt(back); // also of the setter that has thrown
+    throw error;
+  }
   for (const name of extra) delete target[name];
-  for (const name of names) {
-    const value = saved[name];
-    // Without keys, what is saved is data: no setter that the object inherits may take it for something else.
-    if (keys !== undefined || Object.hasOwn(target, name)) target[name] = value;
-    else Object.defineProperty(target, name, { value, enumerable: true, writable: true, configurable: true });
+}
+
+function attempt(back: () => void): void {
+  try {
+    back();
+  } catch {
+    // a setter that throws once more
   }
 }
 

@@ -9,7 +9,16 @@ import { defaultParseOperations, defaultStringifyOperations, stringify, unflatte
 import { viewOf } from "../runtime/bytes.ts";
 import { reasonOf } from "../model/errors.ts";
 import { errorData, errorOf, isErrorPrototype } from "./structured_error.ts";
-import { describe, type Fault, faultOf, faultOfBuffer, MAX_SPARSE_LENGTH, nameOf, tagOf } from "./structured_fault.ts";
+import {
+  describe,
+  type Fault,
+  faultOf,
+  faultOfBuffer,
+  hasSymbols,
+  MAX_SPARSE_LENGTH,
+  nameOf,
+  tagOf,
+} from "./structured_fault.ts";
 
 /** How to save and load the instances of a class; made by {@link savedClass}. */
 export interface SavedClass<Instance extends object = object, Data extends object = object> {
@@ -87,6 +96,11 @@ export function assertClasses(what: string, classes: SavedClasses): void {
     if (!CLASS_NAME.test(name)) throw new TypeError(`Cannot make ${what}: ${JSON.stringify(name)} cannot name a class`);
     if (typeof saved?.class !== "function" || typeof saved.save !== "function" || typeof saved.load !== "function") {
       throw new TypeError(`Cannot make ${what}: the class "${name}" must be given as savedClass(${name}, save, load)`);
+    }
+    if (saved.class.prototype === Object.prototype || saved.class.prototype === Array.prototype) {
+      throw new TypeError(
+        `Cannot make ${what}: "${name}" is the class of all plain objects or arrays, which are saved as they are`,
+      );
     }
     if (seen.has(saved.class)) throw new TypeError(`Cannot make ${what}: the class of "${name}" has two names`);
     seen.add(saved.class);
@@ -184,12 +198,13 @@ class Walk {
   #meet(value: unknown): unknown {
     this.#reducer = undefined;
     if (typeof value !== "object" || value === null) return value;
-    const depth = this.#depth + 1;
-    if (depth > MAX_DEPTH) this.found = TOO_DEEP;
+    if (this.#depth >= MAX_DEPTH) this.found = TOO_DEEP;
     else this.#reducer = this.#reducerOf(value);
+    const holdsItself = this.#reducer !== undefined && this.#isOnWay(value);
+    const depth = this.#depth + 1;
     if (this.#reducer !== undefined) {
       // devalue makes an instance when it has its data: an instance within its own data would become two.
-      if (this.#way.lastIndexOf(value, this.#depth) >= 0 && this.#depth >= 0) {
+      if (holdsItself) {
         this.found = {
           what: `${nameOf(value)} that holds itself`,
           remedy: "save what it refers to by an id, and connect it in load",
@@ -201,6 +216,16 @@ class Walk {
     }
     this.#way[depth] = value;
     return value;
+  }
+
+  /** Whether an object holds the one that is just met. The key of a Map and what it holds stay on the way while its value is met. */
+  #isOnWay(value: object): boolean {
+    let depth = this.#depth;
+    if (depth < 0 || this.#way.lastIndexOf(value, depth) < 0) return false;
+    while (depth >= 0 && !holdsDirectly(this.#way[depth] as object, value)) depth--;
+    if (depth < 0 || this.#way.lastIndexOf(value, depth) >= 0) return true;
+    this.#depth = depth;
+    return false;
   }
 
   /** Goes to an object whose properties are read next: one on the way, or the one that was just met. */
@@ -217,7 +242,10 @@ class Walk {
     if (name !== undefined) return CLASS + name;
     if (prototype === Buffer.prototype) return "Buffer";
     if (prototype === ArrayBuffer.prototype) return faultOfBuffer(value) === undefined ? "ArrayBuffer" : undefined;
-    return isErrorPrototype(prototype) && tagOf(value) === "Error" ? "Error" : undefined;
+    if (!isErrorPrototype(prototype) || tagOf(value) !== "Error") return undefined;
+    if (!hasSymbols(value)) return "Error";
+    this.found = { what: "an Error with a symbol as a key", remedy: "use a text as the key, or leave it out" };
+    return undefined;
   }
 
   #dataOf(name: string, instance: object): object {
@@ -246,6 +274,11 @@ class Walk {
   #found(value: object): boolean {
     return (this.found ??= faultOf(value)) !== undefined;
   }
+}
+
+function holdsDirectly(holder: object, value: object): boolean {
+  if (holder instanceof Map) return holder.has(value) || [...holder.values()].includes(value);
+  return holder instanceof Set ? holder.has(value) : Object.values(holder).includes(value);
 }
 
 /**
@@ -277,7 +310,9 @@ export function valueOfText(
   for (const [name, { load }] of Object.entries(classes)) {
     revivers[CLASS + name] = (data) => {
       if (typeof data !== "object" || data === null) throw new TypeError(`the data of a "${name}" is not an object`);
-      return load(data);
+      const instance: unknown = load(data);
+      if (typeof instance === "object" && instance !== null) return instance;
+      throw new TypeError(`load of the class "${name}" must return an instance, not ${inspect(instance)}`);
     };
   }
   try {

@@ -226,6 +226,22 @@ describe("a save that does not succeed", () => {
     expect(String((events[0] as FailedEvent).error)).toMatch(/must return true or false/);
   });
 
+  it("leaves no rejection unhandled if a condition or the labels return a promise", async () => {
+    const broken = (): never => Promise.reject(new Error("not handled")) as never;
+    const { clock, events, saver } = makeWorld({ condition: broken });
+    clock.pass(260);
+    expect(String((events[0] as FailedEvent).error)).toMatch(/must return true or false/);
+    const other = makeWorld({ labels: broken });
+    expect(String((await other.saver.requestSave() as FailedEvent).error)).toMatch(/labels must return an object/);
+    expect(saver.health().failuresInRow).toBe(1);
+    await settle();
+  });
+
+  it.each([[NaN], ["soon"], [-5]])("takes %s for no time at which a condition becomes true", (dueInMs) => {
+    const { saver } = makeWorld({ condition: { check: () => false, dueInMs: () => dueInMs as number } });
+    expect(saver.health().nextSaveInMs).toBe(dueInMs === -5 ? 0 : null);
+  });
+
   it("cleans up when the disk is full, so that the next attempt finds room", async () => {
     const condition = button();
     const keeper = { append() {}, cleanups: 0, cleanup: async () => (keeper.cleanups++, []) };
@@ -617,7 +633,14 @@ describe("autosave()", () => {
       /step/,
     ],
     ["misspelt labels", () => autosave(store(), { condition, labels: { stpe: 1 } as never }), TypeError, /"step"/],
-    ["no pause", () => autosave(store(), { condition, pause: 5 as never }), TypeError, /pause/],
+    ["no pause", () => autosave(store(), { condition, pause: 5 as never }), TypeError, /pause must be .* not 5/],
+    [
+      "null as pause",
+      () => autosave(store(), { condition, pause: null as never }),
+      TypeError,
+      /pause must be .* not null/,
+    ],
+    ["an unknown layout", () => autosave(store(), { condition, layout: "zip" as never }), TypeError, /"zip"/],
     [
       "a misspelt limit",
       () => autosave(store(), { condition, pause: { pause: () => null, timeout: 1 } as never }),

@@ -145,6 +145,21 @@ describe("a pause", () => {
     },
   );
 
+  it("that does not end in time is reported, and holds up neither ticks nor saves", async () => {
+    const { clock, saver, until } = makeWorld({
+      condition: () => true,
+      pause: { pause: () => () => new Promise(() => {}), timeoutMs: 50 },
+    });
+    const ticked = saver.tick();
+    await settle();
+    clock.pass(60);
+    await ticked;
+    expect((await until(1))[0]).toMatchObject({
+      outcome: "saved",
+      resumeError: { name: "TimeoutError", message: expect.stringMatching(/end the pause/) },
+    });
+  });
+
   it("ends if the labels are unknown", async () => {
     let ends = 0;
     const { saver } = makeWorld({

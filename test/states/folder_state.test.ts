@@ -409,6 +409,15 @@ describe("folderState's ignore", () => {
     });
   });
 
+  it("loads into a folder in which a file of rules is missing, but does not save it", async () => {
+    const { root, state } = await work({ "rules/ignore": "*.log\n", "a": "1" }, { ignore: [{ file: "rules/ignore" }] });
+    const snapshot = await saved(state);
+    await rm(root, { recursive: true });
+    await grow(root, { "x.log": "mine" });
+    await storeOf(state).loadState(snapshot);
+    expect(await grown(root)).toEqual({ "rules/ignore": "*.log\n", "a": "1", "x.log": "mine" });
+  });
+
   it("refuses to remove what is ignored for something else of its folder's name", async () => {
     const { root } = await work({ "thing": "file" });
     const snapshot = await saved(folderState(root));
@@ -423,6 +432,7 @@ describe("folderState's ignore", () => {
   it("refuses rules that are none, and files of rules that are missing", async () => {
     expect(() => folderState("x", { ignore: "*.log" as never })).toThrow(/list of lines/);
     expect(() => folderState("x", { ignore: [5 as never] })).toThrow(TypeError);
+    expect(() => folderState("x", { ignore: [{ file: "a", lines: [] } as never] })).toThrow(TypeError);
     expect(() => folderState("x", { ignore: ["a\n*".padEnd(40, "b*")] })).toThrow(/more than/);
     expect(() => folderState("x", { ignore: [`# ${"*a".repeat(40)}`] })).not.toThrow();
     const { state } = await work({ "a": "1" }, { ignore: [{ file: "gone/rules" }] });
@@ -445,6 +455,27 @@ describe("folderState refuses", () => {
     expect(() => folderState("x", { ignored: [] } as never)).toThrow(/"ignore"/);
     expect(() => folderState("x", { links: "follow" as never })).toThrow(/links/);
     expect(() => folderState("")).toThrow(TypeError);
+  });
+
+  it.each([
+    ["a NUL", "a\0b", /NUL/],
+    ["a home folder that only shells know", "~/work", /homedir/],
+    ["another URL", new URL("https://example.org/x"), /file: URL/],
+  ])("a path with %s, as fileState does", (_, folder, message) => {
+    for (const make of [folderState, fileState]) {
+      expect(() => make(folder)).toThrow(TypeError);
+      expect(() => make(folder)).toThrow(message);
+    }
+  });
+
+  it.runIf(process.platform === "linux")("links and names that are not UTF-8, unless they are ignored", async () => {
+    const { root, state } = await work({ "a": "1" });
+    const make = (script: string) => run("bash", ["-c", script], { cwd: root });
+    await make("ln -s $'\\xff' link");
+    expect(await rejection(saved(state))).toMatchObject({ message: expect.stringMatching(/link".*UTF-8/) });
+    await make("rm link; touch $'\\xff.log' $'\\xef\\xbf\\xbd.log'");
+    expect(await rejection(saved(state))).toMatchObject({ message: expect.stringMatching(/UTF-8/) });
+    await saved(folderState(root, { ignore: ["*.log"] }));
   });
 
   it("pipes and sockets by name, without opening them", async () => {
@@ -564,6 +595,19 @@ describe("folderState refuses", () => {
     expect(isSnapshotError(cause, "ENTRY_INVALID") || isSnapshotError(cause, "ENTRY_NOT_FOUND")).toBe(true);
     expect([await grown(root), await stagings(base)]).toEqual([{ "mine": "1" }, []]);
   });
+
+  it.each([["a".repeat(300)], [`${"a".repeat(200)}/`.repeat(20) + "a".repeat(70)]])(
+    "a path that is too long for the file system, before anything changes",
+    async (long) => {
+      const { base, root, state } = await work({ "mine": "1" });
+      const snapshot = await holding({ "index.json": index({ folders: [long] }) });
+      expect(await rejection(storeOf(state).loadState(snapshot))).toMatchObject({
+        code: "STATE_LOAD_FAILED",
+        message: expect.stringMatching(/so long/),
+      });
+      expect([await grown(root), await stagings(base)]).toEqual([{ "mine": "1" }, []]);
+    },
+  );
 
   it.each<[string, Tree]>([
     ["an absolute one", { "l": { to: "/etc" } }],

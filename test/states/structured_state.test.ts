@@ -224,6 +224,9 @@ describe("structuredState", () => {
       /named .* at \$\.a/,
     ],
     ["a named property of a Map", Object.assign(new Map(), { best: 1 }), /named/],
+    ["a symbol as a key of a Set", { a: Object.assign(new Set(), { [Symbol("x")]: 1 }) }, /named .* at \$\.a/],
+    ["a named property of a boxed text", { a: Object.assign(Object("ab"), { best: 1 }) }, /named .* at \$\.a/],
+    ["a symbol as a key of an error", { a: Object.assign(new Error("x"), { [Symbol("x")]: 1 }) }, /symbol .* at \$\.a/],
     ["a promise", { a: Promise.resolve(1) }, /a Promise at \$\.a: .*await/],
     ["a WeakMap", { a: new WeakMap() }, /a WeakMap at \$\.a/],
     ["a symbol as a key", { a: { [Symbol("x")]: 1 } }, /symbol as a key at \$\.a/],
@@ -262,6 +265,29 @@ describe("structuredState", () => {
     error2.cause = [error2];
     expect(await rejection(saved(structuredState(cell(error2))))).toMatchObject({
       message: expect.stringMatching(/an Error that holds itself at \$\.cause\[0\]/),
+    });
+  });
+
+  it("keeps an instance that is both key and value of a Map, or lies in its own key", async () => {
+    const at = new Vector(1, 2);
+    for (const key of [at, { at }, [[at]]]) {
+      const { held, ...accessors } = cell(new Map<unknown, unknown>([[key, at], ["more", [at]]]));
+      const store = storeOf(structuredState({ ...accessors, classes }));
+      await store.loadState(await store.saveState());
+      const [[, value] = [], [, more] = []] = [...held.value];
+      expect(value).toEqual(at);
+      expect((more as unknown[])[0]).toBe(value);
+    }
+    const knot = looped;
+    const state = structuredState({ ...cell(new Map([[{ knot }, knot]])), classes: nodes } as never);
+    expect(await rejection(saved(state))).toMatchObject({ message: expect.stringMatching(/a Node that holds itself/) });
+  });
+
+  it("fails a load if a class makes no instance", async () => {
+    const gone = { Vector: savedClass(Vector, ({ x }) => ({ x }), () => undefined as never) };
+    const state = structuredState({ ...cell([new Vector(1, 2)]), classes: gone });
+    expect(await rejection(storeOf(state).loadState(await saved(state)))).toMatchObject({
+      cause: { code: "ENTRY_INVALID", message: expect.stringMatching(/load of the class "Vector"/) },
     });
   });
 
@@ -357,6 +383,11 @@ describe("structuredState", () => {
     ["an unknown option", { ...cell(1), class: {} }, /"class"; did you mean "classes"/],
     ["a class without a name", { ...cell(1), classes: { '"': classes.Vector } }, /cannot name a class/],
     ["a class that is none", { ...cell(1), classes: { Vector } }, /savedClass/],
+    [
+      "the class of all objects",
+      { ...cell(1), classes: { Object: { ...classes.Vector, class: Object } } },
+      /plain objects/,
+    ],
     ["a class twice", { ...cell(1), classes: { A: classes.Vector, B: classes.Vector } }, /two names/],
   ])("refuses %s when it is made", (_, options, message) => {
     expect(() => structuredState(options as never)).toThrow(message);
@@ -461,6 +492,36 @@ describe("propertiesState", () => {
       });
       expect(target.a).toBe(0);
     }
+  });
+
+  it("changes nothing when a setter throws", async () => {
+    const snapshot = await saved(propertiesState({ a: 1, b: 2 }));
+    const target = {
+      a: 0,
+      get b() {
+        return 0;
+      },
+      set b(_: number) {
+        throw new Error("no");
+      },
+    };
+    expect(await rejection(storeOf(propertiesState(target, ["a", "b"])).loadState(snapshot))).toMatchObject({
+      message: expect.stringMatching(/no/),
+    });
+    expect(target.a).toBe(0);
+  });
+
+  it("refuses what it would lose: symbols as keys, and objects whose items are no properties", async () => {
+    const marked = { a: 1, [Symbol("mark")]: 2 };
+    expect(await rejection(saved(propertiesState(marked)))).toMatchObject({ message: expect.stringMatching(/symbol/) });
+    await saved(propertiesState(marked, ["a"]));
+    class Cache extends Map {
+      hits = 0;
+    }
+    for (const object of [new Map(), new Set(), new Date(), [1], new Uint8Array(1), new Cache(), new WeakMap()]) {
+      expect(() => propertiesState(object)).toThrow(/structuredState/);
+    }
+    await saved(propertiesState(new Cache(), ["hits"]));
   });
 
   it("changes nothing when a property is read-only", async () => {

@@ -2,6 +2,7 @@
 import ignore, { type Ignore } from "ignore";
 import { dirname, isAbsolute, join } from "node:path";
 import { lookAt, readSteady } from "../../file/real_tree.ts";
+import { isWithin } from "./store_places.ts";
 
 /** Lines as in a .gitignore, or the name of files that hold such lines. */
 export type IgnoreRule = string | { readonly file: string };
@@ -18,7 +19,8 @@ export interface IgnoreList {
 export function assertRules(rules: readonly IgnoreRule[]): void {
   const isRule = (rule: unknown) =>
     typeof rule === "string" ||
-    typeof rule === "object" && rule !== null && "file" in rule && typeof rule.file === "string" && rule.file !== "";
+    typeof rule === "object" && rule !== null && "file" in rule && typeof rule.file === "string" && rule.file !== "" &&
+      Object.keys(rule).length === 1;
   if (Array.isArray(rules) && rules.every(isRule)) {
     for (const rule of rules) if (typeof rule === "string") new IgnoreLists().add("", rule.split("\n"));
     return;
@@ -95,9 +97,14 @@ const linesOf = (path: string): string[] | undefined => {
 /**
  * The rules that count everywhere: those given inline, and those of files that are given by their path.
  *
+ * @param inside Whether files in the folder itself must exist. Before a restore they may be missing: the snapshot has their lines.
  * @throws {TypeError} If such a file is missing.
  */
-export function rulesAt(root: string, rules: readonly IgnoreRule[]): { lists: IgnoreLists; fileNames: string[] } {
+export function rulesAt(
+  root: string,
+  rules: readonly IgnoreRule[],
+  inside: "must exist" | "may be missing",
+): { lists: IgnoreLists; fileNames: string[] } {
   const lists = new IgnoreLists();
   const fileNames: string[] = [];
   for (const rule of rules) {
@@ -107,6 +114,7 @@ export function rulesAt(root: string, rules: readonly IgnoreRule[]): { lists: Ig
       const path = isAbsolute(rule.file) ? rule.file : join(root, rule.file);
       const lines = linesOf(path);
       if (lines === undefined) {
+        if (inside === "may be missing" && isWithin(root, path)) continue;
         throw new TypeError(`Cannot read the rules of what to ignore: there is no file "${path}"`);
       }
       lists.add("", lines);

@@ -50,12 +50,14 @@ export async function scan(root: string, options: ScanOptions): Promise<Map<stri
       if (pace.isDue) await pace.rest();
       const path = folder === "" ? name : `${folder}/${name}`;
       const node = lookAt(join(root, path));
-      if (node === undefined) {
-        if (name.includes("\ufffd")) {
-          throw new TypeError(`Cannot save "${path}": its name is not valid UTF-8; rename or ignore it`);
+      if (name.includes("\ufffd") && (node === undefined || names.indexOf(name) !== names.lastIndexOf(name))) {
+        if (lists.ignores(path, false) || also?.ignores(path, false)) {
+          keep(folder);
+          continue;
         }
-        continue; // it has gone meanwhile
+        throw new TypeError(`Cannot use "${path}": the name is not valid UTF-8; rename or ignore it`);
       }
+      if (node === undefined) continue; // it has gone meanwhile
       const isFolder = node.kind === "folder";
       if (isFolder && isStaging(name)) onStaging?.(join(root, path));
       const isKept = places.has(path, node) || isStaging(name) ||

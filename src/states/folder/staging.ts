@@ -7,6 +7,7 @@
 //   .NAME.snapkeep-restore/1/done.json    the same, renamed after the last step: the restore is complete, and may still be undone
 import { basename, dirname, join } from "node:path";
 import {
+  isTooLong,
   lookAt,
   lookIfAllowed,
   makeFolder,
@@ -120,9 +121,10 @@ export function newStaging(root: string): string {
 /**
  * Writes what a restore will move in. Every byte was verified once this resolves.
  *
- * @throws {TypeError} If two names are one on this platform.
+ * @throws {TypeError} If two names are one on this platform, or the file system allows none so long.
  */
 export async function stage(
+  root: string,
   staging: string,
   plan: RestorePlan,
   wanted: ReadonlyMap<string, SavedNode>,
@@ -130,6 +132,7 @@ export async function stage(
   from: StateReader,
 ): Promise<void> {
   await assertApart(staging, wanted);
+  assertShort(root, wanted);
   const pace = new Pace();
   for (const [number, step] of plan.steps.entries()) {
     if (step.do !== "move in") continue;
@@ -143,6 +146,18 @@ export async function stage(
     const mode = old?.kind === "file" ? old.mode : undefined;
     const body = sizeBytes <= SMALL_BYTES ? [await from.bytes(entry)] : iterate(from.stream(entry));
     await writeNew(path, body, { isExecutable, mode });
+  }
+}
+
+const SHORT = 64; // characters of a name that each file system allows
+
+/** How long a name or path may be, the file system tells. */
+function assertShort(root: string, wanted: ReadonlyMap<string, SavedNode>): void {
+  for (const path of wanted.keys()) {
+    const name = path.slice(parentOf(path).length);
+    if (name.length <= SHORT && root.length + path.length <= SHORT * 4) continue;
+    if (!isTooLong(join(root, name)) && !isTooLong(join(root, path))) continue;
+    throw new TypeError(`"${path.slice(0, 200)}" cannot be restored: the file system allows no name or path so long`);
   }
 }
 
