@@ -2,6 +2,7 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
+import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 
 /** What the model wants done. */
@@ -58,9 +59,14 @@ export async function act({ tool, text, step }: Call, tools: Tools): Promise<str
   return tool === "pay" ? await tools.pay(text) : `${tool} ${text}`;
 }
 
+/** Where the bank stops answering, for the test that kills the agent inside a payment, such as "after search-parser". */
+const { BANK_STOPS } = process.env;
+
 /** The outside world: a bank that books every payment, and takes its time to answer. */
 export async function pay(bank: string, key: string): Promise<string> {
+  if (BANK_STOPS === `before ${key}`) await stop(key);
   appendFileSync(bank, `${key}\n`);
+  if (BANK_STOPS === `after ${key}`) await stop(key);
   await setTimeout(10);
   return `receipt of ${key}`;
 }
@@ -69,4 +75,9 @@ export async function pay(bank: string, key: string): Promise<string> {
 export function findPayment(bank: string, key: string): string | undefined {
   const booked = existsSync(bank) ? readFileSync(bank, "utf8").split("\n") : [];
   return booked.includes(key) ? `receipt of ${key}` : undefined;
+}
+
+async function stop(key: string): Promise<void> {
+  console.log(`no answer for ${key}`);
+  await setTimeout(3_600_000);
 }

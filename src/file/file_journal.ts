@@ -79,6 +79,9 @@ export class FileJournal implements Journal {
           `Cannot append to ${showAddress(this.#path)}: a line has more than ${MAX_LINE_BYTES} bytes`,
         );
       }
+      if (line.includes(NEWLINE)) {
+        throw new TypeError(`Cannot append to ${showAddress(this.#path)}: a line has a newline`);
+      }
     }
     // Lines that wait for the turn are written and synced together.
     return new Promise((resolve, reject) => {
@@ -89,6 +92,7 @@ export class FileJournal implements Journal {
 
   rewrite(keeps: (line: Uint8Array) => boolean): Promise<void> {
     return this.#inTurn(async () => {
+      if (await this.#place.files.stat(this.#path) === undefined) return; // the place may be missing, too
       const unlock = await lockNote(this.#place, this.#name, true) as () => Promise<void>;
       try {
         await this.#replace(keeps);

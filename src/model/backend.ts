@@ -171,15 +171,19 @@ export interface WorkFolder {
 export interface Journal {
   /**
    * The lines, in the order they were appended, without newlines and those that are empty. A line may be torn, as a killed writer left it, or anybody's: the caller
-   * must check each. None where nothing was appended. Passes over lines of more than 16 MiB.
+   * must check each. None where nothing was appended. Passes over lines of more than 16 MiB. Follows no link. The reader owns the lines.
    */
   lines(): AsyncIterable<Uint8Array>;
   /**
-   * Appends lines without newlines; resolves once they are durable. Never continues a torn line. If it fails, they may be there or not. May be
-   * called concurrently, also by several programs. Throws a RangeError for a line of more than 16 MiB.
+   * Appends lines; resolves once they are durable. Never continues a torn line. If it fails, they may be there or not. May be
+   * called concurrently, also by several programs. The caller must not change the lines before it settles. Throws a RangeError for a line of more
+   * than 16 MiB, and a TypeError for one that has a newline.
    */
   append(lines: readonly Uint8Array[]): Promise<void>;
-  /** Removes the lines for which `keeps` returns false, in one step: a crash leaves the old lines or the new ones. No concurrent append is lost. */
+  /**
+   * Removes the lines for which `keeps` returns false, in one step: a crash leaves the old lines or the new ones. No concurrent append is lost;
+   * its lines may be there twice. Does nothing where nothing was appended.
+   */
   rewrite(keeps: (line: Uint8Array) => boolean): Promise<void>;
 }
 

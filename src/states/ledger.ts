@@ -7,11 +7,21 @@ import { assertOptions } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { PersistentState, StateHome, StateReader, StateWriter } from "../model/state.ts";
 import { loggerOf } from "../runtime/logging.ts";
+import { RunningCalls } from "../runtime/running_calls.ts";
 import { type LedgerRecord, lineOf, outcomeOf, recordOf, storedOutcome, type StoredRecord } from "./ledger/record.ts";
 import { invalidEntry } from "./reading.ts";
 
 const PATH = "ledger.jsonl";
 const MAX_REASON = 1_000;
+
+/** A run of an action, in any ledger. */
+interface Run {
+  readonly key: string;
+  /** Runs whose outcomes its action has called for. No run waits for itself, however many others lie between. */
+  readonly waitsFor: Set<Run>;
+}
+
+const runs = new RunningCalls<Run>();
 
 /** How {@link Ledger.once} treats an action that was in flight when a program ended. */
 export interface OnceOptions {
@@ -52,7 +62,7 @@ export interface OnceOptions {
 export class Ledger implements PersistentState {
   /** What is known of each key. */
   readonly #records = new Map<string, StoredRecord>();
-  readonly #running = new Map<string, Promise<unknown>>();
+  readonly #running = new Map<string, { readonly run: Run; readonly outcome: Promise<unknown> }>();
   #home: StateHome | undefined;
   /** The journal of the name it is registered under, and those of former names. */
   #journals: readonly [Journal, ...Journal[]] | undefined;
@@ -80,14 +90,16 @@ export class Ledger implements PersistentState {
    *
    * Records the start durably, runs the action, and records the outcome durably before it resolves. If the action is recorded as done, it returns the
    * recorded outcome. If the action throws, it is recorded as failed, and a later call runs it again. Concurrent calls of one key
-   * share one run. If the outcome cannot be recorded, the call rejects and the action counts as in flight.
+   * share one run. If the outcome cannot be recorded, the call rejects and the action counts as in flight. An action must not call for its own
+   * outcome, nor for that of an action that waits for it, in this ledger or another.
    *
    * @param key Names the action permanently, such as `charge-42`. Give it to the outside world as an idempotency key.
    * @param run Does the action; called with the key. Returns the outcome.
    * @param options What to do with an action that was in flight when a program ended.
    * @returns The outcome; a recorded one as a new value for each call.
    * @throws {SnapshotError} `LEDGER_IN_FLIGHT` if the action may have happened or not; `STORAGE_FULL`, `STORAGE_FAILED` if it cannot be recorded.
-   * @throws {TypeError} If the ledger is not registered, an argument cannot be used, or the outcome cannot be recorded.
+   * @throws {TypeError} If the ledger is not registered, an argument cannot be used, the outcome cannot be recorded, or the action that calls
+   * would wait for itself.
    */
   async once<Outcome>(
     key: string,
@@ -104,14 +116,15 @@ export class Ledger implements PersistentState {
     if (inFlight !== "reject" && inFlight !== "run") {
       throw new TypeError(`Cannot ${action}: inFlight must be "reject" or "run", not ${show(inFlight)}`);
     }
+    const [caller] = runs.current();
     const shared = this.#running.get(key);
-    if (shared !== undefined) return await shared as Outcome;
-    const running = this.#once(key, run, inFlight === "run");
-    this.#running.set(key, running);
+    if (caller !== undefined && shared !== undefined) assertNoCircle(action, caller, shared.run);
+    const running = shared ?? this.#begin(key, run, inFlight === "run");
+    caller?.waitsFor.add(running.run);
     try {
-      return await running;
+      return await running.outcome as Outcome;
     } finally {
-      this.#running.delete(key);
+      caller?.waitsFor.delete(running.run);
     }
   }
 
@@ -194,20 +207,25 @@ export class Ledger implements PersistentState {
     await this.#readAgain();
   }
 
-  async #once<Outcome>(
-    key: string,
-    run: (key: string) => Outcome | PromiseLike<Outcome>,
-    mayRepeat: boolean,
-  ): Promise<Outcome> {
+  #begin(key: string, act: (key: string) => unknown, mayRepeat: boolean) {
+    const run: Run = { key, waitsFor: new Set() };
+    const outcome = this.#once(key, () => runs.run(run, () => act(key)), mayRepeat)
+      .finally(() => this.#running.delete(key));
+    const running = { run, outcome };
+    this.#running.set(key, running);
+    return running;
+  }
+
+  async #once(key: string, act: () => Promise<unknown>, mayRepeat: boolean): Promise<unknown> {
     await (this.#reading ?? this.#readAgain());
     const known = this.#records.get(key);
-    if (known?.status === "done") return outcomeOf(known) as Outcome;
+    if (known?.status === "done") return outcomeOf(known);
     if (known?.status === "started" && !mayRepeat) throw inFlightError(known);
     await this.#record({ key, status: "started", atMs: this.#registered().home.now() });
     const now = () => this.#registered().home.now();
-    let outcome: Outcome;
+    let outcome: unknown;
     try {
-      outcome = await run(key);
+      outcome = await act();
     } catch (error) {
       const reason = reasonOf(error).slice(0, MAX_REASON);
       await this.#record({ key, status: "failed", atMs: now(), reason }).catch((second: unknown) => {
@@ -278,6 +296,27 @@ export class Ledger implements PersistentState {
     }
     this.#isRead = true;
   }
+}
+
+/** Throws if the action that calls would wait for itself: runs can only end if none of them do. */
+function assertNoCircle(action: string, caller: Run, called: Run): void {
+  const wayBack = wayBetween(called, caller);
+  if (wayBack === undefined) return;
+  const circle = [caller, ...wayBack].map(({ key }) => show(key)).join(" waits for ");
+  throw new TypeError(
+    `Cannot ${action}: the action of ${show(caller.key)} calls it, and would wait for itself (${circle}); ` +
+      "call it when that action has ended, or with another key",
+  );
+}
+
+/** The runs from one to another, each waiting for the next; `undefined` if the first does not wait for the last. */
+function wayBetween(from: Run, to: Run): Run[] | undefined {
+  if (from === to) return [from];
+  for (const next of from.waitsFor) {
+    const rest = wayBetween(next, to);
+    if (rest !== undefined) return [from, ...rest];
+  }
+  return undefined;
 }
 
 const encoded = (record: StoredRecord): Uint8Array => new TextEncoder().encode(lineOf(record));

@@ -5,10 +5,12 @@ import { viewOf } from "../runtime/bytes.ts";
 import { type Accessors, assertFunctions } from "./accessors.ts";
 import { invalidEntry } from "./reading.ts";
 import { dtypeFault, dtypeOf, DTYPES, type TensorData, type TensorDtype } from "./tensor/dtypes.ts";
+import { duplicateKey } from "./tensor/duplicate_key.ts";
 
 const PATH = "tensors.safetensors";
 const TENSORS_PATH = /^[^/]+\.safetensors$/;
 const METADATA = "__metadata__";
+const LONE_SURROGATE = /\p{Cs}/u;
 const LENGTH_BYTES = 8;
 /** As many as the reader of the format's authors accepts. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -114,6 +116,7 @@ function fileOf(tensors: unknown): Uint8Array {
 function placedOf(name: string, tensor: unknown): Placed {
   const fail = (reason: string) => new TypeError(`Cannot save the tensor ${show(name)}: ${reason}`);
   if (name === METADATA) throw fail("the format uses this name for other things");
+  if (LONE_SURROGATE.test(name)) throw fail("its name has a lone surrogate, which UTF-8 cannot carry");
   const { shape, data, dtype: given } = (tensor ?? {}) as { shape?: unknown; data?: unknown; dtype?: unknown };
   const dtype = given ?? dtypeOf(data);
   if (dtype === undefined) throw fail(`its data must be a typed array that the format knows, not ${show(data)}`);
@@ -128,11 +131,12 @@ function placedOf(name: string, tensor: unknown): Placed {
   return { name, dtype: dtype as TensorDtype, shape: [...shape as number[]], bytes: viewOf(data as TensorData) };
 }
 
-/** How many elements a shape has; `NaN` for more than can be counted. */
+/**
+ * How many elements a shape has; `NaN` for more than can be counted. As in the reader of the format's authors, a length of 0 makes the shape empty,
+ * but not if the lengths before it overflow 64 bits.
+ */
 function product(shape: readonly number[]): number {
-  // A dimension of length 0 makes it empty, whatever the others are.
-  if (shape.includes(0)) return 0;
-  const count = shape.reduce((sum, size) => sum * size, 1);
+  const count = shape.reduce((sum, size) => sum * size < 2 ** 64 ? sum * size : NaN, 1);
   return Number.isSafeInteger(count) ? count : NaN;
 }
 
@@ -149,16 +153,24 @@ async function tensorsOf(from: StateReader): Promise<Record<string, Tensor>> {
     throw fail(`it says to have ${headerBytes} bytes, more than there are or than the 100 MB that are allowed`);
   }
   const start = LENGTH_BYTES + Number(headerBytes);
-  let parsed: unknown;
+  let parsed: Record<string, unknown>;
+  let twice: string | undefined;
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(file.subarray(LENGTH_BYTES, start));
     if (!text.startsWith("{")) throw new SyntaxError('it does not begin with "{"');
-    parsed = JSON.parse(text);
+    parsed = JSON.parse(text) as Record<string, unknown>;
+    twice = duplicateKey(text);
   } catch (cause) {
     throw fail("it is not a JSON object", undefined, cause);
   }
-  const headers = Object.entries(parsed as Record<string, unknown>).filter(([name]) => name !== METADATA)
-    .map(([name, value]) => [name, headerOf(value, (message) => fail(message, show(name)))] as const);
+  if (twice !== undefined) throw fail(`it has the key ${show(twice)} twice`);
+  const { [METADATA]: metadata, ...tensors } = parsed;
+  if (!isMetadata(metadata)) throw fail("it must be an object of texts", METADATA);
+  const headers = Object.entries(tensors).map(([name, value]) => {
+    const failAt = (message: string) => fail(message, show(name));
+    if (LONE_SURROGATE.test(name)) throw failAt("its name has a lone surrogate");
+    return [name, headerOf(value, failAt)] as const;
+  });
   assertContiguous(headers, file.length - start, fail);
   const offsets = new Map(headers.map(([name, { begin }]) => [name, start + begin]));
   const isAligned = headers.every(([, { dtype, begin }]) => (start + begin) % DTYPES[dtype].sizeBytes === 0);
@@ -167,6 +179,13 @@ async function tensorsOf(from: StateReader): Promise<Record<string, Tensor>> {
     const array = DTYPES[dtype].viewOf(buffer, offsets.get(name) as number, end - begin);
     return [name, { shape, data: array, ...dtypeOf(array) !== dtype && { dtype } }];
   }));
+}
+
+/** Whether the format allows a value as metadata. */
+function isMetadata(metadata: unknown): boolean {
+  if (metadata === undefined || metadata === null) return true;
+  return typeof metadata === "object" && !Array.isArray(metadata) &&
+    Object.values(metadata).every((value) => typeof value === "string");
 }
 
 /** Moves the data of another writer, which may begin anywhere, to where arrays can begin; `offsets` tell where each lies. */

@@ -1,14 +1,7 @@
 // Finds a state that calls its own store from within its own saveState, loadState or migration: the call would wait for itself.
-import { AsyncLocalStorage } from "node:async_hooks";
+import { RunningCalls } from "../runtime/running_calls.ts";
 
-interface StateCall {
-  readonly store: object;
-  readonly outer: StateCall | undefined;
-  isRunning: boolean;
-}
-
-const calls = new AsyncLocalStorage<StateCall>();
-let running = 0;
+const calls = new RunningCalls<object>();
 
 /**
  * Calls code of a state at once, and remembers until its promise settles which store called it.
@@ -17,16 +10,8 @@ let running = 0;
  * @param call The call.
  * @returns What the call returns.
  */
-export async function callState<T>(store: object, call: () => T | PromiseLike<T>): Promise<T> {
-  const entered: StateCall = { store, outer: runningCall(), isRunning: true };
-  running++;
-  try {
-    return await calls.run(entered, call);
-  } finally {
-    entered.isRunning = false;
-    // Before Node 24, tracking makes every promise of the program slower.
-    if (--running === 0) calls.disable();
-  }
+export function callState<T>(store: object, call: () => T | PromiseLike<T>): Promise<T> {
+  return calls.run(store, call);
 }
 
 /**
@@ -37,17 +22,11 @@ export async function callState<T>(store: object, call: () => T | PromiseLike<T>
  * @throws {TypeError} If the call comes from within a state's method that still runs.
  */
 export function assertNotInside(store: object, action: string): void {
-  for (let call = runningCall(); call !== undefined; call = call.outer) {
-    if (call.store !== store || !call.isRunning) continue;
+  for (const caller of calls.current()) {
+    if (caller !== store) continue;
     throw new TypeError(
       `Cannot ${action}: a state calls its own store inside its saveState, loadState or migration, ` +
         "and it would wait for itself; call the store when that method has ended",
     );
   }
-}
-
-function runningCall(): StateCall | undefined {
-  let call = calls.getStore();
-  while (call !== undefined && !call.isRunning) call = call.outer;
-  return call;
 }

@@ -5,13 +5,33 @@ import { concat } from "../runtime/bytes.ts";
 import { isSnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { commitPathOf, type Unit } from "../model/unit.ts";
 
+/** Why a case has nothing to check on a backend. */
+export interface Skipped {
+  readonly reason: string;
+}
+
 /** Cases by their names; each gets a backend of its own. */
-export type Cases = Readonly<Record<string, (backend: Backend) => Promise<void>>>;
+export type Cases = Readonly<Record<string, (backend: Backend) => Promise<void | Skipped>>>;
 
 /** A group, with other units of its name. */
 export const GROUP = "2026-01-02.state/";
 /** A single blob, of another name than {@link GROUP}. */
 export const BLOB = "2026-01-03.state.tar.gz";
+
+/** Names that would lead out of a place, or that some system refuses. */
+export const UNSAFE_NAMES: readonly string[] = [
+  "../x",
+  "..",
+  ".",
+  "a/b",
+  "/x",
+  "a:b",
+  "a\\b",
+  "x\0",
+  ".x",
+  "x.",
+  "nul",
+];
 
 /** Fails unless something holds. */
 export function check(holds: boolean, message: string): asserts holds {

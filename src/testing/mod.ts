@@ -35,7 +35,12 @@
  */
 export type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "../file/file_system.ts";
 export { nodeFileSystem } from "../file/node_file_system.ts";
-export { backendConformance, type ConformanceCase, type ConformanceOptions } from "./backend_conformance.ts";
+export {
+  backendConformance,
+  type ConformanceCase,
+  type ConformanceContext,
+  type ConformanceOptions,
+} from "./backend_conformance.ts";
 export { type FaultCall, type FaultPlan, Faults, forEachFault } from "./faults.ts";
 export { faultyBackend } from "./faulty_backend.ts";
 export { faultyFileSystem } from "./faulty_file_system.ts";

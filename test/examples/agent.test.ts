@@ -15,15 +15,24 @@ const isNode = (process.env["SNAPKEEP_RUNTIME"] ?? "node") === "node";
 const program = path.join(root, isNode ? "dist/examples/agent/main.js" : "examples/agent/main.ts");
 const KILLS = 20;
 
-/** Starts the agent; kills it soon after it has said something for the n-th time, or lets it end. */
-async function start(folder: string, args: readonly string[] = [], killAfter = Infinity): Promise<string[]> {
+/**
+ * Starts the agent; kills it soon after it has said something for the n-th time, or inside a payment if the bank stops, or lets it end.
+ */
+async function start(
+  folder: string,
+  args: readonly string[] = [],
+  killAfter = Infinity,
+  bankStops = "",
+): Promise<string[]> {
   const runtime = process.versions["deno"] === undefined ? [] : ["run", "-A"];
   const child = spawn(process.execPath, [...runtime, program, folder, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, BANK_STOPS: bankStops },
   });
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on("line", (line) => {
     lines.push(line);
+    if (line.startsWith("no answer ")) child.kill("SIGKILL");
     if (line.startsWith("step ") && lines.filter((said) => said.startsWith("step ")).length === killAfter) {
       setTimeout(() => child.kill("SIGKILL"), Math.random() * 20);
     }
@@ -75,6 +84,26 @@ describe("the agent", () => {
     expect(new Set(found.booked).size).toBe(found.booked.length);
     console.log(`${reported} in flight over ${KILLS} kills`);
   });
+
+  it.each([["before", false], ["after", true]] as const)(
+    "reports the key of a payment when it is killed %s the bank has booked it, and pays once",
+    async (when, isBooked) => {
+      const folder = await temporaryFolder();
+      const booked = async () => (await readFile(path.join(folder, "bank.txt"), "utf8").catch(() => "")).split("\n");
+      let open: string[] = [];
+      for (const key of ["search-parser", "search-planner", "review-printer", undefined]) {
+        const said = await start(folder, [], Infinity, `${when} ${key}`);
+        expect(said.filter((line) => line.startsWith("in flight "))).toEqual(open.map((name) => `in flight ${name}`));
+        expect(said.at(-1)).toBe(key === undefined ? "done" : `no answer for ${key}`);
+        open = await openIn(folder);
+        expect(open).toEqual(key === undefined ? [] : [key]);
+        if (key !== undefined) expect((await booked()).includes(key)).toBe(isBooked);
+      }
+      const end = await endOf(folder);
+      expect([new Set(end.booked).size, end.booked.length]).toEqual([6, 6]);
+      expect(Object.keys(end.files)).toEqual(["parser.ts", "plan.md", "planner.ts", "printer.ts"]);
+    },
+  );
 
   it("rewinds files, conversation and memory to a tag, with a preview, and pays nothing again", async () => {
     const folder = await temporaryFolder();

@@ -116,6 +116,78 @@ describe("Ledger", () => {
     expect(await Promise.all(failing)).toEqual([new Error("no"), new Error("no")]);
   });
 
+  it.each<[string, () => Promise<unknown>]>([
+    ["at once", () => Promise.resolve()],
+    ["after an await", async () => await Promise.resolve()],
+    ["after a timer", () => new Promise((resolve) => setTimeout(resolve, 1))],
+  ])("rejects an action that calls for its own outcome %s", async (_, wait) => {
+    const { ledger } = await start(await folderOf());
+    const error = await rejection(ledger.once("it", async () => {
+      await wait();
+      return await ledger.once("it", never);
+    }));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toMatch(
+      /"it" once: the action of "it" calls it.*"it" waits for "it".*another key/,
+    );
+    expect(await ledger.once("it", () => "ran")).toBe("ran");
+  });
+
+  it("rejects actions that would wait for each other, through others and in other ledgers, too", async () => {
+    const [one, two] = [(await start(await folderOf())).ledger, (await start(await folderOf())).ledger];
+    const nested = one.once("a", () => two.once("b", () => one.once("c", () => one.once("a", never))));
+    expect(await rejection(nested)).toMatchObject({
+      name: "TypeError",
+      message: expect.stringMatching(/"c" waits for "a" waits for "b" waits for "c"/),
+    });
+    const [first, second] = [deferred(), deferred()];
+    const crosswise = await Promise.allSettled([
+      one.once("x", async () => {
+        first.resolve();
+        await second.promise;
+        return await two.once("y", never);
+      }),
+      two.once("y", async () => {
+        second.resolve();
+        await first.promise;
+        return await one.once("x", never);
+      }),
+    ]);
+    expect(crosswise.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(crosswise[1]).toMatchObject({ reason: { message: expect.stringMatching(/waits for/) } });
+  });
+
+  it("lets an action call for others, for the same key in another ledger, and for itself once it has ended", async () => {
+    const [one, two] = [(await start(await folderOf())).ledger, (await start(await folderOf())).ledger];
+    const ended = deferred();
+    let later: Promise<unknown> = Promise.resolve();
+    const slow = one.once("slow", () => ended.promise);
+    const outcome = await one.once("a", async () => {
+      later = ended.promise.then(() => one.once("a", never as () => unknown));
+      const inner = await Promise.all([one.once("b", () => 1), two.once("a", () => 2), one.once("b", never)]);
+      await rejection(one.once("c", () => Promise.reject(new Error("no"))));
+      return [...inner, await one.once("c", () => 3)];
+    });
+    ended.resolve();
+    await slow;
+    expect([outcome, await later]).toEqual([[1, 2, 1, 3], [1, 2, 1, 3]]);
+  });
+
+  it("shares a run with an action that its own action does not wait for", async () => {
+    const { ledger } = await start(await folderOf());
+    const begun = deferred();
+    const go = deferred();
+    const a = ledger.once("a", async () => {
+      begun.resolve();
+      await go.promise;
+      return "a";
+    });
+    await begun.promise;
+    const b = ledger.once("b", () => ledger.once("a", never as () => unknown));
+    go.resolve();
+    expect(await Promise.all([a, b])).toEqual(["a", "a"]);
+  });
+
   it("records what threw as failed, and runs it again", async () => {
     const folder = await folderOf();
     const { ledger } = await start(folder);

@@ -80,6 +80,9 @@ describe("tensorState", () => {
       u32: { shape: [1], data: new Uint32Array([2 ** 32 - 1]) },
       u64: { shape: [1], data: new BigUint64Array([2n ** 64n - 1n]) },
       f8: { shape: [2], data: new Uint8Array([1, 2]), dtype: "F8_E4M3" },
+      fnuz: { shape: [2], data: new Uint8Array([1, 2]), dtype: "F8_E5M2FNUZ" },
+      "": { shape: [0, 2 ** 40, 2 ** 40], data: new Float64Array() },
+      ["__proto__"]: { shape: [], data: new Uint8Array([5]) },
       constructor: { shape: [1], data: new Float32Array([NaN]) },
     };
     expect(await roundTrip(tensors)).toEqual(tensors);
@@ -210,6 +213,45 @@ describe("tensorState", () => {
   });
 
   const one = { dtype: "U8", shape: [4], data_offsets: [0, 4] };
+  const json = JSON.stringify;
+  const twice = (first: string, second: string, name = "a") => `{"a":${first},"${name}":${second}}`;
+
+  it.each<[string, string | object, number, string[]]>([
+    ["no tensors", {}, 0, []],
+    [
+      "an empty tensor between two",
+      {
+        b: { ...one, data_offsets: [4, 8] },
+        none: { ...one, shape: [3, 0], data_offsets: [4, 4] },
+        a: one,
+      },
+      8,
+      ["b", "none", "a"],
+    ],
+    [
+      "two empty tensors",
+      {
+        a: { ...one, shape: [0], data_offsets: [0, 0] },
+        b: { ...one, shape: [0], data_offsets: [0, 0] },
+      },
+      0,
+      ["a", "b"],
+    ],
+    ["a scalar", { a: { ...one, shape: [], data_offsets: [0, 1] } }, 1, ["a"]],
+    ["one key in two objects", { a: { ...one, x: { dtype: 1 } }, dtype: { ...one, data_offsets: [4, 8] } }, 8, [
+      "a",
+      "dtype",
+    ]],
+    ["texts that look like keys", `{"a":${json({ ...one, x: ['","x":"\\', '{"x":', "x"] })}}`, 4, ["a"]],
+    ["white space behind the header", `${json({ a: one })} \n\t`, 4, ["a"]],
+    ["null for __metadata__", { __metadata__: null, a: one }, 4, ["a"]],
+    ["__metadata__", { __metadata__: { format: "np", constructor: "x" }, a: one }, 4, ["a"]],
+  ])("reads %s, as the reader of the format's authors does", async (_, header, dataBytes, names) => {
+    const state = stateOf(golden);
+    await storeOf(state).loadState(await holding({ "x.safetensors": file(header, dataBytes) }));
+    expect(Object.keys(state.held.value)).toEqual(names);
+  });
+
   it.each<[string, Uint8Array]>([
     ["no bytes", new Uint8Array()],
     ["a header length beyond the file", file({}, 0, 1000n)],
@@ -235,6 +277,34 @@ describe("tensorState", () => {
     ["data that belongs to no tensor", file({ a: one }, 5)],
     ["no offsets", file({ a: { dtype: "U8", shape: [4] } }, 4)],
     ["null for a tensor", file({ a: null }, 0)],
+    ["a name twice", file(twice(json(one), json(one)), 4)],
+    ["a name twice, the first out of range", file(twice(json({ ...one, data_offsets: [4, 8] }), json(one)), 4)],
+    ["a name twice, once escaped", file(twice(json(one), json(one), "\\u0061"), 4)],
+    ["a name twice, with spaces", file(`{"a":${json(one)}, "a" \n: ${json(one)}}`, 4)],
+    ["__metadata__ twice", file(`{"__metadata__":{},"__metadata__":{},"a":${json(one)}}`, 4)],
+    ["a key of __metadata__ twice", file(`{"__metadata__":{"b":"1","b":"1"},"a":${json(one)}}`, 4)],
+    ["a dtype twice", file('{"a":{"dtype":"U8","dtype":"U8","shape":[4],"data_offsets":[0,4]}}', 4)],
+    ["a shape twice", file('{"a":{"dtype":"U8","shape":[4],"shape":[4],"data_offsets":[0,4]}}', 4)],
+    ["an unknown key twice", file('{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4],"x":"{","x":"}"}}', 4)],
+    ["__metadata__ of numbers", file({ __metadata__: { format: 1 }, a: one }, 4)],
+    ["a list for __metadata__", file({ __metadata__: [], a: one }, 4)],
+    ["a tensor for __metadata__", file({ __metadata__: one }, 4)],
+    ["a name with a lone surrogate", file(`{"\\ud800":${json(one)}}`, 4)],
+    [
+      "an empty shape that overflows before",
+      file({ a: { dtype: "U8", shape: [2 ** 40, 2 ** 40, 0], data_offsets: [0, 0] } }),
+    ],
+    ["an empty tensor within another", file({ a: { ...one, shape: [0], data_offsets: [2, 2] }, b: one }, 4)],
+    ["a scalar without data", file({ a: { ...one, shape: [], data_offsets: [0, 0] } })],
+    ["a dtype in lower case", file({ a: { ...one, dtype: "u8" } }, 4)],
+    ["a dtype of half bytes", file({ a: { ...one, dtype: "F4", shape: [8] } }, 4)],
+    ["a gap before all", file({ a: { ...one, data_offsets: [2, 6] } }, 6)],
+    ["data without a tensor", file({}, 3)],
+    ["a header of spaces", file("        ")],
+    ["no header", file("")],
+    ["spaces before the header", file(`  ${json({ a: one })}`, 4)],
+    ["zeros behind the header", file(`${json({ a: one })}\0\0`, 4)],
+    ["a byte order mark", file(`\ufeff${json({ a: one })}`, 4)],
   ])("changes nothing for %s", async (_, bytes) => {
     const state = stateOf(golden);
     const error = await rejection(storeOf(state).loadState(await holding({ "tensors.safetensors": bytes })));
@@ -284,6 +354,8 @@ describe("tensorState", () => {
       /BF16 needs.*Uint16Array/,
     ],
     ["an unknown type", { a: { shape: [1], data: new Float32Array(1), dtype: "F7" } }, /F7 is unknown/],
+    ["a lone surrogate in a name", { "\ud800": { shape: [1], data: new Float32Array(1) } }, /lone surrogate/],
+    ["an empty shape that overflows before", { a: { shape: [2 ** 40, 2 ** 40, 0], data: new Float32Array() } }, /"a"/],
     ["the name of the metadata", { __metadata__: { shape: [1], data: new Float32Array(1) } }, /__metadata__/],
     ["null", null, /object of tensors/],
     ["nothing for a tensor", { a: undefined }, /"a"/],

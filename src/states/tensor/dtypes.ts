@@ -21,6 +21,8 @@ export type TensorDtype =
   | "F8_E4M3"
   | "F8_E5M2"
   | "F8_E8M0"
+  | "F8_E4M3FNUZ"
+  | "F8_E5M2FNUZ"
   | "I16"
   | "U16"
   | "F16"
@@ -69,6 +71,8 @@ export const DTYPES: Readonly<Record<TensorDtype, Dtype>> = {
   F8_E4M3: dtype(Uint8Array),
   F8_E5M2: dtype(Uint8Array),
   F8_E8M0: dtype(Uint8Array),
+  F8_E4M3FNUZ: dtype(Uint8Array),
+  F8_E5M2FNUZ: dtype(Uint8Array),
   I16: dtype(Int16Array),
   U16: dtype(Uint16Array),
   F16: Float16Array === undefined ? dtype(Uint16Array) : dtype(Float16Array, Uint16Array),
