@@ -80,8 +80,7 @@ async function toStdout(
   snapshot: SnapshotLocator,
   layout: ArchiveKind | undefined,
 ): Promise<void> {
-  for await (const chunk of iterate(snapshot.stream(layout === undefined ? {} : { layout }))) {
-    signal.throwIfAborted();
+  for await (const chunk of iterate(snapshot.stream({ signal, ...layout === undefined ? {} : { layout } }))) {
     await output.bytes(chunk);
   }
 }
