@@ -12,23 +12,27 @@ import { root, run, script } from "./run.mjs";
 // The command line, which package.json has as "bin".
 const BIN = "src/bin.ts";
 const BUILT_BIN = BIN.replace(/ts$/, "js");
-const PROCESS = "node:process";
+// Modules of Node that the command line gets otherwise.
+const REPLACED = new Map([
+  ["node:process", "module.exports = globalThis.process;"],
+  ["node:child_process", 'module.exports = { spawn() { throw new Error("the command line starts no programs"); } };'],
+]);
 const fresh = path.join(root, `.dist-${process.pid}`);
 const old = path.join(root, `.dist-${process.pid}-old`);
 const dist = path.join(root, "dist");
 
 /**
  * Leaves out what the command line has no use for: the messages of zod in other languages, half of its code, and LogTape, which only a
- * program configures. The library does without LogTape if it cannot be loaded. Node makes every property of the process when the module
- * is imported, and the global one does as well.
+ * program configures. The library does without LogTape if it cannot be loaded. Of Node it takes what costs no time: Node makes every
+ * property of the process when the module is imported, and the globals do as well. commander imports a module for programs as commands.
  *
  * @type {import("rolldown").Plugin}
  */
 const withoutUnused = {
   name: "without-unused",
-  resolveId: (id) => id === PROCESS ? id : undefined,
+  resolveId: (id) => REPLACED.has(id) ? id : undefined,
   load(id) {
-    if (id === PROCESS) return "module.exports = globalThis.process;";
+    if (REPLACED.has(id)) return REPLACED.get(id);
     if (id.endsWith("zod/v4/locales/index.js")) return 'export { default as en } from "./en.js";';
     return id.includes("/@logtape/logtape/") ? 'throw new Error("LogTape is not in the command line");' : undefined;
   },
@@ -70,7 +74,7 @@ async function bundleEntries() {
 
 /** Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. */
 async function bundleCommand() {
-  await bundle([BIN], /^node:(?!process$)/, "chunks/cli/", {
+  await bundle([BIN], /^node:(?!(?:process|child_process)$)/, "chunks/cli/", {
     plugins: [withoutUnused],
     minify: true,
     // What several commands share, in one file.

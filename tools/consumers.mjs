@@ -171,6 +171,36 @@ async function runInstalled(project) {
   }
 }
 
+/**
+ * Runs the command line as operators do: by npx, by bunx, and by Deno with the packed file as npm:snapkeep.
+ *
+ * @param {string} project
+ */
+async function runCommandLine(project) {
+  const store = path.join(project, "store_0", "directory"); // which Node has filled
+  const archive = path.join(project, "moved.tar.gz");
+  const runners = [
+    { name: "npx", on: "Node", command: "npx", before: ["--no-install", "snapkeep"] },
+    { name: "bunx", on: "Node", command: bin("bun"), before: ["x", "--no-install", "snapkeep"] },
+    { name: "bunx --bun", on: "Bun", command: bin("bun"), before: ["--bun", "x", "--no-install", "snapkeep"] },
+    { name: "deno run", on: "Deno", command: bin("deno"), before: ["run", "-A", "npm:snapkeep"] },
+  ];
+  for (const [index, { name, on, command, before }] of runners.entries()) {
+    const copy = path.join(project, `copy_${index}`);
+    for (
+      const { args, says = "" } of [
+        { args: ["--help"], says: "Usage: snapkeep" },
+        { args: ["list", "-s", store], says: ".state" },
+        { args: ["cat", "latest", "counter/value.json", "-s", store], says: '{"value":9}' },
+        { args: ["export", "latest", "-s", store, "-o", archive, "--force"] },
+        { args: ["import", archive, "-s", copy], says: ".state" },
+        { args: ["verify", "-s", copy, "--json"], says: '"damaged":0' },
+        { args: ["doctor", "-s", copy], says: `runtime      ${on} ` },
+      ]
+    ) await check(`${name} snapkeep ${args[0]}`, command, [...before, ...args], { cwd: project, says });
+  }
+}
+
 /** @param {string} project */
 async function runSources(project) {
   const [from = "", states = ""] = ["mod.ts", "src/states/mod.ts"].map((file) =>
@@ -209,6 +239,7 @@ try {
   if (failed === 0) {
     await typecheck(project);
     await runInstalled(project);
+    await runCommandLine(project);
     await runSources(project);
   }
 } finally {

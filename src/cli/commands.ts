@@ -21,14 +21,18 @@ const COMMANDS = {
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
 } satisfies Record<string, () => Promise<Command>>;
 
+/** Whether there is a command of this name. */
+export function isCommand(name: string): name is keyof typeof COMMANDS {
+  return Object.hasOwn(COMMANDS, name);
+}
+
 /**
  * Loads commands.
  *
  * @param name The only one to load; any other text loads all.
  * @returns The commands, in the order in which `--help` lists them.
  */
-export async function loadCommands(name?: string): Promise<Command[]> {
-  const isOne = name !== undefined && Object.hasOwn(COMMANDS, name);
-  const loaders = isOne ? [COMMANDS[name as keyof typeof COMMANDS]] : Object.values(COMMANDS);
+export async function loadCommands(name = ""): Promise<Command[]> {
+  const loaders = isCommand(name) ? [COMMANDS[name]] : Object.values(COMMANDS);
   return await Promise.all(loaders.map((load) => load()));
 }

@@ -1,6 +1,5 @@
 // The question before something is deleted.
 import process from "node:process";
-import { createInterface } from "node:readline/promises";
 import type { Context } from "./command.ts";
 import { UsageError } from "./exit_code.ts";
 import { visible } from "./visible.ts";
@@ -11,14 +10,21 @@ import { visible } from "./visible.ts";
  * @param context Aborts the question.
  * @param question What is to be done.
  * @param isSure Whether `--yes` was given.
+ * @param otherwise What else can be given where there is no terminal.
  * @returns Whether to do it.
  * @throws {UsageError} If there is no terminal to ask on.
  */
-export async function confirm(context: Context, question: string, isSure: boolean): Promise<boolean> {
+export async function confirm(
+  context: Context,
+  question: string,
+  isSure: boolean,
+  otherwise = "",
+): Promise<boolean> {
   if (isSure) return true;
   if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) {
-    throw new UsageError(`${question} There is no terminal to ask on; give --yes, or --dry-run to see the plan`);
+    throw new UsageError(`${question} There is no terminal to ask on; give --yes${otherwise}`);
   }
+  const { createInterface } = await import("node:readline/promises"); // which no other command needs
   // Without line editing, Ctrl-C stays a signal of the terminal.
   const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
   try {

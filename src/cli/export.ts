@@ -2,7 +2,7 @@
 import { basename, dirname, join } from "node:path";
 import { nodeFileSystem } from "../file/node_file_system.ts";
 import type { ArchiveKind } from "../layout/archive_layout.ts";
-import { readPath, showAddress } from "../model/address.ts";
+import { readAddress, readPath, showAddress } from "../model/address.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { suffixOf } from "../model/unit.ts";
 import { iterate } from "../runtime/bytes.ts";
@@ -46,10 +46,11 @@ export const exportCommand: Command = {
       return;
     }
     const { totals } = await snapshot.manifest({ signal: context.signal });
+    const isFolder = await isFolderOfFiles(target);
     const progress = await output.progress("export", totals.sizeBytes);
     let copy: SnapshotLocator;
     try {
-      copy = await toFile(snapshot, target, force, {
+      copy = await toFile(snapshot, isFolder && !target.endsWith("/") ? `${target}/` : target, force, {
         ...layout === undefined ? {} : { layout },
         signal: context.signal,
         onProgress: ({ uri, sizeBytes }) => progress.set(uri, sizeBytes),
@@ -80,10 +81,16 @@ async function toStdout(
   snapshot: SnapshotLocator,
   layout: ArchiveKind | undefined,
 ): Promise<void> {
-  for await (const chunk of iterate(snapshot.stream(layout === undefined ? {} : { layout }))) {
-    signal.throwIfAborted();
+  for await (const chunk of iterate(snapshot.stream({ signal, ...layout === undefined ? {} : { layout } }))) {
     await output.bytes(chunk);
   }
+}
+
+/** Whether a folder lies at a target, and no snapshot: then the export goes into it. */
+async function isFolderOfFiles(target: string): Promise<boolean> {
+  const { path } = readAddress(target);
+  if (path === undefined || (await nodeFileSystem.stat(path, true))?.kind !== "folder") return false;
+  return await nodeFileSystem.stat(join(path, "manifest.json")) === undefined;
 }
 
 async function toFile(

@@ -27,22 +27,24 @@ export const historyCommand: Command = {
         skipped,
       });
     } else {
-      await output.table(
-        [
-          { head: "SNAPSHOT", rank: 0 },
-          { head: "AGE", rank: 2, align: "right" },
-          { head: "CHANGE", rank: 1 },
-          { head: "SIZE", rank: 3, align: "right" },
-          { head: "SHA-256", rank: 4, isCut: true },
-        ],
-        changes.map(({ snapshot, savedAt, change, sizeBytes, digest = "" }) => [
-          snapshot.name,
-          ageText(savedAt.getTime(), Date.now()),
-          [change, change === "removed" ? "red" : change === "added" ? "green" : "yellow"],
-          change === "removed" ? "" : sizeText(sizeBytes),
-          digest.replace("sha256:", ""),
-        ]),
-      );
+      if (changes.length > 0) {
+        await output.table(
+          [
+            { head: "SNAPSHOT", rank: 0 },
+            { head: "AGE", rank: 2, align: "right" },
+            { head: "CHANGE", rank: 1 },
+            { head: "SIZE", rank: 3, align: "right" },
+            { head: "SHA-256", rank: 4, isCut: true },
+          ],
+          changes.map(({ snapshot, savedAt, change, sizeBytes, digest = "" }) => [
+            snapshot.name,
+            ageText(savedAt.getTime(), Date.now()),
+            [change, change === "removed" ? "red" : change === "added" ? "green" : "yellow"],
+            change === "removed" ? "" : sizeText(sizeBytes),
+            digest.replace("sha256:", ""),
+          ]),
+        );
+      }
       output.message(`${changes.length} changes in ${snapshots} snapshots`);
       for (const { snapshot, reason } of skipped) output.message(`skipped "${snapshot}": ${reason}`, "yellow");
     }

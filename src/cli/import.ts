@@ -5,6 +5,7 @@ import { reasonOf } from "../model/errors.ts";
 import { locate, type SnapshotSource } from "../snapshot/locate.ts";
 import type { Command } from "./command.ts";
 import { EXIT, exitCodeOf, UsageError } from "./exit_code.ts";
+import { locateAt } from "./resolve.ts";
 
 /** Imports snapshots. */
 export const importCommand: Command = {
@@ -26,6 +27,7 @@ export const importCommand: Command = {
     for (const source of sources) {
       const progress = await output.progress("import", await sizeOf(source));
       try {
+        if (source !== "-") await locateAt(source);
         const snapshot = await store.importSnapshot(source === "-" ? stdin() : source, {
           signal,
           onProgress: ({ uri, phase, sizeBytes }) => progress.set(`${phase} ${uri}`, sizeBytes),

@@ -1,6 +1,7 @@
 // snapkeep label, pin, unpin
 import { UsageError } from "./exit_code.ts";
 import type { Labels } from "../model/snapshot.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { Command, Context } from "./command.ts";
 import { labelsText } from "./labels_text.ts";
 import { collect, readNumber } from "./read.ts";
@@ -35,8 +36,9 @@ export const labelCommand: Command = {
   ],
   run: async (context, [name], { tag, untag, metric, step, remark }: LabelFlags) => {
     const snapshot = await context.snapshot(name as string);
-    const isChange = [tag, untag, metric, step, remark].some((option) => option !== undefined);
     const bare = (given: string) => given.replace(/^@/, "");
+    if (tag?.some((given) => bare(given) === "")) throw new UsageError("a tag needs a name, such as --tag good");
+    const isChange = [tag, untag, metric, step, remark].some((option) => option !== undefined);
     const labels = !isChange ? await snapshot.labels() : await snapshot.label((now) => ({
       ...tag === undefined && untag === undefined
         ? {}
@@ -79,8 +81,10 @@ function pinning(
     options: [],
     examples: [example],
     run: async (context, [given]) => {
-      for (const each of given as readonly string[]) {
-        const snapshot = await context.snapshot(each);
+      const snapshots: SnapshotLocator[] = [];
+      for (const each of given as readonly string[]) snapshots.push(await context.snapshot(each));
+      for (const snapshot of snapshots) {
+        context.signal.throwIfAborted();
         await print(context, snapshot.name, await snapshot.label(change));
       }
     },

@@ -6,7 +6,7 @@ import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
 import { type Command, Context, type GlobalOptions } from "./command.ts";
-import { loadCommands } from "./commands.ts";
+import { isCommand, loadCommands } from "./commands.ts";
 import { EXIT, type ExitCode, exitCodeOf, Interruption, UsageError } from "./exit_code.ts";
 import { BrokenPipe, Output } from "./output.ts";
 import { visibleLines } from "./visible.ts";
@@ -49,7 +49,8 @@ function makeParser(commands: readonly Command[], run: Run): Parser {
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "print the help of a command")
     .configureHelp({ showGlobalOptions: true, styleTitle: (title) => styleText("bold", title) })
-    .configureOutput({ writeErr: (text) => void process.stderr.write(visibleLines(text)) })
+    .configureOutput({ writeErr: (text) => void process.stderr.write(visibleLines(text)), outputError: () => {} })
+    .addHelpText("after", "\nsnapkeep help <command> prints the options of a command, with examples.")
     .exitOverride()
     .addHelpText("after", `\n${NAMING}\n\n${EXIT_CODES}`);
   for (const { flags, about, env } of GLOBAL_OPTIONS) {
@@ -100,18 +101,51 @@ function reading<T>(read: () => T): T {
 export async function runCommandLine(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
   const output = new Output({ isJson: args.includes("--json") });
   let code: ExitCode = EXIT.done;
+  const { name, line } = readLine(args);
   try {
-    const parser = makeParser(await loadCommands(args[0]), async (command, given, options) => {
+    const commands = await loadCommands(name);
+    const [only] = commands;
+    if (commands.length === 1 && only !== undefined) assertValues(line, [...only.options, ...GLOBAL_OPTIONS]);
+    const parser = makeParser(commands, async (command, given, options) => {
       const context = new Context(output, signal, options);
       const running = command.run(context, given, options as never);
       // What only looks has nothing to clean up, and need not wait for a server that is silent.
       code = await (command.group === "Look" ? unlessAborted(running, signal) : cleanedUp(running, signal)) ??
         EXIT.done;
     });
-    await parser.parseAsync(args, { from: "user" });
+    await parser.parseAsync(line, { from: "user" });
     return signal.aborted ? exitCodeOfInterruption(signal) : code;
   } catch (error) {
-    return failed(error, output, signal);
+    return failed(error, output, signal, name);
+  }
+}
+
+const flagsOf = (flags: string): readonly string[] => flags.match(/--?[a-zA-Z][\w-]*/g) ?? [];
+const takesValue = ({ flags }: { readonly flags: string }): boolean => flags.includes("<");
+
+/**
+ * Finds the command on a command line. `help list` is the same as `list --help`; the parser gets a command that does not exist without
+ * anything else, so that it names the nearest.
+ */
+function readLine(args: readonly string[]): { readonly name?: string; readonly line: readonly string[] } {
+  const valued = GLOBAL_OPTIONS.filter(takesValue).flatMap(({ flags }) => flagsOf(flags));
+  const at = args.findIndex((arg, index) => !arg.startsWith("-") && !valued.includes(args[index - 1] ?? ""));
+  const isHelp = args[at] === "help" && args[at + 1] !== undefined;
+  const name = args[isHelp ? at + 1 : at];
+  if (name === undefined || name === "help") return { line: args };
+  return { name, line: isCommand(name) ? isHelp ? [name, "--help"] : args : [name] };
+}
+
+/** Throws if an option has another one in place of its value: `--tag --step 5` does not mean a tag "--step". */
+function assertValues(line: readonly string[], options: readonly { readonly flags: string }[]): void {
+  const all = [...options.flatMap(({ flags }) => flagsOf(flags)), "-h", "--help"];
+  const end = line.indexOf("--");
+  for (const [at, arg] of line.slice(0, end < 0 ? line.length : end).entries()) {
+    const option = options.find(({ flags }) => flagsOf(flags).includes(arg));
+    const value = line[at + 1] ?? "";
+    if (option === undefined || !takesValue(option) || !all.includes(value)) continue;
+    const long = flagsOf(option.flags).at(-1);
+    throw new UsageError(`option '${option.flags}' argument missing; if "${value}" is meant, write ${long}=${value}`);
   }
 }
 
@@ -129,11 +163,22 @@ function exitCodeOfInterruption({ reason }: AbortSignal): ExitCode {
   return reason instanceof Interruption ? reason.exitCode : EXIT.interrupted;
 }
 
-function failed(error: unknown, output: Output, signal: AbortSignal): ExitCode {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+function failed(error: unknown, output: Output, signal: AbortSignal, name = ""): ExitCode {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.done;
+    if (error.code !== "commander.help") output.error(mistakeOf(error, name), { exitCode: EXIT.usage });
+    return EXIT.usage;
+  }
   if (error instanceof BrokenPipe || output.isBroken) return EXIT.done;
   const exitCode = signal.aborted ? exitCodeOfInterruption(signal) : exitCodeOf(error);
   const code = isSnapshotError(error) ? error.code : undefined;
   output.error(signal.aborted ? "interrupted" : reasonOf(error), { exitCode, ...code === undefined ? {} : { code } });
   return exitCode;
+}
+
+/** What the parser complains of, and the way out. */
+function mistakeOf({ message, code }: CommanderError, name: string): string {
+  const mistake = message.replace(/^error: /, "").replace(/\n(?=\(Did you mean)/, " ").replace(/\.$/, "");
+  const place = code === "commander.excessArguments" ? "; the store is named by -s <folder>" : "";
+  return `${mistake}${place}\nSee snapkeep ${isCommand(name) ? `${name} ` : ""}--help`;
 }

@@ -1,5 +1,6 @@
 // snapkeep prune
 import { pathOfUri, showAddress } from "../model/address.ts";
+import { nearest } from "../model/options.ts";
 import type { RetentionDecision } from "../retention/plan.ts";
 import { type KeptSnapshot, RetentionKeeper } from "../retention/retention_keeper.ts";
 import {
@@ -51,7 +52,7 @@ const RULES: readonly CommandOption[] = [
     (text) => keepEverySteps(readNumber(text)),
   ),
   rule("--keep-best <metric:mode:n>", "keep the best by a metric, such as loss:min:3", readBest),
-  rule("--keep-tagged <tag>", "keep what has the tag", (text) => keepTagged(text.replace(/^@/, ""))),
+  rule("--keep-tagged <tag>", "keep what has the tag", readTagged),
   rule(
     "--keep-under <size>",
     "let the oldest go until the rest is under a size, such as 10GiB",
@@ -96,6 +97,7 @@ export const pruneCommand: Command = {
     );
     const survey = await surveyOf(store, context);
     assertPrograms(survey, programs);
+    warnOfLabels(context, survey, rules);
     const isOurs = (program: string | undefined) => programs === undefined || programs.includes(program ?? "");
     const names = survey.snapshots.filter(({ isTimed, manifest }) =>
       isTimed && manifest !== undefined && isOurs(manifest.program)
@@ -148,7 +150,35 @@ class PlannedKeeper extends RetentionKeeper {
 function readBest(text: string): RetentionRule {
   const [, metric, mode, count] = /^(.+):(min|max):(\d+)$/s.exec(text) ?? [];
   if (metric === undefined) throw new UsageError(`"${text}" is not <metric>:min:<n> or <metric>:max:<n>`);
-  return keepBest(metric, mode as "min" | "max", Number(count));
+  return lookingFor("metric", metric, keepBest(metric, mode as "min" | "max", Number(count)));
+}
+
+function readTagged(text: string): RetentionRule {
+  const tag = text.replace(/^@/, "");
+  return lookingFor("tag", tag, keepTagged(tag));
+}
+
+/** Which label a rule looks for, so that one that is mistyped is noticed. */
+const labelsOfRules = new WeakMap<RetentionRule, readonly [kind: "tag" | "metric", label: string]>();
+
+function lookingFor(kind: "tag" | "metric", label: string, made: RetentionRule): RetentionRule {
+  labelsOfRules.set(made, [kind, label]);
+  return made;
+}
+
+/** Says which labels that rules look for no snapshot has. */
+function warnOfLabels({ output }: Context, { snapshots }: Survey, rules: readonly RetentionRule[]): void {
+  for (const [kind, label] of rules.map((each) => labelsOfRules.get(each)).filter((each) => each !== undefined)) {
+    const found = snapshots.flatMap(({ labels: { tags = [], metrics = {} } }) =>
+      kind === "tag" ? tags : Object.keys(metrics)
+    );
+    if (found.includes(label)) continue;
+    const near = nearest(label, found);
+    output.message(
+      `no snapshot has the ${kind} "${label}"${near === undefined ? "" : `; the nearest is "${near}"`}`,
+      "yellow",
+    );
+  }
 }
 
 function assertPrograms({ snapshots }: Survey, programs: readonly string[] | undefined): void {
@@ -190,7 +220,12 @@ async function carryOut(
   if (!output.isJson) output.message(total);
   const snapshots = doomed.length === 1 ? "1 snapshot" : `${doomed.length} snapshots`;
   const isAgreed = !dryRun && doomed.length > 0 &&
-    await confirm(context, `Remove ${snapshots} from ${showAddress(store.backend.uri)}?`, isSure);
+    await confirm(
+      context,
+      `Remove ${snapshots} from ${showAddress(store.backend.uri)}?`,
+      isSure,
+      ", or --dry-run to see the plan",
+    );
   const removed = isAgreed ? await keeper.remove(new Set(doomed.map(({ name }) => name)), signal) : [];
   if (output.isJson) {
     await output.json({

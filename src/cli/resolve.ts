@@ -1,6 +1,8 @@
 // From what an operator calls a snapshot to its address: a name, a unique prefix, latest, latest~1, @tag, a path or a URL.
+import { basename, dirname, join } from "node:path";
+import { fileBackend } from "../file/file_backend.ts";
 import { nodeFileSystem } from "../file/node_file_system.ts";
-import { readAddress } from "../model/address.ts";
+import { readAddress, showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { nearest } from "../model/options.ts";
 import { splitUnit } from "../model/unit.ts";
@@ -8,7 +10,7 @@ import { listSnapshots } from "../snapshot/listing.ts";
 import { locate } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { StateStore } from "../store/state_store.ts";
-import { surveyOf } from "../store/survey.ts";
+import { type Survey, surveyOf } from "../store/survey.ts";
 import { UsageError } from "./exit_code.ts";
 
 const WAYS = "a name, the beginning of one, latest, latest~1, @tag, a path or a URL";
@@ -27,22 +29,52 @@ export async function resolveSnapshot(
   store: (() => Promise<StateStore>) | undefined,
 ): Promise<SnapshotLocator> {
   if (text === "") throw new UsageError(`a snapshot needs a name: ${WAYS}`);
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /[/\\]/.test(text)) return locate(text);
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /[/\\]/.test(text)) return await locateAt(text);
   if (store === undefined) {
-    if (await isPath(text)) return locate(text);
+    if (await isPath(text)) return await locateAt(text);
     throw new UsageError(`"${text}" is not a path; to find it by name, name the store with -s or SNAPKEEP_STORE`);
   }
   const place = await store();
   const found = await findByName(place, text);
   if (found !== undefined) return found;
-  if (await isPath(text)) return locate(text);
+  if (await isPath(text)) return await locateAt(text);
   const names = (await listSnapshots(place.backend)).map(({ name }) => name);
   const uri = place.backend.uri;
-  const near = nearest(text, names);
+  const near = names.length === 0 ? undefined : nearest(text, ["latest", ...names]);
   const remedy = near === undefined
     ? `there are no snapshots in "${readAddress(new URL(uri)).path}"`
     : `the nearest name is "${near}"`;
   throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the snapshot "${text}": ${remedy}`, { uri });
+}
+
+/**
+ * Finds a snapshot at a path or a URL.
+ *
+ * @returns Its address.
+ * @throws {UsageError} If it is a folder of snapshots.
+ * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND` if a path leads nowhere.
+ */
+export async function locateAt(text: string): Promise<SnapshotLocator> {
+  const found = locate(text);
+  const { path } = readAddress(text);
+  const kind = path === undefined ? undefined : (await nodeFileSystem.stat(path, true))?.kind;
+  if (path === undefined || kind === "file") return found;
+  if (kind === undefined) {
+    const beside = await nodeFileSystem.readFolder(dirname(path)).catch(() => []);
+    const name = basename(path);
+    const near = nearest(name, beside.filter((each) => !each.startsWith(".")), Math.ceil(name.length / 3));
+    const remedy = near === undefined ? "" : `; the nearest is "${join(dirname(path), near)}"`;
+    const message = `Cannot find the snapshot ${showAddress(text)}: there is no such file or folder${remedy}`;
+    throw new SnapshotError("SNAPSHOT_NOT_FOUND", message, { uri: found.uri });
+  }
+  if (await isPath(join(path, "manifest.json"))) return found;
+  const count = (await listSnapshots(fileBackend(path))).length;
+  if (count === 0) return found;
+  throw new UsageError(
+    `${
+      showAddress(text)
+    } is a folder of ${count} snapshots; name one of them, or the folder with -s; copy --all copies all`,
+  );
 }
 
 async function findByName(store: StateStore, text: string): Promise<SnapshotLocator | undefined> {
@@ -52,10 +84,14 @@ async function findByName(store: StateStore, text: string): Promise<SnapshotLoca
     const exact = isNamed(text) ?? isNamed(splitUnit(text)?.name ?? text);
     if (exact !== undefined) return exact;
   }
+  if (text.startsWith("@")) {
+    const carrier = carrierOf(await surveyOf(store), text.slice(1)); // a tag may end like @tag~1
+    if (carrier !== undefined) return carrier;
+  }
   const [, base = text, steps] = /^(.+)~(\d+)$/s.exec(text) ?? [];
   if (steps !== undefined) return await before(store, base, Number(steps));
   if (text === "latest") return await newest(store);
-  if (text.startsWith("@")) return await tagged(store, text.slice(1));
+  if (text.startsWith("@")) return await notTagged(store, text.slice(1));
   const begun = all.filter(({ name }) => name.startsWith(text));
   if (begun.length <= 1) return begun[0];
   const first = begun.slice(0, 5).map(({ name }) => `"${name}"`).join(", ");
@@ -90,11 +126,13 @@ async function before(store: StateStore, base: string, steps: number): Promise<S
   });
 }
 
-async function tagged(store: StateStore, tag: string): Promise<SnapshotLocator> {
-  const { snapshots } = await surveyOf(store);
+function carrierOf({ snapshots }: Survey, tag: string): SnapshotLocator | undefined {
   const carriers = snapshots.filter(({ labels }) => labels.tags?.includes(tag));
-  const found = carriers.filter(({ isTimed }) => isTimed).at(-1) ?? carriers.at(-1);
-  if (found !== undefined) return found.locator;
+  return (carriers.filter(({ isTimed }) => isTimed).at(-1) ?? carriers.at(-1))?.locator;
+}
+
+async function notTagged(store: StateStore, tag: string): Promise<never> {
+  const { snapshots } = await surveyOf(store);
   const near = nearest(tag, snapshots.flatMap(({ labels }) => labels.tags ?? []));
   const remedy = near === undefined ? "no snapshot has a tag" : `the nearest tag is "@${near}"`;
   throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find a snapshot with the tag "${tag}": ${remedy}`, {

@@ -42,7 +42,7 @@ export const verifyCommand: Command = {
           report.findings.every(({ problem }) => problem === "unreadable");
         if (isUnreadable) counts.unreadable++;
         else if (!report.isWhole) counts.damaged++;
-        await print(context, report);
+        await print(context, report, quick);
       }
     } finally {
       progress.stop();
@@ -53,7 +53,11 @@ export const verifyCommand: Command = {
         ...counts.damaged > 0 ? [`${counts.damaged} damaged`] : [],
         ...counts.unreadable > 0 ? [`${counts.unreadable} unreadable`] : [],
       ];
-      output.message(`${counts.snapshots} verified, ${bad.length === 0 ? "no damage found" : bad.join(", ")}`);
+      output.message(
+        `${counts.snapshots} ${quick ? "looked at" : "verified"}, ${
+          bad.length === 0 ? "no damage found" : bad.join(", ")
+        }`,
+      );
     }
     return counts.damaged > 0 ? EXIT.damage : counts.unreadable > 0 ? EXIT.partly : EXIT.done;
   },
@@ -82,15 +86,15 @@ async function sizeOf(
   return sum;
 }
 
-async function print({ output }: Context, report: VerifyReport): Promise<void> {
+async function print({ output }: Context, report: VerifyReport, isQuick: boolean): Promise<void> {
   const { uri, isWhole, findings, entries, sizeBytes } = report;
   if (output.isJson) {
     await output.json({ type: "report", ...report });
     return;
   }
   const name = uri.slice(uri.lastIndexOf("/") + 1);
-  const counted = `${entries} entries, ${sizeText(sizeBytes)}`;
-  await output.line(isWhole ? ["ok       ", "green"] : ["DAMAGED  ", "red"], name, isWhole ? `  ${counted}` : "");
+  const counted = isQuick ? "" : `  ${entries} entries, ${sizeText(sizeBytes)}`;
+  await output.line(isWhole ? ["ok       ", "green"] : ["DAMAGED  ", "red"], name, isWhole ? counted : "");
   for (const { step, problem, path, expected, actual } of findings) {
     const where = path === "" ? "" : ` ${path}`;
     await output.line(`         ${step}:${where} is ${problem}: expected ${expected}, found ${actual}`);

@@ -8,7 +8,7 @@ import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { inSlices, unlessAborted } from "../runtime/concurrency.ts";
 import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
-import { assertOptions, type OptionNames } from "../model/options.ts";
+import { assertOptions, type OptionNames, type SignalOptions } from "../model/options.ts";
 import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
 import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitOfFileName } from "../model/unit.ts";
@@ -61,10 +61,20 @@ export interface ArchiveStreamOptions {
    * @default the defaults of `ArchiveOptions`
    */
   readonly archive?: ArchiveOptions;
+  /**
+   * Aborts the stream, in the middle of an entry too: a read that waits or comes later rejects with the signal's reason.
+   *
+   * @default none
+   */
+  readonly signal?: AbortSignal;
 }
 
 /** The options of a stream. */
-export const ARCHIVE_STREAM_OPTIONS: OptionNames<ArchiveStreamOptions> = { layout: true, archive: ARCHIVE_OPTIONS };
+export const ARCHIVE_STREAM_OPTIONS: OptionNames<ArchiveStreamOptions> = {
+  layout: true,
+  archive: ARCHIVE_OPTIONS,
+  signal: "an AbortSignal",
+};
 
 // A folder of such a name would be taken for what it is not.
 const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
@@ -271,7 +281,7 @@ export interface CopySource {
   /** Where it lies. */
   readonly backend: Backend;
   /** Opens it. */
-  open(): Promise<SnapshotReader>;
+  open(options: SignalOptions): Promise<SnapshotReader>;
   /** Its labels now. */
   labels(): Promise<Labels>;
   /** Its note, where labels were changed since it was saved. */
@@ -282,29 +292,34 @@ export interface CopySource {
 export async function* streamSnapshot(
   source: CopySource,
   unit: Unit,
-  { layout: kind, archive }: ArchiveStreamOptions,
+  { layout: kind, archive, signal }: ArchiveStreamOptions,
 ): AsyncGenerator<Uint8Array, void> {
+  signal?.throwIfAborted();
   const own = layoutOfUnit(unit);
   if (
     own.kind !== "directory" && (kind === undefined || archiveLayoutOf(kind).kind === own.kind) &&
-    await source.note() === undefined
+    await unlessAborted(source.note(), signal) === undefined
   ) {
-    const blob = await source.backend.open(unit);
+    const opening = source.backend.open(unit);
+    const blob = await unlessAborted(opening, signal).catch((error: unknown) => {
+      opening.then((late) => late?.close(), () => {}); // no caller waits for it any more
+      throw error;
+    });
     if (blob !== undefined) {
       try {
-        return yield* blob.stream();
+        return yield* untilAborted(blob.stream(), signal);
       } finally {
         await blob.close();
       }
     }
   }
-  const reader = await source.open();
+  const reader = await source.open({ signal });
   try {
-    const labels = await source.labels();
+    const labels = await unlessAborted(source.labels(), signal);
     const sealed = await sealedCopy(reader, labels);
     const layout = archiveLayoutOf(kind ?? archiveKindOf(own.kind), archive);
     const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
-    yield* encoder.encode(entriesOf(reader, layout.takesLent));
+    yield* encoder.encode(entriesOf(reader, layout.takesLent, { signal }));
     yield* encoder.end(sealed);
   } finally {
     await reader.close();

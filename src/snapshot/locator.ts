@@ -294,7 +294,7 @@ export class SnapshotLocator {
    *
    * Passes on an archive of the requested layout unchanged. Verifies and encodes anything else on the way.
    *
-   * @param options Which archive, and how it is made.
+   * @param options Which archive, and how it is made; `signal` aborts.
    * @returns The bytes; the stream fails, and what was read can never verify, where the snapshot is damaged.
    */
   stream(options: ArchiveStreamOptions = {}): ReadableStream<Uint8Array> {

@@ -261,7 +261,13 @@ describe("the name of a snapshot", () => {
     expect(await nameOf("latest~x")).toMatch(/^1 .*Cannot find/);
     expect(await nameOf("@nigthly")).toMatch(/^1 .*nearest tag is .*@nightly/);
     expect(await nameOf("latest", [])).toMatch(/^2 .*SNAPKEEP_STORE/);
-    expect(await nameOf("missing/X.state", [])).toMatch(/^1 /);
+    expect(await nameOf("missing/X.state", [])).toMatch(/^1 .*no such file or folder/);
+    expect(await nameOf(`./${first?.name}x`, [])).toMatch(new RegExp(`the nearest is .*${first?.name}`));
+    expect(await nameOf("lastet")).toMatch(/^1 .*nearest name is \\?"latest/);
+    expect(await nameOf(".", [])).toMatch(/^2 .*a folder of 3 snapshots/);
+    await second?.label({ tags: ["rc~1"] });
+    expect(await nameOf("@rc~1")).toBe(second?.name);
+    expect(await nameOf("@rc~1~1")).toBe(first?.name);
   });
 
   it("of another format needs --name-format for latest", async () => {
@@ -314,6 +320,15 @@ describe("snapkeep export and import", () => {
     expect((await snapkeep(["export", "latest", "-s", folder, "-o", file, "--force"])).code).toBe(0);
     expect((await locate(file).verify()).isWhole).toBe(true);
     expect((await readdir(folder)).filter((name) => name.includes("x.")).sort()).toEqual(["x.tar.gz"]);
+  });
+
+  it("go into a folder that exists, and refuse a folder of snapshots as one", async () => {
+    const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
+    await fill(folder, { count: 1 });
+    expect((await snapkeep(["export", "latest", "-s", folder, "-o", other])).code).toBe(0);
+    expect(await readdir(other)).toEqual([await at(folder, 0)]);
+    const { code, stderr } = await snapkeep(["import", folder, "-s", other]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("copy --all")]);
   });
 
   it("leave nothing if what is imported is damaged, and end with 4", async () => {
@@ -431,6 +446,17 @@ describe("snapkeep prune", () => {
     expect((await new StateStore(folder).list()).length).toBe(5);
   });
 
+  it("warns of tags and metrics that no snapshot has", async () => {
+    const folder = await temporaryFolder();
+    await fill(folder, { count: 1, labels: () => ({ tags: ["good"], metrics: { loss: 1 } }) });
+    const rules = ["--keep-tagged", "@god", "--keep-best", "los:min:1", "--keep-tagged", "good"];
+    const { code, stderr } = await snapkeep(["prune", ...rules, "--dry-run", "-s", folder]);
+    expect([code, stderr.split("\n").slice(0, -2)]).toEqual([0, [
+      'no snapshot has the tag "god"; the nearest is "good"',
+      'no snapshot has the metric "los"; the nearest is "loss"',
+    ]]);
+  });
+
   it("needs --yes where there is no terminal", async () => {
     const folder = await temporaryFolder();
     await fill(folder);
@@ -513,7 +539,11 @@ describe("snapkeep label, pin, unpin, sweep, doctor", () => {
     });
     await snapkeep(["unpin", "@b", "-s", folder]);
     expect((await (await store.latest())?.labels())?.pinned).toBe(undefined);
-    expect((await snapkeep(["label", "latest", "--metric", "loss", "-s", folder])).code).toBe(2);
+    for (const mistake of [["--metric", "loss"], ["--metric", "loss="], ["--tag", "@"], ["--tag="], ["--step", "x"]]) {
+      expect((await snapkeep(["label", "latest", ...mistake, "-s", folder])).code).toBe(2);
+    }
+    expect((await snapkeep(["pin", "latest", "missing", "-s", folder])).code).toBe(1);
+    expect((await (await store.latest())?.labels())?.pinned).toBe(undefined);
   });
 
   it("sweep removes what dead writers left", async () => {
@@ -567,8 +597,40 @@ describe("the command line", () => {
       const { code, stdout, stderr } = await snapkeep(args);
       expect([code, stdout, stderr]).toEqual([2, "", expect.stringContaining(`Did you mean ${near}?`)]);
     }
-    expect((await snapkeep(["list", "extra", "-s", "."])).code).toBe(2);
+    const excess = await snapkeep(["list", "extra"]);
+    expect([excess.code, excess.stderr]).toEqual([2, expect.stringContaining("-s <folder>\nSee snapkeep list --help")]);
     expect((await snapkeep([])).code).toBe(2);
+    expect((await snapkeep(["-s", "list", "lst"])).stderr).toContain("unknown command 'lst'");
+    for (const args of [["help", "lst"], ["lst", "--help"]]) {
+      expect(await snapkeep(args)).toMatchObject({
+        code: 2,
+        stdout: "",
+        stderr: expect.stringContaining("Did you mean list?"),
+      });
+    }
+  });
+
+  it("refuses an option in place of a value", async () => {
+    const folder = await temporaryFolder();
+    const store = await fill(folder, { count: 1 });
+    for (
+      const args of [["label", "latest", "--tag", "--remark", "-s", folder], ["list", "-s", "--all"], ["list", "-s"]]
+    ) {
+      expect(await snapkeep(args)).toMatchObject({
+        code: 2,
+        stdout: "",
+        stderr: expect.stringContaining("argument missing"),
+      });
+    }
+    expect((await snapkeep(["label", "latest", "--tag=--remark", "-s", folder])).code).toBe(0);
+    expect(await (await store.latest())?.labels()).toMatchObject({ tags: ["--remark"] });
+  });
+
+  it("takes the store before the command, rather than from the environment", async () => {
+    const folder = await temporaryFolder();
+    await fill(folder, { count: 1 });
+    const { code, stdout } = await snapkeep(["-s", folder, "--json", "list"], { env: { SNAPKEEP_STORE: "missing" } });
+    expect([code, json(stdout)["store"]]).toEqual([0, folder]);
   });
 
   it("prints help with examples for every command, and the version", async () => {
@@ -590,5 +652,8 @@ describe("the command line", () => {
     const { code, stdout, stderr } = await snapkeep(["show", "latest", "-s", folder, "--json"]);
     expect([code, stdout]).toEqual([1, ""]);
     expect(json(stderr)).toMatchObject({ type: "error", exitCode: 1, code: "SNAPSHOT_NOT_FOUND" });
+    for (const args of [["lst"], ["list", "--al"], ["show"], ["list", "-s"], ["list", "x"], ["list"]]) {
+      expect(json((await snapkeep([...args, "--json"])).stderr)).toMatchObject({ type: "error", exitCode: 2 });
+    }
   });
 });

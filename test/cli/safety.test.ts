@@ -2,12 +2,13 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
-import { StateStore } from "snapkeep";
+import { fileBackend, type SnapshotLocator, StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { visible, visibleJson } from "../../src/cli/visible.ts";
+import { leftoversIn } from "../../src/file/leftovers.ts";
 import { temporaryFolder } from "../backend/temporary.ts";
 import { commandLine, environment, fill, snapkeep, snapkeepBytes } from "./snapkeep.ts";
 
@@ -153,10 +154,19 @@ describe("a closed pipe", () => {
   });
 });
 
-/** Waits until a folder has something in it. */
-async function appears(folder: string): Promise<void> {
-  while ((await readdir(folder)).length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+/** How long the command line waits for the clean-up of a command. */
+const MOST_CLEANUP_MS = 5000;
+
+/** Folders of dead writers, more than a sweep removes at once. */
+const DEAD = 500;
+
+/** Waits until something holds. */
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!await holds()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
+
+/** Waits until a folder has something in it. */
+const appears = (folder: string): Promise<void> => until(async () => (await readdir(folder)).length > 0);
 
 describe("an interruption", () => {
   /** Starts a command, and sends SIGINT when something has happened; fails if it ends before. */
@@ -176,8 +186,9 @@ describe("an interruption", () => {
     const early = ended.then((code) => Promise.reject(new Error(`ended with ${code} before the signal: ${stderr}`)));
     await Promise.race([happened, early]);
     early.catch(() => {});
+    const sinceMs = performance.now();
     child.kill("SIGINT");
-    return { code: await ended, stderr };
+    return { code: await ended, stderr, afterMs: performance.now() - sinceMs };
   }
 
   /** Serves an archive, but holds back the bytes of its largest entry; tells when they are asked for. */
@@ -216,6 +227,8 @@ describe("an interruption", () => {
     ["import", ["-s", "OUT"]],
     ["copy", ["--to", "OUT"]],
     ["export", ["-o", "OUT/x.tar.gz"]],
+    ["export", ["-o", "-"]],
+    ["export", ["--layout", "tar"]],
   ])("of %s in the middle of an entry ends with 130 and leaves nothing", async (command, after) => {
     const [folder, out] = [await temporaryFolder(), await temporaryFolder()];
     const store = await fill(folder, {
@@ -226,8 +239,9 @@ describe("an interruption", () => {
     const { url, stalled, stop } = await stallingServer(String(await store.latest()));
     try {
       const args = [command, url, ...after.map((arg) => arg.replace("OUT", out))];
-      const { code, stderr } = await interrupted(args, stalled);
+      const { code, stderr, afterMs } = await interrupted(args, stalled);
       expect([code, stderr]).toEqual([130, "error: interrupted\n"]);
+      expect(afterMs).toBeLessThan(MOST_CLEANUP_MS); // no command waits for the server
       expect(await readdir(out)).toEqual([]);
     } finally {
       stop();
@@ -243,6 +257,35 @@ describe("an interruption", () => {
     const { code, stderr } = await interrupted(argsOf(folder, out), appears(out));
     expect([code, stderr]).toEqual([130, "error: interrupted\n"]);
     expect(await readdir(out)).toEqual([]);
+  });
+
+  it("of pin ends with 130, and pins no more", async () => {
+    const folder = await temporaryFolder();
+    const [first, second] = await (await fill(folder, { count: 2 })).list() as [SnapshotLocator, SnapshotLocator];
+    const unlock = await fileBackend(folder).notes.lock?.(second.name);
+    try {
+      const isPinned = until(async () => (await first.labels()).pinned === true);
+      const { code } = await interrupted(["pin", first.name, second.name, "-s", folder], isPinned);
+      expect(code).toBe(130);
+      expect((await second.labels()).pinned).toBeUndefined();
+    } finally {
+      await unlock?.();
+    }
+    expect((await snapkeep(["label", second.name, "--tag", "good", "-s", folder])).code).toBe(0);
+  });
+
+  it("of sweep ends with 130, and the next sweep removes the rest", async () => {
+    const folder = await temporaryFolder();
+    await fill(folder);
+    for (let index = 0; index < DEAD; index++) {
+      await mkdir(path.join(folder, `.x${index}.state.00000000deadbeef.stage/a/b/c`), { recursive: true });
+    }
+    const sweep = ["sweep", "--older-than", "0s", "-s", folder];
+    const hasBegun = until(async () => (await leftoversIn(folder)).length < DEAD);
+    expect((await interrupted(sweep, hasBegun)).code).toBe(130);
+    expect((await snapkeep(sweep)).code).toBe(0);
+    expect(await leftoversIn(folder)).toEqual([]);
+    expect((await snapkeep(["verify", "-s", folder])).code).toBe(0);
   });
 
   it("of an import from stdin ends with 130 and leaves nothing", async () => {

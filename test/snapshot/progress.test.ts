@@ -11,7 +11,7 @@ import {
 import { describe, expect, it } from "vitest";
 import { all } from "../backend/texts.ts";
 import { changed, places, temporaryFolder } from "../store/places.ts";
-import { Cell, Files, rejection } from "../store/states.ts";
+import { Cell, deferred, Files, rejection } from "../store/states.ts";
 
 const LARGE_BYTES = 3 * 1024 * 1024;
 const ENTRIES = 4;
@@ -144,6 +144,47 @@ describe.each(places)("a signal ($layout, $backend)", ({ make }) => {
     expect(await opening).toBe(reason);
     answer();
     await expect.poll(() => closed).toBeGreaterThan(0);
+  });
+
+  it("ends a stream in the middle of an entry, and closes what it reads", async () => {
+    const place = await make();
+    await register(place.store()).saveState();
+    const reason = new Error("enough");
+    const abort = new AbortController();
+    let [opened, closed] = [0, 0];
+    const hanging = deferred();
+    const backend = changed(place.backend, {
+      async open(unit, blobPath) {
+        const blob = await place.backend.open(unit, blobPath);
+        if (blob === undefined) return undefined;
+        opened++;
+        return {
+          sizeBytes: blob.sizeBytes,
+          read: (offset, lengthBytes) => blob.read(offset, lengthBytes),
+          async *stream() {
+            hanging.resolve();
+            await new Promise<void>(() => {}); // a server that sends no more
+            yield new Uint8Array();
+          },
+          close() {
+            closed++;
+            return blob.close();
+          },
+        };
+      },
+    });
+    const [snapshot] = await new StateStore(backend).list();
+    const bytes = snapshot?.stream({ signal: abort.signal }).getReader();
+    const reading = (async () => {
+      while ((await bytes?.read())?.done === false);
+    })();
+    await hanging.promise;
+    abort.abort(reason);
+    expect(await rejection(reading)).toBe(reason);
+    await expect.poll(() => closed).toBe(opened);
+    const late = snapshot?.stream({ signal: abort.signal }).getReader();
+    expect(await rejection(late?.read() ?? Promise.resolve())).toBe(reason);
+    expect(closed).toBe(opened);
   });
 
   it("has no effect on a reader that is open", async () => {
