@@ -112,7 +112,7 @@ export function targetOf(path: string): string {
 export function exactTargetOf(path: string): string {
   const target = targetOf(path);
   const isExact = !target.includes("\ufffd") ||
-    Buffer.from(target).equals(attempt("read", path, () => readlinkSync(path, "buffer")));
+    Buffer.from(target).equals(attemptNow("read", path, () => readlinkSync(path, "buffer")));
   if (isExact) return target;
   throw new TypeError(
     `Cannot save ${showAddress(path)}: where the link leads is not valid UTF-8; replace or ignore it`,
