@@ -38,7 +38,11 @@ export class Loader {
         const reader = spooled as SnapshotReader;
         return await this.#load(reader, options, await this.#newestSince((await sealedOf(reader).read()).name));
       }
-      return { snapshot, ...await this.#open(snapshot, options, await this.#newestSince(snapshot.name)) };
+      const newest = await this.#newestSince(snapshot.name);
+      return {
+        snapshot,
+        ...await this.#load(await snapshot.open({ signal: options.signal }), options, newest, snapshot),
+      };
     }, snapshot?.name);
   }
 
@@ -47,8 +51,14 @@ export class Loader {
     const { backend, lineage, place, registry, store } = this.#parts;
     return await this.#exclusively(options, undefined, async () => {
       const tellLastRun = await readLastRun(backend, this.#parts);
-      const load = (snapshot: SnapshotLocator, newest: string | undefined) =>
-        this.#open(snapshot, options, newest, true);
+      const load = async (snapshot: SnapshotLocator, newest: string | undefined) => {
+        const endGuard = lineage.beginLoad(snapshot.name);
+        try {
+          return await this.#load(await snapshot.open({ signal: options.signal }), options, newest, snapshot, true);
+        } finally {
+          endGuard();
+        }
+      };
       const report = await resumeFrom(place, options, load);
       if (report.outcome === "fresh") {
         await tellLoaded(registry.all, store, failedAfresh(place.address));
@@ -86,20 +96,6 @@ export class Loader {
     const after = this.#parts.names.isTimed(name) ? name : undefined;
     const names = (await this.#parts.names.list(after)).map((listed) => listed.name);
     return names.reduce((newest, other) => newest !== undefined && newest > other ? newest : other, after);
-  }
-
-  async #open(
-    snapshot: SnapshotLocator,
-    options: LoadOptions,
-    newest: string | undefined,
-    isResume = false,
-  ): Promise<LoadedStates & { readonly name: string }> {
-    const endGuard = this.#parts.lineage.beginLoad(snapshot.name);
-    try {
-      return await this.#load(await snapshot.open({ signal: options.signal }), options, newest, snapshot, isResume);
-    } finally {
-      endGuard();
-    }
   }
 
   async #load(
