@@ -33,16 +33,9 @@ class MemoryBlob implements BlobReader {
     return this.bytes.length;
   }
 
-  read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    return Promise.resolve(this.bytes.slice(offset, offset + lengthBytes));
-  }
-
-  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
-    yield this.bytes.subarray(offset, offset + lengthBytes);
-  }
-
-  async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-    if (this.bytes.length > 0) yield await this.read(0, this.bytes.length);
+  async *read(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+    const bytes = this.bytes.subarray(offset, offset + lengthBytes);
+    if (bytes.length > 0) yield bytes;
   }
 
   close(): Promise<void> {

@@ -4,6 +4,7 @@ import type { LockOptions, SnapshotNotes } from "../model/backend.ts";
 import { concat, viewOf } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf } from "../model/errors.ts";
+import { readBytes } from "../runtime/reading.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
 import type { FilePlace } from "./file_place.ts";
 import { removeTree, unlessGone } from "./file_tree.ts";
@@ -31,7 +32,7 @@ export class FileNotes implements SnapshotNotes {
     if (file === undefined) return undefined;
     const blob = new FileBlob(file, 0);
     try {
-      return await new FileBlob(file, await file.sizeBytes()).read(0, Infinity);
+      return await readBytes(new FileBlob(file, await file.sizeBytes()));
     } finally {
       await blob.close();
     }

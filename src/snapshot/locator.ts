@@ -8,6 +8,7 @@ import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
+import { readBytes } from "../runtime/reading.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
@@ -23,7 +24,7 @@ import {
 } from "./copying.ts";
 import { layoutOfUnit } from "../layout/layouts.ts";
 import { changeNote, removeNoted } from "./notes.ts";
-import { SnapshotReader } from "./snapshot_reader.ts";
+import { rawOf, SnapshotReader } from "./snapshot_reader.ts";
 import {
   assertVerifyOptions,
   type VerifyFinding,
@@ -334,10 +335,10 @@ export class SnapshotLocator {
     const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const leastBytes = await leastBytesOf(reader, layout);
+      const leastBytes = await leastBytesOf(rawOf(reader), layout);
       const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes });
       const { signal, onProgress } = options;
-      await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
+      await writeCopy(rawOf(reader), layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
       await reader.close();
     }
@@ -394,7 +395,7 @@ export class SnapshotLocator {
     if (blob === undefined) return undefined;
     try {
       const { sizeBytes } = blob;
-      return `${sizeBytes} ${digestOf(await blob.read(Math.max(0, sizeBytes - ENDING_BYTES), ENDING_BYTES))}`;
+      return `${sizeBytes} ${digestOf(await readBytes(blob, Math.max(0, sizeBytes - ENDING_BYTES), ENDING_BYTES))}`;
     } finally {
       await blob.close();
     }

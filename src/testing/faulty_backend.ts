@@ -45,13 +45,8 @@ class FaultyBlob<Blob extends BlobReader> implements BlobReader {
     return this.blob.sizeBytes;
   }
 
-  async read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    this.faults.count("read", this.path);
-    return await this.blob.read(offset, lengthBytes);
-  }
-
-  stream(): AsyncIterable<Uint8Array<ArrayBuffer>> {
-    return counted(this.faults, "stream", this.path, this.blob.stream());
+  read(offset: number, lengthBytes: number, target?: Uint8Array<ArrayBuffer>): AsyncIterable<Uint8Array> {
+    return counted(this.faults, "read", this.path, this.blob.read(offset, lengthBytes, target));
   }
 
   async close(): Promise<void> {
@@ -209,7 +204,7 @@ class FaultyBackend implements Backend {
  * does not fail. A failing call has no effect.
  *
  * @param backend The backend beneath.
- * @param faults What fails; it also records the calls, each item of a list or stream as one.
+ * @param faults What fails; it also records the calls, each item of a list and each piece that is read as one.
  * @returns A backend that behaves as the one beneath, but for the planned failures.
  */
 export function faultyBackend(backend: Backend, faults: Faults): Backend {
