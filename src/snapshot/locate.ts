@@ -1,9 +1,10 @@
 // From what a caller names (a path, a URL, a name on a backend) to the address of a snapshot.
 import { httpBackend } from "../backend/http_backend.ts";
 import { fileBackend } from "../file/file_backend.ts";
-import { type PathOrUrl, readAddress, splitPath } from "../model/address.ts";
+import { type PathOrUrl, readAddress, showAddress, splitPath } from "../model/address.ts";
 import { type Backend, isBackend } from "../model/backend.ts";
 import { assertOptions } from "../model/options.ts";
+import { showType } from "../model/show.ts";
 import { unitOfFileName } from "../model/unit.ts";
 import { isReadableStream } from "../runtime/sources.ts";
 import { isLocator, SnapshotLocator } from "./locator.ts";
@@ -68,9 +69,7 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
   }
   if (typeof where !== "string" && !(where instanceof URL)) {
     const wanted = "expected a path, a URL, a locator or a ReadableStream";
-    throw new TypeError(
-      `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
-    );
+    throw new TypeError(`Cannot locate a snapshot: ${wanted}, but ${showType(where)}; ${remedyOf(where)}`);
   }
   const { path, url, shown } = readAddress(where);
   const isServer = url !== undefined && /^https?:$/.test(url.protocol);
@@ -80,14 +79,23 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
     return new SnapshotLocator(backend, [unitOfFileName(unit)]);
   }
   if (path === undefined) {
-    throw new TypeError(`Cannot locate "${shown}": expected a path, or a URL of file:, http: or https:`);
+    throw new TypeError(`Cannot locate ${showAddress(shown)}: expected a path, or a URL of file:, http: or https:`);
   }
   const { folder, fileName } = splitPath(path);
   return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
 }
 
+/** What the caller may have meant. */
+function remedyOf(where: unknown): string {
+  const body = "of a Response give its body, of a Node stream Readable.toWeb()";
+  if (where === undefined) return `store.latest() is undefined if there is no snapshot; ${body}`;
+  return where instanceof Promise ? `await a Promise; ${body}` : body;
+}
+
 function assertLocateOptions(address: string, options: LocateOptions, isServer: boolean): void {
-  assertOptions(`locate "${address}"`, options, { headers: true, fetch: "a function" });
+  assertOptions(`locate ${showAddress(address)}`, options, { headers: true, fetch: "a function" });
   if (isServer) return;
-  throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
+  throw new TypeError(
+    `Cannot locate ${showAddress(address)} with headers or fetch: only http: and https: URLs are fetched`,
+  );
 }

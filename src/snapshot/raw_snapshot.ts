@@ -1,5 +1,6 @@
 // A snapshot as it lies there: its bytes are not verified. Whatever reads them here must compare each entry with its digest.
 import { mapBounded, turn } from "../runtime/concurrency.ts";
+import { showAddress } from "../model/address.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import {
   type Digest,
@@ -62,7 +63,7 @@ export class RawSnapshot {
     }
     const { uri } = this;
     if (await this.#isGone()) {
-      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read "${uri}": it was removed meanwhile`, { uri });
+      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read ${showAddress(uri)}: it was removed meanwhile`, { uri });
     }
     throw corruptEntry(uri, path, `${entry.sizeBytes} bytes`, "nothing");
   }

@@ -4,6 +4,7 @@ import { constants } from "node:buffer";
 import { Digester, digestOf } from "../runtime/digest.ts";
 import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream } from "../runtime/bytes.ts";
+import { showAddress } from "../model/address.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
 import { readBytes, streamBytes } from "../runtime/reading.ts";
@@ -203,7 +204,7 @@ export class SnapshotReader {
     const [first] = issues;
     const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
     const reason = first === undefined ? "its schema refuses it" : `${first.place}: ${first.message}${more}`;
-    const message = `Cannot use "${path}" in "${this.#uri}": ${reason}`;
+    const message = `Cannot use "${path}" in ${showAddress(this.#uri)}: ${reason}`;
     throw new SnapshotError("ENTRY_INVALID", message, { uri: this.#uri, path, issues });
   }
 
@@ -426,7 +427,9 @@ export class SnapshotReader {
     const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
     if (entry === undefined) {
       const reason = `there is no such entry; ${this.#nearestTo(path)}`;
-      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": ${reason}`, { path });
+      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`, {
+        path,
+      });
     }
     return entry;
   }
