@@ -4,7 +4,7 @@ import { type Codec, CompressionFault } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader } from "../model/backend.ts";
-import { atOnce, inSlices, type Work } from "../runtime/concurrency.ts";
+import { atOnce, inSlices, turn, type Work } from "../runtime/concurrency.ts";
 import { release } from "../runtime/memory.ts";
 import { readBytes } from "../runtime/reading.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.ts";
@@ -73,6 +73,7 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   if (place.sizeBytes > mostBytes) throw new TableFault("its table is said to be larger than it can be");
   const packed = await readBytes(source, place.offset, place.sizeBytes);
   const json = await container.read(codec, packed, mostBytes, place, uri);
+  await turn(); // checking and searching a table of very many entries take some milliseconds each
   const reader = new IndexedReader(source, uri, codec, json, place.membersEndOffset);
   await reader.readManifest();
   return reader;

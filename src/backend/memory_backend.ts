@@ -9,18 +9,23 @@ import type {
   Stage,
   StageOptions,
 } from "../model/backend.ts";
-import { chunkOf, concat, copyOf, viewOf } from "../runtime/bytes.ts";
+import { chunkOf, concatenating, copyOf, viewOf } from "../runtime/bytes.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { commitPathOf, nameOfUnit, type Unit } from "../model/unit.ts";
+
+const PIECE_BYTES = 2 * 1024 * 1024;
 
 let count = 0;
 
 async function gather(body: ByteSource): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(copyOf(chunkOf(chunk)));
-  return concat(chunks);
+  return chunks.length === 1 ? chunks[0] as Uint8Array : await inSlices(concatenating(chunks, sizeOf(chunks)));
 }
+
+const sizeOf = (chunks: readonly Uint8Array[]): number => chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 
 class MemoryBlob implements BlobReader {
   protected bytes: Uint8Array;
@@ -35,7 +40,7 @@ class MemoryBlob implements BlobReader {
 
   async *read(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
     const bytes = this.bytes.subarray(offset, offset + lengthBytes);
-    if (bytes.length > 0) yield bytes;
+    for (let start = 0; start < bytes.length; start += PIECE_BYTES) yield bytes.subarray(start, start + PIECE_BYTES);
   }
 
   close(): Promise<void> {

@@ -2,7 +2,7 @@
 // names are safe, its sums add up.
 import { showAddress } from "../model/address.ts";
 import { concatenating, textOf } from "../runtime/bytes.ts";
-import { atOnce, inSlices, type Work } from "../runtime/concurrency.ts";
+import { atOnce, inSlices, turn, type Work } from "../runtime/concurrency.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../model/entry_path.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
 import type {
@@ -160,7 +160,11 @@ export async function openManifest(bytes: Uint8Array, uri: string): Promise<Open
       return manifest ??= atOnce(parsing(text ?? decode(bytes, uri), uri, shapes));
     },
     async read() {
-      return manifest ??= await inSlices(parsing(text ?? decode(bytes, uri), uri, shapes));
+      if (manifest !== undefined) return manifest;
+      await turn(); // to decode very many entries takes some milliseconds in one go
+      text ??= decode(bytes, uri);
+      await turn();
+      return manifest ??= await inSlices(parsing(text, uri, shapes));
     },
     find(entryPath) {
       if (manifest !== undefined) return undefined;
@@ -267,14 +271,17 @@ function* parsingLines(text: string): Work<unknown> {
       states.push(state);
       at = headEnd;
       if (isEmpty) continue;
-      const bodyEnd = text.indexOf("\n    ]}", at);
-      while (at < bodyEnd) {
-        const end = text.indexOf("\n", Math.min(at + PIECE_LENGTH, bodyEnd));
-        for (const entry of JSON.parse(`[${text.slice(at, end).replace(/,$/, "")}]`)) state.entries.push(entry);
-        at = end;
-        yield;
+      for (let isLast = false; !isLast; yield) {
+        const next = text.indexOf("\n", at + PIECE_LENGTH);
+        const piece = text.slice(at, next === -1 ? lines.end : Math.min(next, lines.end));
+        const bodyEnd = piece.indexOf("\n    ]}");
+        isLast = bodyEnd !== -1;
+        const entries = isLast ? piece.slice(0, bodyEnd) : piece;
+        if (piece === "") throw new SyntaxError("the last state has no end");
+        for (const entry of JSON.parse(`[${entries.replace(/,$/, "")}]`)) state.entries.push(entry);
+        at += entries.length;
       }
-      at = text.indexOf("\n", bodyEnd + 1);
+      at = text.indexOf("\n", at + 1);
     }
     return { ...rest, states };
   } catch {

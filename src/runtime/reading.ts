@@ -1,7 +1,11 @@
 // The ways to read bytes, each built once upon the one verb that a reader has.
+import { Buffer } from "node:buffer";
 import type { ByteReader } from "../model/backend.ts";
-import { unshared } from "./bytes.ts";
+import { plain, unshared } from "./bytes.ts";
+import { Pace } from "./concurrency.ts";
 import { leaving, release } from "./memory.ts";
+
+const UNFILLED_BYTES = 1024 * 1024;
 
 /** A reader, perhaps one whose pieces are the caller's to keep. */
 type Reader = ByteReader & { readonly gives?: boolean };
@@ -21,15 +25,18 @@ export async function readBytes(
   // What is given may be all of it; and what gives may promise more than there is.
   let whole = reader.gives === true ? undefined : roomFor(sizeBytes);
   let doneBytes = 0;
+  const pace = new Pace();
   for await (const piece of reader.read(offset, sizeBytes, whole)) {
+    const startBytes = doneBytes;
+    doneBytes += piece.length;
     if (whole === undefined && piece.length === sizeBytes) {
       whole = unshared(piece);
     } else if (piece.buffer !== whole?.buffer) {
       whole ??= roomFor(sizeBytes);
-      whole.set(piece, doneBytes);
+      whole.set(piece, startBytes);
       if (reader.gives === true) release(piece);
     }
-    doneBytes += piece.length;
+    if (pace.isDue && doneBytes < sizeBytes) await pace.rest(); // memory that was never touched is slow to fill
   }
   whole ??= new Uint8Array();
   return doneBytes < whole.length ? whole.slice(0, doneBytes) : whole;
@@ -40,9 +47,10 @@ export async function* streamBytes(reader: Reader): AsyncGenerator<Uint8Array<Ar
   for await (const piece of reader.read(0, reader.sizeBytes)) yield* leaving(piece, reader.gives !== true);
 }
 
+/** Memory that may hold anything: all of it is overwritten or cut off. Filling it with zeros would touch all of it at once. */
 function roomFor(sizeBytes: number): Uint8Array<ArrayBuffer> {
   try {
-    return new Uint8Array(sizeBytes);
+    return sizeBytes < UNFILLED_BYTES ? new Uint8Array(sizeBytes) : plain(Buffer.allocUnsafeSlow(sizeBytes));
   } catch (cause) {
     throw new RangeError(`Cannot hold ${sizeBytes} bytes in memory; read them in pieces, as a stream`, { cause });
   }

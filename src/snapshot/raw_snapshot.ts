@@ -1,11 +1,12 @@
 // A snapshot as it lies there: its bytes are not verified. Whatever reads them here must compare each entry with its digest.
-import { mapBounded, turn } from "../runtime/concurrency.ts";
+import { atOnce, inSlices, mapBounded, Pace, type Work } from "../runtime/concurrency.ts";
 import { showAddress } from "../model/address.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import {
   type Digest,
   type EntryReader,
   type EntrySource,
+  type Manifest,
   type ManifestEntry,
   type OpenedManifest,
   SMALL_ENTRY_BYTES,
@@ -16,6 +17,7 @@ import { readBytes } from "../runtime/reading.ts";
 
 // So many small entries are read at once where the unit does not lend them.
 const READ_AT_ONCE = 64;
+const INDEXED_AT_ONCE = 256; // which take about a millisecond
 
 /** An entry with its path in the snapshot. */
 export type PathAndEntry = readonly [path: string, entry: ManifestEntry];
@@ -31,6 +33,17 @@ function* unread(count: number): Generator<undefined[], void> {
   }
 }
 
+function* indexing({ states }: Manifest): Work<ReadonlyMap<string, ManifestEntry>> {
+  const found = new Map<string, ManifestEntry>();
+  for (const { name, entries } of states) {
+    for (const entry of entries) {
+      found.set(`${name}/${entry.path}`, entry);
+      if (found.size % INDEXED_AT_ONCE === 0) yield;
+    }
+  }
+  return found;
+}
+
 /** An opened unit, and what its entries must be. */
 export class RawSnapshot {
   /** Address, for errors. */
@@ -38,6 +51,8 @@ export class RawSnapshot {
   /** The opened unit. */
   readonly unit: UnitReader;
   readonly #isGone: () => Promise<boolean>;
+  #index: ReadonlyMap<string, ManifestEntry> | undefined;
+  #indexing: Promise<ReadonlyMap<string, ManifestEntry>> | undefined;
 
   constructor(uri: string, unit: UnitReader, isGone: () => Promise<boolean>) {
     this.uri = uri;
@@ -48,6 +63,23 @@ export class RawSnapshot {
   /** The manifest with its bytes, which must not be changed. */
   get sealed(): OpenedManifest {
     return this.unit.sealed;
+  }
+
+  /** All entries by their paths in the snapshot, in order, if they were indexed before. */
+  get known(): ReadonlyMap<string, ManifestEntry> | undefined {
+    return this.#index;
+  }
+
+  /** All entries by their paths in the snapshot, in order. Holds the program if the snapshot has very many. */
+  indexNow(): ReadonlyMap<string, ManifestEntry> {
+    return this.#index ??= atOnce(indexing(this.sealed.manifest));
+  }
+
+  /** The same in slices. */
+  async index(): Promise<ReadonlyMap<string, ManifestEntry>> {
+    if (this.#index !== undefined) return this.#index;
+    this.#indexing ??= this.sealed.read().then((manifest) => inSlices(indexing(manifest)));
+    return this.#index ??= await this.#indexing;
   }
 
   /**
@@ -92,21 +124,25 @@ export class RawSnapshot {
   async *entries(): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
     await this.unit.check();
     const { uri } = this;
-    const entries = (await this.sealed.read()).states.flatMap(({ name, entries }) =>
-      entries.map((entry) => ({ name, entry }))
-    );
-    await turn();
+    const entries: StateEntry[] = [];
+    const pace = new Pace();
+    for (const { name, entries: ofState } of (await this.sealed.read()).states) {
+      for (const entry of ofState) {
+        entries.push({ name, entry });
+        if (entries.length % INDEXED_AT_ONCE === 0 && pace.isDue) await pace.rest();
+      }
+    }
     const sourceOf = ({ name: state, entry: { path, sizeBytes, digest } }: StateEntry, body: EntrySource["body"]) => {
       return { state, path, sizeBytes, body, copyOf: { uri, digest }, release() {} };
     };
     for (let index = 0; index < entries.length;) {
-      const small: StateEntry[] = [];
+      const small: PathAndEntry[] = [];
       for (let at = index; (entries[at]?.entry.sizeBytes ?? Infinity) <= SMALL_ENTRY_BYTES; at++) {
-        small.push(entries[at] as StateEntry);
+        const { name, entry } = entries[at] as StateEntry;
+        small.push([`${name}/${entry.path}`, entry]);
+        if (small.length % INDEXED_AT_ONCE === 0 && pace.isDue) await pace.rest();
       }
-      const paths = small.map(({ name, entry }): PathAndEntry => [`${name}/${entry.path}`, entry]);
-      await turn();
-      for await (const batch of this.lendSmall(paths)) {
+      for await (const batch of this.lendSmall(small)) {
         yield batch.map((bytes) => sourceOf(entries[index++] as StateEntry, [bytes]));
       }
       const large = entries[index++];

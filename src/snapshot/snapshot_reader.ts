@@ -2,7 +2,7 @@
 // the layout beneath did or did not check.
 import { constants } from "node:buffer";
 import { Digester, digestOf } from "../runtime/digest.ts";
-import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
+import { mapBounded, Pace, turn } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream } from "../runtime/bytes.ts";
 import { showAddress } from "../model/address.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
@@ -34,7 +34,6 @@ const KEPT_BYTES = 64 * 1024 * 1024;
 // leave all but one core idle.
 const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
-const INDEXED_AT_ONCE = 512; // which take about a millisecond
 // Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
 const MOST_BY_LINE = 32;
 // What is digested in one go holds up the program: this takes some 10 ms.
@@ -90,7 +89,6 @@ export class SnapshotReader {
   readonly #unit: UnitReader;
   readonly #raw: RawSnapshot;
   readonly #workFolder: (() => WorkFolder) | undefined;
-  #entries: ReadonlyMap<string, ManifestEntry> | undefined;
   #states: ReadonlyMap<string, ManifestState> | undefined;
   #foundByLine = 0;
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -132,12 +130,12 @@ export class SnapshotReader {
 
   /** All entries, with paths `<state>/<path>`, in the order they were written. */
   get entries(): readonly EntryInfo[] {
-    return [...this.#all()].map(([path, entry]) => ({ ...entry, path }));
+    return [...this.#raw.indexNow()].map(([path, entry]) => ({ ...entry, path }));
   }
 
   /** Whether there is an entry `<state>/<path>`. */
   has(path: string): boolean {
-    return this.#all().has(path);
+    return this.#raw.indexNow().has(path);
   }
 
   /**
@@ -148,7 +146,7 @@ export class SnapshotReader {
    * @throws {SnapshotError} `ENTRY_NOT_FOUND`, `SNAPSHOT_CORRUPT`, `SNAPSHOT_GONE`.
    */
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    const entry = this.#entry(path);
+    const entry = await this.#found(path);
     const kept = this.#kept.get(path);
     if (kept !== undefined) {
       this.#kept.delete(path);
@@ -169,7 +167,7 @@ export class SnapshotReader {
    * @throws {RangeError} If it is longer than a string can be. Else as {@link SnapshotReader.bytes}.
    */
   async text(path: string): Promise<string> {
-    await this.#assertFitsString(path, this.#entry(path));
+    await this.#assertFitsString(path, await this.#found(path));
     return decodeText(await this.bytes(path), path);
   }
 
@@ -244,7 +242,7 @@ export class SnapshotReader {
         );
       }
     }
-    const entry = this.#entry(path);
+    const entry = await this.#found(path);
     const end = Math.min(offset + lengthBytes, entry.sizeBytes);
     if (end <= offset) return new Uint8Array();
     const source = await this.#raw.open(path, entry);
@@ -281,12 +279,11 @@ export class SnapshotReader {
    */
   async verifyAll(options: VerifyAllOptions = {}): Promise<void> {
     assertOptions("verify", options, VERIFY_ALL_OPTIONS);
-    await this.#unit.sealed.read();
-    this.#entries ??= await inSlices(this.#indexing());
+    const entries = await this.#raw.index();
     await this.#unit.check();
     const [small, large]: [PathAndEntry[], PathAndEntry[]] = [[], []];
     let mostEntryBytes = 0;
-    for (const pair of this.#entries) {
+    for (const pair of entries) {
       (pair[1].sizeBytes <= SMALL_ENTRY_BYTES ? small : large).push(pair);
       mostEntryBytes = Math.max(mostEntryBytes, pair[1].sizeBytes);
     }
@@ -294,7 +291,7 @@ export class SnapshotReader {
     const totalBytes = this.manifest.totals.sizeBytes;
     const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES && mostEntryBytes <= MOST_KEPT_ENTRY_BYTES;
     const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
-    const fitting = Math.floor(VERIFIED_BYTES * this.#entries.size / Math.max(1, totalBytes));
+    const fitting = Math.floor(VERIFIED_BYTES * entries.size / Math.max(1, totalBytes));
     const inFlight = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
     const progress = new ProgressCounter(this.#uri, "verify", this.manifest.totals, options);
@@ -406,30 +403,21 @@ export class SnapshotReader {
     return digester.digest();
   }
 
-  #all(): ReadonlyMap<string, ManifestEntry> {
-    return this.#entries ??= atOnce(this.#indexing());
-  }
-
-  *#indexing(): Work<ReadonlyMap<string, ManifestEntry>> {
-    const found = new Map<string, ManifestEntry>();
-    for (const { name, entries } of this.manifest.states) {
-      for (const entry of entries) {
-        found.set(`${name}/${entry.path}`, entry);
-        if (found.size % INDEXED_AT_ONCE === 0) yield;
-      }
-    }
-    return found;
+  /** An entry, which is looked for in slices if the snapshot has very many. */
+  async #found(path: string): Promise<ManifestEntry> {
+    // One entry of many is found by its line: all are parsed and indexed if more are asked for.
+    if (this.#raw.known === undefined && this.#foundByLine >= MOST_BY_LINE) await this.#raw.index();
+    return this.#entry(path);
   }
 
   #entry(path: string): ManifestEntry {
-    // One entry of many is found by its line; what is not found so may still be there.
-    const isByLine = this.#entries === undefined && this.#foundByLine++ < MOST_BY_LINE;
-    const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
+    // What is not found by its line may still be there.
+    const isByLine = this.#raw.known === undefined && this.#foundByLine++ < MOST_BY_LINE;
+    const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#raw.indexNow().get(path);
     if (entry === undefined) {
       const reason = `there is no such entry; ${this.#nearestTo(path)}`;
-      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`, {
-        path,
-      });
+      const message = `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`;
+      throw new SnapshotError("ENTRY_NOT_FOUND", message, { path });
     }
     return entry;
   }
@@ -438,7 +426,7 @@ export class SnapshotReader {
   #nearestTo(path: string): string {
     const state = path.slice(0, path.indexOf("/") + 1);
     const fileName = path.slice(path.lastIndexOf("/"));
-    const all = [...this.#all().keys()];
+    const all = [...this.#raw.indexNow().keys()];
     const own = all.filter((other) => other.startsWith(state));
     const candidates = own.length > 0 ? own : all;
     const isAlike = (other: string) => Number(other.endsWith(fileName));
