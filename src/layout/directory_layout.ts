@@ -31,11 +31,13 @@ const MOST_OPEN = 64; // each is a file
 
 async function* released(
   reader: BlobReader,
-  source: AsyncIterable<Uint8Array>,
   onClose: () => void,
+  offset = 0,
+  lengthBytes: number = reader.sizeBytes,
+  target?: Uint8Array<ArrayBuffer>,
 ): AsyncGenerator<Uint8Array, void> {
   try {
-    yield* source;
+    yield* reader.read(offset, lengthBytes, target);
   } finally {
     await reader.close();
     onClose();
@@ -141,7 +143,7 @@ export const directoryLayout: Layout = {
         const onClose = () => open.delete(reader);
         return {
           sizeBytes,
-          read: (offset, lengthBytes, target) => released(reader, reader.read(offset, lengthBytes, target), onClose),
+          read: (offset, lengthBytes, target) => released(reader, onClose, offset, lengthBytes, target),
         };
       },
       ...lendSmall && { lendSmall: (entryPaths) => lendSmall(unit, entryPaths, SMALL_ENTRY_BYTES) },
@@ -159,7 +161,7 @@ export const directoryLayout: Layout = {
       const reader = digest && isRegular ? await backend.open(unit, path) : undefined;
       if (reader === undefined) return { path, sizeBytes, isRegular };
       const digester = new Digester();
-      for await (const chunk of released(reader, reader.read(0, reader.sizeBytes), () => {})) digester.update(chunk);
+      for await (const chunk of released(reader, () => {})) digester.update(chunk);
       return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
     };
     const [small, rest]: [BlobInfo[], BlobInfo[]] = [[], []];
