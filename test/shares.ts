@@ -10,7 +10,7 @@ import { amount, runtime } from "./torture/budget.ts";
 const listed = proofs["whole"]?.files ?? [];
 
 /** In these, tests of a suite build on one another, and go to one runtime. */
-const together = /^test\/(?:examples|faults)\//;
+const together = /^test\/(?:cli|examples|faults)\//;
 
 /** Suites and tests that not every runtime can run, by what their names say: they run wherever they can. */
 const conditional = /zst|by Bun|that may touch the states' folder only/;

@@ -21,6 +21,7 @@ export type {
   ByteReader,
   ByteSource,
   ForeignFolders,
+  Journal,
   ListOptions,
   LockOptions,
   Scratch,
