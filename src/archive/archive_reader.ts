@@ -152,7 +152,7 @@ async function openUnindexed(
         return Promise.resolve(
           found && {
             sizeBytes: found.sizeBytes,
-            read: (offset, lengthBytes, target) => scratch.read(found.offset + offset, lengthBytes, target),
+            read: (offset, lengthBytes, into) => scratch.read(found.offset + offset, lengthBytes, into),
           },
         );
       },

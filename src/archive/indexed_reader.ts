@@ -103,9 +103,9 @@ class TailedBlob implements BlobReader {
   async *read(
     offset: number,
     lengthBytes: number,
-    target?: Uint8Array<ArrayBuffer>,
+    into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
   ): AsyncGenerator<Uint8Array, void> {
-    if (offset < this.#tailOffset) return yield* this.#blob.read(offset, lengthBytes, target);
+    if (offset < this.#tailOffset) return yield* this.#blob.read(offset, lengthBytes, into);
     const start = offset - this.#tailOffset;
     const bytes = this.#tail.subarray(start, start + lengthBytes);
     if (bytes.length > 0) yield bytes;

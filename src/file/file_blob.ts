@@ -36,21 +36,21 @@ export class FileBlob implements BlobReader {
   async *read(
     offset: number,
     lengthBytes: number,
-    target?: Uint8Array<ArrayBuffer>,
+    into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
   ): AsyncGenerator<Uint8Array, void> {
     const end = Math.min(offset + lengthBytes, this.#sizeBytes);
-    const room = target ?? this.#spare.pop() ?? new Uint8Array(LENT_BYTES);
+    const own = into === undefined ? this.#spare.pop() ?? new Uint8Array(LENT_BYTES) : undefined;
     try {
       for (let position = offset; position < end;) {
-        const start = target === undefined ? 0 : position - offset;
-        const piece = room.subarray(start, start + Math.min(end - position, MAX_READ_BYTES));
+        const room = own ?? into?.(end - position) ?? new Uint8Array();
+        const piece = room.subarray(0, Math.min(end - position, MAX_READ_BYTES));
         const readBytes = await this.readInto(piece, position);
         if (readBytes === 0) return; // the file was cut: verification will miss the bytes
         position += readBytes;
         yield piece.subarray(0, readBytes);
       }
     } finally {
-      if (target === undefined) this.#spare.push(room);
+      if (own !== undefined) this.#spare.push(own);
     }
   }
 

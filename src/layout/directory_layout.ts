@@ -34,10 +34,10 @@ async function* released(
   onClose: () => void,
   offset = 0,
   lengthBytes: number = reader.sizeBytes,
-  target?: Uint8Array<ArrayBuffer>,
+  into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
 ): AsyncGenerator<Uint8Array, void> {
   try {
-    yield* reader.read(offset, lengthBytes, target);
+    yield* reader.read(offset, lengthBytes, into);
   } finally {
     await reader.close();
     onClose();
@@ -143,7 +143,7 @@ export const directoryLayout: Layout = {
         const onClose = () => open.delete(reader);
         return {
           sizeBytes,
-          read: (offset, lengthBytes, target) => released(reader, onClose, offset, lengthBytes, target),
+          read: (offset, lengthBytes, into) => released(reader, onClose, offset, lengthBytes, into),
         };
       },
       ...lendSmall && { lendSmall: (entryPaths) => lendSmall(unit, entryPaths, SMALL_ENTRY_BYTES) },

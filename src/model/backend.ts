@@ -34,11 +34,15 @@ export interface ByteReader {
    * has no piece there and beyond. A piece is lent: the caller must not change or transfer it, and must not use it after the next is
    * requested. May be called many times and concurrently, and left early.
    *
-   * `target` is memory of the caller, of at least `lengthBytes`. The reader may read into its beginning, each piece behind the one
-   * before, and then yields views of it. It must not do so for some of the pieces only, and must not use it after it has ended. Spares
-   * readers that have a choice a copy; others ignore it.
+   * `into` gives memory of the caller for the next piece, of at most the length that it is called with. A reader that fills memory anyway
+   * fills this from its beginning, and yields a view of it: that piece is the caller's. It must not use it after that. Spares a copy;
+   * others never call it.
    */
-  read(offset: number, lengthBytes: number, target?: Uint8Array<ArrayBuffer>): AsyncIterable<Uint8Array>;
+  read(
+    offset: number,
+    lengthBytes: number,
+    into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
+  ): AsyncIterable<Uint8Array>;
 }
 
 /**

@@ -3,8 +3,9 @@ import { Buffer } from "node:buffer";
 import type { ByteReader } from "../model/backend.ts";
 import { plain, unshared } from "./bytes.ts";
 import { Pace } from "./concurrency.ts";
-import { leaving, release } from "./memory.ts";
+import { isCollectedLate, leaving, release } from "./memory.ts";
 
+const CHUNK_BYTES = 1024 * 1024;
 const UNFILLED_BYTES = 1024 * 1024;
 
 /** A reader, perhaps one whose pieces are the caller's to keep. */
@@ -26,7 +27,8 @@ export async function readBytes(
   let whole = reader.gives === true ? undefined : roomFor(sizeBytes);
   let doneBytes = 0;
   const pace = new Pace();
-  for await (const piece of reader.read(offset, sizeBytes, whole)) {
+  const into = whole && (() => (whole as Uint8Array<ArrayBuffer>).subarray(doneBytes));
+  for await (const piece of reader.read(offset, sizeBytes, into)) {
     const startBytes = doneBytes;
     doneBytes += piece.length;
     if (whole === undefined && piece.length === sizeBytes) {
@@ -44,7 +46,13 @@ export async function readBytes(
 
 /** All bytes, in order and in bounded memory; the caller owns each chunk with its ArrayBuffer. */
 export async function* streamBytes(reader: Reader): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  for await (const piece of reader.read(0, reader.sizeBytes)) yield* leaving(piece, reader.gives !== true);
+  let room: Uint8Array<ArrayBuffer> | undefined;
+  const into = (mostBytes: number) => room = new Uint8Array(Math.min(CHUNK_BYTES, mostBytes));
+  // Where memory is collected late, what leaves is copied anyway.
+  for await (const piece of reader.read(0, reader.sizeBytes, isCollectedLate ? undefined : into)) {
+    const isOwned = reader.gives === true || (piece.buffer === room?.buffer && piece.length === room.length);
+    yield* leaving(piece, !isOwned);
+  }
 }
 
 /** Memory that may hold anything: all of it is overwritten or cut off. Filling it with zeros would touch all of it at once. */

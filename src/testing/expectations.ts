@@ -130,7 +130,8 @@ export async function read(
   const bytes = concat(copies);
   const target = new Uint8Array(lengthBytes);
   let doneBytes = 0;
-  for await (const piece of blob.read(offset, lengthBytes, target)) {
+  const into = (mostBytes: number) => target.subarray(doneBytes, doneBytes + Math.min(mostBytes, 100_000));
+  for await (const piece of blob.read(offset, lengthBytes, into)) {
     if (piece.buffer === target.buffer) same(piece.byteOffset, doneBytes, `${what}: place of a piece in the target`);
     else target.set(piece, doneBytes);
     doneBytes += piece.length;

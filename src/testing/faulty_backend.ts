@@ -50,10 +50,10 @@ class FaultyBlob<Blob extends BlobReader> implements BlobReader {
   async *read(
     offset: number,
     lengthBytes: number,
-    target?: Uint8Array<ArrayBuffer>,
+    into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
   ): AsyncGenerator<Uint8Array, void> {
     this.faults.count("read", this.path);
-    for await (const piece of this.blob.read(offset, lengthBytes, target)) {
+    for await (const piece of this.blob.read(offset, lengthBytes, into)) {
       yield piece;
       this.faults.count("read", this.path);
     }
