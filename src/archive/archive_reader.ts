@@ -6,6 +6,7 @@ import { Digester } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader, Scratch } from "../model/backend.ts";
 import { bodyFor } from "../runtime/bytes.ts";
+import { Pace } from "../runtime/concurrency.ts";
 import { readBytes, streamBytes } from "../runtime/reading.ts";
 import type { ScannedFile, UnitReader } from "../model/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH } from "../model/unit.ts";
@@ -55,12 +56,14 @@ export async function* scanArchive(
   limits: ArchiveLimits = DEFAULT_LIMITS,
 ): AsyncGenerator<ScannedFile, void> {
   let hasManifest = false;
+  const pace = new Pace(); // a table that is passed over may be long
   try {
     for await (const { path, sizeBytes, body } of filesOf(blob, uri, await codecOfBlob(blob, uri), limits)) {
       const digester = new Digester();
       for await (const chunk of body) {
         signal?.throwIfAborted();
         digester.update(chunk);
+        if (pace.isDue) await pace.rest();
       }
       if (!IGNORED.has(path)) yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
       hasManifest ||= path === MANIFEST_PATH;

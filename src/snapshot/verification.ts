@@ -1,5 +1,5 @@
 // Verification: re-read everything, report, repair nothing. The steps are named, so that a report says what was looked at.
-import { digestOf } from "../runtime/digest.ts";
+import { digesting } from "../runtime/digest.ts";
 import { addressOf } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { iterate } from "../runtime/bytes.ts";
@@ -10,6 +10,7 @@ import {
   type Layout,
   type ManifestEntry,
   type ScannedFile,
+  type SealedManifest,
   SMALL_ENTRY_BYTES,
   type UnitReader,
 } from "../model/snapshot.ts";
@@ -145,7 +146,7 @@ export async function verifyUnit(
     const ofManifest: VerifyFinding[] = [];
     await attempt("inventory", "", "a sound archive", async () => {
       for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) {
-        if (file.path === MANIFEST_PATH) ofManifest.push(...compareManifest(reader, file));
+        if (file.path === MANIFEST_PATH) ofManifest.push(...await inSlices(comparingManifest(opened.sealed, file)));
         else files.set(file.path, file);
         if (!readsByTable && listed.has(file.path)) progress.entry(file.path, file.sizeBytes);
         if (pace.isDue) await pace.rest();
@@ -207,10 +208,10 @@ export function isDamage(error: unknown): boolean {
 }
 
 /** Compares the manifest that was opened with the one in sequence, where there is one: a table may point at another. */
-function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): VerifyFinding[] {
-  const expected = digestOf(reader.manifestBytes);
-  if (digest === undefined || digest === expected) return [];
-  return [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
+function* comparingManifest({ bytes }: SealedManifest, { path, digest }: ScannedFile): Work<VerifyFinding[]> {
+  if (digest === undefined) return [];
+  const expected = yield* digesting([bytes]);
+  return digest === expected ? [] : [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
 }
 
 /** Compares the files there are with the manifest. */
