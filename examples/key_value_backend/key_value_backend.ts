@@ -51,9 +51,9 @@ function scratchOf(bytes = new Uint8Array()): Scratch {
     get sizeBytes() {
       return bytes.length;
     },
-    read: async (offset, lengthBytes) => bytes.slice(offset, offset + lengthBytes),
-    async *stream() {
-      if (bytes.length > 0) yield bytes.slice();
+    async *read(offset, lengthBytes) {
+      const piece = bytes.subarray(offset, offset + lengthBytes);
+      if (piece.length > 0) yield piece;
     },
     write: async (body) => void (bytes = await gather([bytes, await gather(body)])),
     close: async () => {},

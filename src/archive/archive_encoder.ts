@@ -212,7 +212,7 @@ export class ArchiveEncoder {
       await scratch.write(bodyFor(scratch, all));
       const spooled = new Digester();
       const payload = this.#begin(entry.path, scratch.sizeBytes);
-      yield* this.#encodeBody(payload, digested(scratch.stream(), spooled));
+      yield* this.#encodeBody(payload, digested(scratch.read(0, scratch.sizeBytes), spooled));
       const before = this.#finish(entry, payload);
       const digest = spooled.digest();
       if (digest === before.digest) return;

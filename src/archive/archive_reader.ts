@@ -6,6 +6,8 @@ import { Digester } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader, Scratch } from "../model/backend.ts";
 import { bodyFor } from "../runtime/bytes.ts";
+import { Pace } from "../runtime/concurrency.ts";
+import { readBytes, streamBytes } from "../runtime/reading.ts";
 import type { ScannedFile, UnitReader } from "../model/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH } from "../model/unit.ts";
 import { LAYOUTS } from "./container.ts";
@@ -16,7 +18,6 @@ import { decodeTar, type TarFile } from "./tar_decoder.ts";
 import { type ArchiveLimits, DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
 import { BLOCK_BYTES, isTarHeader } from "./tar_header.ts";
 
-const SCRATCH_CHUNK_BYTES = 1024 * 1024;
 const MOST_OPEN = 64;
 
 /**
@@ -55,12 +56,14 @@ export async function* scanArchive(
   limits: ArchiveLimits = DEFAULT_LIMITS,
 ): AsyncGenerator<ScannedFile, void> {
   let hasManifest = false;
+  const pace = new Pace(); // a table that is passed over may be long
   try {
     for await (const { path, sizeBytes, body } of filesOf(blob, uri, await codecOfBlob(blob, uri), limits)) {
       const digester = new Digester();
       for await (const chunk of body) {
         signal?.throwIfAborted();
         digester.update(chunk);
+        if (pace.isDue) await pace.rest();
       }
       if (!IGNORED.has(path)) yield { path, sizeBytes, isRegular: true, digest: digester.digest() };
       hasManifest ||= path === MANIFEST_PATH;
@@ -75,7 +78,7 @@ export async function* scanArchive(
 
 async function codecOfBlob(blob: BlobReader, uri: string): Promise<Codec> {
   if (blob.sizeBytes === 0) throw rejected(uri, "TRUNCATED", 0, "it is empty");
-  const head = await blob.read(0, BLOCK_BYTES);
+  const head = await readBytes(blob, 0, BLOCK_BYTES);
   const compression = compressionOf(head) ?? (isTarHeader(head) ? "none" : undefined);
   if (compression === undefined) throw rejected(uri, "COMPRESSION_UNKNOWN", 0, "it is not a gzip, zstd or tar file");
   return codecOf(compression);
@@ -90,7 +93,7 @@ async function* filesOf(
   let sizeBytes = 0;
   const packed = async function* () {
     let packedBytes = 0;
-    for await (const chunk of blob.stream()) {
+    for await (const chunk of streamBytes(blob)) {
       // Of what was taken before: this is asked for once nearly all of that was decompressed.
       if (packedBytes > mostPackedBytes(sizeBytes)) {
         throw rejected(uri, "LIMIT_MEMBERS", packedBytes, "it has more members than its content needs");
@@ -129,7 +132,7 @@ async function openUnindexed(
     }
     const place = places.get(MANIFEST_PATH);
     if (place === undefined) throw manifestMissing(uri, places.keys());
-    const bytes = await scratch.read(place.offset, place.sizeBytes);
+    const bytes = await readBytes(scratch, place.offset, place.sizeBytes);
     const sealed = await openManifest(bytes, uri);
     const { manifest } = sealed;
     const difference = differenceOfFiles(
@@ -149,12 +152,10 @@ async function openUnindexed(
       check: () => Promise.resolve(), // was done above
       open: (entryPath) => {
         const found = places.get(entryPath);
-        const sizeBytes = found?.sizeBytes ?? 0;
         return Promise.resolve(
           found && {
-            sizeBytes,
-            chunks: () => rangeOf(scratch, found.offset, sizeBytes),
-            bytes: () => scratch.read(found.offset, sizeBytes),
+            sizeBytes: found.sizeBytes,
+            read: (offset, lengthBytes, into) => scratch.read(found.offset + offset, lengthBytes, into),
           },
         );
       },
@@ -163,19 +164,6 @@ async function openUnindexed(
   } catch (error) {
     await scratch.remove();
     throw error;
-  }
-}
-
-async function* rangeOf(
-  scratch: Scratch,
-  offset: number,
-  sizeBytes: number,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  for (let done = 0; done < sizeBytes;) {
-    const chunk = await scratch.read(offset + done, Math.min(SCRATCH_CHUNK_BYTES, sizeBytes - done));
-    if (chunk.length === 0) return; // verification will miss the bytes
-    done += chunk.length;
-    yield chunk;
   }
 }
 

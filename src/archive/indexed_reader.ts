@@ -4,8 +4,9 @@ import { type Codec, CompressionFault } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader } from "../model/backend.ts";
-import { atOnce, inSlices, mapBounded, type Work } from "../runtime/concurrency.ts";
-import { leaving, release } from "../runtime/memory.ts";
+import { atOnce, inSlices, turn, type Work } from "../runtime/concurrency.ts";
+import { release } from "../runtime/memory.ts";
+import { readBytes } from "../runtime/reading.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.ts";
 import { type LayoutKind, MANIFEST_PATH } from "../model/unit.ts";
 import { containerOf, LAYOUTS } from "./container.ts";
@@ -62,7 +63,7 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   if (container === undefined) return undefined;
   const { tailBytes = TAIL_BYTES } = blob;
   const tailOffset = Math.max(0, blob.sizeBytes - tailBytes);
-  const tail = await blob.read(tailOffset, tailBytes);
+  const tail = await readBytes(blob, tailOffset, tailBytes);
   const place = container.find(tail, blob.sizeBytes);
   if (place === undefined) return undefined;
   if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
@@ -70,8 +71,9 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   const expandedBytes = Math.min(place.sizeBytes * PACKED_TABLE_RATIO, blob.sizeBytes * TABLE_RATIO);
   const mostBytes = Math.min(MAX_TABLE_BYTES, FREE_RATIO_BYTES + expandedBytes);
   if (place.sizeBytes > mostBytes) throw new TableFault("its table is said to be larger than it can be");
-  const packed = await source.read(place.offset, place.sizeBytes);
+  const packed = await readBytes(source, place.offset, place.sizeBytes);
   const json = await container.read(codec, packed, mostBytes, place, uri);
+  await turn(); // checking and searching a table of very many entries take some milliseconds each
   const reader = new IndexedReader(source, uri, codec, json, place.membersEndOffset);
   await reader.readManifest();
   return reader;
@@ -98,23 +100,15 @@ class TailedBlob implements BlobReader {
     return this.#blob.sizeBytes;
   }
 
-  read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    if (offset < this.#tailOffset) return this.#blob.read(offset, lengthBytes);
+  async *read(
+    offset: number,
+    lengthBytes: number,
+    into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
+  ): AsyncGenerator<Uint8Array, void> {
+    if (offset < this.#tailOffset) return yield* this.#blob.read(offset, lengthBytes, into);
     const start = offset - this.#tailOffset;
-    return Promise.resolve(this.#tail.slice(start, start + lengthBytes));
-  }
-
-  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
-    const start = offset - this.#tailOffset;
-    if (start >= 0) return yield this.#tail.subarray(start, start + lengthBytes);
-    if (this.#blob.lend !== undefined) return yield* this.#blob.lend(offset, lengthBytes);
-    const bytes = await this.#blob.read(offset, lengthBytes);
-    yield bytes;
-    release(bytes);
-  }
-
-  stream(): AsyncIterable<Uint8Array<ArrayBuffer>> {
-    return this.#blob.stream();
+    const bytes = this.#tail.subarray(start, start + lengthBytes);
+    if (bytes.length > 0) yield bytes;
   }
 
   close(): Promise<void> {
@@ -172,7 +166,7 @@ class IndexedReader implements UnitReader {
     const entry = this.#entry(MANIFEST_PATH);
     if (entry === undefined) throw manifestMissing(this.#uri);
     assertManifestSize(entry.sizeBytes, this.#uri);
-    this.#sealed = await openManifest(await this.#bytes(entry), this.#uri);
+    this.#sealed = await openManifest(await readBytes(this.#readerOf(entry)), this.#uri);
   }
 
   async check(): Promise<void> {
@@ -218,15 +212,7 @@ class IndexedReader implements UnitReader {
 
   open(entryPath: string): Promise<EntryReader | undefined> {
     const entry = this.#entry(entryPath);
-    return Promise.resolve(
-      entry && {
-        sizeBytes: entry.sizeBytes,
-        digest: entry.digest,
-        chunks: () => this.#chunksOf(entry),
-        bytes: () => this.#bytes(entry),
-        range: (offset, lengthBytes) => this.#range(entry, offset, lengthBytes),
-      },
-    );
+    return Promise.resolve(entry && this.#readerOf(entry));
   }
 
   /** Small entries as views of their members, of which a few are decompressed ahead. */
@@ -326,56 +312,46 @@ class IndexedReader implements UnitReader {
     await this.#blob.close();
   }
 
-  /** An entry's pieces, in order, a few being decompressed ahead. */
-  async *#chunksOf(entry: TableEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+  #readerOf(entry: TableEntry): EntryReader {
+    const { sizeBytes, digest } = entry;
+    return {
+      sizeBytes,
+      digest,
+      gives: true,
+      verifiesParts: true,
+      read: (offset, lengthBytes) => this.#read(entry, offset, lengthBytes),
+    };
+  }
+
+  /**
+   * What lies in a part of an entry, in order, a few chunks being decompressed ahead. Each chunk is compared with its own digest; but
+   * one that is a whole entry, which its reader verifies.
+   */
+  async *#read(
+    entry: TableEntry,
+    offset: number,
+    lengthBytes: number,
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    const end = offset + lengthBytes;
+    const touched = entry.chunks.filter(({ chunkOffset, sizeBytes }) =>
+      chunkOffset < end && chunkOffset + sizeBytes > offset
+    );
+    for (const { member } of touched) this.#assertPossible(member); // before anybody makes room for what it promises
+    const isVerifiedAbove = entry.chunks.length === 1 && lengthBytes === entry.sizeBytes;
     const ahead: Promise<Uint8Array<ArrayBuffer>>[] = [];
-    const { chunks } = entry;
     let [next, aheadBytes] = [0, 0];
-    for (const { sizeBytes } of chunks) {
-      for (let chunk = chunks[next]; chunk !== undefined && ahead.length < CHUNKS_AHEAD; chunk = chunks[next]) {
+    for (const { chunkOffset, sizeBytes } of touched) {
+      for (let chunk = touched[next]; chunk !== undefined && ahead.length < CHUNKS_AHEAD; chunk = touched[next]) {
         if (ahead.length > 0 && aheadBytes + chunk.sizeBytes > AHEAD_BYTES) break;
-        const piece = this.#chunk(entry, chunk);
+        const piece = this.#chunk(entry, chunk, isVerifiedAbove);
         piece.catch(() => {}); // told when it is its turn
         ahead.push(piece);
         aheadBytes += chunk.sizeBytes;
         next++;
       }
-      yield* leaving(await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>));
+      const piece = await (ahead.shift() as Promise<Uint8Array<ArrayBuffer>>);
       aheadBytes -= sizeBytes;
-    }
-  }
-
-  /** All of an entry. A single-chunk entry is not verified here; the caller checks its digest. */
-  async #bytes(entry: TableEntry): Promise<Uint8Array<ArrayBuffer>> {
-    const [only, ...more] = entry.chunks;
-    if (only === undefined || more.length > 0) return await this.#range(entry, 0, entry.sizeBytes);
-    const bytes = await this.#chunk(entry, only);
-    return bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes);
-  }
-
-  /** Part of an entry, out of the chunks it touches, each compared with its own digest. */
-  async #range(entry: TableEntry, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    let part: Uint8Array<ArrayBuffer> | undefined;
-    const end = offset + lengthBytes;
-    const touched = entry.chunks.filter(({ chunkOffset, sizeBytes }) =>
-      chunkOffset < end && chunkOffset + sizeBytes > offset
-    );
-    await mapBounded(touched, async (chunk) => {
-      const piece = await this.#chunk(entry, chunk);
-      if (entry.chunks.length === 1) this.#assertDigest(entry, chunk, piece);
-      const from = Math.max(0, offset - chunk.chunkOffset);
-      part ??= this.#roomFor(entry, lengthBytes); // for bytes that are there, not for what a table promises
-      part.set(piece.subarray(from, end - chunk.chunkOffset), chunk.chunkOffset + from - offset);
-      release(piece);
-    }, CHUNKS_AHEAD);
-    return part ?? new Uint8Array();
-  }
-
-  #roomFor({ path }: TableEntry, lengthBytes: number): Uint8Array<ArrayBuffer> {
-    try {
-      return new Uint8Array(lengthBytes);
-    } catch (cause) {
-      throw rejected(this.#uri, "LIMIT_BYTES", 0, `"${path}" is too large to be held in memory`, cause);
+      yield piece.subarray(Math.max(0, offset - chunkOffset), end - chunkOffset);
     }
   }
 
@@ -385,7 +361,7 @@ class IndexedReader implements UnitReader {
     throw rejected(this.#uri, "TABLE_INVALID", chunk.member.offset, what);
   }
 
-  async #chunk(entry: TableEntry, chunk: Chunk): Promise<Uint8Array<ArrayBuffer>> {
+  async #chunk(entry: TableEntry, chunk: Chunk, isVerifiedAbove: boolean): Promise<Uint8Array<ArrayBuffer>> {
     const span = this.#spans.get(chunk.member) as MemberSpan;
     const isShared = span.chunks > 1;
     const bytes = await this.#memberOf(chunk.member, span);
@@ -398,7 +374,7 @@ class IndexedReader implements UnitReader {
         `a piece of "${entry.path}" is shorter than its table says`,
       );
     }
-    if (entry.chunks.length > 1) this.#assertDigest(entry, chunk, piece); // an only piece is the entry, which is verified above
+    if (!isVerifiedAbove) this.#assertDigest(entry, chunk, piece);
     if (!isShared && bytes.length < 2 * piece.length) return piece;
     const copy = new Uint8Array(piece); // slice of a Buffer would be none
     if (!isShared) release(bytes); // most of it is not the piece
@@ -414,20 +390,24 @@ class IndexedReader implements UnitReader {
   }
 
   async #member(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
-    const sizeBytes = span.endOffset - member.offset;
-    if (span.neededBytes > sizeBytes * this.#codec.mostRatio + SLACK_BYTES) {
-      throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
-    }
-    if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
-      throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
-    }
-    const packed = this.#blob.lend(member.offset, packedBytesOf(member, span));
+    this.#assertPossible(member);
+    const packed = this.#blob.read(member.offset, packedBytesOf(member, span));
     const decode = () => this.#codec.decodeHead(packed, span.neededBytes, SLACK_BYTES);
     try {
       return await this.#room.use(span.neededBytes, decode);
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
+    }
+  }
+
+  #assertPossible(member: Readonly<Member>): void {
+    const { endOffset, neededBytes } = this.#spans.get(member) as MemberSpan;
+    if (neededBytes > (endOffset - member.offset) * this.#codec.mostRatio + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
+    }
+    if (neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
     }
   }
 }

@@ -10,7 +10,6 @@ import type { Unit } from "../model/unit.ts";
 
 // The first request asks for the file's end, where an archive has its footer, table and manifest.
 const TAIL_BYTES = 256 * 1024;
-const CHUNK_BYTES = 1024 * 1024;
 const IDLE_MS = 30_000;
 const MAX_REDIRECTS = 5;
 // What servers answer that know no range of a file's last bytes.
@@ -50,13 +49,7 @@ class HttpBlob implements BlobReader {
     return this.#version.sizeBytes;
   }
 
-  async read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of this.lend(offset, lengthBytes)) pieces.push(piece);
-    return concat(pieces);
-  }
-
-  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+  async *read(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
     const end = Math.min(offset + lengthBytes, this.sizeBytes);
     if (end <= offset) return;
     const tailOffset = this.sizeBytes - this.#tail.length;
@@ -81,10 +74,6 @@ class HttpBlob implements BlobReader {
       throw isSame ? this.#backend.refused(answer, asked) : this.#backend.changed();
     }
     yield* this.#backend.bodyOf(answer, end - offset, asked);
-  }
-
-  async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-    for (let offset = 0; offset < this.sizeBytes; offset += CHUNK_BYTES) yield await this.read(offset, CHUNK_BYTES);
   }
 
   close(): Promise<void> {

@@ -9,18 +9,23 @@ import type {
   Stage,
   StageOptions,
 } from "../model/backend.ts";
-import { chunkOf, concat, copyOf, viewOf } from "../runtime/bytes.ts";
+import { chunkOf, concatenating, copyOf, viewOf } from "../runtime/bytes.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { commitPathOf, nameOfUnit, type Unit } from "../model/unit.ts";
+
+const PIECE_BYTES = 2 * 1024 * 1024;
 
 let count = 0;
 
 async function gather(body: ByteSource): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(copyOf(chunkOf(chunk)));
-  return concat(chunks);
+  return chunks.length === 1 ? chunks[0] as Uint8Array : await inSlices(concatenating(chunks, sizeOf(chunks)));
 }
+
+const sizeOf = (chunks: readonly Uint8Array[]): number => chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 
 class MemoryBlob implements BlobReader {
   protected bytes: Uint8Array;
@@ -33,16 +38,9 @@ class MemoryBlob implements BlobReader {
     return this.bytes.length;
   }
 
-  read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    return Promise.resolve(this.bytes.slice(offset, offset + lengthBytes));
-  }
-
-  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
-    yield this.bytes.subarray(offset, offset + lengthBytes);
-  }
-
-  async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-    if (this.bytes.length > 0) yield await this.read(0, this.bytes.length);
+  async *read(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+    const bytes = this.bytes.subarray(offset, offset + lengthBytes);
+    for (let start = 0; start < bytes.length; start += PIECE_BYTES) yield bytes.subarray(start, start + PIECE_BYTES);
   }
 
   close(): Promise<void> {

@@ -18,6 +18,7 @@ export type {
   Backend,
   BlobInfo,
   BlobReader,
+  ByteReader,
   ByteSource,
   ForeignFolders,
   Journal,

@@ -2,12 +2,10 @@
 import type { BlobReader, ByteSource, Scratch } from "../model/backend.ts";
 import { chunkOf } from "../runtime/bytes.ts";
 import { hasNoRoom, storageError } from "../model/errors.ts";
-import { leaving } from "../runtime/memory.ts";
 import type { FileSystem, OpenFile, QuickFile } from "./file_system.ts";
 import { removeTree } from "./file_tree.ts";
 import { Heartbeat } from "./heartbeat.ts";
 
-const CHUNK_BYTES = 1024 * 1024;
 const LENT_BYTES = 512 * 1024;
 const MAX_READ_BYTES = 1024 * 1024 * 1024; // Node refuses 2 GiB and more
 // Each write is a trip to the thread pool, whatever it carries.
@@ -35,39 +33,29 @@ export class FileBlob implements BlobReader {
     this.#sizeBytes += addedBytes;
   }
 
-  async read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const target = new Uint8Array(Math.max(0, Math.min(lengthBytes, this.#sizeBytes - offset)));
-    let done = 0;
-    while (done < target.length) {
-      const readBytes = await this.file.read(target.subarray(done, done + MAX_READ_BYTES), offset + done);
-      if (readBytes === 0) return target.slice(0, done);
-      done += readBytes;
-    }
-    return target;
-  }
-
-  async *lend(offset: number, lengthBytes: number): AsyncGenerator<Uint8Array, void> {
+  async *read(
+    offset: number,
+    lengthBytes: number,
+    into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
+  ): AsyncGenerator<Uint8Array, void> {
     const end = Math.min(offset + lengthBytes, this.#sizeBytes);
-    const room = this.#spare.pop() ?? new Uint8Array(LENT_BYTES);
+    const own = into === undefined ? this.#spare.pop() ?? new Uint8Array(LENT_BYTES) : undefined;
     try {
       for (let position = offset; position < end;) {
-        const readBytes = await this.file.read(room.subarray(0, end - position), position);
+        const room = own ?? into?.(end - position) ?? new Uint8Array();
+        const piece = room.subarray(0, Math.min(end - position, MAX_READ_BYTES));
+        const readBytes = await this.readInto(piece, position);
         if (readBytes === 0) return; // the file was cut: verification will miss the bytes
         position += readBytes;
-        yield room.subarray(0, readBytes);
+        yield piece.subarray(0, readBytes);
       }
     } finally {
-      this.#spare.push(room);
+      if (own !== undefined) this.#spare.push(own);
     }
   }
 
-  async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-    for (let offset = 0; offset < this.#sizeBytes;) {
-      const chunk = await this.read(offset, CHUNK_BYTES);
-      if (chunk.length === 0) return; // the file was cut: verification will miss the bytes
-      offset += chunk.length;
-      yield* leaving(chunk);
-    }
+  protected readInto(target: Uint8Array, position: number): number | Promise<number> {
+    return this.file.read(target, position);
   }
 
   async close(): Promise<void> {
@@ -91,17 +79,9 @@ export class GlancedBlob extends FileBlob {
     this.#quickFile = file;
   }
 
-  override async read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const wantedBytes = Math.max(0, Math.min(lengthBytes, this.sizeBytes - offset));
-    if (wantedBytes > GLANCED_BYTES) return await super.read(offset, lengthBytes);
-    const target = new Uint8Array(wantedBytes);
-    let done = 0;
-    while (done < wantedBytes) {
-      const readBytes = this.#quickFile.readNow(target.subarray(done), offset + done);
-      if (readBytes === 0) return target.slice(0, done);
-      done += readBytes;
-    }
-    return target;
+  protected override readInto(target: Uint8Array, position: number): number | Promise<number> {
+    if (target.length > GLANCED_BYTES) return super.readInto(target, position);
+    return this.#quickFile.readNow(target, position);
   }
 }
 

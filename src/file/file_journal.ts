@@ -9,6 +9,7 @@ import type { Journal } from "../model/backend.ts";
 import { storageError } from "../model/errors.ts";
 import { concat } from "../runtime/bytes.ts";
 import { runtimeClock } from "../runtime/idle.ts";
+import { streamBytes } from "../runtime/reading.ts";
 import { FileBlob } from "./file_blob.ts";
 import { type FilePlace, replaceFile } from "./file_place.ts";
 import type { OpenFile } from "./file_system.ts";
@@ -225,7 +226,7 @@ async function* linesOf(blob: FileBlob): AsyncGenerator<Uint8Array, void> {
     if (sizeBytes <= MAX_LINE_BYTES) parts.push(part);
     else parts = [];
   };
-  for await (const chunk of blob.stream()) {
+  for await (const chunk of streamBytes(blob)) {
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
       take(chunk.subarray(start, end));

@@ -4,6 +4,7 @@ import type { LockOptions, SnapshotNotes } from "../model/backend.ts";
 import { concat, viewOf } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf } from "../model/errors.ts";
+import { readBytes } from "../runtime/reading.ts";
 import { FileBlob } from "./file_blob.ts";
 import { type FilePlace, replaceFile } from "./file_place.ts";
 import { unlessGone } from "./file_tree.ts";
@@ -30,7 +31,7 @@ export class FileNotes implements SnapshotNotes {
     if (file === undefined) return undefined;
     const blob = new FileBlob(file, 0);
     try {
-      return await new FileBlob(file, await file.sizeBytes()).read(0, Infinity);
+      return await readBytes(new FileBlob(file, await file.sizeBytes()));
     } finally {
       await blob.close();
     }

@@ -6,6 +6,7 @@ import { showAddress } from "../model/address.ts";
 import type { BlobInfo, ByteSource, WorkFolder } from "../model/backend.ts";
 import { errnoOf, hasNoRoom } from "../model/errors.ts";
 import type { StateReader, StateWriter } from "../model/state.ts";
+import { streamBytes } from "../runtime/reading.ts";
 import { FileBlob, writeFile } from "./file_blob.ts";
 import { removeTree, walkTree } from "./file_tree.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
@@ -50,7 +51,7 @@ export async function* readFrom(folder: string, path: string): AsyncGenerator<Ui
   const file = await nodeFileSystem.open(join(folder, path));
   const blob = new FileBlob(file, await file.sizeBytes());
   try {
-    yield* blob.stream();
+    yield* streamBytes(blob);
   } finally {
     await blob.close();
   }

@@ -100,7 +100,6 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
     suffix: suffixOfLayout(kind),
     compression,
     mediaType,
-    takesLent: true, // they are copied into members
     encoder,
     leastBytes: () => 0, // what is compressed may become next to nothing
 

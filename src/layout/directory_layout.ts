@@ -6,6 +6,7 @@ import type { BlobInfo, BlobReader } from "../model/backend.ts";
 import { showAddress, uriOfUnit } from "../model/address.ts";
 import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { bodyFor } from "../runtime/bytes.ts";
+import { readBytes } from "../runtime/reading.ts";
 import { SnapshotError } from "../model/errors.ts";
 import {
   type EntrySource,
@@ -28,26 +29,15 @@ const WRITTEN_AT_ONCE = 8;
 const BLOCK_BYTES = 4096;
 const MOST_OPEN = 64; // each is a file
 
-async function* released<Chunk extends Uint8Array>(
+async function* released(
   reader: BlobReader,
-  source: AsyncIterable<Chunk>,
   onClose: () => void,
-): AsyncGenerator<Chunk, void> {
+  offset = 0,
+  lengthBytes: number = reader.sizeBytes,
+  into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
+): AsyncGenerator<Uint8Array, void> {
   try {
-    yield* source;
-  } finally {
-    await reader.close();
-    onClose();
-  }
-}
-
-function lent(reader: BlobReader): AsyncIterable<Uint8Array> {
-  return reader.lend?.(0, reader.sizeBytes) ?? reader.stream();
-}
-
-async function whole(reader: BlobReader, onClose: () => void): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return await reader.read(0, reader.sizeBytes);
+    yield* reader.read(offset, lengthBytes, into);
   } finally {
     await reader.close();
     onClose();
@@ -58,7 +48,6 @@ async function whole(reader: BlobReader, onClose: () => void): Promise<Uint8Arra
 export const directoryLayout: Layout = {
   kind: "directory",
   suffix: "/",
-  takesLent: false, // backends may keep what they were given
 
   leastBytes(sizesBytes) {
     let sum = 0;
@@ -130,7 +119,7 @@ export const directoryLayout: Layout = {
     if (blob === undefined) throw await absence(backend, unit);
     let bytes;
     try {
-      bytes = await blob.read(0, MAX_MANIFEST_BYTES + 1);
+      bytes = await readBytes(blob, 0, MAX_MANIFEST_BYTES + 1);
     } finally {
       await blob.close();
     }
@@ -154,9 +143,7 @@ export const directoryLayout: Layout = {
         const onClose = () => open.delete(reader);
         return {
           sizeBytes,
-          chunks: () => released(reader, reader.stream(), onClose),
-          bytes: () => whole(reader, onClose),
-          lend: () => released(reader, lent(reader), onClose),
+          read: (offset, lengthBytes, into) => released(reader, onClose, offset, lengthBytes, into),
         };
       },
       ...lendSmall && { lendSmall: (entryPaths) => lendSmall(unit, entryPaths, SMALL_ENTRY_BYTES) },
@@ -174,7 +161,7 @@ export const directoryLayout: Layout = {
       const reader = digest && isRegular ? await backend.open(unit, path) : undefined;
       if (reader === undefined) return { path, sizeBytes, isRegular };
       const digester = new Digester();
-      for await (const chunk of released(reader, lent(reader), () => {})) digester.update(chunk);
+      for await (const chunk of released(reader, () => {})) digester.update(chunk);
       return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
     };
     const [small, rest]: [BlobInfo[], BlobInfo[]] = [[], []];

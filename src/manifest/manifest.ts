@@ -1,7 +1,7 @@
 // The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
 // names are safe, its sums add up.
 import { showAddress } from "../model/address.ts";
-import { concatenating, textOf } from "../runtime/bytes.ts";
+import { byteLengthOf, concatenating, indexOfText, textOf } from "../runtime/bytes.ts";
 import { atOnce, inSlices, type Work } from "../runtime/concurrency.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../model/entry_path.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
@@ -151,22 +151,20 @@ const CANONICAL_HEAD = `{\n  "format": "${FORMAT_NAME}",\n  "formatVersion": ${F
 export async function openManifest(bytes: Uint8Array, uri: string): Promise<OpenedManifest> {
   const shapes = await loadShapes();
   await inSlices(assertingDigest(bytes, uri));
-  let text: string | undefined;
   let manifest: Manifest | undefined;
   let isLaidOut: boolean | undefined;
   const opened: OpenedManifest = {
     bytes,
     get manifest() {
-      return manifest ??= atOnce(parsing(text ?? decode(bytes, uri), uri, shapes));
+      return manifest ??= atOnce(parsing(bytes, uri, shapes));
     },
     async read() {
-      return manifest ??= await inSlices(parsing(text ?? decode(bytes, uri), uri, shapes));
+      return manifest ??= await inSlices(parsing(bytes, uri, shapes));
     },
     find(entryPath) {
       if (manifest !== undefined) return undefined;
-      text ??= decode(bytes, uri);
-      isLaidOut ??= atOnce(lookingForLines(text)) !== undefined;
-      return isLaidOut ? findEntry(text, entryPath) : undefined;
+      isLaidOut ??= atOnce(lookingForLines(bytes)) !== undefined;
+      return isLaidOut ? findEntry(bytes, entryPath) : undefined;
     },
   };
   const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
@@ -187,7 +185,8 @@ export async function parseManifest(bytes: Uint8Array, uri: string): Promise<Man
   return await (await openManifest(bytes, uri)).read();
 }
 
-const STATES = '\n  "states": [';
+const [STATES, STATES_END, STATE_END] = ['\n  "states": [', "\n  ],", "\n    ]}"] as const;
+const [LINE_BREAK, LIST_START] = [0x0a, 0x5b];
 // Longer than any name that is allowed is spelt, strings are not looked at: where they had no end, the stack would have one.
 const CANONICAL_LINE =
   /\n(?: {6}\{"path":"(?:[^"\\]|\\.){0,8192}","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.){0,8192}","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
@@ -196,35 +195,46 @@ const CANONICAL_LINE =
  * Finds the lines of the states if every one is just what our writer writes. Else a line that looks like an entry may lie within a
  * field that is unknown; a parser of all would find another entry than a search for the line.
  */
-function* lookingForLines(text: string): Work<{ readonly start: number; readonly end: number } | undefined> {
-  const start = text.indexOf(STATES);
-  if (!text.startsWith(CANONICAL_HEAD) || start === -1) return undefined;
+function* lookingForLines(bytes: Uint8Array): Work<{ readonly start: number; readonly end: number } | undefined> {
+  const start = indexOfText(bytes, STATES);
+  if (start === -1) return undefined;
+  let end = start + STATES.length;
   try {
-    JSON.parse(text.slice(0, start).replace(/,$/, "}")); // at the top level, then
+    const head = textOf(bytes.subarray(0, start));
+    if (!head.startsWith(CANONICAL_HEAD)) return undefined;
+    JSON.parse(head.replace(/,$/, "}")); // at the top level, then
+    for (let isWhole = true; isWhole && end < bytes.length; yield) {
+      const piece = bytes.subarray(end, lineEnd(bytes, end + PIECE_LENGTH));
+      const text = textOf(piece);
+      let found = 0;
+      for (CANONICAL_LINE.lastIndex = 0; CANONICAL_LINE.test(text);) found = CANONICAL_LINE.lastIndex;
+      isWhole = found === text.length;
+      end += isWhole ? piece.length : byteLengthOf(text.slice(0, found));
+    }
   } catch {
     return undefined;
   }
-  let end = start + STATES.length;
-  for (let lines = 1;; lines++) {
-    CANONICAL_LINE.lastIndex = end; // which others set as well
-    if (!CANONICAL_LINE.test(text)) break;
-    end = CANONICAL_LINE.lastIndex;
-    if (lines % ENTRIES_AT_ONCE === 0) yield;
-  }
-  if (text.slice(end) !== `\n  ],${text.slice(-DIGEST_LINE_BYTES)}`) return undefined;
+  const tail = bytes.subarray(end);
+  if (tail.length !== STATES_END.length + DIGEST_LINE_BYTES || indexOfText(tail, STATES_END) !== 0) return undefined;
   return { start: start + STATES.length, end };
 }
 
+/** Where the line at an offset ends: at its line break, or with the bytes. */
+function lineEnd(bytes: Uint8Array, offset: number): number {
+  const found = bytes.indexOf(LINE_BREAK, offset);
+  return found === -1 ? bytes.length : found;
+}
+
 /** Finds one entry by its line. */
-function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
+function findEntry(bytes: Uint8Array, entryPath: string): ManifestEntry | undefined {
   const slash = entryPath.indexOf("/");
   if (slash < 1) return undefined;
-  const state = text.indexOf(`\n    {"name":${JSON.stringify(entryPath.slice(0, slash))},"version":`);
+  const state = indexOfText(bytes, `\n    {"name":${JSON.stringify(entryPath.slice(0, slash))},"version":`);
   // A state without entries ends on its line: what follows is another's.
-  if (state === -1 || text[text.indexOf("\n", state + 1) - 1] !== "[") return undefined;
-  const start = text.indexOf(`\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`, state);
-  if (start === -1 || start > text.indexOf("\n    ]}", state)) return undefined;
-  const row = text.slice(start, text.indexOf("\n", start + 1)).replace(/,$/, "");
+  if (state === -1 || bytes[lineEnd(bytes, state + 1) - 1] !== LIST_START) return undefined;
+  const start = indexOfText(bytes, `\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`, state);
+  if (start === -1 || start > indexOfText(bytes, STATE_END, state)) return undefined;
+  const row = textOf(bytes.subarray(start, lineEnd(bytes, start + 1))).replace(/,$/, "");
   const value: unknown = JSON.parse(row, refuseProto);
   return isEntry(value) ? value : undefined;
 }
@@ -243,38 +253,33 @@ function* assertingDigest(bytes: Uint8Array, uri: string): Work<void> {
   if (actual !== stated) throw invalid(uri, `its digest is ${actual}, not ${stated}`);
 }
 
-function decode(bytes: Uint8Array, uri: string): string {
-  try {
-    return textOf(bytes);
-  } catch (cause) {
-    throw invalid(uri, reasonOf(cause), cause);
-  }
-}
-
 /** What the lines of our writer say: as all of it parsed in one go would, or `undefined` where it takes that. */
-function* parsingLines(text: string): Work<unknown> {
-  if (text.length < PIECE_LENGTH) return undefined;
-  const lines = yield* lookingForLines(text);
+function* parsingLines(bytes: Uint8Array): Work<unknown> {
+  if (bytes.length < PIECE_LENGTH) return undefined;
+  const lines = yield* lookingForLines(bytes);
   if (lines === undefined) return undefined;
   const states: { entries: unknown[] }[] = [];
   try {
-    const rest = parseGuarded(`${text.slice(0, lines.start)}]${text.slice(lines.end + "\n  ]".length)}`) as object;
+    const tail = textOf(bytes.subarray(lines.end + "\n  ]".length));
+    const rest = parseGuarded(`${textOf(bytes.subarray(0, lines.start))}]${tail}`) as object;
     for (let at = lines.start; at < lines.end;) {
-      const headEnd = text.indexOf("\n", at + 1);
-      const head = text.slice(at, headEnd).replace(/,$/, "");
+      const headEnd = lineEnd(bytes, at + 1);
+      const head = textOf(bytes.subarray(at, headEnd)).replace(/,$/, "");
       const isEmpty = head.endsWith("]}");
       const state = JSON.parse(isEmpty ? head : `${head}]}`) as { entries: unknown[] };
       states.push(state);
       at = headEnd;
       if (isEmpty) continue;
-      const bodyEnd = text.indexOf("\n    ]}", at);
-      while (at < bodyEnd) {
-        const end = text.indexOf("\n", Math.min(at + PIECE_LENGTH, bodyEnd));
-        for (const entry of JSON.parse(`[${text.slice(at, end).replace(/,$/, "")}]`)) state.entries.push(entry);
-        at = end;
-        yield;
+      for (let isLast = false; !isLast; yield) {
+        const piece = bytes.subarray(at, Math.min(lineEnd(bytes, at + PIECE_LENGTH), lines.end));
+        if (piece.length === 0) throw new SyntaxError("the last state has no end");
+        const bodyEnd = indexOfText(piece, STATE_END);
+        isLast = bodyEnd !== -1;
+        const entries = isLast ? piece.subarray(0, bodyEnd) : piece;
+        for (const entry of JSON.parse(`[${textOf(entries).replace(/,$/, "")}]`)) state.entries.push(entry);
+        at += entries.length;
       }
-      at = text.indexOf("\n", bodyEnd + 1);
+      at = lineEnd(bytes, at + 1);
     }
     return { ...rest, states };
   } catch {
@@ -282,10 +287,10 @@ function* parsingLines(text: string): Work<unknown> {
   }
 }
 
-function* parsing(text: string, uri: string, { manifestOf }: Shapes): Work<Manifest> {
-  let value = yield* parsingLines(text);
+function* parsing(bytes: Uint8Array, uri: string, { manifestOf }: Shapes): Work<Manifest> {
+  let value = yield* parsingLines(bytes);
   try {
-    value ??= parseGuarded(text);
+    value ??= parseGuarded(textOf(bytes));
   } catch (cause) {
     throw invalid(uri, reasonOf(cause), cause);
   }

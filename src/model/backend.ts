@@ -25,32 +25,33 @@ export interface BlobInfo {
   readonly isRegular: boolean;
 }
 
+/** Bytes that are read by ranges. */
+export interface ByteReader {
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /**
+   * Reads `lengthBytes` at `offset`, in order, in pieces of any size, none of them empty; ends early only where the bytes end, and
+   * has no piece there and beyond. A piece is lent: the caller must not change or transfer it, and must not use it after the next is
+   * requested. May be called many times and concurrently, and left early.
+   *
+   * `into` gives memory of the caller for the next piece, of at most the length that it is called with. A reader that fills memory anyway
+   * fills this from its beginning, and yields a view of it: that piece is the caller's. It must not use it after that. Spares a copy;
+   * others never call it.
+   */
+  read(
+    offset: number,
+    lengthBytes: number,
+    into?: (mostBytes: number) => Uint8Array<ArrayBuffer>,
+  ): AsyncIterable<Uint8Array>;
+}
+
 /**
  * An open blob. It must stay readable until closed, also while its unit is removed and replaced, or fail with a `SnapshotError`;
  * it must never show other bytes than those committed. A blob may be open many times at once.
  */
-export interface BlobReader {
-  /** Size in bytes. */
-  readonly sizeBytes: number;
+export interface BlobReader extends ByteReader {
   /** How many bytes of its end are best read at once. Default 256 KiB, which spares a remote storage a second request. */
   readonly tailBytes?: number;
-  /**
-   * Reads `lengthBytes` at `offset`, or fewer only where the blob ends: none at its end and beyond, which is no failure. The caller
-   * owns the bytes and the ArrayBuffer behind them, and may change or transfer it: nothing else may lie in it, so that neither the
-   * blob nor what others read changes with it.
-   */
-  read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
-  /**
-   * The same bytes in pieces that must not be changed or transferred, and are valid only until the next is asked for. Backends need not have
-   * it: it spares those that can use their memory again, or have the bytes in memory, from making a copy. May run concurrently, and
-   * be left early. Lends nothing at the blob's end and beyond; else no piece may be empty.
-   */
-  lend?(offset: number, lengthBytes: number): AsyncIterable<Uint8Array>;
-  /**
-   * All bytes in order; may be called several times, concurrently, and left early. No chunk may be empty, and an empty blob has
-   * none. The consumer owns each chunk with its ArrayBuffer, as what `read` gives.
-   */
-  stream(): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** Gives everything back; never throws, may be called twice. */
   close(): Promise<void>;
 }
@@ -58,7 +59,7 @@ export interface BlobReader {
 /**
  * Private room for bytes whose size must be known before they can be written; empty at first, and to be read whenever no write
  * runs. It is no unit: never listed, and not reported by `sweep`, which removes it if it was not written to for long. What
- * it lends or streams may be the body of a stage's write. Closing it or removing it may come in any order.
+ * is read from it may be the body of a stage's write. Closing it or removing it may come in any order.
  */
 export interface Scratch extends BlobReader {
   /** As {@link Stage.borrows}. */
@@ -262,7 +263,7 @@ export interface Backend {
    */
   open(unit: Unit, path?: string): Promise<BlobReader | undefined>;
   /**
-   * Opens a blob as `open` does, without waiting: its small reads must resolve at once. For a glance at many small blobs, where
+   * Opens a blob as `open` does, without waiting: its small reads must not wait. For a glance at many small blobs, where
    * waiting for each would take most of the time. Optional. Returns `undefined` whenever `open` is to be called instead: the
    * blob is absent or cannot be opened, or the storage is slow.
    */

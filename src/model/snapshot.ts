@@ -1,5 +1,5 @@
 // What a snapshot is, apart from how it lies (layout) and where (backend): the manifest's shape, and the upper seam, Layout.
-import type { Backend, Stage } from "./backend.ts";
+import type { Backend, ByteReader, Stage } from "./backend.ts";
 import type { LayoutKind, Unit, UnitSuffix } from "./unit.ts";
 
 /** SHA-256 of bytes, written `sha256:<64 lower-case hex digits>`. */
@@ -83,7 +83,7 @@ export interface EntrySource {
   readonly state: string;
   /** Path within the state, already checked. */
   readonly path: string;
-  /** The bytes; an array when they lie in memory, to be read before {@link EntrySource.release}. */
+  /** The bytes; an array when they lie in memory, to be read before {@link EntrySource.release}. Streamed pieces may be lent. */
   readonly body: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
   /** Size in bytes where it is known beforehand; the layout must fail with `ENTRY_SIZE_MISMATCH` if the body differs. */
   readonly sizeBytes?: number;
@@ -131,23 +131,14 @@ export interface OpenedManifest extends SealedManifest {
   find(entryPath: string): ManifestEntry | undefined;
 }
 
-/** The raw, not yet verified, bytes of an entry. */
-export interface EntryReader {
-  /** How many there are, as far as the unit says. */
-  readonly sizeBytes: number;
+/** The raw, not yet verified, bytes of an entry; read once or not at all. */
+export interface EntryReader extends ByteReader {
   /** What they are, where the unit says it beside the manifest. */
   readonly digest?: Digest;
-  /** The bytes, in order, in bounded memory; instead of `bytes`, once or not at all. */
-  chunks(): AsyncIterable<Uint8Array<ArrayBuffer>>;
-  /** The same in pieces that are valid only until the next is asked for; present where that is cheaper. */
-  lend?(): AsyncIterable<Uint8Array>;
-  /** All bytes at once, in a buffer of their own; instead of `chunks`, once or not at all. */
-  bytes(): Promise<Uint8Array<ArrayBuffer>>;
-  /**
-   * Part of the bytes, verified by digests of the unit's own; present where that needs not all of them. The part lies within
-   * the entry.
-   */
-  range?(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Whether each piece is the caller's to keep, with its ArrayBuffer. */
+  readonly gives?: boolean;
+  /** Whether a part, which must lie within the entry, is verified by digests of the unit's own. Else all bytes must be read. */
+  readonly verifiesParts?: boolean;
 }
 
 /** An opened unit: its manifest and its raw, not yet verified, bytes. */
@@ -195,8 +186,6 @@ export interface Layout {
   readonly kind: LayoutKind;
   /** What a unit's name has after the snapshot's name. */
   readonly suffix: UnitSuffix;
-  /** Whether it needs pieces of streamed bodies no longer than until it asks for the next, so that they may be lent. */
-  readonly takesLent: boolean;
   /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand. */
   leastBytes(sizesBytes: Iterable<number>): number;
   /** Writes all entries; the caller seals them in a manifest and publishes. */

@@ -85,9 +85,14 @@ export function textOf(bytes: Uint8Array): string {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 
-/** Where a text stands in bytes of UTF-8, or -1. */
-export function indexOfText(bytes: Uint8Array, text: string): number {
-  return buffer.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(text);
+/** Where a text first stands in bytes of UTF-8, from an offset on, or -1. */
+export function indexOfText(bytes: Uint8Array, text: string, offset = 0): number {
+  return buffer.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(text, offset);
+}
+
+/** How many bytes a text has in UTF-8. */
+export function byteLengthOf(text: string): number {
+  return buffer.Buffer.byteLength(text);
 }
 
 /** One buffer out of many; the caller owns it. */

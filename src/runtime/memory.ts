@@ -29,10 +29,13 @@ export function release(bytes: Uint8Array): void {
 /**
  * Hands bytes over to who may keep them.
  *
- * @param bytes What the caller owns, and will not read any more once the last piece is taken.
+ * @param bytes What the caller owns, and will not read any more once the last piece is taken; or what is lent to it.
+ * @param isLent Whether they are lent, so that only copies can leave.
  */
-export function* leaving(bytes: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>, void> {
-  if (Bun === undefined || bytes.length < RELEASED_BYTES) return yield bytes;
+export function* leaving(bytes: Uint8Array, isLent = false): Generator<Uint8Array<ArrayBuffer>, void> {
+  if (Bun === undefined || bytes.length < RELEASED_BYTES) {
+    return yield isLent ? new Uint8Array(bytes) : bytes as Uint8Array<ArrayBuffer>;
+  }
   for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
     const piece = new Uint8Array(bytes.subarray(start, start + PIECE_BYTES)); // a copy; slice of a Buffer would be none
     leftBytes += piece.length;
@@ -42,5 +45,5 @@ export function* leaving(bytes: Uint8Array<ArrayBuffer>): Generator<Uint8Array<A
     }
     yield piece;
   }
-  release(bytes);
+  if (!isLent) release(bytes);
 }

@@ -5,6 +5,7 @@ import type { Backend, BlobReader } from "../model/backend.ts";
 import type { SnapshotFacts, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, isGroup, type Unit } from "../model/unit.ts";
 import { digestOf } from "../runtime/digest.ts";
+import { readBytes } from "../runtime/reading.ts";
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
@@ -77,7 +78,7 @@ async function endingOf(backend: Backend, unit: Unit): Promise<string | undefine
   if (blob === undefined) return undefined;
   try {
     const { sizeBytes } = blob;
-    return `${sizeBytes} ${digestOf(await blob.read(Math.max(0, sizeBytes - ENDING_BYTES), ENDING_BYTES))}`;
+    return `${sizeBytes} ${digestOf(await readBytes(blob, Math.max(0, sizeBytes - ENDING_BYTES), ENDING_BYTES))}`;
   } finally {
     await blob.close();
   }

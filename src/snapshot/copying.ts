@@ -10,13 +10,15 @@ import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames, type SignalOptions } from "../model/options.ts";
 import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
+import { streamBytes } from "../runtime/reading.ts";
 import { handOver } from "../runtime/sources.ts";
 import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitOfFileName } from "../model/unit.ts";
 import { relabelling } from "../manifest/manifest.ts";
 import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
+import type { RawSnapshot } from "./raw_snapshot.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
-import { copying, sealedOf, SnapshotReader } from "./snapshot_reader.ts";
+import { rawOf, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions extends ProgressOptions {
@@ -111,11 +113,10 @@ export function targetOf(
 
 /** The entries of an open snapshot; each is compared with its digest where it is written. */
 async function* entriesOf(
-  reader: SnapshotReader,
-  mayLend: boolean,
+  snapshot: RawSnapshot,
   { uri = "", signal, ...options }: WatchOptions = {},
 ): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
-  const { totals } = await sealedOf(reader).read();
+  const { totals } = await snapshot.sealed.read();
   const progress = new ProgressCounter(uri, "copy", totals, options);
   const watched = (source: EntrySource): EntrySource => {
     const path = `${source.state}/${source.path}`;
@@ -124,7 +125,7 @@ async function* entriesOf(
     const pieces = counted(untilAborted(body as AsyncIterable<Uint8Array>, signal), path, progress);
     return { ...source, body: pieces, release: () => progress.entry(path) };
   };
-  for await (const next of untilAborted(copying(reader, mayLend), signal)) {
+  for await (const next of untilAborted(snapshot.entries(), signal)) {
     signal?.throwIfAborted();
     if (options.onProgress === undefined && signal === undefined) yield next;
     else yield "body" in next ? watched(next) : next.map(watched);
@@ -160,16 +161,16 @@ async function* counted(
 }
 
 /** The manifest of a copy: that of its source, to the byte unless the labels were changed since. */
-async function sealedCopy(reader: SnapshotReader, labels: Labels): Promise<SealedManifest> {
-  const { bytes } = sealedOf(reader);
-  const manifest = await sealedOf(reader).read();
+async function sealedCopy(snapshot: RawSnapshot, labels: Labels): Promise<SealedManifest> {
+  const { bytes } = snapshot.sealed;
+  const manifest = await snapshot.sealed.read();
   const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
   return isSame ? { manifest, bytes } : await inSlices(relabelling(manifest, labels));
 }
 
 /** What a copy takes up at least, in bytes. */
-export async function leastBytesOf(reader: SnapshotReader, layout: Layout): Promise<number> {
-  const { states } = await sealedOf(reader).read();
+export async function leastBytesOf(snapshot: RawSnapshot, layout: Layout): Promise<number> {
+  const { states } = await snapshot.sealed.read();
   const sizes = function* () {
     for (const { entries } of states) for (const { sizeBytes } of entries) yield sizeBytes;
   };
@@ -196,7 +197,7 @@ export interface CopyOptions extends WatchOptions {
 
 /** Writes a copy and publishes it, with its pin noted; a failure leaves nothing. */
 export async function writeCopy(
-  reader: SnapshotReader,
+  snapshot: RawSnapshot,
   layout: Layout,
   { backend, stage, labels, ...watch }: CopyOptions,
 ): Promise<void> {
@@ -204,9 +205,9 @@ export async function writeCopy(
   let hasPin = false;
   try {
     hasPin = await notePin(backend, name, labels);
-    const sealed = await sealedCopy(reader, labels);
+    const sealed = await sealedCopy(snapshot, labels);
     const savedAt = new Date(sealed.manifest.savedAt);
-    const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, watch), {
+    const unit = await layout.write(stage, entriesOf(snapshot, watch), {
       savedAt,
       signal: watch.signal,
     });
@@ -267,9 +268,7 @@ export async function openStream(
   // The reader closes what it reads; a scratch closed so is to vanish.
   const spool: BlobReader = {
     sizeBytes: scratch.sizeBytes,
-    read: (offset, lengthBytes) => scratch.read(offset, lengthBytes),
-    ...scratch.lend === undefined ? {} : { lend: scratch.lend.bind(scratch) },
-    stream: () => scratch.stream(),
+    read: scratch.read.bind(scratch),
     close: () => scratch.remove(),
   };
   const unit = await openArchive(spool, STREAM_URI, () => backend.scratch());
@@ -307,7 +306,7 @@ export async function* streamSnapshot(
     });
     if (blob !== undefined) {
       try {
-        return yield* untilAborted(blob.stream(), signal);
+        return yield* untilAborted(streamBytes(blob), signal);
       } finally {
         await blob.close();
       }
@@ -316,10 +315,11 @@ export async function* streamSnapshot(
   const reader = await source.open({ signal });
   try {
     const labels = await unlessAborted(source.labels(), signal);
-    const sealed = await sealedCopy(reader, labels);
+    const raw = rawOf(reader);
+    const sealed = await sealedCopy(raw, labels);
     const layout = archiveLayoutOf(kind ?? archiveKindOf(own.kind), archive);
     const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
-    yield* encoder.encode(entriesOf(reader, layout.takesLent, { signal }));
+    yield* encoder.encode(entriesOf(raw, { signal }));
     yield* encoder.end(sealed);
   } finally {
     await reader.close();

@@ -22,7 +22,7 @@ import {
 } from "./copying.ts";
 import { layoutOfUnit } from "../layout/layouts.ts";
 import { changeNote, removeNoted } from "./notes.ts";
-import { SnapshotReader } from "./snapshot_reader.ts";
+import { rawOf, SnapshotReader } from "./snapshot_reader.ts";
 import {
   assertVerifyOptions,
   type VerifyFinding,
@@ -327,10 +327,10 @@ export class SnapshotLocator {
     const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const leastBytes = await leastBytesOf(reader, layout);
+      const leastBytes = await leastBytesOf(rawOf(reader), layout);
       const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes });
       const { signal, onProgress } = options;
-      await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
+      await writeCopy(rawOf(reader), layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
       await reader.close();
     }

@@ -1,27 +1,25 @@
 // Reading a snapshot without believing it: every byte that leaves here was compared with the manifest's digests, whatever
-// the layout beneath did or did not check; but what is copied, which is compared where it is written.
+// the layout beneath did or did not check.
 import { constants } from "node:buffer";
 import { Digester, digestOf } from "../runtime/digest.ts";
-import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
-import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
+import { mapBounded, Pace, turn } from "../runtime/concurrency.ts";
+import { copyOf, textOf, toReadableStream } from "../runtime/bytes.ts";
 import { showAddress } from "../model/address.ts";
 import { corruptEntry, reasonOf, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
+import { readBytes, streamBytes } from "../runtime/reading.ts";
 import { assertOptions, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import { isSchema, placeOf, resultOf, type StandardSchema } from "../model/standard_schema.ts";
 import {
   type Digest,
-  type EntryReader,
-  type EntrySource,
-  type EntrySources,
   type Manifest,
   type ManifestEntry,
   type ManifestState,
-  type OpenedManifest,
   SMALL_ENTRY_BYTES,
   type UnitReader,
 } from "../model/snapshot.ts";
+import { type PathAndEntry, RawSnapshot } from "./raw_snapshot.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { LayoutKind } from "../model/unit.ts";
@@ -36,9 +34,6 @@ const KEPT_BYTES = 64 * 1024 * 1024;
 // leave all but one core idle.
 const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
-// So many small entries are read at once where the unit does not lend them.
-const READ_AT_ONCE = 64;
-const INDEXED_AT_ONCE = 512; // which take about a millisecond
 // Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
 const MOST_BY_LINE = 32;
 // What is digested in one go holds up the program: this takes some 10 ms.
@@ -61,17 +56,6 @@ export interface VerifyAllOptions extends ProgressOptions {
 
 const VERIFY_ALL_OPTIONS: OptionNames<VerifyAllOptions> = { ...SIGNAL_OPTION, onProgress: "a function" };
 
-function* pathsOf(entries: readonly PathAndEntry[]): Generator<string, void> {
-  for (const [path] of entries) yield path;
-}
-
-/** Batches for a unit that lends nothing: each entry is to be read by itself. */
-function* unread(count: number): Generator<undefined[], void> {
-  for (let done = 0; done < count; done += READ_AT_ONCE) {
-    yield Array.from({ length: Math.min(READ_AT_ONCE, count - done) }, () => undefined);
-  }
-}
-
 /** How many units of a string bytes of UTF-8 make. */
 function unitsIn(bytes: Uint8Array): number {
   let units = 0;
@@ -88,26 +72,12 @@ function decodeText(bytes: Uint8Array, path: string): string {
   }
 }
 
-type PathAndEntry = readonly [path: string, entry: ManifestEntry];
+const raws = new WeakMap<SnapshotReader, RawSnapshot>();
 
-interface StateEntry {
-  readonly name: string;
-  readonly entry: ManifestEntry;
+/** What a reader reads, for copies. No property of it, for programs must not believe these bytes. */
+export function rawOf(reader: SnapshotReader): RawSnapshot {
+  return raws.get(reader) as RawSnapshot;
 }
-
-/**
- * The entries of a snapshot for a copy, in order and not verified: each must be compared with its digest where it is written. No
- * method, for programs must not believe these bytes.
- *
- * @param reader The open snapshot.
- * @param mayLend Whether each chunk of a large entry is needed no longer than until the next is asked for.
- * @throws {SnapshotError} `ARCHIVE_REJECTED` if the unit's own index differs from the manifest; asking for the first bytes of an entry
- *   fails as {@link SnapshotReader.bytes} does.
- */
-export let copying: (reader: SnapshotReader, mayLend: boolean) => EntrySources;
-
-/** The manifest of a reader, with its bytes; they must not be changed. */
-export let sealedOf: (reader: SnapshotReader) => OpenedManifest;
 
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
@@ -115,16 +85,10 @@ export let sealedOf: (reader: SnapshotReader) => OpenedManifest;
  * Close it when done: it may hold files open.
  */
 export class SnapshotReader {
-  static {
-    copying = (reader, mayLend) => reader.#copied(mayLend);
-    sealedOf = (reader) => reader.#unit.sealed;
-  }
-
   readonly #uri: string;
   readonly #unit: UnitReader;
-  readonly #isGone: () => Promise<boolean>;
+  readonly #raw: RawSnapshot;
   readonly #workFolder: (() => WorkFolder) | undefined;
-  #entries: ReadonlyMap<string, ManifestEntry> | undefined;
   #states: ReadonlyMap<string, ManifestState> | undefined;
   #foundByLine = 0;
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -140,7 +104,8 @@ export class SnapshotReader {
   constructor(uri: string, unit: UnitReader, isGone: () => Promise<boolean>, workFolder?: () => WorkFolder) {
     this.#uri = uri;
     this.#unit = unit;
-    this.#isGone = isGone;
+    this.#raw = new RawSnapshot(uri, unit, isGone);
+    raws.set(this, this.#raw);
     this.#workFolder = workFolder;
   }
 
@@ -165,12 +130,12 @@ export class SnapshotReader {
 
   /** All entries, with paths `<state>/<path>`, in the order they were written. */
   get entries(): readonly EntryInfo[] {
-    return [...this.#all()].map(([path, entry]) => ({ ...entry, path }));
+    return [...this.#raw.indexNow()].map(([path, entry]) => ({ ...entry, path }));
   }
 
   /** Whether there is an entry `<state>/<path>`. */
   has(path: string): boolean {
-    return this.#all().has(path);
+    return this.#raw.indexNow().has(path);
   }
 
   /**
@@ -181,17 +146,16 @@ export class SnapshotReader {
    * @throws {SnapshotError} `ENTRY_NOT_FOUND`, `SNAPSHOT_CORRUPT`, `SNAPSHOT_GONE`.
    */
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    const entry = this.#entry(path);
+    const entry = await this.#found(path);
     const kept = this.#kept.get(path);
     if (kept !== undefined) {
       this.#kept.delete(path);
       return kept;
     }
-    const source = await this.#source(path, entry);
-    const bytes = await source.bytes();
+    const bytes = await readBytes(await this.#raw.open(path, entry));
     const actual = bytes.length > DIGESTED_BYTES ? await this.#digestInTurns(bytes) : digestOf(bytes);
-    this.#assertSame(path, entry, bytes.length, actual);
-    return unshared(bytes);
+    this.#raw.assertSame(path, entry, bytes.length, actual);
+    return bytes;
   }
 
   /**
@@ -203,7 +167,7 @@ export class SnapshotReader {
    * @throws {RangeError} If it is longer than a string can be. Else as {@link SnapshotReader.bytes}.
    */
   async text(path: string): Promise<string> {
-    await this.#assertFitsString(path, this.#entry(path));
+    await this.#assertFitsString(path, await this.#found(path));
     return decodeText(await this.bytes(path), path);
   }
 
@@ -287,14 +251,15 @@ export class SnapshotReader {
         );
       }
     }
-    const entry = this.#entry(path);
+    const entry = await this.#found(path);
     const end = Math.min(offset + lengthBytes, entry.sizeBytes);
     if (end <= offset) return new Uint8Array();
-    const source = await this.#source(path, entry);
-    if (source.range !== undefined) return unshared(await source.range(offset, end - offset));
+    const source = await this.#raw.open(path, entry);
+    const isPart = end - offset < entry.sizeBytes;
+    if (isPart && source.verifiesParts) return await readBytes(source, offset, end - offset);
     const part = new Uint8Array(end - offset);
     let position = 0;
-    for await (const chunk of this.#verify(path, entry, source.chunks())) {
+    for await (const chunk of this.#compared(path, entry, source.read(0, entry.sizeBytes))) {
       const from = Math.max(0, offset - position);
       const to = Math.min(chunk.length, end - position);
       if (to > from) part.set(chunk.subarray(from, to), position + from - offset);
@@ -323,12 +288,11 @@ export class SnapshotReader {
    */
   async verifyAll(options: VerifyAllOptions = {}): Promise<void> {
     assertOptions("verify", options, VERIFY_ALL_OPTIONS);
-    await this.#unit.sealed.read();
-    this.#entries ??= await inSlices(this.#indexing());
+    const entries = await this.#raw.index();
     await this.#unit.check();
     const [small, large]: [PathAndEntry[], PathAndEntry[]] = [[], []];
     let mostEntryBytes = 0;
-    for (const pair of this.#entries) {
+    for (const pair of entries) {
       (pair[1].sizeBytes <= SMALL_ENTRY_BYTES ? small : large).push(pair);
       mostEntryBytes = Math.max(mostEntryBytes, pair[1].sizeBytes);
     }
@@ -336,17 +300,17 @@ export class SnapshotReader {
     const totalBytes = this.manifest.totals.sizeBytes;
     const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES && mostEntryBytes <= MOST_KEPT_ENTRY_BYTES;
     const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
-    const fitting = Math.floor(VERIFIED_BYTES * this.#entries.size / Math.max(1, totalBytes));
+    const fitting = Math.floor(VERIFIED_BYTES * entries.size / Math.max(1, totalBytes));
     const inFlight = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
     const progress = new ProgressCounter(this.#uri, "verify", this.manifest.totals, options);
     let index = 0;
     const pace = new Pace();
     options.signal?.throwIfAborted();
-    for await (const batch of this.#lendSmall(small)) {
+    for await (const batch of this.#raw.lendSmall(small)) {
       for (const bytes of batch) {
         const [path, entry] = small[index++] as PathAndEntry;
-        this.#assertSame(path, entry, bytes.length, digestOf(bytes));
+        this.#raw.assertSame(path, entry, bytes.length, digestOf(bytes));
         if (keptBytes + entry.sizeBytes <= mostBytes) {
           keptBytes += entry.sizeBytes;
           this.#kept.set(path, copyOf(bytes));
@@ -359,11 +323,11 @@ export class SnapshotReader {
     await mapBounded(large, async ([path, entry]) => {
       options.signal?.throwIfAborted();
       if (keptBytes + entry.sizeBytes > mostBytes) {
-        const source = await this.#source(path, entry);
-        for await (const chunk of this.#compared(path, entry, source.lend?.() ?? source.chunks())) {
+        const source = await this.#raw.open(path, entry);
+        for await (const chunk of this.#compared(path, entry, source.read(0, entry.sizeBytes))) {
           options.signal?.throwIfAborted();
           progress.chunk(path, chunk.length);
-          if (source.lend === undefined) release(chunk);
+          if (source.gives) release(chunk);
         }
         progress.entry(path);
         return;
@@ -386,56 +350,8 @@ export class SnapshotReader {
     return this.close();
   }
 
-  async *#copied(mayLend: boolean): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
-    await this.#unit.check();
-    const uri = this.#uri;
-    const entries = (await this.#unit.sealed.read()).states.flatMap(({ name, entries }) =>
-      entries.map((entry) => ({ name, entry }))
-    );
-    await turn();
-    const sourceOf = ({ name: state, entry: { path, sizeBytes, digest } }: StateEntry, body: EntrySource["body"]) => {
-      return { state, path, sizeBytes, body, copyOf: { uri, digest }, release() {} };
-    };
-    const read = async function* (opening: () => Promise<EntryReader>): AsyncGenerator<Uint8Array, void> {
-      const opened = await opening();
-      yield* mayLend && opened.lend !== undefined ? opened.lend() : opened.chunks();
-    };
-    for (let index = 0; index < entries.length;) {
-      const small: StateEntry[] = [];
-      for (let at = index; (entries[at]?.entry.sizeBytes ?? Infinity) <= SMALL_ENTRY_BYTES; at++) {
-        small.push(entries[at] as StateEntry);
-      }
-      const paths = small.map(({ name, entry }): PathAndEntry => [`${name}/${entry.path}`, entry]);
-      await turn();
-      for await (const batch of this.#lendSmall(paths)) {
-        yield batch.map((bytes) => sourceOf(entries[index++] as StateEntry, [bytes]));
-      }
-      const large = entries[index++];
-      if (large === undefined) return;
-      const open = () => this.#source(`${large.name}/${large.entry.path}`, large.entry);
-      yield sourceOf(large, read(open));
-    }
-  }
-
-  /** The bytes of small entries, not verified, in order, in batches that are valid until the next batch is asked for. */
-  async *#lendSmall(
-    entries: readonly PathAndEntry[],
-  ): AsyncGenerator<readonly Uint8Array[], void> {
-    let start = 0;
-    for await (const batch of this.#unit.lendSmall?.(pathsOf(entries)) ?? unread(entries.length)) {
-      const begin = start;
-      start += batch.length;
-      const isWhole = (batch: readonly (Uint8Array | undefined)[]): batch is readonly Uint8Array[] =>
-        !batch.includes(undefined);
-      yield isWhole(batch) ? batch : await mapBounded([...batch.entries()], async ([index, bytes]) => {
-        const [path, entry] = entries[begin + index] as PathAndEntry;
-        return bytes ?? await (await this.#source(path, entry)).bytes();
-      }, Math.min(this.#unit.mostOpen, READ_AT_ONCE));
-    }
-  }
-
   async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-    yield* this.#verify(path, entry, (await this.#source(path, entry)).chunks());
+    yield* this.#verify(path, entry, streamBytes(await this.#raw.open(path, entry)));
   }
 
   /** All but the last chunk as they come; the last when all were as the manifest says. */
@@ -487,14 +403,6 @@ export class SnapshotReader {
     throw new RangeError(`Cannot read "${path}" as text: ${reason}; read it in pieces with stream()`);
   }
 
-  #assertSame(path: string, entry: ManifestEntry, sizeBytes: number, digest: Digest): void {
-    if (sizeBytes !== entry.sizeBytes) {
-      const found = sizeBytes > entry.sizeBytes ? "more bytes" : `${sizeBytes} bytes`;
-      throw this.#corrupt(path, `${entry.sizeBytes} bytes`, found);
-    }
-    if (digest !== entry.digest) throw this.#corrupt(path, entry.digest, digest);
-  }
-
   async #digestInTurns(bytes: Uint8Array): Promise<Digest> {
     const digester = new Digester();
     for (let start = 0; start < bytes.length; start += DIGESTED_BYTES) {
@@ -504,30 +412,21 @@ export class SnapshotReader {
     return digester.digest();
   }
 
-  #all(): ReadonlyMap<string, ManifestEntry> {
-    return this.#entries ??= atOnce(this.#indexing());
-  }
-
-  *#indexing(): Work<ReadonlyMap<string, ManifestEntry>> {
-    const found = new Map<string, ManifestEntry>();
-    for (const { name, entries } of this.manifest.states) {
-      for (const entry of entries) {
-        found.set(`${name}/${entry.path}`, entry);
-        if (found.size % INDEXED_AT_ONCE === 0) yield;
-      }
-    }
-    return found;
+  /** An entry, which is looked for in slices if the snapshot has very many. */
+  async #found(path: string): Promise<ManifestEntry> {
+    // One entry of many is found by its line: all are parsed and indexed if more are asked for.
+    if (this.#raw.known === undefined && this.#foundByLine >= MOST_BY_LINE) await this.#raw.index();
+    return this.#entry(path);
   }
 
   #entry(path: string): ManifestEntry {
-    // One entry of many is found by its line; what is not found so may still be there.
-    const isByLine = this.#entries === undefined && this.#foundByLine++ < MOST_BY_LINE;
-    const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
+    // What is not found by its line may still be there.
+    const isByLine = this.#raw.known === undefined && this.#foundByLine++ < MOST_BY_LINE;
+    const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#raw.indexNow().get(path);
     if (entry === undefined) {
       const reason = `there is no such entry; ${this.#nearestTo(path)}`;
-      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`, {
-        path,
-      });
+      const message = `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`;
+      throw new SnapshotError("ENTRY_NOT_FOUND", message, { path });
     }
     return entry;
   }
@@ -536,7 +435,7 @@ export class SnapshotReader {
   #nearestTo(path: string): string {
     const state = path.slice(0, path.indexOf("/") + 1);
     const fileName = path.slice(path.lastIndexOf("/"));
-    const all = [...this.#all().keys()];
+    const all = [...this.#raw.indexNow().keys()];
     const own = all.filter((other) => other.startsWith(state));
     const candidates = own.length > 0 ? own : all;
     const isAlike = (other: string) => Number(other.endsWith(fileName));
@@ -549,20 +448,6 @@ export class SnapshotReader {
     }
     if (found.length === 0) return "the snapshot has no entries";
     return found.length === 1 ? `the nearest is ${found[0]}` : `the nearest are ${found.join(", ")}`;
-  }
-
-  async #source(path: string, entry: ManifestEntry): Promise<EntryReader> {
-    const source = await this.#unit.open(path);
-    if (source !== undefined) {
-      this.#assertSame(path, entry, source.sizeBytes, source.digest ?? entry.digest);
-      return source;
-    }
-    if (await this.#isGone()) {
-      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read ${showAddress(this.#uri)}: it was removed meanwhile`, {
-        uri: this.#uri,
-      });
-    }
-    throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "nothing");
   }
 
   #corrupt(path: string, expected: string, actual: string): SnapshotError {

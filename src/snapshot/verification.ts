@@ -1,23 +1,23 @@
 // Verification: re-read everything, report, repair nothing. The steps are named, so that a report says what was looked at.
-import { digestOf } from "../runtime/digest.ts";
+import { digesting } from "../runtime/digest.ts";
 import { addressOf } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { iterate } from "../runtime/bytes.ts";
-import { inSlices, type Work } from "../runtime/concurrency.ts";
+import { inSlices, Pace, type Work } from "../runtime/concurrency.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { show } from "../model/show.ts";
 import {
   type Layout,
-  type Manifest,
   type ManifestEntry,
   type ScannedFile,
+  type SealedManifest,
   SMALL_ENTRY_BYTES,
   type UnitReader,
 } from "../model/snapshot.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { isGroup, isLeftByDesktop, MANIFEST_PATH, type Unit } from "../model/unit.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
-import { SnapshotReader } from "./snapshot_reader.ts";
+import { rawOf, SnapshotReader } from "./snapshot_reader.ts";
 
 /**
  * What verification looks at, in this order: the manifest, the files there are, their bytes, the note beside the snapshot; and
@@ -140,23 +140,25 @@ export async function verifyUnit(
     }
   };
   try {
+    const listed = await rawOf(reader).index();
+    const pace = new Pace();
     const files = new Map<string, ScannedFile>();
     const ofManifest: VerifyFinding[] = [];
     await attempt("inventory", "", "a sound archive", async () => {
       for await (const file of layout.scan(backend, unit, { ...options, digest: isFull })) {
-        if (file.path === MANIFEST_PATH) ofManifest.push(...compareManifest(reader, file));
+        if (file.path === MANIFEST_PATH) ofManifest.push(...await inSlices(comparingManifest(opened.sealed, file)));
         else files.set(file.path, file);
-        if (!readsByTable && reader.has(file.path)) progress.entry(file.path, file.sizeBytes);
+        if (!readsByTable && listed.has(file.path)) progress.entry(file.path, file.sizeBytes);
+        if (pace.isDue) await pace.rest();
       }
     });
     // An archive that cannot be read to its end has no inventory; its table still tells which entries are damaged.
-    const listed = await inSlices(listing(opened.sealed.manifest));
     if (findings.length === 0) {
       for (const finding of ofManifest) findings.push(finding);
       for (const finding of await inSlices(comparingInventory(listed, files))) findings.push(finding);
     }
     if (!isFull) return report();
-    for (const { path, digest, sizeBytes } of readsByTable ? listed.values() : []) {
+    for (const [path, { digest, sizeBytes }] of readsByTable ? listed : []) {
       await attempt("content", path, digest, async () => {
         if (sizeBytes <= SMALL_ENTRY_BYTES) {
           await reader.bytes(path);
@@ -170,8 +172,9 @@ export async function verifyUnit(
       });
     }
     const bad = new Set(findings.map(({ path }) => path));
-    for (const entry of listed.values()) {
-      if (bad.has(entry.path)) continue;
+    for (const [path, entry] of listed) {
+      if (pace.isDue) await pace.rest();
+      if (bad.has(path)) continue;
       entries++;
       sizeBytes += entry.sizeBytes;
     }
@@ -205,23 +208,10 @@ export function isDamage(error: unknown): boolean {
 }
 
 /** Compares the manifest that was opened with the one in sequence, where there is one: a table may point at another. */
-function compareManifest(reader: SnapshotReader, { path, digest }: ScannedFile): VerifyFinding[] {
-  const expected = digestOf(reader.manifestBytes);
-  if (digest === undefined || digest === expected) return [];
-  return [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
-}
-
-/** The entries of a manifest by their path in the snapshot. */
-function* listing({ states }: Manifest): Work<ReadonlyMap<string, ManifestEntry>> {
-  const listed = new Map<string, ManifestEntry>();
-  for (const { name, entries } of states) {
-    for (const entry of entries) {
-      const path = `${name}/${entry.path}`;
-      listed.set(path, { ...entry, path });
-      if (listed.size % ENTRIES_AT_ONCE === 0) yield;
-    }
-  }
-  return listed;
+function* comparingManifest({ bytes }: SealedManifest, { path, digest }: ScannedFile): Work<VerifyFinding[]> {
+  if (digest === undefined) return [];
+  const expected = yield* digesting([bytes]);
+  return digest === expected ? [] : [{ step: "manifest", problem: "damaged", path, expected, actual: digest }];
 }
 
 /** Compares the files there are with the manifest. */
@@ -231,7 +221,7 @@ function* comparingInventory(
 ): Work<VerifyFinding[]> {
   const findings: VerifyFinding[] = [];
   let count = 0;
-  for (const { path, sizeBytes, digest } of listed.values()) {
+  for (const [path, { sizeBytes, digest }] of listed) {
     if (count++ % ENTRIES_AT_ONCE === 0) yield;
     const file = files.get(path);
     const found = (step: VerifyStep, problem: VerifyFinding["problem"], expected: string, actual: string) =>

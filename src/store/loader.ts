@@ -3,7 +3,7 @@
 import { openStream } from "../snapshot/copying.ts";
 import { locatorOf, type SnapshotSource } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { sealedOf, type SnapshotReader } from "../snapshot/snapshot_reader.ts";
+import { rawOf, type SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { assertProgram } from "./identity.ts";
 import { readLastRun } from "./last_run.ts";
 import { failedAfresh, type LoadedStates, type LoadOptions, loadStates, tellLoaded } from "./loading.ts";
@@ -36,7 +36,7 @@ export class Loader {
     return await this.#exclusively(options, spooled, async () => {
       if (snapshot === undefined) {
         const reader = spooled as SnapshotReader;
-        return await this.#load(reader, options, await this.#newestSince((await sealedOf(reader).read()).name));
+        return await this.#load(reader, options, await this.#newestSince((await rawOf(reader).sealed.read()).name));
       }
       const newest = await this.#newestSince(snapshot.name);
       return {
@@ -107,7 +107,7 @@ export class Loader {
   ): Promise<LoadedStates & { readonly name: string }> {
     let manifest;
     try {
-      manifest = await sealedOf(reader).read(); // which may break its own rules, as is found only now
+      manifest = await rawOf(reader).sealed.read(); // which may break its own rules, as is found only now
       if (isResume) assertProgram("resume from", String(snapshot), this.#parts.programs, manifest.program);
     } catch (error) {
       await reader.close();

@@ -1,13 +1,13 @@
 // The contract of bytes: what is written is what is read, in whatever pieces.
 import type { ByteSource } from "../model/backend.ts";
-import { concat } from "../runtime/bytes.ts";
+import { concat, copyOf } from "../runtime/bytes.ts";
 import { setTimeout } from "../runtime/clock.ts";
+import { readBytes } from "../runtime/reading.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import {
   BLOB,
   type Cases,
   check,
-  drain,
   encode,
   failure,
   GROUP,
@@ -15,6 +15,7 @@ import {
   noise,
   opened,
   publish,
+  read,
   same,
   sameBytes,
   textOf,
@@ -58,9 +59,9 @@ export function blobCases(bigBlobBytes: number): Cases {
       ) {
         await opened(backend, unit as string, path as string, async (blob) => {
           same(blob.sizeBytes, bytes.length, `size of "${unit}${path}"`);
-          sameBytes(await drain(blob.stream()), bytes, `"${unit}${path}"`);
+          sameBytes(await read(blob), bytes, `"${unit}${path}"`);
           for (let offset = 3; offset < bytes.length; offset += 1_000_003) {
-            sameBytes(await blob.read(offset, 70_001), bytes.subarray(offset, offset + 70_001), `range at ${offset}`);
+            sameBytes(await read(blob, offset, 70_001), bytes.subarray(offset, offset + 70_001), `range at ${offset}`);
           }
         });
       }
@@ -78,8 +79,8 @@ export function blobCases(bigBlobBytes: number): Cases {
       for (const [unit, path] of blobs) {
         await opened(backend, unit as string, path as string, async (blob) => {
           same(blob.sizeBytes, 0, `size of "${unit}${path}"`);
-          same((await drain(blob.stream())).length, 0, `bytes streamed from "${unit}${path}"`);
-          same((await blob.read(0, 10)).length, 0, `bytes read from "${unit}${path}"`);
+          same((await read(blob)).length, 0, `all bytes of "${unit}${path}"`);
+          same((await read(blob, 0, 10)).length, 0, `bytes read from "${unit}${path}"`);
         });
       }
     },
@@ -90,76 +91,44 @@ export function blobCases(bigBlobBytes: number): Cases {
       await stage.publish("", [bytes]);
       await opened(backend, BLOB, "", async (blob) => {
         for (const [offset, length] of [[0, 1], [0, 1_000], [1, 998], [999, 1], [500, 0], [0, 0]] as const) {
-          sameBytes(await blob.read(offset, length), bytes.subarray(offset, offset + length), `${length} at ${offset}`);
+          sameBytes(
+            await read(blob, offset, length),
+            bytes.subarray(offset, offset + length),
+            `${length} at ${offset}`,
+          );
         }
         for (const [offset, length] of [[0, 1_001], [999, 2], [1_000, 1], [1_001, 5], [5_000_000_000, 10]] as const) {
-          sameBytes(await blob.read(offset, length), bytes.subarray(offset), `${length} at ${offset}, beyond the end`);
+          sameBytes(await read(blob, offset, length), bytes.subarray(offset), `${length} at ${offset}, beyond the end`);
         }
       });
     },
 
-    "lent bytes are the same, concurrently, however early the reader leaves": async (backend) => {
+    "pieces are the same, concurrently, again, and however early the caller leaves": async (backend) => {
       const bytes = noise(1_500_000);
       const stage = await backend.stage(BLOB);
       await stage.publish("", [bytes]);
       await opened(backend, BLOB, "", async (blob) => {
-        if (blob.lend === undefined) return;
-        const lend = (offset: number, lengthBytes: number) => blob.lend?.(offset, lengthBytes) ?? blob.stream();
-        for await (const piece of lend(0, bytes.length)) {
-          check(piece.length > 0, "an empty piece is lent");
+        for await (const piece of blob.read(0, bytes.length)) {
+          check(piece.length > 0, "an empty piece is read");
           break;
         }
         const places = [[0, 1_500_000], [0, 700_000], [3, 1_400_000], [1_499_999, 1], [1_499_999, 9]] as const;
         const found = await Promise.all(places.map(async ([offset, lengthBytes]) => {
           const copies: Uint8Array[] = [];
-          for await (const piece of lend(offset, lengthBytes)) {
+          for await (const piece of blob.read(offset, lengthBytes)) {
             await new Promise((resolve) => setTimeout(resolve, 1)); // others ask for theirs meanwhile
-            copies.push(piece.slice());
+            copies.push(copyOf(piece));
           }
           return concat(copies);
         }));
         for (const [index, [offset, lengthBytes]] of places.entries()) {
-          sameBytes(found[index] as Uint8Array, bytes.subarray(offset, offset + lengthBytes), `lent at ${offset}`);
+          sameBytes(found[index] as Uint8Array, bytes.subarray(offset, offset + lengthBytes), `read at ${offset}`);
         }
-        for (const [offset, lengthBytes] of [[5, 0], [1_500_000, 9], [5_000_000_000, 9]] as const) {
-          for await (const piece of lend(offset, lengthBytes)) same(piece.length, 0, `bytes lent at ${offset}`);
-        }
+        sameBytes(await read(blob), bytes, "the blob, once more");
       });
     },
 
-    "a stream may be read again, concurrently, and left early": async (backend) => {
-      const bytes = noise(300_000);
-      const stage = await backend.stage(BLOB);
-      await stage.publish("", [bytes]);
-      await opened(backend, BLOB, "", async (blob) => {
-        for await (const chunk of blob.stream()) {
-          check(chunk.length > 0, "a stream yields an empty chunk");
-          break;
-        }
-        const copies = await Promise.all([drain(blob.stream()), drain(blob.stream()), blob.read(0, bytes.length)]);
-        for (const copy of copies) sameBytes(copy, bytes, "a copy");
-        sameBytes(await drain(blob.stream()), bytes, "the stream, once more");
-      });
-    },
-
-    "what is read belongs to the reader": async (backend) => {
-      const bytes = noise(1_000);
-      const stage = await backend.stage(BLOB);
-      await stage.publish("", [bytes.slice()]);
-      const wipe = (chunk: Uint8Array<ArrayBuffer>) => new Uint8Array(chunk.buffer).fill(0xee);
-      await opened(backend, BLOB, "", async (blob) => {
-        const [first, second] = [await blob.read(0, 100), await blob.read(50, 100)];
-        wipe(first);
-        sameBytes(second, bytes.subarray(50, 150), "another range, after the first was overwritten");
-        for await (const chunk of blob.stream()) wipe(chunk);
-        sameBytes(await blob.read(0, 1_000), bytes, "the blob, after all chunks were overwritten");
-        await opened(backend, BLOB, "", async (again) => {
-          sameBytes(await drain(again.stream()), bytes, "the blob, opened again");
-        });
-      });
-    },
-
-    "what is read is the reader's, to transfer as well": async (backend) => {
+    "memory that was read into is the caller's, to change and to transfer": async (backend) => {
       const bytes = noise(1_300_000);
       const stage = await backend.stage(GROUP);
       await stage.write("big", [bytes]);
@@ -167,13 +136,17 @@ export function blobCases(bigBlobBytes: number): Cases {
       await stage.publish(MANIFEST_PATH, [encode("commit")]);
       for (const [path, expected] of [["big", bytes], ["small", bytes.subarray(0, 100)]] as const) {
         await opened(backend, GROUP, path, async (blob) => {
-          const [first, second] = await Promise.all([blob.read(0, 60), blob.read(30, 60)]);
+          const [first, second] = await Promise.all([readBytes(blob, 0, 60), readBytes(blob, 30, 60)]);
           transfer(first, `a range of "${path}"`);
           sameBytes(second, expected.subarray(30, 90), "another range, after the first was transferred");
-          const other = blob.stream();
-          for await (const chunk of blob.stream()) transfer(chunk, `a chunk of "${path}"`);
-          sameBytes(await drain(other), expected, "another stream, after all chunks of the first were transferred");
-          sameBytes(await blob.read(0, expected.length), expected, "the blob, after all chunks were transferred");
+          const whole = await readBytes(blob);
+          sameBytes(whole, expected, `"${path}"`);
+          whole.fill(0xee);
+          transfer(whole, `"${path}"`);
+          sameBytes(await read(blob), expected, "the blob, after all of it was transferred");
+          await opened(backend, GROUP, path, async (again) => {
+            sameBytes(await read(again), expected, "the blob, opened again");
+          });
         });
       }
     },
@@ -189,10 +162,10 @@ export function blobCases(bigBlobBytes: number): Cases {
       await lend(single, bytes, (body) => single.publish("", body));
       const blobs = [[GROUP, "a"], [GROUP, "c"], [GROUP, MANIFEST_PATH], [BLOB, ""]] as const;
       for (const [unit, path] of blobs) {
-        const found = await opened(backend, unit, path, (blob) => drain(blob.stream()));
+        const found = await opened(backend, unit, path, (blob) => read(blob));
         sameBytes(found, bytes, `"${unit}${path}", after what was lent was overwritten`);
       }
-      const small = await opened(backend, GROUP, "b", (blob) => drain(blob.stream()));
+      const small = await opened(backend, GROUP, "b", (blob) => read(blob));
       sameBytes(small, bytes.subarray(0, 100), "a small blob, after what was lent was overwritten");
     },
 
@@ -230,7 +203,7 @@ export function blobCases(bigBlobBytes: number): Cases {
       const readers = await Promise.all(Array.from({ length: 20 }, () => backend.open(GROUP, "x")));
       for (const reader of readers) {
         check(reader !== undefined, "cannot open a blob that was published");
-        same(new TextDecoder().decode(await reader.read(0, 4)), "text", "content");
+        same(new TextDecoder().decode(await read(reader, 0, 4)), "text", "content");
         await Promise.all([reader.close(), reader.close()]);
         await reader.close();
       }

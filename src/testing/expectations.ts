@@ -1,7 +1,7 @@
 // What the conformance cases say and see: small reads and writes through the contract, and failures that tell what was found.
 import * as buffer from "node:buffer";
-import type { Backend, BlobReader, ByteSource } from "../model/backend.ts";
-import { concat } from "../runtime/bytes.ts";
+import type { Backend, BlobReader, ByteReader, ByteSource } from "../model/backend.ts";
+import { concat, copyOf } from "../runtime/bytes.ts";
 import { isSnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { commitPathOf, type Unit } from "../model/unit.ts";
 
@@ -133,11 +133,31 @@ export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-/** All bytes of a stream. */
-export async function drain(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of source) chunks.push(chunk);
-  return concat(chunks);
+/**
+ * A part of a blob, or all of it, read twice: in pieces that are lent, and into memory of the caller. Fails unless both are the same.
+ */
+export async function read(
+  blob: ByteReader,
+  offset = 0,
+  lengthBytes: number = blob.sizeBytes,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const what = `${lengthBytes} bytes at ${offset}`;
+  const copies: Uint8Array[] = [];
+  for await (const piece of blob.read(offset, lengthBytes)) {
+    check(piece.length > 0, `${what}: an empty piece is read`);
+    copies.push(copyOf(piece));
+  }
+  const bytes = concat(copies);
+  const target = new Uint8Array(lengthBytes);
+  let doneBytes = 0;
+  const into = (mostBytes: number) => target.subarray(doneBytes, doneBytes + Math.min(mostBytes, 100_000));
+  for await (const piece of blob.read(offset, lengthBytes, into)) {
+    if (piece.buffer === target.buffer) same(piece.byteOffset, doneBytes, `${what}: place of a piece in the target`);
+    else target.set(piece, doneBytes);
+    doneBytes += piece.length;
+  }
+  sameBytes(target.subarray(0, doneBytes), bytes, `${what}, read into memory of the caller`);
+  return bytes;
 }
 
 /** Opens a blob that must be there, and closes it whatever `use` does. */
@@ -161,7 +181,7 @@ export async function textOf(backend: Backend, unit: Unit, path = ""): Promise<s
   const blob = await (path === "" ? backend.open(unit) : backend.open(unit, path));
   if (blob === undefined) return undefined;
   try {
-    return new TextDecoder().decode(await drain(blob.stream()));
+    return new TextDecoder().decode(await read(blob));
   } finally {
     await blob.close();
   }

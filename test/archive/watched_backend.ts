@@ -14,7 +14,7 @@ export interface WatchedBackend extends Backend {
 /**
  * Watches a backend.
  *
- * @param pieceBytes Size of the pieces in which blobs and scratches stream.
+ * @param pieceBytes Size of the pieces in which blobs and scratches are read.
  */
 export function watchedBackend(
   { inner = memoryBackend(), pieceBytes = 65_536 }: { inner?: Backend; pieceBytes?: number } = {},
@@ -23,7 +23,7 @@ export function watchedBackend(
   let count = 0;
   let scratches = 0;
 
-  async function* inPieces(source: AsyncIterable<Uint8Array<ArrayBuffer>>) {
+  async function* inPieces(source: AsyncIterable<Uint8Array>) {
     for await (const chunk of source) {
       for (let start = 0; start < chunk.length; start += pieceBytes) yield chunk.slice(start, start + pieceBytes);
     }
@@ -35,8 +35,7 @@ export function watchedBackend(
       get sizeBytes() {
         return reader.sizeBytes;
       },
-      read: (offset, lengthBytes) => reader.read(offset, lengthBytes),
-      stream: () => inPieces(reader.stream()),
+      read: (offset, lengthBytes) => inPieces(reader.read(offset, lengthBytes)),
       close: async () => {
         open.delete(name);
         await reader.close();
@@ -51,8 +50,7 @@ export function watchedBackend(
       get sizeBytes() {
         return scratch.sizeBytes;
       },
-      read: (offset, lengthBytes) => scratch.read(offset, lengthBytes),
-      stream: () => inPieces(scratch.stream()),
+      read: (offset, lengthBytes) => inPieces(scratch.read(offset, lengthBytes)),
       write: (body) => scratch.write(body),
       close: () => scratch.close(),
       remove: async () => {

@@ -36,7 +36,7 @@ export async function read(backend: Backend, unit: string, path = ""): Promise<s
   const blob = await backend.open(unit, path);
   if (blob === undefined) return undefined;
   try {
-    return await textOf(blob.stream());
+    return await textOf(blob.read(0, blob.sizeBytes));
   } finally {
     await blob.close();
   }

@@ -154,7 +154,7 @@ export async function fingerprint(backend: Backend): Promise<Record<string, stri
       const blob = await backend.open(unit, blobPath);
       if (blob === undefined) throw new Error(`"${unit}${blobPath}" is listed and cannot be opened`);
       const hash = createHash("sha256");
-      for await (const chunk of blob.stream()) hash.update(chunk);
+      for await (const chunk of blob.read(0, blob.sizeBytes)) hash.update(chunk);
       await blob.close();
       found[unit + blobPath] = hash.digest("hex");
     }

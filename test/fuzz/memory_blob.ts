@@ -19,15 +19,14 @@ export function* cutInto(bytes: Uint8Array, sizes: readonly number[]): Generator
   }
 }
 
-/** A place with a file in it, whose stream comes in pieces. */
+/** A place with a file in it, which is read in pieces. */
 export function oneFile(bytes: Uint8Array, pieces: readonly number[] = [65_536]): OneFile {
   const held = new Set<object>();
   const readerOf = (content: Uint8Array): BlobReader => {
     const reader: BlobReader = {
       sizeBytes: content.length,
-      read: (offset, lengthBytes) => Promise.resolve(content.slice(offset, offset + lengthBytes)),
-      async *stream() {
-        yield* cutInto(content, pieces);
+      async *read(offset, lengthBytes) {
+        yield* cutInto(content.subarray(offset, offset + lengthBytes), pieces);
       },
       close() {
         held.delete(reader);
@@ -56,9 +55,9 @@ function memoryScratch(held: Set<object>): Scratch {
       for await (const chunk of body) chunks.push(chunk.slice());
       content = concat([content, ...chunks]);
     },
-    read: (offset, lengthBytes) => Promise.resolve(content.slice(offset, offset + lengthBytes)),
-    async *stream() {
-      if (content.length > 0) yield content.slice();
+    async *read(offset, lengthBytes) {
+      const piece = content.slice(offset, offset + lengthBytes);
+      if (piece.length > 0) yield piece;
     },
     close: () => Promise.resolve(),
     remove() {

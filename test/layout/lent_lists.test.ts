@@ -3,6 +3,7 @@
 import { memoryBackend, StateStore } from "snapkeep";
 import type { Backend } from "snapkeep/backend";
 import { expect, it } from "vitest";
+import { readBytes } from "../../src/runtime/reading.ts";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 
@@ -24,7 +25,7 @@ function lendingOne(backend: Backend): Backend {
     async *lendSmall(unit, paths) {
       for (const path of paths) {
         const reader = await backend.open(unit, path);
-        const bytes = await reader?.read(0, slab.length) ?? new Uint8Array();
+        const bytes = reader === undefined ? new Uint8Array() : await readBytes(reader);
         await reader?.close();
         slab.set(bytes);
         yield [slab.subarray(0, bytes.length)];

@@ -36,6 +36,7 @@ import {
 } from "../archive/samples.ts";
 import { watchedBackend } from "../archive/watched_backend.ts";
 import { changedStage } from "../store/places.ts";
+import { rawOf } from "../../src/snapshot/snapshot_reader.ts";
 
 const MIB = 1024 * 1024;
 const TREE = { "big.bin": noise(3 * MIB + 5), "small.txt": "small", "empty": "" };
@@ -576,7 +577,7 @@ describe("writeCopy", () => {
       });
       await using reader = await locator.open();
       const options = { backend: target, stage: watched, labels: {}, signal: aborter.signal };
-      await expect(writeCopy(reader, directoryLayout, options)).rejects.toBe(reason);
+      await expect(writeCopy(rawOf(reader), directoryLayout, options)).rejects.toBe(reason);
       expect(await left()).toEqual([]);
     }
   });

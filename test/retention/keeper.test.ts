@@ -28,6 +28,7 @@ import { collectLogs } from "../store/logs.ts";
 import { changed, type Place, places, temporaryFolder } from "../store/places.ts";
 import { Cell, rejection } from "../store/states.ts";
 import { DAY_MS, HOUR_MS, ms, type Rules } from "./samples.ts";
+import { blobOf } from "../store/altered.ts";
 
 const START_MS = ms("2026-11-01T00:00Z");
 const names = (snapshots: readonly { readonly name: string }[]) => snapshots.map(({ name }) => name);
@@ -59,15 +60,7 @@ function damaging(backend: Backend, isDamaged: (unit: string) => boolean): Backe
       const reader = await backend.open(unit, path);
       if (reader === undefined || !isDamaged(unit)) return reader;
       await reader.close();
-      const bytes = new TextEncoder().encode("garbage");
-      return {
-        sizeBytes: bytes.length,
-        read: (offset, lengthBytes) => Promise.resolve(bytes.slice(offset, offset + lengthBytes)),
-        async *stream() {
-          yield bytes.slice();
-        },
-        close: () => Promise.resolve(),
-      };
+      return blobOf(new TextEncoder().encode("garbage"));
     },
   });
 }

@@ -6,6 +6,7 @@ import { type Backend, fileBackend, memoryBackend } from "snapkeep";
 import { Faults, faultyBackend, faultyFileSystem, nodeFileSystem } from "snapkeep/testing";
 import { fastFolder } from "../backend/temporary.ts";
 import { CrashFileSystem, seeded, type Tree } from "../torture/crash_file_system.ts";
+import { readBytes } from "../../src/runtime/reading.ts";
 
 /** What is done to a file of a snapshot. */
 export type Damage = "flip" | "truncate" | "remove";
@@ -65,7 +66,7 @@ async function copyUnit(from: Backend, to: Backend, unit: string, ...change: [st
   const blobs: [string, Uint8Array][] = [];
   for await (const { path: file } of from.blobs(unit)) {
     const blob = await from.open(unit, file);
-    const bytes = await blob?.read(0, blob.sizeBytes) ?? new Uint8Array();
+    const bytes = blob === undefined ? new Uint8Array() : await readBytes(blob);
     const isChanged = unit === changedUnit && file === changedFile;
     const next = isChanged ? damaged(bytes, how, at) : bytes;
     if (next !== undefined) blobs.push([file, next]);

@@ -127,8 +127,7 @@ describe.each(places)("a signal ($layout, $backend)", ({ make }) => {
         const blob = await place.backend.open(unit, blobPath);
         return blob && {
           sizeBytes: blob.sizeBytes,
-          read: (offset, lengthBytes) => blob.read(offset, lengthBytes),
-          stream: () => blob.stream(),
+          read: blob.read.bind(blob),
           close() {
             closed++;
             return blob.close();

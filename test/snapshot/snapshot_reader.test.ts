@@ -267,12 +267,10 @@ describe.runIf(filePlaces.length > 0)("SnapshotReader of damaged files", () => {
       open: async (asked, blobPath) => {
         const blob = await backend.open(asked, blobPath);
         if (blob === undefined || blobPath === "manifest.json") return blob;
-        const { read, stream, close } = blob;
         return {
           sizeBytes: told,
-          read: (offset, lengthBytes) => read.call(blob, offset, lengthBytes),
-          stream: () => stream.call(blob),
-          close: () => close.call(blob),
+          read: blob.read.bind(blob),
+          close: blob.close.bind(blob),
         };
       },
     });
@@ -284,7 +282,7 @@ describe.runIf(filePlaces.length > 0)("SnapshotReader of damaged files", () => {
     };
     expect(await rejection(reader.bytes("model/x"))).toEqual(corrupt(told < 5 ? undefined : "5 bytes"));
     const streamed = await rejection(new Response(reader.stream("model/x")).text());
-    expect(streamed).toEqual(corrupt(told < 5 ? "more bytes" : "5 bytes"));
+    expect(streamed).toEqual(corrupt(told < 5 ? undefined : "5 bytes"));
   });
 });
 

@@ -4,6 +4,8 @@ import type { Backend, LayoutKind, Manifest } from "snapkeep";
 import { sealManifest } from "../../src/manifest/manifest.ts";
 import { layoutOfKind } from "../../src/layout/layouts.ts";
 import { changed } from "./places.ts";
+import type { BlobReader } from "snapkeep/backend";
+import { readBytes } from "../../src/runtime/reading.ts";
 
 /** What becomes of a blob's bytes; `undefined` and it is not there. */
 export type Alteration = (bytes: Uint8Array<ArrayBuffer>, path: string) => Uint8Array<ArrayBuffer> | undefined;
@@ -15,19 +17,24 @@ export function altered(backend: Backend, alterations: Readonly<Record<string, A
       const reader = await backend.open(unit, path);
       const alter = Object.entries(alterations).find(([name]) => unit.startsWith(name))?.[1];
       if (reader === undefined || alter === undefined) return reader;
-      const bytes = alter(await reader.read(0, reader.sizeBytes), path);
+      const bytes = alter(await readBytes(reader), path);
       await reader.close();
       if (bytes === undefined) return undefined;
-      return {
-        sizeBytes: bytes.length,
-        read: (offset, lengthBytes) => Promise.resolve(bytes.slice(offset, offset + lengthBytes)),
-        async *stream() {
-          if (bytes.length > 0) yield bytes.slice();
-        },
-        close: () => Promise.resolve(),
-      };
+      return blobOf(bytes);
     },
   });
+}
+
+/** A blob that holds these bytes. */
+export function blobOf(bytes: Uint8Array): BlobReader {
+  return {
+    sizeBytes: bytes.length,
+    async *read(offset, lengthBytes) {
+      const piece = bytes.subarray(offset, offset + lengthBytes);
+      if (piece.length > 0) yield piece;
+    },
+    close: () => Promise.resolve(),
+  };
 }
 
 function flipped(bytes: Uint8Array<ArrayBuffer>, index: number): Uint8Array<ArrayBuffer> {

@@ -8,6 +8,7 @@ import { parseNote } from "../../src/manifest/labels.ts";
 import { collectLogs } from "./logs.ts";
 import { changed, filePlaces, type Place, places, temporaryFolder, withStages } from "./places.ts";
 import { Cell, rejection } from "./states.ts";
+import { readBytes } from "../../src/runtime/reading.ts";
 
 const all = {
   tags: ["nightly", "good"],
@@ -34,7 +35,7 @@ async function blobs({ backend, name, layout }: SnapshotLocator): Promise<Map<st
   const found = new Map<string, string>();
   for await (const blob of backend.blobs(unit)) {
     const reader = await backend.open(unit, blob.path);
-    found.set(blob.path, Buffer.from(await reader?.read(0, blob.sizeBytes) ?? []).toString("base64"));
+    found.set(blob.path, Buffer.from(reader === undefined ? [] : await readBytes(reader)).toString("base64"));
     await reader?.close();
   }
   return found;

@@ -9,6 +9,7 @@ import { storageError } from "../../src/model/errors.ts";
 import { changed, filePlaces, places } from "./places.ts";
 import { Cell, Files, rejection } from "./states.ts";
 import { all } from "../backend/texts.ts";
+import { rawOf } from "../../src/snapshot/snapshot_reader.ts";
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
@@ -245,6 +246,6 @@ async function copyBeside(backend: Backend, store: StateStore, name: string, lay
   const target = layoutOfKind(layout);
   const source = store.stateNames.includes("a") ? reader : await elsewhere.open();
   const stage = await backend.stage(name + target.suffix, { allowOtherLayouts: true });
-  await writeCopy(source, target, { backend, stage, labels: {} });
+  await writeCopy(rawOf(source), target, { backend, stage, labels: {} });
   await Promise.all([reader.close(), source.close()]);
 }

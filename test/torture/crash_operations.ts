@@ -3,6 +3,7 @@ import { type Labels, LatestStatesKeeper, memoryBackend, SnapshotLocator, StateS
 import { layoutOfKind } from "../../src/layout/layouts.ts";
 import { writeCopy } from "../../src/snapshot/copying.ts";
 import { COPIES, type CrashOperation, Model, ROOT, START_MS, type World } from "./crash_loop.ts";
+import { rawOf } from "../../src/snapshot/snapshot_reader.ts";
 
 const OF_SCRATCH_BYTES = 1_100_000;
 
@@ -57,7 +58,7 @@ function exporting(index: number, root: string): CrashOperation {
       const reader = await locator.open();
       if (root !== COPIES) world.saving();
       const stage = await backend.stage(locator.name + layout.suffix, { allowOtherLayouts: true });
-      await writeCopy(reader, layout, { backend, stage, labels: reader.manifest.labels });
+      await writeCopy(rawOf(reader), layout, { backend, stage, labels: reader.manifest.labels });
       await reader.close();
       if (root === COPIES) return;
       world.saved(new SnapshotLocator(backend, [stage.unit]));
