@@ -221,7 +221,6 @@ describe("options", () => {
     ["asJson", () => failureOf((out) => out.json("a", "b", { asJson: 1 } as Any))],
     ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: [() => {}] } as Any)],
     ["migrate", ({ store }) => store.register("b", new Cell(1), { migrate: new Map([[1, () => {}]]) } as Any)],
-    [
     ["step", ({ store }) => store.resume({ step: "5" } as Any)],
     ["at", ({ store }) => store.resume({ at: "2026-11-28" } as Any)],
     [
