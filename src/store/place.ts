@@ -2,15 +2,13 @@
 import type { Backend } from "../model/backend.ts";
 import { pathOfUri } from "../model/address.ts";
 import type { SignalOptions } from "../model/options.ts";
-import type { SnapshotNameFormat } from "../model/snapshot_name.ts";
+import { byName, type SnapshotNameFormat } from "../model/snapshot_name.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 
-/** All that lies at a place and is, or may once have been, a snapshot. */
-export interface Found {
-  /** Committed snapshots whose names have the store's format, oldest first. */
-  readonly listed: readonly SnapshotLocator[];
-  /** Snapshots whose names have another format. */
+/** What lies among the snapshots and is not listed with them. */
+export interface Unlisted {
+  /** Snapshots whose names have another format than the store's. */
   readonly keepsakes: readonly SnapshotLocator[];
   /** Folders whose names have the store's format, and which have no manifest. */
   readonly bare: readonly SnapshotLocator[];
@@ -46,14 +44,22 @@ export class Place {
     return (await listSnapshots(this.#backend)).find((locator) => locator.name === name);
   }
 
-  /** All that {@link Place.list} lists, and what it passes over. */
-  async all(options: SignalOptions = {}): Promise<Found> {
-    const snapshots = await listSnapshots(this.#backend, options);
-    const bare: SnapshotLocator[] = [];
+  /** All snapshots, keepsakes and folders without a manifest, in order of their names. */
+  async listAll(options: SignalOptions = {}): Promise<SnapshotLocator[]> {
+    return [...await listSnapshots(this.#backend, options), ...await this.#bare()].sort(byName);
+  }
+
+  /** What {@link Place.list} passes over and yet might be this program's. */
+  async unlisted(): Promise<Unlisted> {
+    const keepsakes = (await listSnapshots(this.#backend)).filter(({ name }) => !this.isTimed(name));
+    return { keepsakes, bare: await this.#bare() };
+  }
+
+  async #bare(): Promise<SnapshotLocator[]> {
+    const found: SnapshotLocator[] = [];
     for await (const { name } of this.#backend.foreign?.list() ?? []) {
-      if (this.isTimed(name)) bare.push(new SnapshotLocator(this.#backend, [`${name}/`]));
+      if (this.isTimed(name)) found.push(new SnapshotLocator(this.#backend, [`${name}/`]));
     }
-    const isListed = ({ name }: SnapshotLocator) => this.isTimed(name);
-    return { listed: snapshots.filter(isListed), keepsakes: snapshots.filter((each) => !isListed(each)), bare };
+    return found;
   }
 }

@@ -11,7 +11,7 @@ import type { SnapshotFacts } from "../model/snapshot.ts";
 import { byName } from "../model/snapshot_name.ts";
 import { type SnapshotLocator, warnOfNote } from "../snapshot/locator.ts";
 import type { LastRun } from "./last_run.ts";
-import type { Found, Place } from "./place.ts";
+import type { Place, Unlisted } from "./place.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
 /** Which snapshot to resume from: by default the newest, else one of `name`, `tag`, `best`, `step`, `at`. */
@@ -155,24 +155,29 @@ export async function resumeFrom(
     if (isDamage(error)) warnUser({ className: "StateStore", kind: "SNAPSHOT_DAMAGED", address, message });
     else loggerOf("StateStore").warn("{message}", { message });
   };
-  const orRefuse = async <T>(reason: string, look: Promise<T>): Promise<T> => {
+  const reachable = async <T>(look: () => Promise<T>): Promise<T> => {
     try {
-      return await look;
+      return await look();
     } catch (error) {
       if (!isSnapshotError(error)) throw error;
-      return refuse(`${reason}: ${reasonOf(error)}`, error);
+      return refuse(`its snapshots cannot be listed: ${reasonOf(error)}`, error);
     }
   };
   while (true) {
     const triedBefore = tried.length;
     // The program that removed one may have saved newer ones since they were listed.
     const hasVanished = () => tried.slice(triedBefore).some(({ error }) => isAbsence(error));
-    const found = await orRefuse("its snapshots cannot be listed", place.all());
-    const { listed, keepsakes, bare } = found;
+    const listed = await reachable(() => place.list());
+    const unlisted = await reachable(() => place.unlisted());
     // What lacks its manifest was perhaps whole once: it is tried in its turn, and told with what else is damaged.
-    const all = listed.length === 0 ? [] : [...listed, ...bare].sort(byName);
-    const choice = candidatesOf(place, all, options, note);
-    const candidates = await orRefuse("the requested snapshot cannot be determined", choice);
+    const all = listed.length === 0 ? [] : [...listed, ...unlisted.bare].sort(byName);
+    let candidates: SnapshotLocator[];
+    try {
+      candidates = await candidatesOf(place, all, options, note);
+    } catch (error) {
+      if (!isSnapshotError(error)) throw error;
+      return refuse(`the requested snapshot cannot be determined: ${reasonOf(error)}`, error);
+    }
     if (hasVanished()) continue;
     for (const snapshot of candidates.flatMap((candidate) => candidate.alternatives())) {
       if (wasTried(snapshot)) continue;
@@ -190,8 +195,8 @@ export async function resumeFrom(
     }
     if (hasVanished()) continue;
     if (all.length > 0 || options.name !== undefined || tried.length > 0) break;
-    if (keepsakes.length + bare.length === 0) return { outcome: "fresh", tried };
-    return refuse(whatIsThere(found));
+    if (unlisted.keepsakes.length + unlisted.bare.length === 0) return { outcome: "fresh", tried };
+    return refuse(whatIsThere(unlisted));
   }
   const [first] = tried;
   if (first === undefined) return refuse(`no snapshot is the one that was asked for, ${choiceOf(options)}`);
@@ -220,7 +225,7 @@ function choiceOf({ name, tag, best, step, at }: ResumeOptions): string {
 }
 
 /** Why it is not fresh, though no snapshot is listed; and what may be done. */
-function whatIsThere({ keepsakes, bare }: Found): string {
+function whatIsThere({ keepsakes, bare }: Unlisted): string {
   const told = ([first, ...more]: readonly SnapshotLocator[]) =>
     `"${first?.name}"${more.length > 0 ? ` and ${more.length} more` : ""}`;
   if (keepsakes.length > 0) {

@@ -3,7 +3,6 @@ import { mapAhead } from "../runtime/concurrency.ts";
 import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import type { Manifest } from "../model/snapshot.ts";
-import { byName } from "../model/snapshot_name.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { type VerifyFinding, type VerifyOptions, type VerifyReport, withFindings } from "../snapshot/verification.ts";
@@ -15,8 +14,7 @@ const VERIFIED_AT_ONCE = 2;
 /** Verifies all snapshots, in each layout they lie in, in their order; those that vanish meanwhile are left out. */
 export async function* verifyAll(place: Place, options: VerifyOptions): AsyncGenerator<VerifyReport, void> {
   const { signal } = options;
-  const { listed, keepsakes, bare } = await place.all({ signal });
-  const snapshots = [...listed, ...keepsakes, ...bare].sort(byName);
+  const snapshots = await place.listAll({ signal });
   const verify = (snapshot: SnapshotLocator, signal: AbortSignal) =>
     verifyLayouts(snapshot, place.isTimed(snapshot.name), { ...options, signal });
   for await (const reports of mapAhead(snapshots, verify, VERIFIED_AT_ONCE, signal)) yield* reports;
