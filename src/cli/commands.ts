@@ -1,7 +1,7 @@
 // All commands, in the order in which --help lists them. Each file is loaded when it is needed: loading takes longer than most commands.
 import type { Command } from "./command.ts";
 
-const COMMANDS = {
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   list: async () => (await import("./list.ts")).listCommand,
   show: async () => (await import("./show.ts")).showCommand,
   top: async () => (await import("./top.ts")).topCommand,
@@ -19,10 +19,10 @@ const COMMANDS = {
   unpin: async () => (await import("./label.ts")).unpinCommand,
   sweep: async () => (await import("./sweep.ts")).sweepCommand,
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
-} satisfies Record<string, () => Promise<Command>>;
+};
 
 /** Whether there is a command of this name. */
-export function isCommand(name: string): name is keyof typeof COMMANDS {
+export function isCommand(name: string): boolean {
   return Object.hasOwn(COMMANDS, name);
 }
 
@@ -33,6 +33,6 @@ export function isCommand(name: string): name is keyof typeof COMMANDS {
  * @returns The commands, in the order in which `--help` lists them.
  */
 export async function loadCommands(name = ""): Promise<Command[]> {
-  const loaders = isCommand(name) ? [COMMANDS[name]] : Object.values(COMMANDS);
-  return await Promise.all(loaders.map((load) => load()));
+  const one = isCommand(name) ? COMMANDS[name] : undefined;
+  return await Promise.all((one === undefined ? Object.values(COMMANDS) : [one]).map((load) => load()));
 }
