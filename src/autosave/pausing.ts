@@ -114,7 +114,7 @@ export class Pauser {
     }
   }
 
-  /** Ends a pause; does not wait for ever until the program goes on. */
+  /** Ends a pause, within the time limit. */
   #end(end: EndPause): Promise<void> {
     return this.#within(this.#timeoutMs, (async () => await end())(), "end the pause");
   }

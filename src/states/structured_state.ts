@@ -79,7 +79,7 @@ export function structuredState<Value>(options: Accessors<Value> & StructuredOpt
  * @param keys Names of the properties. Setters run.
  * @param options Classes of instances in it.
  * @returns The state, to be registered.
- * @throws {TypeError} If `object` is no object, or `keys` no list of names.
+ * @throws {TypeError} If `object` is no object, or `keys` no list of names; without `keys`, if it is a Map, Set, Date, array or bytes.
  * @example
  * ```ts
  * import { StateStore } from "snapkeep";
