@@ -123,9 +123,13 @@ export class Ledger implements PersistentState {
     caller?.waitsFor.add(running.run);
     try {
       return await running.outcome as Outcome;
+    } catch (error) {
+      const wasRefused = isSnapshotError(error, "LEDGER_IN_FLIGHT") && error.details.key === key;
+      if (shared === undefined || inFlight === "reject" || !wasRefused) throw error;
     } finally {
       caller?.waitsFor.delete(running.run);
     }
+    return await this.once(key, run, options); // the call that it shared was not allowed to run the action
   }
 
   /**

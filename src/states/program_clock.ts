@@ -1,5 +1,6 @@
 // A clock that counts the time a program has run, over all its runs.
 import { assertOptions } from "../model/options.ts";
+import { show } from "../model/show.ts";
 import type { PersistentState, StateReader, StateWriter } from "../model/state.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { invalidEntry, readJson, schemaOf } from "./reading.ts";
@@ -9,7 +10,7 @@ const PATH = "clock.json";
 /** What a {@link ProgramClock} counts by. */
 export interface ProgramClockOptions {
   /**
-   * Returns milliseconds of a clock that is never set back.
+   * Returns milliseconds of a clock. If that clock is set back, counting goes on from where it was read last.
    *
    * @default the monotonic clock of the runtime
    */
@@ -38,6 +39,8 @@ export class ProgramClock implements PersistentState {
   #countedMs = 0;
   /** When the source stood where counting began; absent while the clock is paused. */
   #since: number | undefined;
+  /** Where the source stood when it was read last. */
+  #last = -Infinity;
 
   /**
    * Makes a clock that stands at 0 and runs.
@@ -48,12 +51,23 @@ export class ProgramClock implements PersistentState {
   constructor(options: ProgramClockOptions = {}) {
     assertOptions("make a ProgramClock", options, { now: "a function" });
     this.#source = options.now ?? monotonicMs;
-    this.#since = this.#source();
+    this.#since = this.#read();
   }
 
-  /** Returns how long the program has run, in milliseconds, with fractions. */
+  /**
+   * Returns how long the program has run, in milliseconds, with fractions. Never less than before, except after a load.
+   *
+   * @throws {TypeError} If the clock that it counts by returns no finite number.
+   */
   now(): number {
-    return this.#since === undefined ? this.#countedMs : this.#countedMs + Math.max(0, this.#source() - this.#since);
+    if (this.#since === undefined) return this.#countedMs;
+    const last = this.#last;
+    const at = this.#read();
+    if (at < last) {
+      this.#countedMs += last - this.#since;
+      this.#since = at;
+    }
+    return this.#countedMs + (at - this.#since);
   }
 
   /** Whether the clock is paused. */
@@ -69,7 +83,7 @@ export class ProgramClock implements PersistentState {
 
   /** Counts on from where the clock was paused. A running clock runs on. */
   resume(): void {
-    this.#since ??= this.#source();
+    this.#since ??= this.#read();
   }
 
   /** Saves how long the program has run. */
@@ -85,6 +99,14 @@ export class ProgramClock implements PersistentState {
       throw invalidEntry(from, PATH, "expected a number from 0 on", "$.ms");
     }
     this.#countedMs = ms;
-    if (this.#since !== undefined) this.#since = this.#source();
+    if (this.#since !== undefined) this.#since = this.#read();
+  }
+
+  #read(): number {
+    const at: unknown = this.#source();
+    if (!Number.isFinite(at)) {
+      throw new TypeError(`Cannot read a ProgramClock: now() must return a finite number, not ${show(at)}`);
+    }
+    return this.#last = at as number;
   }
 }

@@ -49,7 +49,7 @@ export interface SqliteAccessors {
  * A load writes the copy beside the database and checks it (`integrity_check`, with `trusted_schema=OFF` and no extensions) before it changes
  * anything. Then it closes the database, removes `-wal`, `-shm` and `-journal`, renames the copy over the file, and calls `reopen`, which should set
  * `journal_mode` and other pragmas again. Prepared statements of the old connection are of no use then. If another connection is using the
- * database in WAL mode, the load fails. Set `PRAGMA trusted_schema=OFF` in `reopen` if you load snapshots of others.
+ * database, or has it open in WAL mode, the load fails. Set `PRAGMA trusted_schema=OFF` in `reopen` if you load snapshots of others.
  *
  * @param options Gets the open database, and opens it again.
  * @returns The state, to be registered.
@@ -90,6 +90,7 @@ class DatabaseState implements PersistentState {
 
   async saveState(out: StateWriter): Promise<void> {
     const database = this.#database();
+    if (!this.#isOpen(database)) throw closed();
     this.#pathOf(database);
     const folder = workFolderOf(out);
     try {
@@ -117,7 +118,7 @@ class DatabaseState implements PersistentState {
       await writeNew(copy, iterate(from.stream(PATH)), { mode: lookAt(path)?.mode, sync: true });
       check(from, copy, database);
       if (this.#isOpen(database)) {
-        leaveWal(path, database);
+        assertUnused(path, database);
         database.close();
         this.#closed = database;
       }
@@ -147,6 +148,7 @@ class DatabaseState implements PersistentState {
       this.#path = typeof main?.["file"] === "string" ? main["file"] : "";
     }
     if (this.#path) return this.#path;
+    if (this.#path === undefined) throw closed();
     throw new TypeError("Cannot use a database in memory: it has no file that a load could replace");
   }
 }
@@ -169,6 +171,7 @@ function check(from: StateReader, path: string, like: SqliteDatabase): void {
   // Extensions are off by default in all of them.
   const options = constructor.name === "DatabaseSync" ? { readOnly: true } : { readonly: true };
   let findings: unknown[];
+  if (lookAt(path)?.sizeBytes === 0) throw invalidEntry(from, PATH, "it is empty"); // SQLite takes it for a database without tables
   try {
     const database = new constructor(path, options);
     try {
@@ -184,18 +187,26 @@ function check(from: StateReader, path: string, like: SqliteDatabase): void {
   throw invalidEntry(from, PATH, `integrity_check found: ${findings.slice(0, MAX_FINDINGS).join("; ")}`);
 }
 
-/** A connection in WAL mode that is closed late, after its last statement, would remove the `-wal` of the new database. */
-function leaveWal(path: string, database: SqliteDatabase): void {
+/**
+ * Throws if another connection is using the database, as far as locks tell. Leaves WAL mode: a connection in it that is closed late, after its last
+ * statement, would remove the `-wal` of the new database.
+ */
+function assertUnused(path: string, database: SqliteDatabase): void {
   const [mode] = rowsOf(database, "PRAGMA journal_mode").map((row) => Object.values(row)[0]);
-  if (mode !== "wal") return;
-  const way = "close the other connections before a load";
+  let reason = "it is in use";
   try {
-    const [left] = rowsOf(database, "PRAGMA journal_mode = DELETE").map((row) => Object.values(row)[0]);
-    if (left === "delete") return;
+    if (mode === "wal") {
+      const [left] = rowsOf(database, "PRAGMA journal_mode = DELETE").map((row) => Object.values(row)[0]);
+      if (left === "delete") return;
+    } else {
+      for (const sql of ["BEGIN EXCLUSIVE", "ROLLBACK"]) using(database, sql, (statement) => statement.run());
+      return;
+    }
   } catch (cause) {
-    throw new Error(`Cannot replace the database "${path}": ${reasonOf(cause)}; ${way}`, { cause });
+    reason = reasonOf(cause);
+    if (mode !== "wal" && !/locked|busy/i.test(reason)) return; // the program's own transaction ends with the connection
   }
-  throw new Error(`Cannot replace the database "${path}": it is in use; ${way}`);
+  throw new Error(`Cannot replace the database "${path}": ${reason}; close the other connections before a load`);
 }
 
 function rowsOf(database: SqliteDatabase, sql: string): Record<string, unknown>[] {
@@ -209,6 +220,10 @@ function using<T>(database: SqliteDatabase, sql: string, use: (statement: Sqlite
   } finally {
     statement.finalize?.(); // bun:sqlite keeps a database open as long as a statement of it lives
   }
+}
+
+function closed(): TypeError {
+  return new TypeError("Cannot use a closed database: get() must return one that is open, or that was open before");
 }
 
 function full(error: Error): Error {

@@ -216,6 +216,20 @@ describe("Ledger", () => {
     expect(await (await start(folder)).ledger.once("charge-7", never as () => unknown)).toBe("found out");
   });
 
+  it("runs what was in flight for the call that allows it, also while another call is rejected", async () => {
+    const folder = await folderOf();
+    await beginFor((await start(folder)).ledger, "a");
+    const { ledger } = await start(folder);
+    const [refused, ran, shared] = await Promise.allSettled([
+      ledger.once("a", never),
+      ledger.once("a", () => "ran", { inFlight: "run" }),
+      ledger.once("a", never as () => unknown, { inFlight: "run" }),
+    ]);
+    expect(refused).toMatchObject({ status: "rejected", reason: { code: "LEDGER_IN_FLIGHT" } });
+    expect([ran, shared]).toEqual([1, 2].map(() => ({ status: "fulfilled", value: "ran" })));
+    expect(ledger.inFlight).toEqual([]);
+  });
+
   it("tells what is in flight after a resume that finds nothing, and after startFresh", async () => {
     const folder = await folderOf();
     const first = await start(folder);

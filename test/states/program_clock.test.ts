@@ -84,10 +84,29 @@ describe("ProgramClock", () => {
     expect([paused.now(), paused.isPaused]).toEqual([7, true]);
   });
 
-  it("never runs backwards when its source does", () => {
+  it("never runs backwards when its source is set back, and goes on from there", async () => {
     const clock = clockAt();
     clock.time.ms -= 50;
     expect(clock.now()).toBe(0);
+    clock.time.ms += 30;
+    expect(clock.now()).toBe(30);
+    clock.time.ms -= 900;
+    expect([clock.now(), clock.now()]).toEqual([30, 30]);
+    clock.time.ms += 5;
+    const snapshot = await saved(clock);
+    clock.time.ms -= 1;
+    clock.pause();
+    clock.time.ms -= 500;
+    clock.resume();
+    clock.time.ms += 2;
+    expect(clock.now()).toBe(37);
+    await storeOf(clock).loadState(snapshot);
+    clock.time.ms += 1;
+    expect(clock.now()).toBe(36);
+  });
+
+  it.each([NaN, Infinity, undefined, 5n, "7"])("throws when its source returns %s", (value) => {
+    expect(() => new ProgramClock({ now: () => value as number })).toThrow(/must return a finite number/);
   });
 
   it.each([["a text", '{"ms":"7"}'], ["a negative time", '{"ms":-1}'], ["null", "null"], ["no time", "{}"], [

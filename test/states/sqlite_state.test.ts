@@ -127,6 +127,7 @@ for (
     it.each<[string, string | Uint8Array]>([
       ["no bytes of a database", "not a database, but long enough to be looked at for one".repeat(40)],
       ["a header alone", "SQLite format 3\0"],
+      ["no bytes at all", new Uint8Array()],
     ])("changes nothing for %s", async (_, bytes) => {
       const it = await program();
       it.add("mine");
@@ -181,6 +182,53 @@ for (
       expect(it.lines()).toEqual(["mine", "more"]);
       other.exec("COMMIT");
       other.close();
+    });
+
+    it.each(["BEGIN IMMEDIATE; INSERT INTO log (line) VALUES ('theirs')", "BEGIN; SELECT * FROM log"])(
+      "fails a load during a transaction of another connection: %s",
+      async (sql) => {
+        const it = await program();
+        it.add("mine");
+        const snapshot = await saved(it);
+        it.add("more");
+        const other = new Driver(it.file);
+        const [begin = "", statement = ""] = sql.split("; ");
+        other.exec(begin);
+        other.prepare(statement).all();
+        expect(await rejection(storeOf(it).loadState(snapshot))).toMatchObject({
+          message: expect.stringMatching(/locked.*close the other connections/),
+        });
+        other.exec("ROLLBACK");
+        other.close();
+        expect(it.lines()).toEqual(["mine", "more"]);
+        await storeOf(it).loadState(snapshot);
+        expect(it.lines()).toEqual(["mine"]);
+      },
+    );
+
+    it("loads during a transaction of its own connection, and keeps an empty database", async () => {
+      const it = await program();
+      it.add("saved");
+      const snapshot = await saved(it);
+      it.held.database.exec("BEGIN");
+      it.add("uncommitted");
+      await storeOf(it).loadState(snapshot);
+      expect(it.lines()).toEqual(["saved"]);
+      it.held.database.exec("DROP TABLE log");
+      await storeOf(it).loadState(await saved(it));
+      expect(it.held.database.prepare("SELECT * FROM sqlite_schema").all()).toEqual([]);
+    });
+
+    it("says so when the database is closed", async () => {
+      const it = await program();
+      const snapshot = await saved(it);
+      it.held.database.close();
+      expect(await rejection(saved(it))).toMatchObject({ message: expect.stringMatching(/closed|not open/) });
+      const other = sqliteState({ get: () => it.held.database, reopen() {} });
+      expect(await rejection(saved(other))).toMatchObject({ message: expect.stringMatching(/closed database/) });
+      expect(await rejection(storeOf(other).loadState(snapshot))).toMatchObject({
+        message: expect.stringMatching(/closed database/),
+      });
     });
 
     conforms(
