@@ -160,7 +160,28 @@ export interface SnapshotErrorDetails {
   STORAGE_FULL: { operation: string; path: string; errno: string };
   /** The storage failed. Remedy: see `errno`: check permissions, mounts and limits of open files. */
   STORAGE_FAILED: { operation: string; path: string; errno: string };
-  /** The snapshot is visible, but may not survive a power loss. Remedy: save again, and check the disk. */
+  /**
+   * The object store refused the request: wrong keys, an expired token or a missing permission. Remedy: check the
+   * credentials and the policy of the bucket.
+   */
+  STORAGE_FORBIDDEN: { operation: string; path: string; errno: string };
+  /** The object store asked for fewer requests, also after retries. Remedy: try again later. */
+  STORAGE_THROTTLED: { operation: string; path: string; errno: string };
+  /**
+   * The object store gave no answer, also after retries. It is unknown what it holds. Remedy: check the endpoint and
+   * the network, then try again.
+   */
+  STORAGE_UNREACHABLE: { operation: string; path: string; errno: string };
+  /**
+   * The object store ignores conditional writes, so two programs could overwrite each other. Nothing was saved.
+   * Remedy: use another store, or pass `withoutConditions: true` if only one program writes at a time.
+   */
+  CONDITIONS_IGNORED: { uri: string };
+  /**
+   * The snapshot is visible, but may not survive a power loss. On an object store: the answer to the commit was lost,
+   * and the store cannot be asked whether the snapshot is visible. Remedy: list again; save again, and check the disk
+   * or the network.
+   */
   COMMIT_UNCERTAIN: { uri: string };
   /**
    * Some snapshots could not be removed; the others were. Remedy: see `failed` and `cause`; the next cleanup
@@ -262,7 +283,9 @@ export function storageError(operation: string, path: string, cause: unknown): S
  * @returns The code, or the error's name where the runtime gives no code.
  */
 export function errnoOf(error: unknown): string {
-  if (isSnapshotError(error, "STORAGE_FAILED") || isSnapshotError(error, "STORAGE_FULL")) return error.details.errno;
+  if (isSnapshotError(error) && error.code.startsWith("STORAGE_")) {
+    return (error.details as SnapshotErrorDetails["STORAGE_FAILED"]).errno;
+  }
   try {
     if (!(error instanceof Error)) return "UNKNOWN";
     const code = (error as { code?: unknown }).code;
