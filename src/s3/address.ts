@@ -130,7 +130,11 @@ export function readS3Options(options: S3Options): S3Address {
 }
 
 function bucketOf(where: unknown): { bucket: string; prefix: string } {
-  const url = where instanceof URL ? where : typeof where === "string" && URL.canParse(where) ? new URL(where) : undefined;
+  const url = where instanceof URL
+    ? where
+    : typeof where === "string" && URL.canParse(where)
+    ? new URL(where)
+    : undefined;
   if (url === undefined) {
     // The text may contain credentials.
     throw new TypeError('Cannot use an object store: "url" must be a URL such as "s3://bucket/prefix"');
@@ -141,7 +145,9 @@ function bucketOf(where: unknown): { bucket: string; prefix: string } {
   if (url.username !== "" || url.password !== "") {
     throw refuse("an s3: URL must not contain credentials; pass the option credentials, or set AWS_ACCESS_KEY_ID");
   }
-  if (url.search !== "" || url.hash !== "" || url.port !== "") throw refuse("an s3: URL has no port, query or fragment");
+  if (url.search !== "" || url.hash !== "" || url.port !== "") {
+    throw refuse("an s3: URL has no port, query or fragment");
+  }
   if (!/^[a-z0-9][a-z0-9._-]{1,253}[a-z0-9]$/i.test(url.hostname)) throw refuse("it names no bucket");
   let path: string;
   try {
@@ -170,11 +176,14 @@ function endpointOf(endpoint: unknown, uri: string): string | undefined {
   }
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
     throw new TypeError(
-      `Cannot use "${uri}" as a place: its endpoint "${shownUrl(url)}" must not contain credentials, a query or a fragment`,
+      `Cannot use "${uri}" as a place: its endpoint "${
+        shownUrl(url)
+      }" must not contain credentials, a query or a fragment`,
     );
   }
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-    const message = `The endpoint "${url.origin}" of "${uri}" is plain http: everybody on the way can read and change ` +
+    const message =
+      `The endpoint "${url.origin}" of "${uri}" is plain http: everybody on the way can read and change ` +
       "the snapshots; use https";
     warnUser({ className: "S3Backend", kind: "ENDPOINT_PLAIN_HTTP", address: uri, message });
   }

@@ -61,7 +61,7 @@ export class Claim {
   ): Promise<Claim | undefined> {
     const claim = new Claim(place, name, unit, purpose);
     if (!await claim.#write(dead?.etag)) return undefined;
-    if (dead !== undefined) for (const other of Claim.#living) other.#loseTo(claim);
+    if (dead !== undefined) { for (const other of Claim.#living) other.#loseTo(claim); }
     claim.#start();
     return claim;
   }

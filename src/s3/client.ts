@@ -4,7 +4,7 @@ import type * as Sdk from "@aws-sdk/client-s3";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { SnapshotError, storageError } from "../model/errors.ts";
 import type { S3Address } from "./address.ts";
-import { faultOf, isMissing, StoreFault, storeError } from "./faults.ts";
+import { faultOf, isMissing, storeError, StoreFault } from "./faults.ts";
 
 const MOST_ATTEMPTS = 5;
 const MOST_BREAKS = 4;
@@ -87,7 +87,11 @@ export class ObjectStore {
   /** What is known of an object; `undefined` where there is none. */
   async head(key: string): Promise<ObjectInfo | undefined> {
     return await unlessMissing(async () => {
-      const answer = await this.#send<Sdk.HeadObjectCommandOutput>("look at", key, (sdk) => new sdk.HeadObjectCommand(this.#at(key)));
+      const answer = await this.#send<Sdk.HeadObjectCommandOutput>(
+        "look at",
+        key,
+        (sdk) => new sdk.HeadObjectCommand(this.#at(key)),
+      );
       return this.#infoOf(key, answer, answer.ContentLength);
     });
   }
@@ -192,14 +196,19 @@ export class ObjectStore {
     options: { readonly mostKeys?: number; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<{ objects: ListedObject[]; isLast: boolean }> {
     const { prefix: root, bucket } = this.address;
-    const answer = await this.#send<Sdk.ListObjectsV2CommandOutput>("list", prefix, (sdk) =>
-      new sdk.ListObjectsV2Command({
-        Bucket: bucket,
-        Prefix: root + prefix,
-        EncodingType: "url",
-        ...after === undefined ? {} : { StartAfter: root + after },
-        ...options.mostKeys === undefined ? {} : { MaxKeys: options.mostKeys },
-      }), options.signal);
+    const answer = await this.#send<Sdk.ListObjectsV2CommandOutput>(
+      "list",
+      prefix,
+      (sdk) =>
+        new sdk.ListObjectsV2Command({
+          Bucket: bucket,
+          Prefix: root + prefix,
+          EncodingType: "url",
+          ...after === undefined ? {} : { StartAfter: root + after },
+          ...options.mostKeys === undefined ? {} : { MaxKeys: options.mostKeys },
+        }),
+      options.signal,
+    );
     const objects = (answer.Contents ?? []).map(({ Key = "", Size, ETag = "", LastModified }): ListedObject => {
       const key = answer.EncodingType === "url" ? decoded(Key) : Key;
       if (key === undefined || !key.startsWith(root + prefix) || !isSize(Size)) {
@@ -227,8 +236,11 @@ export class ObjectStore {
 
   /** Deletes an object; succeeds where there is none. With `etag`, fails with the status 412 where it is another. */
   async delete(key: string, etag?: string): Promise<void> {
-    await this.#send<Sdk.DeleteObjectCommandOutput>("delete", key, (sdk) =>
-      new sdk.DeleteObjectCommand({ ...this.#at(key), ...etag === undefined ? {} : { IfMatch: etag } }));
+    await this.#send<Sdk.DeleteObjectCommandOutput>(
+      "delete",
+      key,
+      (sdk) => new sdk.DeleteObjectCommand({ ...this.#at(key), ...etag === undefined ? {} : { IfMatch: etag } }),
+    );
   }
 
   /** Deletes many objects. */
@@ -242,11 +254,15 @@ export class ObjectStore {
     const { bucket, prefix } = this.address;
     if (keys.length > 1 && !this.#deletesOneByOne) {
       try {
-        const answer = await this.#send<Sdk.DeleteObjectsCommandOutput>("delete", keys[0] as string, (sdk) =>
-          new sdk.DeleteObjectsCommand({
-            Bucket: bucket,
-            Delete: { Objects: keys.map((key) => ({ Key: prefix + key })), Quiet: true },
-          }));
+        const answer = await this.#send<Sdk.DeleteObjectsCommandOutput>(
+          "delete",
+          keys[0] as string,
+          (sdk) =>
+            new sdk.DeleteObjectsCommand({
+              Bucket: bucket,
+              Delete: { Objects: keys.map((key) => ({ Key: prefix + key })), Quiet: true },
+            }),
+        );
         const [failed] = answer.Errors ?? [];
         if (failed === undefined) return;
       } catch (error) {
@@ -266,7 +282,9 @@ export class ObjectStore {
       (sdk) => new sdk.CreateMultipartUploadCommand({ ...this.#at(key), ...stamp(writeId) }),
       signal,
     );
-    if (UploadId === undefined) throw this.#failed("upload", key, "UploadInvalid", "the store gave no id of the upload");
+    if (UploadId === undefined) {
+      throw this.#failed("upload", key, "UploadInvalid", "the store gave no id of the upload");
+    }
     return UploadId;
   }
 
@@ -295,28 +313,38 @@ export class ObjectStore {
     parts: readonly UploadedPart[],
     condition?: Condition,
   ): Promise<void> {
-    await this.#send<Sdk.CompleteMultipartUploadCommandOutput>("commit", key, (sdk) =>
-      new sdk.CompleteMultipartUploadCommand({
-        ...this.#at(key),
-        UploadId: uploadId,
-        MultipartUpload: { Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag })) },
-        ...conditionOf(condition),
-      }));
+    await this.#send<Sdk.CompleteMultipartUploadCommandOutput>(
+      "commit",
+      key,
+      (sdk) =>
+        new sdk.CompleteMultipartUploadCommand({
+          ...this.#at(key),
+          UploadId: uploadId,
+          MultipartUpload: { Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag })) },
+          ...conditionOf(condition),
+        }),
+    );
   }
 
   /** Gives the parts of an upload back; succeeds where there is none. */
   async abortUpload(key: string, uploadId: string): Promise<void> {
     await unlessMissing(() =>
-      this.#send<Sdk.AbortMultipartUploadCommandOutput>("abort the upload of", key, (sdk) =>
-        new sdk.AbortMultipartUploadCommand({ ...this.#at(key), UploadId: uploadId }))
+      this.#send<Sdk.AbortMultipartUploadCommandOutput>(
+        "abort the upload of",
+        key,
+        (sdk) => new sdk.AbortMultipartUploadCommand({ ...this.#at(key), UploadId: uploadId }),
+      )
     );
   }
 
   /** Whether an upload still has parts. */
   async hasParts(key: string, uploadId: string): Promise<boolean> {
     const answer = await unlessMissing(() =>
-      this.#send<Sdk.ListPartsCommandOutput>("look at the upload of", key, (sdk) =>
-        new sdk.ListPartsCommand({ ...this.#at(key), UploadId: uploadId, MaxParts: 1 }))
+      this.#send<Sdk.ListPartsCommandOutput>(
+        "look at the upload of",
+        key,
+        (sdk) => new sdk.ListPartsCommand({ ...this.#at(key), UploadId: uploadId, MaxParts: 1 }),
+      )
     );
     return (answer?.Parts ?? []).length > 0;
   }
@@ -326,8 +354,12 @@ export class ObjectStore {
     const { prefix: root, bucket } = this.address;
     const found: { key: string; uploadId: string }[] = [];
     for (let next: { KeyMarker: string; UploadIdMarker: string } | undefined;;) {
-      const answer = await this.#send<Sdk.ListMultipartUploadsCommandOutput>("list the uploads of", prefix, (sdk) =>
-        new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: root + prefix, EncodingType: "url", ...next }));
+      const answer = await this.#send<Sdk.ListMultipartUploadsCommandOutput>(
+        "list the uploads of",
+        prefix,
+        (sdk) =>
+          new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: root + prefix, EncodingType: "url", ...next }),
+      );
       for (const { Key = "", UploadId = "" } of answer.Uploads ?? []) {
         const key = answer.EncodingType === "url" ? decoded(Key) : Key;
         if (key?.startsWith(root + prefix)) found.push({ key: key.slice(root.length), uploadId: UploadId });
@@ -403,7 +435,11 @@ export class ObjectStore {
     const { uri, endpoint, region, credentials, idleMs } = this.address;
     const sdk = await import("@aws-sdk/client-s3").catch((cause: unknown) => {
       this.#loading = undefined;
-      throw storageError("use", uri, Object.assign(new Error(MISSING_PACKAGE, { cause }), { code: "MODULE_NOT_FOUND" }));
+      throw storageError(
+        "use",
+        uri,
+        Object.assign(new Error(MISSING_PACKAGE, { cause }), { code: "MODULE_NOT_FOUND" }),
+      );
     });
     const client = new sdk.S3Client({
       ...endpoint === undefined ? {} : { endpoint, forcePathStyle: true },

@@ -22,7 +22,12 @@ const THROTTLED: ReadonlySet<string> = new Set([
   "ThrottlingException",
   "TooManyRequests",
 ]);
-const FULL: ReadonlySet<string> = new Set(["EntityTooLarge", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"]);
+const FULL: ReadonlySet<string> = new Set([
+  "EntityTooLarge",
+  "InsufficientStorage",
+  "QuotaExceeded",
+  "XMinioStorageFull",
+]);
 const REMEDIES: Readonly<Record<string, string>> = {
   NoSuchBucket: "there is no such bucket; create it first",
   RequestTimeTooSkewed: "the clock of this machine differs from that of the store; correct it",

@@ -72,7 +72,9 @@ async function refuses(request: () => Promise<unknown>): Promise<boolean> {
     return false;
   } catch (error) {
     if (isRefusedByCondition(error)) return true;
-    if (["NotImplemented", "MethodNotAllowed", "InvalidArgument", "InvalidRequest"].includes(wordOf(error))) return false;
+    if (["NotImplemented", "MethodNotAllowed", "InvalidArgument", "InvalidRequest"].includes(wordOf(error))) {
+      return false;
+    }
     throw error;
   }
 }

@@ -253,4 +253,3 @@ function isPlainPath(path: string): boolean {
 export function s3Backend(options: S3Options): S3Backend {
   return new ObjectBackend(options);
 }
-

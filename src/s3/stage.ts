@@ -219,4 +219,3 @@ async function isTaken({ store }: S3Place, unit: Unit): Promise<boolean> {
 function exists({ store }: S3Place, name: string, unit: Unit, reason: string): SnapshotError {
   return new SnapshotError("SNAPSHOT_EXISTS", `Cannot save "${name}": ${reason}`, { name, uri: store.uriOf(unit) });
 }
-

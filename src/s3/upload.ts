@@ -5,7 +5,7 @@ import { chunkOf } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { type ObjectStore, pause, type UploadedPart } from "./client.ts";
 import { decide, look } from "./decide.ts";
-import { faultBeneath, isRefusedByCondition, StoreFault, storeError } from "./faults.ts";
+import { faultBeneath, isRefusedByCondition, storeError, StoreFault } from "./faults.ts";
 import type { Conditions } from "./probe.ts";
 
 const MOST_PARTS = 10_000;

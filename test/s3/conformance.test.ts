@@ -1,0 +1,16 @@
+// The contract of backends, kept on a real object store.
+import { backendConformance } from "snapkeep/testing";
+import { describe, it } from "vitest";
+import { hasObjectStore, objectStore } from "./object_store.ts";
+
+const here = objectStore();
+
+describe.skipIf(!hasObjectStore)("s3Backend", () => {
+  for (const { name, run } of backendConformance(() => here.backend())) it(name, run);
+});
+
+describe.skipIf(!hasObjectStore)("s3Backend with small parts", () => {
+  const options = { bigBlobBytes: 12 * 1024 * 1024 };
+  const cases = backendConformance(() => here.backend({ partBytes: 5 * 1024 * 1024 }), options);
+  for (const { name, run } of cases) if (/big blobs|giving up/.test(name)) it(name, run);
+});
