@@ -1,8 +1,7 @@
 // Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
-import { fileBackend } from "../file/file_backend.ts";
-import { type PathOrUrl, readAddress, readPath, splitPath } from "../model/address.ts";
+import { type PathOrUrl, readAddress } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { storageError } from "../model/errors.ts";
@@ -14,6 +13,7 @@ import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitO
 import { relabelManifest } from "../manifest/manifest.ts";
 import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
+import { placeAt, splitPlace } from "./place.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { copying, SnapshotReader } from "./snapshot_reader.ts";
 
@@ -81,9 +81,9 @@ export function targetOf(
   assertKind(kind);
   const suffix = suffixOfLayout(kind);
   if (endsWithSlash) {
-    return { backend: fileBackend(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
+    return { backend: placeAt(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
   }
-  const { folder, fileName } = splitPath(readPath(target));
+  const { backend, fileName } = splitPlace(target);
   if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(
@@ -95,7 +95,7 @@ export function targetOf(
   if (options.layout !== undefined && options.layout !== layout.kind) {
     throw new TypeError(`Cannot export to "${target}": the layout "${kind}" ends with "${suffix}"`);
   }
-  return { backend: fileBackend(folder), unit, layout };
+  return { backend, unit, layout };
 }
 
 // Small entries are read side by side before they are asked for: one after the other, most time would be waiting.

@@ -1,0 +1,37 @@
+// From what a caller calls a place to a backend: a folder, or a prefix of a bucket.
+import { fileBackend } from "../file/file_backend.ts";
+import { type Address, type PathOrUrl, readAddress, readPath, splitPath } from "../model/address.ts";
+import type { Backend } from "../model/backend.ts";
+import { isS3Url } from "../s3/address.ts";
+import { s3Backend } from "../s3/s3_backend.ts";
+
+/** The backend of a folder, or of an `s3:` URL. */
+export function placeAt(where: PathOrUrl): Backend {
+  if (where === "") return fileBackend(where); // which says what is wrong
+  const { url } = readAddress(where);
+  return url !== undefined && isS3Url(url) ? s3Backend({ url }) : fileBackend(where);
+}
+
+/** The place and the file name of a snapshot at a path, or at an `s3:` URL. */
+export function splitPlace(where: PathOrUrl): { readonly backend: Backend; readonly fileName: string } {
+  const address = readAddress(where);
+  if (address.url !== undefined && isS3Url(address.url)) return splitS3Url(address.url, address);
+  const { folder, fileName } = splitPath(readPath(where));
+  return { backend: fileBackend(folder), fileName };
+}
+
+function splitS3Url(url: URL, { shown }: Address): { backend: Backend; fileName: string } {
+  const path = url.pathname.replace(/\/$/, "");
+  const slash = path.lastIndexOf("/");
+  const folder = new URL(url);
+  folder.pathname = path.slice(0, slash + 1);
+  const backend = s3Backend({ url: folder }); // refuses what is wrong with the rest of the URL
+  let fileName: string;
+  try {
+    fileName = decodeURIComponent(path.slice(slash + 1));
+  } catch {
+    throw new TypeError(`Cannot locate "${shown}": its escapes are not UTF-8`);
+  }
+  if (fileName === "") throw new TypeError(`Cannot locate "${shown}": it names a bucket and no snapshot`);
+  return { backend, fileName };
+}
