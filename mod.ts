@@ -1,6 +1,6 @@
 /**
  * Durable snapshots for long-running programs: save all registered states as one snapshot, keep the right ones, resume from
- * the newest whole one after any end. The same on Node, Deno and Bun.
+ * the newest complete one after any end. The same on Node, Deno and Bun.
  *
  * @example Save, and load after a restart
  * ```ts

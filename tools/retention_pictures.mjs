@@ -354,7 +354,7 @@ export function retentionPictures(library) {
     }),
     "every.svg": timeline({
       rule: keepEvery("2d"),
-      text: "From the oldest on, always the next that is at least two days later; for ever.",
+      text: "From the oldest on, always the next that is at least two days later.",
       snapshots: [0, 11, 24, 40, 50, 61, 75, 97, 104, 121, 147, 155, 170, 199, 206, 214, 240].map((hours) =>
         snapshot(at("2026-11-13T06:00Z") + hours * HOUR_MS)
       ),

@@ -28,7 +28,7 @@ async function serve(response: ServerResponse): Promise<void> {
 }
 
 const server = createServer((_request, response) => {
-  serve(response).catch((error: Error) => console.log(`gave up: ${error.message}`)); // the client sees a broken body
+  serve(response).catch((error: Error) => console.log(`aborted: ${error.message}`)); // the client sees a broken body
 });
 
 server.listen(Number(process.argv[2] ?? 0), "127.0.0.1", () => {

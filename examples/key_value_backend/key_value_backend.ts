@@ -1,4 +1,4 @@
-// A backend of one's own, whole: snapshots in a key-value store. It passes `backendConformance` of `snapkeep/testing`.
+// A complete backend of your own: snapshots in a key-value store. It passes `backendConformance` of `snapkeep/testing`.
 //
 //   names/<name>          a small record: who is writing under this name, and which units of it are published
 //   blobs/<token>/<path>  what a stage wrote, under a token that no other stage has
@@ -114,13 +114,13 @@ export function keyValueBackend(store: KeyValue, uri: string): Backend {
     const whileClaimed = (change: (record: NameRecord) => void) =>
       update(name, (record) => {
         if (record.claim?.token !== token) {
-          throw new SnapshotError("STAGE_LOST", `Cannot save "${name}": its stage was swept or given up`, { unit });
+          throw new SnapshotError("STAGE_LOST", `Cannot save "${name}": its stage was swept or abandoned`, { unit });
         }
         change(record);
       });
     const write = async (path: string, body: ByteSource) => {
       const bytes = await gather(body);
-      await whileClaimed((record) => record.claim = { token, unit, aliveAtMs: Date.now() }); // a sign of life
+      await whileClaimed((record) => record.claim = { token, unit, aliveAtMs: Date.now() }); // a heartbeat
       await set(`blobs/${token}/${path}`, bytes);
       sizes[path] = bytes.length;
       return { sizeBytes: bytes.length };

@@ -12,7 +12,7 @@ const MARK = "made-by-the-snapkeep-demo.txt";
  * @param folder Path of the folder.
  * @param stores The folders of snapshots in it.
  * @param exportFile A single snapshot beside them.
- * @throws {Error} If somebody else made the folder.
+ * @throws {Error} If the demo did not make the folder.
  */
 export async function prepareFolder(folder: string, stores: readonly string[], exportFile: string): Promise<void> {
   await mkdir(folder, { recursive: true });

@@ -34,7 +34,7 @@ const peaceful = path.join(folder, "uninterrupted");
 const violent = path.join(folder, "killed");
 const exportFile = path.join(folder, "trained.state.tar.gz");
 
-/** A moment that nobody knows beforehand, neither the trainer nor we. */
+/** A moment that neither the trainer nor the demo knows beforehand. */
 function atRandom(signal: Kill["signal"], fromShare: number, toShare: number): Kill {
   const dueShare = fromShare + Math.random() * (toShare - fromShare);
   return { signal, afterMs: (_, share) => share >= dueShare ? Math.random() * 20 : undefined };
@@ -52,8 +52,8 @@ function amidSave(fromShare: number): Kill {
  * @param states Folder of its snapshots.
  * @param layout How they are arranged.
  * @param kills When to kill it, one after the other.
- * @param onKilled Told after each kill, with the number of kills so far.
- * @returns What it told at its end.
+ * @param onKilled Called after each kill, with the number of kills so far.
+ * @returns What it reported at its end.
  */
 async function train(
   states: string,

@@ -128,7 +128,7 @@ export class ArchiveEncoder {
     return undefined;
   }
 
-  /** Whether so much was taken in one go that others must have their turn: what lies in memory waits for nobody. */
+  /** Whether so much was taken in one go that others must have their turn: data in memory never waits. */
   get #isTurnDue(): boolean {
     return this.#takenBytes >= TURN_BYTES;
   }

@@ -77,7 +77,7 @@ async function codecOfBlob(blob: BlobReader, uri: string): Promise<Codec> {
   if (blob.sizeBytes === 0) throw rejected(uri, "TRUNCATED", 0, "it is empty");
   const head = await blob.read(0, BLOCK_BYTES);
   const compression = compressionOf(head) ?? (isTarHeader(head) ? "none" : undefined);
-  if (compression === undefined) throw rejected(uri, "COMPRESSION_UNKNOWN", 0, "it begins like no archive");
+  if (compression === undefined) throw rejected(uri, "COMPRESSION_UNKNOWN", 0, "it is not a gzip, zstd or tar file");
   return codecOf(compression);
 }
 
@@ -173,7 +173,7 @@ async function* rangeOf(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   for (let done = 0; done < sizeBytes;) {
     const chunk = await scratch.read(offset + done, Math.min(SCRATCH_CHUNK_BYTES, sizeBytes - done));
-    if (chunk.length === 0) return; // whoever verifies will miss the bytes
+    if (chunk.length === 0) return; // verification will miss the bytes
     done += chunk.length;
     yield chunk;
   }

@@ -1,5 +1,5 @@
 // Reading an archive by its table: the tail of the file tells where everything lies, and one entry costs the members it lies
-// in. Nothing the table says is believed: it must equal the manifest, and bytes are held against their digests.
+// in. Nothing the table says is believed: it must equal the manifest, and bytes are compared with their digests.
 import { type Codec, CompressionFault } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
@@ -26,7 +26,7 @@ import { DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
 const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
 const AHEAD_BYTES = 64 * 1024 * 1024;
-// Looking for a line takes as long as the table is: who wants more entries is better off with all of it.
+// Looking for a line takes as long as the table is: for more entries, parsing all of it is faster.
 const MOST_BY_LINE = 32;
 const MOST_OPEN = 192; // several members of small entries, and no more than are cached
 // Entries that share members and are asked for in another order than they lie in cost their members again. Archives of ours
@@ -278,7 +278,7 @@ class IndexedReader implements UnitReader {
     }
   }
 
-  /** All of an entry; an only chunk is just that, and is held against the entry's digest by whoever asked. */
+  /** All of an entry. A single-chunk entry is not verified here; the caller checks its digest. */
   async #bytes(entry: TableEntry): Promise<Uint8Array<ArrayBuffer>> {
     const [only, ...more] = entry.chunks;
     if (only === undefined || more.length > 0) return await this.#range(entry, 0, entry.sizeBytes);
@@ -286,7 +286,7 @@ class IndexedReader implements UnitReader {
     return bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes);
   }
 
-  /** Part of an entry, out of the chunks it touches, each held against its own digest. */
+  /** Part of an entry, out of the chunks it touches, each compared with its own digest. */
   async #range(entry: TableEntry, offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
     let part: Uint8Array<ArrayBuffer> | undefined;
     const end = offset + lengthBytes;

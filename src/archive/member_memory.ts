@@ -2,7 +2,7 @@
 import type { Member } from "./table.ts";
 
 const KEPT_MEMBERS = 8;
-// Ours are 2 MiB unless chosen otherwise: these bounds are met by members that are large for what is wanted of them.
+// Ours are 2 MiB unless chosen otherwise: these bounds are met by members that are large for what is read of them.
 const KEPT_BYTES = 64 * 1024 * 1024;
 const ROOM_BYTES = 128 * 1024 * 1024;
 
@@ -55,7 +55,7 @@ export class Room {
       this.#takenBytes -= sizeBytes;
       for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.sizeBytes); next = this.#waiting[0]) {
         this.#waiting.shift();
-        this.#takenBytes += next.sizeBytes; // at once: whoever comes before it goes on must not take its place
+        this.#takenBytes += next.sizeBytes; // at once: another caller must not take its place before it continues
         next.begin();
       }
     }

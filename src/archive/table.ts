@@ -111,17 +111,17 @@ const MAX_LINE_BYTES = 64 * 1024;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 function rowOf(value: unknown): Row {
-  if (typeof value !== "object" || value === null) throw new TableFault("a row of its table is no object");
+  if (typeof value !== "object" || value === null) throw new TableFault("a row of its table is not an object");
   const fields = value as Record<string, unknown>;
   const text = (key: string): string => {
     const found = Object.hasOwn(fields, key) ? fields[key] : "";
-    if (typeof found !== "string") throw new TableFault(`"${key}" of a row of its table is no text`);
+    if (typeof found !== "string") throw new TableFault(`"${key}" of a row of its table is not a string`);
     return found;
   };
   const count = (key: string): number => {
     const found = Object.hasOwn(fields, key) ? fields[key] : 0;
     if (typeof found !== "number" || !Number.isSafeInteger(found) || found < 0) {
-      throw new TableFault(`"${key}" of a row of its table is no size`);
+      throw new TableFault(`"${key}" of a row of its table is not a size`);
     }
     return found;
   };
@@ -192,7 +192,7 @@ function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(textOf(bytes));
   } catch (cause) {
-    throw new TableFault(`its table is no ${cause instanceof SyntaxError ? "JSON" : "UTF-8"}`, { cause });
+    throw new TableFault(`its table is not ${cause instanceof SyntaxError ? "JSON" : "UTF-8"}`, { cause });
   }
 }
 

@@ -200,7 +200,7 @@ export class TarGuard {
     const isUstar = magic === "ustar\x0000";
     const isGnu = magic === "ustar  \x00";
     const isV7 = magic === "\0".repeat(8);
-    if (!isUstar && !isGnu && !isV7) this.#refuse("HEADER_FORMAT", "a header is neither ustar, GNU nor v7", start);
+    if (!isUstar && !isGnu && !isV7) this.#refuse("HEADER_FORMAT", "a header must be ustar, GNU or v7", start);
     const kind = KINDS.get(block[156] as number);
     if (kind === undefined) {
       this.#refuse(
@@ -253,7 +253,7 @@ export class TarGuard {
     let sizeBytes = headerBytes;
     if (sizeText !== undefined) {
       if (!/^(?:0|[1-9]\d{0,15})$/.test(sizeText) || !Number.isSafeInteger(Number(sizeText))) {
-        this.#refuse("PAX_INVALID", "a PAX size is no size", start);
+        this.#refuse("PAX_INVALID", "a PAX size is not a size", start);
       }
       sizeBytes = Number(sizeText);
       // Readers that ignore PAX would go on elsewhere; only a size that no header can hold may differ.
@@ -380,11 +380,11 @@ export class TarGuard {
     return offsets.every((offset) => TIMES_OR_ZEROS.test(ascii(this.#block, offset, 12)));
   }
 
-  /** A number that nobody needs: octal, blank, or GNU's base 256 with either sign. */
+  /** A number that is not needed: octal, blank, or GNU's base 256 with either sign. */
   #assertNumber(offset: number, length: number, start: number): void {
     const first = this.#block[offset];
     if (first === 0x80 || first === 0xff || OCTAL_OR_BLANK.test(ascii(this.#block, offset, length))) return;
-    this.#refuse("HEADER_NUMBER", "a number of a header is neither octal nor in base 256", start);
+    this.#refuse("HEADER_NUMBER", "a number of a header must be octal or in base 256", start);
   }
 
   /** A number that counts: octal digits with an end, or GNU's base 256; nothing that decoders read differently. */
@@ -400,7 +400,7 @@ export class TarGuard {
     }
     const text = ascii(this.#block, offset, length);
     if (!/^ {0,11}[0-7]+[ \0]{1,12}$/.test(text)) {
-      this.#refuse("HEADER_NUMBER", "a number of a header is no octal number", start);
+      this.#refuse("HEADER_NUMBER", "a number of a header must be octal", start);
     }
     return Number.parseInt(text.trim().replaceAll("\0", ""), 8);
   }

@@ -24,7 +24,7 @@ const TRUST_MS = 1_000;
 // What was aborted has so long to give back what it took.
 const ABORTED_MS = 300;
 
-/** How a program is saved by itself. */
+/** How a program is saved automatically. */
 export interface AutosaveOptions {
   /** When to save. */
   readonly condition: SaveCondition;
@@ -113,7 +113,7 @@ export interface Autosaver {
    */
   requestSave(): Promise<SaveEvent>;
   /**
-   * Tells how the saves are doing, as data for a health check. Free room is that of the last look, at most one save old.
+   * Returns the state of the saves, as data for a health check. Free room is that of the last look, at most one save old.
    *
    * @returns Plain data that JSON carries.
    */
@@ -423,10 +423,10 @@ class StoreAutosaver implements Autosaver {
   }
 
   #abort(name: string, why: string): void {
-    this.#aborting.abort(new DOMException(`The last save was given up: ${why}`, name));
+    this.#aborting.abort(new DOMException(`The last save was aborted: ${why}`, name));
   }
 
-  /** Leaves signs of life, but none in the place of the last run's before that could be read. */
+  /** Starts to renew the heartbeat, but replaces that of the last run only after it could be read. */
   #live(): void {
     if (this.#store.hasBegun) this.#life.begin();
   }
@@ -468,7 +468,7 @@ function labelsOf(labels: Labels | (() => Labels)): Labels {
 }
 
 /**
- * Saves a program by itself: whenever a condition is true, and once more when the program ends.
+ * Saves a program automatically: whenever a condition is true, and once more when the program ends.
  *
  * It begins to save once `store.resume()` or `store.loadState()` has fulfilled, or `store.startFresh()` was called; a save that falls
  * due before is skipped with a warning. A round runs in this order: condition, pause, capture, the program goes on, write, commit,
@@ -481,7 +481,7 @@ function labelsOf(labels: Labels | (() => Labels)): Labels {
  * saves nothing.
  *
  * @param store The store.
- * @param options When, what to do around a save, and who is told.
+ * @param options When to save, what to do around a save, and who receives the events.
  * @returns The autosaver.
  * @throws {TypeError} If an option does not exist or cannot be what it is, or the labels cannot be stored.
  * @throws {RangeError} If a number is out of range.

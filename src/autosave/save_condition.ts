@@ -44,7 +44,7 @@ export function assertCondition(action: string, condition: unknown): asserts con
 /**
  * Asks a condition.
  *
- * @throws {TypeError} If it returns neither true nor false: a promise, for instance, would count as true for ever.
+ * @throws {TypeError} If it returns neither true nor false: a promise, for instance, would always count as true.
  */
 export function isDue(condition: SaveCondition, moment: SaveMoment): boolean {
   const answer: unknown = typeof condition === "function" ? condition(moment) : condition.check(moment);

@@ -65,7 +65,7 @@ export class Schedule {
     return isDue(this.#condition, this.#moment());
   }
 
-  /** In how many milliseconds the next attempt may begin, as far as that can be told. */
+  /** In how many milliseconds the next attempt may begin, as far as that is known. */
   dueInMs(): number | undefined {
     return this.due !== undefined ? this.pauseMs : dueInMsOf(this.#condition, this.#moment());
   }

@@ -8,7 +8,7 @@ import type { StateStore } from "../store/state_store.ts";
 /** How a run ended, and the snapshot that holds all it did, if there is one. */
 export type RunEnd = Pick<RunRecord, "ended" | "signal" | "saved">;
 
-/** Renews the sign of life until it ends. A renewal that fails is logged and costs nothing else. */
+/** Renews the heartbeat until it ends. A renewal that fails is logged and costs nothing else. */
 export class SignOfLife {
   readonly #store: StateStore;
   readonly #clock: IdleClock;
@@ -63,7 +63,7 @@ export class SignOfLife {
       await backend.notes.put(LAST_RUN_NOTE, renderRun(record));
     };
     return this.#writing = this.#writing.then(write).catch((error) => {
-      loggerOf("Autosaver").debug("Cannot leave a sign of life: {reason}", { reason: reasonOf(error) });
+      loggerOf("Autosaver").debug("Cannot renew the heartbeat: {reason}", { reason: reasonOf(error) });
     });
   }
 }

@@ -1,5 +1,5 @@
 // Signals that ask the program to end, and its event loop becoming empty. One listener per signal serves all autosavers of the
-// process, other copies of the library included: the process ends when all of them have saved, and only if nobody else listens.
+// process, other copies of the library included: the process ends when all of them have saved, and only if no other code listens.
 import process from "node:process";
 import { setImmediate, setTimeout } from "../runtime/clock.ts";
 import { show } from "../model/show.ts";
@@ -22,9 +22,9 @@ const IGNORED_AFTER_MS = 1000;
 
 /** What leaves when the program is to end. */
 export interface Departure {
-  /** Saves once more; `endsProcess` says whether the process ends after it. Resolves when that is done or given up. */
+  /** Saves once more; `endsProcess` says whether the process ends after it. Resolves when that is done or aborted. */
   depart(signal: EndSignal, endsProcess: boolean): Promise<void>;
-  /** Gives up at once what `depart` does. */
+  /** Aborts what `depart` does. */
   hurry(signal: EndSignal): void;
   /** Saves once more, since nothing else keeps the program alive. */
   exit(): void;

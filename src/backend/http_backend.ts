@@ -19,7 +19,7 @@ export interface HttpBackendOptions {
   readonly headers?: HeadersInit;
   /** Another `fetch`. */
   readonly fetch?: typeof fetch;
-  /** How long the server may send nothing, in milliseconds, before it is given up; 30 seconds unless given. */
+  /** How long the server may send nothing, in milliseconds, before the request is aborted; 30 seconds by default. */
   readonly idleMs?: number;
 }
 
@@ -256,7 +256,7 @@ class HttpBackend implements Backend {
       const url = new URL(location, base);
       if (/^https?:$/.test(url.protocol)) return url;
     }
-    throw this.#failed("the server redirects to what is neither an http: nor an https: URL");
+    throw this.#failed("the server redirects to an address that is not an http: or https: URL");
   }
 
   async #ask(url: URL, own: Headers, headers: Record<string, string>, method: string, signal?: AbortSignal) {
@@ -299,7 +299,7 @@ class HttpBackend implements Backend {
     if (restBytes > 0) throw this.refused(answer, asked, `${lengthBytes - restBytes} of its ${lengthBytes} bytes`);
   }
 
-  /** Waits for the server, but not for ever. */
+  /** Waits for the server, with a time limit. */
   async #soon<T>(work: Promise<T>): Promise<T> {
     const { idleMs = IDLE_MS } = this.#options;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -341,7 +341,7 @@ class HttpBackend implements Backend {
   }
 }
 
-/** Which bytes an answer says it has, up to `end`, and the file's size where it is told. */
+/** Which bytes an answer says it has, up to `end`, and the file's size if it says so. */
 function contentRange(answer: Response): { offset: number; end: number; sizeBytes?: number } | undefined {
   const match = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15}|\*)$/i.exec(answer.headers.get("content-range") ?? "");
   if (match === null) return undefined;
@@ -350,7 +350,7 @@ function contentRange(answer: Response): { offset: number; end: number; sizeByte
   return size === "*" ? place : { ...place, sizeBytes: Number(size) };
 }
 
-/** Ends an answer whose body nobody reads. */
+/** Ends an answer whose body is not read. */
 function discard(answer: Response): void {
   answer.body?.cancel().catch(() => {}); // what is to hear of it may hang as well
 }
@@ -414,7 +414,7 @@ export function httpBackend(url: URL, options: HttpBackendOptions = {}): { backe
   try {
     unit = decodeURIComponent(name);
   } catch (cause) {
-    const reason = "its escapes are no UTF-8";
+    const reason = "its escapes are not UTF-8";
     throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name "${name}": ${reason}`, { name, reason }, {
       cause,
     });

@@ -63,7 +63,7 @@ export class Head {
     this.#slackBytes = slackBytes;
   }
 
-  /** Takes the next bytes, without a copy where they lie in a buffer of just the size; whether more are wanted. */
+  /** Takes the next bytes, without a copy where they lie in a buffer of just the size; whether more are needed. */
   take(chunk: Uint8Array): boolean {
     const offset = this.#takenBytes;
     if (offset < this.#sizeBytes) {
@@ -77,7 +77,7 @@ export class Head {
     return this.#takenBytes <= this.#sizeBytes + this.#slackBytes;
   }
 
-  /** What was taken, as far as it is wanted. */
+  /** What was taken, as far as it is needed. */
   get bytes(): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes ?? new Uint8Array();
     return this.#takenBytes < this.#sizeBytes ? bytes.slice(0, this.#takenBytes) : bytes;

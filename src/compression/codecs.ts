@@ -40,7 +40,7 @@ export function codecOf(compression: Compression): Codec {
   throw new SnapshotError("COMPRESSION_UNAVAILABLE", message, { compression, available });
 }
 
-/** Which compression a file begins like; `undefined` where it is none of ours. */
+/** Compression of a file by its first bytes; `undefined` if it is not a known one. */
 export function compressionOf(head: Uint8Array): Compression | undefined {
   if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd) return "zstd";

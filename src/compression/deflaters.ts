@@ -1,4 +1,4 @@
-// Compressors that serve again and again. Making one takes a quarter of a megabyte of memory that nobody touched before, which
+// Compressors that serve again and again. Making one takes a quarter of a megabyte of untouched memory, which
 // costs small members more than their compression.
 import { plain } from "../runtime/bytes.ts";
 import { setImmediate } from "../runtime/clock.ts";
@@ -66,7 +66,7 @@ const givingBack = new Idle(() => {
  */
 export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise<readonly Uint8Array<ArrayBuffer>[]> {
   // What is stored is cut after the room that is left for it: only a buffer of its own gives the same bytes each time. And
-  // where buffers are collected late, only one that is nobody else's can be given back at once.
+  // where buffers are collected late, only one that is not shared can be freed at once.
   if (method.level === 0 || isCollectedLate) return [await alone(bytes, method)];
   const key = `${method.level} ${method.strategy}`;
   let waiting = idle.get(key);
@@ -80,7 +80,7 @@ export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise
 }
 
 function alone(bytes: Uint8Array, method: DeflateMethod): Promise<Uint8Array<ArrayBuffer>> {
-  // Told at once that all is there, zlib makes one piece of it, where else it would put two together in a third buffer.
+  // If zlib gets all input at once, it makes one piece of it; otherwise it would join two in a third buffer.
   const chunkSize = Math.max(1024, bytes.length + (bytes.length >> 9) + 256);
   const options = { ...method, flush: zlib.constants.Z_FINISH, chunkSize };
   return new Promise((resolve, reject) => {

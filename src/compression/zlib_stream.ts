@@ -76,7 +76,7 @@ function taken(stream: ZlibStream, chunk: Uint8Array): Promise<void> {
  * @param source The compressed bytes; the next chunk is asked for when the one before was taken.
  * @param take Told what was decompressed; says whether there may be more.
  * @param toFault Makes the error of a failure of the decompressor; those of the source are thrown as they are.
- * @returns Compressed bytes that were offered; `undefined` where no more was wanted.
+ * @returns Compressed bytes that were offered; `undefined` if no more was needed.
  */
 export async function drive(
   stream: ZlibStream,

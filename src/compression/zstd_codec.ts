@@ -1,5 +1,5 @@
 // zstd by the runtime. Several runtimes return the first frame of many and no more, or take a cut frame for whole, without a
-// word; so frames are split here, by walking their block headers, and each is decoded alone and held against its length.
+// word; so frames are split here, by walking their block headers, and each is decoded alone and compared with its length.
 import type { ByteSource } from "../model/backend.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { concat, copyOf, plain } from "../runtime/bytes.ts";
@@ -221,7 +221,7 @@ async function decodeFrames(members: Uint8Array, maxBytes: number): Promise<Uint
     if (head.length < 4 || readUint32(head, 0) !== FRAME_MAGIC) throw trailing(start);
     const header = parseFrameHeader(await input.peek(MAX_HEADER_BYTES), start);
     if (header === undefined) throw truncated(start);
-    // Before its blocks are walked: where less is wanted than it holds, it may be cut.
+    // Before its blocks are walked: if less is needed than it holds, it may be cut.
     if ((header.contentBytes ?? 0) > maxBytes - sizeBytes) throw tooLarge(start);
     let frameLength = 0;
     for await (const piece of frameBytes(input, header)) frameLength += piece.length;
@@ -244,7 +244,7 @@ async function decodeFrameHead(
   try {
     head.take(await decodeFrames(packed, sizeBytes + slackBytes));
   } catch (error) {
-    // What is wanted may still be there, before the end of what is not.
+    // The needed bytes may still be there, before the missing end.
     if (!(error instanceof CompressionFault && /^(?:LIMIT_BYTES|TRUNCATED)$/.test(error.reason))) throw error;
     for await (const chunk of decodeFrameStream([packed])) if (!head.take(chunk)) break;
   }

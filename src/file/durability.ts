@@ -17,7 +17,7 @@ export class Syncer {
 
   constructor(files: FileSystem, durability: Durability) {
     if (durability !== "full" && durability !== "none") {
-      throw new TypeError(`Cannot use the durability "${String(durability)}": it is none of "full", "none"`);
+      throw new TypeError(`Cannot use the durability "${String(durability)}": it must be "full" or "none"`);
     }
     this.#files = files;
     this.#isOn = durability === "full";

@@ -38,7 +38,7 @@ import { modeOf, privateFileSystem } from "./private_file_system.ts";
 const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
 const LISTED_AT_ONCE = 256;
 const NOWHERE = "it is a link that leads nowhere";
-// Made by file systems themselves at the root of a volume; often nobody but the system may look into them.
+// Made by file systems themselves at the root of a volume; often only the system may read them.
 const OF_FILE_SYSTEMS = new Set(["lost+found", "System Volume Information", "$RECYCLE.BIN"]);
 
 /** How a {@link fileBackend} keeps snapshots. */
@@ -279,7 +279,7 @@ class FileBackend implements Backend {
   async #syncParents(): Promise<void> {
     for (const parent of this.#unsyncedParents) {
       await this.#syncParent(parent);
-      this.#unsyncedParents.delete(parent); // only now: where the sync failed, the next save must not be told it is durable
+      this.#unsyncedParents.delete(parent); // only now: if the sync failed, the next save must not take it for durable
     }
   }
 
@@ -374,7 +374,7 @@ class FileBackend implements Backend {
 
   /** A unit's path; what is no safe name directly in the root is refused before any I/O. */
   #pathOf(unit: Unit): string {
-    if (suffixOf(unit) === undefined) throw storageError("address", unit, new Error("it is no unit"));
+    if (suffixOf(unit) === undefined) throw storageError("address", unit, new Error("it is not the name of a unit"));
     assertSnapshotName(nameOfUnit(unit));
     return pathOfUnit(this.#place, unit);
   }
@@ -408,7 +408,7 @@ export function fileBackend(folder: PathOrUrl, options: FileBackendOptions = {})
   return new FileBackend(readPath(folder), options);
 }
 
-/** What there is at a path; `unknown` where even that cannot be told. */
+/** What there is at a path; `unknown` if even that cannot be read. */
 async function kindAt(
   files: FileSystem,
   path: string,

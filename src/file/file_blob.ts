@@ -19,7 +19,7 @@ export class FileBlob implements BlobReader {
   protected readonly file: OpenFile;
   #sizeBytes: number;
   #closed = false;
-  // Memory that nobody touched yet costs more to fill than bytes cost to read.
+  // Untouched memory costs more to fill than bytes cost to read.
   readonly #spare: Uint8Array<ArrayBuffer>[] = [];
 
   constructor(file: OpenFile, sizeBytes: number) {
@@ -52,7 +52,7 @@ export class FileBlob implements BlobReader {
     try {
       for (let position = offset; position < end;) {
         const readBytes = await this.file.read(room.subarray(0, end - position), position);
-        if (readBytes === 0) return; // the file was cut: whoever verifies will miss the bytes
+        if (readBytes === 0) return; // the file was cut: verification will miss the bytes
         position += readBytes;
         yield room.subarray(0, readBytes);
       }
@@ -64,7 +64,7 @@ export class FileBlob implements BlobReader {
   async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
     for (let offset = 0; offset < this.#sizeBytes;) {
       const chunk = await this.read(offset, CHUNK_BYTES);
-      if (chunk.length === 0) return; // the file was cut: whoever verifies will miss the bytes
+      if (chunk.length === 0) return; // the file was cut: verification will miss the bytes
       offset += chunk.length;
       yield* leaving(chunk);
     }

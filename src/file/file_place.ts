@@ -79,7 +79,7 @@ async function emptyTrash(place: FilePlace, path: string): Promise<void> {
   await removeTree(place.files, path, true);
 }
 
-/** Whether something is as we make it; else somebody else gave it a name that looks like one of ours. */
+/** Whether something is as we make it; else another program gave it a name that looks like one of ours. */
 function isOurs(kind: Exclude<HiddenKind, "lock" | "lock-owner">, stat: FileStat): boolean {
   switch (kind) {
     case "claim":
@@ -95,8 +95,8 @@ function isOurs(kind: Exclude<HiddenKind, "lock" | "lock-owner">, stat: FileStat
 }
 
 /**
- * The time of the last sign of life of something that is ours, where that is longer ago than allowed.
- * A time that far in the future was written before the clock was set back, and is no sign of life either.
+ * The time of the last heartbeat of a file that is ours, if that is longer ago than allowed.
+ * A time that far in the future was written before the clock was set back, and does not count either.
  */
 async function staleSince(
   { files, root }: FilePlace,
@@ -110,7 +110,7 @@ async function staleSince(
   return limitMs < 0 || Math.abs(systemMs() - stat.modifiedAtMs) > limitMs ? stat.modifiedAtMs : undefined;
 }
 
-/** How long something may have shown no sign of life; what this process writes is not swept within the ordinary limit. */
+/** How old a heartbeat may be; what this process writes is not swept within the ordinary limit. */
 function limitOf(each: HiddenName, stages: readonly HiddenName[], olderThanMs: number): number {
   if (olderThanMs < 0) return olderThanMs;
   if (each.kind === "claim") {
@@ -153,7 +153,7 @@ export async function sweepPlace(
     if (since === undefined) living.add(each.name);
     else if (each.kind === "claim") claims.set(each, since);
   });
-  // Whoever removed it may have died before this; deleting what a power loss brings back would leave a part of it.
+  // The program that removed it may have died before this; deleting what a power loss brings back would leave a part of it.
   if (hidden.some(({ kind }) => kind === "trash")) await place.sync.folder(root);
   const swept: Unit[] = [];
   let failure: { readonly error: unknown } | undefined;
@@ -171,7 +171,7 @@ export async function sweepPlace(
       if (kind === "stage") living.add(name); // its claim stands as long as its stage does
     }
   }
-  // Claims last: while a claim stands, nobody else can take the name of a stage that is being removed. Looked at again, for
+  // Claims last: while a claim stands, no other writer can take the name of a stage that is being removed. Looked at again, for
   // another sweep may have removed it meanwhile, and this one be that of a writer who lives.
   for (const [each, since] of claims) {
     if (living.has(each.name) || await deadSince(each) !== since && olderThanMs >= 0) continue;

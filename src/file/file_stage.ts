@@ -13,7 +13,7 @@ import { assertRoom } from "./free_space.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { claimName, stageName, tokenName } from "./hidden_name.ts";
 
-// Files being made durable beside the one being written; file systems merge syncs that run side by side.
+// Files being made durable beside the one being written; file systems merge concurrent syncs.
 const SYNCS_IN_FLIGHT = 8;
 // EPERM is what Windows says of a rename onto a folder.
 const TAKEN = new Set(["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "EPERM"]);
@@ -63,7 +63,7 @@ export class FileStage implements Stage {
       });
     const claim = await create().catch(async (error) => {
       if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
-      await sweepName(place, name); // whoever claimed it may be dead, and here perhaps nobody else sweeps
+      await sweepName(place, name); // its writer may be dead, and here perhaps no other program sweeps
       return await create();
     });
     const stage = new FileStage(place, unit, name);
@@ -179,7 +179,7 @@ export class FileStage implements Stage {
       if (path.includes("/")) await this.#makeFolder(dirname(path));
       return await writeFile(this.#place.files, fullPath, body, () => this.#state === "open");
     });
-    // Synced late and side by side, through the very handle that wrote, or an error could be missed.
+    // Synced late and concurrently, through the very handle that wrote, or an error could be missed.
     const task = this.#syncAndClose(file, fullPath).catch((error) => {
       this.#failure ??= { error };
     }).finally(() => this.#syncing.delete(task));
@@ -248,7 +248,7 @@ export class FileStage implements Stage {
     }
   }
 
-  /** Whether there is something at a path; `undefined` where even that cannot be told. */
+  /** Whether there is something at a path; `undefined` if that is unknown. */
   #isThere(path: string): Promise<boolean | undefined> {
     return this.#place.files.stat(path).then((stat) => stat !== undefined, () => undefined);
   }

@@ -88,7 +88,7 @@ export interface FileSystem {
   /** Sets when a path was last changed. */
   touch(path: string, atMs: number): Promise<void>;
   /**
-   * How many bytes this user can still write to the file system of a path; `undefined` where that cannot be told for sure, as
+   * How many bytes this user can still write to the file system of a path; `undefined` where that is not certain, as
    * where files are compressed. What fails here fails nothing.
    */
   freeBytes?(path: string): Promise<number | undefined>;

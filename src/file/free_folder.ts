@@ -6,7 +6,7 @@ import { FORMAT_NAME } from "../manifest/schema.ts";
 import { MANIFEST_PATH, suffixOf } from "../model/unit.ts";
 
 const HEAD_BYTES = 1024;
-const OURS = new RegExp(`^\\s*\\{\\s*"format"\\s*:\\s*"${FORMAT_NAME}"`); // a manifest.json of somebody else's is no matter
+const OURS = new RegExp(`^\\s*\\{\\s*"format"\\s*:\\s*"${FORMAT_NAME}"`); // another program's manifest.json does not matter
 
 /**
  * Throws if a folder is a snapshot, or lies inside one. Makes a few system calls, before it returns.

@@ -1,4 +1,4 @@
-// Whether what is to be written fits at all, looked at before it is: a save that must fail is told so before it has filled
+// Whether the data to be written can fit, checked before it is: a save that must fail does so before it has filled
 // the disk for everybody else. It only ever refuses what surely does not fit.
 import process from "node:process";
 import { storageError } from "../model/errors.ts";
@@ -48,7 +48,7 @@ function hasPermissions(...permissions: readonly object[]): boolean {
   }
 }
 
-/** Whether this user may write where others may no more; yes where it cannot be told. */
+/** Whether this user may write where others may no more; yes if that is unknown. */
 export function mayBeRoot(): boolean {
   return !mayAsk("uid") || process.getuid?.() === 0;
 }

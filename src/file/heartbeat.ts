@@ -18,7 +18,7 @@ export class Heartbeat {
     Heartbeat.#beating.add(this);
     this.#timer = setInterval(() => {
       const nowMs = systemMs();
-      // A beat that fails (swept away, file system gone) is told by the next write or the publish itself.
+      // A beat that fails (swept away, file system gone) is reported by the next write or the publish itself.
       for (const path of paths) files.touch(path, nowMs).catch(() => {});
     }, BEAT_MS);
     this.#timer.unref();

@@ -89,7 +89,7 @@ export interface HiddenName {
   readonly token: string | undefined;
 }
 
-/** Reads a hidden name; `undefined` where it is none of ours. */
+/** Reads a hidden name; `undefined` if it is not one of ours. */
 export function parseHiddenName(fileName: string): HiddenName | undefined {
   const match = PATTERN.exec(fileName);
   if (match === null) return undefined;

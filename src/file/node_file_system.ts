@@ -36,7 +36,7 @@ import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 
-// Without O_NONBLOCK, opening a pipe that somebody put among the files would wait for its writer.
+// Without O_NONBLOCK, opening a pipe among the files would wait for its writer.
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 const FOLDER_ITSELF = constants.O_RDONLY | NO_FOLLOW | (constants.O_DIRECTORY ?? 0);
@@ -157,7 +157,7 @@ class QuickNodeFile implements QuickFile {
 }
 
 function assertFile(stat: Stats): void {
-  if (!stat.isFile()) throw Object.assign(new Error("it is no file"), { code: "EISDIR" });
+  if (!stat.isFile()) throw Object.assign(new Error("it is not a file"), { code: "EISDIR" });
 }
 
 function kindOf(found: Stats | BigIntStats): FileKind {

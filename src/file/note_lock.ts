@@ -1,5 +1,5 @@
 // The lock of a note: an empty file, and beside it a record of the process that holds it, so that a lock which a killed program
-// left holds nobody up. The record is believed only where it speaks of this very lock and proves that its process has ended.
+// left delays no program. The record is believed only where it speaks of this very lock and proves that its process has ended.
 import { join } from "node:path";
 import { monotonicMs, setTimeout, systemMs } from "../runtime/clock.ts";
 import { errnoOf, storageError } from "../model/errors.ts";
@@ -10,7 +10,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import { lockName, lockOwnerName } from "./hidden_name.ts";
 import { hasEnded, type ProcessIdentity, thisProcess } from "./process_identity.ts";
 
-/** Without a sign of life for so long, in milliseconds, a lock is a dead program's: it is held for a read and a synced write. */
+/** A lock unchanged for so long, in milliseconds, belongs to a dead program: a lock is held for a read and a synced write only. */
 const LOCK_STALE_AFTER_MS = 10_000;
 
 const OWNER_MAX_BYTES = 1024;
@@ -54,7 +54,7 @@ export async function lockNote(
   }
 }
 
-/** Removes a lock whose process has provably ended, or that showed no sign of life for so long. */
+/** Removes a lock whose process has provably ended, or that was not renewed for so long. */
 export async function sweepLock({ files, root }: NotedPlace, name: string, olderThanMs: number): Promise<void> {
   const path = join(root, lockName(name));
   const ownerPath = join(root, lockOwnerName(name));

@@ -24,7 +24,7 @@ const STATE_FIELD = 3;
 const THREADS_FIELD = 20;
 const START_TIME_FIELD = 22;
 
-let known: ProcessIdentity | null | undefined; // null where it cannot be told
+let known: ProcessIdentity | null | undefined; // null if it is unknown
 
 /** This process; `undefined` where the end of a process cannot be proven. */
 export function thisProcess(): ProcessIdentity | undefined {

@@ -17,7 +17,7 @@ import { type LayoutKind, suffixOfLayout, type Unit } from "../model/unit.ts";
 /** How archives are made; equal options give equal bytes on the same runtime version. */
 export interface ArchiveOptions {
   /**
-   * Compression level: 0 to 9 for gzip, 0 to 22 for zstd. Higher levels give smaller files. Cost: CPU time.
+   * Compression level: 0 to 9 for gzip, 1 to 22 for zstd. Higher levels give smaller files. Cost: CPU time.
    *
    * @default 6 for gzip, 3 for zstd
    */

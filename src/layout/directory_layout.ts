@@ -85,12 +85,12 @@ export const directoryLayout: Layout = {
     };
     const iterator = entries[Symbol.asyncIterator]();
     while (true) {
-      // A write that fails is told at once, also while a slow state keeps its next entry waiting.
+      // A failed write is reported at once, also while a slow state keeps its next entry waiting.
       const next = await Promise.race([iterator.next(), interrupted]);
       throwIfFailed();
       if (next === undefined || next.done) break;
       start(next.value);
-      // What lies in memory is written side by side; streams one by one, for they may hang together.
+      // Bodies in memory are written concurrently; streams one by one, for they may depend on each other.
       if (!Array.isArray(next.value.body)) await Promise.all(writing);
       else if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
     }
@@ -144,7 +144,7 @@ export const directoryLayout: Layout = {
         };
       },
       async close() {
-        await Promise.allSettled(opening); // of whoever read ahead
+        await Promise.allSettled(opening); // of readers ahead
         for (const reader of open) await reader.close();
         open.clear();
       },

@@ -1,7 +1,7 @@
 // JSON of hostile making: it may not take far more memory than its text, nor smuggle `__proto__` in.
 
 const MAX_DEPTH = 64;
-/** How many values labels, or fields that nobody knows, may have beside the entries. */
+/** How many values labels, or unknown fields, may have beside the entries. */
 export const FREE_VALUES: number = 2 ** 20;
 // An entry of a manifest has a value in 27 bytes at the most.
 const LEAST_BYTES_OF_VALUE = 24;

@@ -30,7 +30,7 @@ export function storableLabels(labels: Labels): Labels {
   assertOptions("use these labels", labels, LABEL_NAMES);
   const { metrics: measured } = labels;
   if (measured !== undefined && Object.prototype.toString.call(measured) !== "[object Object]") {
-    throw new TypeError("Cannot use these labels: the metrics are no object of numbers by name");
+    throw new TypeError("Cannot use these labels: the metrics must be an object of numbers");
   }
   const tags = Array.isArray(labels.tags) ? labels.tags.length : 0;
   if (tags + Object.keys(measured ?? {}).length > MAX_LABELS) {
@@ -67,9 +67,9 @@ export function withNote(facts: SnapshotFacts, note: Labels | "damaged" | undefi
 }
 
 function faultOf({ tags, metrics, step }: Labels): string | undefined {
-  if (tags !== undefined && !isTags(tags)) return "the tags are no list of texts";
-  if (metrics !== undefined && !isMetrics(metrics)) return "the metrics are no object of numbers by name";
-  if (step === null) return "the step is no finite number"; // as JSON writes it
+  if (tags !== undefined && !isTags(tags)) return "the tags must be an array of strings";
+  if (metrics !== undefined && !isMetrics(metrics)) return "the metrics must be an object of numbers";
+  if (step === null) return "the step must be a finite number"; // as JSON writes it
   return undefined;
 }
 
@@ -100,7 +100,7 @@ export async function parseNote(bytes: Uint8Array): Promise<Labels | undefined> 
     const note = noteOf(parseGuarded(text), end !== undefined);
     return note.formatVersion <= FORMAT_VERSION ? note.labels : undefined;
   } catch {
-    return undefined; // damage of a note costs labels, and whoever asks is told
+    return undefined; // damage of a note costs labels, and the caller sees it
   }
 }
 

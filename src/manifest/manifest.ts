@@ -168,7 +168,7 @@ const CANONICAL_LINE =
 
 /**
  * Whether every line of the states is just what our writer writes. Else a line that looks like an entry may lie within a field
- * that nobody knows, and who parses the whole would find another entry than who looks for the line.
+ * that is unknown; a parser of all would find another entry than a search for the line.
  */
 function isCanonical(text: string): boolean {
   const start = text.indexOf(STATES);
@@ -254,7 +254,9 @@ function faultOfManifest(manifest: Manifest): string | undefined {
   let sizeBytes = 0;
   const names = new PathSet();
   for (const [index, state] of manifest.states.entries()) {
-    if (!isState(state)) return `states[${index}] is no state: name, version or entries are missing or of another kind`;
+    if (!isState(state)) {
+      return `states[${index}] is not a state: name, version or entries are missing or have another type`;
+    }
     const stateFault = faultOfStateName(state.name);
     if (stateFault !== undefined) return `its state name ${quoted(state.name)} is unsafe: ${stateFault}`;
     names.add(state.name);

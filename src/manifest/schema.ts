@@ -42,8 +42,8 @@ function shapesOf(z: typeof import("zod/mini")): Shapes {
   const size = z.int().check(z.nonnegative());
   // Lists are checked by hand, down to their first fault: zod tells every fault, and takes a KiB for each of many millions.
   const labels = {
-    tags: z.optional(z.custom<string[]>(isTags, "they are no list of texts")),
-    metrics: z.optional(z.custom<Record<string, number | null>>(isMetrics, "they are no object of numbers by name")),
+    tags: z.optional(z.custom<string[]>(isTags, "expected an array of strings")),
+    metrics: z.optional(z.custom<Record<string, number | null>>(isMetrics, "expected an object of numbers")),
     step: z.optional(z.number()),
     remark: z.optional(z.string()),
     pinned: z.optional(z.boolean()),
@@ -57,7 +57,7 @@ function shapesOf(z: typeof import("zod/mini")): Shapes {
     program: z.optional(z.string()),
     run: z.optional(z.string()),
     parent: z.nullable(z.string()),
-    states: z.custom<unknown[]>(Array.isArray, "they are no list"),
+    states: z.custom<unknown[]>(Array.isArray, "expected an array"),
     totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
     labels: z.looseObject(labels),
     digest: z.string().check(z.regex(DIGEST)),

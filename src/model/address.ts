@@ -53,7 +53,7 @@ function urlOf(where: string): URL {
 export function readPath(where: PathOrUrl): string {
   const { path, shown } = readAddress(where);
   if (path !== undefined) return path;
-  throw new TypeError(`Cannot use "${shown}" as a place: it is neither a path nor a file: URL`);
+  throw new TypeError(`Cannot use "${shown}" as a place: expected a path or a file: URL`);
 }
 
 /** Splits the absolute path of a snapshot into its folder and its file name. */

@@ -3,7 +3,7 @@
 // `snapkeep/testing` is this contract as tests; `memory_backend.ts` and examples/key_value_backend are short readings of it.
 import type { Unit } from "./unit.ts";
 
-/** Without a sign of life for so long, in milliseconds, a writer is taken for dead unless told otherwise. */
+/** Without a heartbeat for so long, in milliseconds, a writer counts as dead by default. */
 export const STALE_AFTER_MS: number = 10 * 60 * 1000;
 
 /**
@@ -42,12 +42,12 @@ export interface BlobReader {
   read(offset: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * The same bytes in pieces that must not be changed or transferred, and are valid only until the next is asked for. Backends need not have
-   * it: it spares those that can use their memory again, or have the bytes in memory, from making a copy. May run side by side, and
+   * it: it spares those that can use their memory again, or have the bytes in memory, from making a copy. May run concurrently, and
    * be left early. Lends nothing at the blob's end and beyond; else no piece may be empty.
    */
   lend?(offset: number, lengthBytes: number): AsyncIterable<Uint8Array>;
   /**
-   * All bytes in order; may be called several times, side by side, and left early. No chunk may be empty, and an empty blob has
+   * All bytes in order; may be called several times, concurrently, and left early. No chunk may be empty, and an empty blob has
    * none. The consumer owns each chunk with its ArrayBuffer, as what `read` gives.
    */
   stream(): AsyncIterable<Uint8Array<ArrayBuffer>>;
@@ -57,7 +57,7 @@ export interface BlobReader {
 
 /**
  * Private room for bytes whose size must be known before they can be written; empty at first, and to be read whenever no write
- * runs. It is no unit: never listed, and not told of by `sweep`, which removes it where nobody has written to it for long. What
+ * runs. It is no unit: never listed, and not reported by `sweep`, which removes it if it was not written to for long. What
  * it lends or streams may be the body of a stage's write. Closing it or removing it may come in any order.
  */
 export interface Scratch extends BlobReader {
@@ -87,7 +87,7 @@ export interface Stage {
    */
   readonly borrows?: boolean;
   /**
-   * Writes one blob of a group. The path is new, safe and relative. Calls may run side by side.
+   * Writes one blob of a group. The path is new, safe and relative. Calls may run concurrently.
    *
    * Must take bodies of both kinds, synchronous and asynchronous, and resolve to their size. Where the body fails, it must fail
    * with the body's own error, or with one that has it as `cause`.
@@ -107,8 +107,8 @@ export interface Stage {
   /** New private room beside the stage, of which no two share their bytes. */
   scratch(): Promise<Scratch>;
   /**
-   * Gives up: once it resolves, nothing is visible, all room is given back, and the name is free. Never throws. May be called at
-   * any time, also twice, side by side, while a body is written, and after a sweep; after `publish` it changes nothing. Called
+   * Abandons the stage: once it resolves, nothing is visible, all space is freed, and the name is free. Never throws. May be called at
+   * any time, also twice, concurrently, while a body is written, and after a sweep; after `publish` it changes nothing. Called
    * while `publish` runs it leaves the whole unit or nothing, and whether `publish` resolves tells which.
    */
   abandon(): Promise<void>;
@@ -260,15 +260,15 @@ export interface Backend {
   scratch(): Promise<Scratch>;
   /**
    * Makes a unit invisible at once and durably, then frees its bytes and its name, in every layout. Resolves to `false` where it
-   * had gone; of many who remove it, one is told `true`. A later unit of the same name must show nothing of it.
+   * had gone; of many concurrent calls, one resolves to `true`. A later unit of the same name must show nothing of it.
    */
   remove(unit: Unit): Promise<boolean>;
   /**
-   * Removes what dead writers and unfinished removals left: stages and scratch without a sign of life for
+   * Removes what dead writers and unfinished removals left: stages and scratch without a heartbeat for
    * `olderThanMs`, and trash; never what is published, nor notes. Resolves to the units whose stages were removed.
    *
-   * It must spare the living writers of its own program, and those of others whose event loops never stand still for so long less
-   * the time between two signs of life (5 s on files). Below zero, it removes what living writers have too.
+   * Must not remove a stage whose writer has sent a heartbeat within `olderThanMs`, nor one of its own program. Below zero, it also
+   * removes the stages of living writers.
    */
   sweep(olderThanMs: number): Promise<readonly Unit[]>;
   /** Small mutable texts beside the units. */

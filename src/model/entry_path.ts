@@ -94,7 +94,7 @@ const RESERVED_KEYS = new Set([MANIFEST_PATH, TABLE_PATH].map(collisionKey));
  * @returns The reason, or `undefined` for a good name.
  */
 export function faultOfStateName(name: string): string | undefined {
-  if (typeof name !== "string") return "it is no text";
+  if (typeof name !== "string") return "it must be a string";
   if (name.includes("/")) return "it is more than one path segment";
   if (name.startsWith(".")) return "it starts with a dot";
   const fault = faultOfEntryPath(name);

@@ -27,7 +27,7 @@ export type RejectionReason =
   | "TABLE_INVALID"
   | "MANIFEST_MISMATCH";
 
-/** What each {@link SnapshotError} code tells beside its message. */
+/** Details of each {@link SnapshotError} code. */
 export interface SnapshotErrorDetails {
   /**
    * A state of this name, or of one that some file systems confuse with it, is registered already. Remedy: choose
@@ -190,16 +190,16 @@ export interface SnapshotErrorDetails {
   CLEANUP_FAILED: { removed: readonly string[]; failed: readonly string[] };
 }
 
-/** Closed list of the things that can go wrong; see {@link SnapshotErrorDetails}. */
+/** Closed list of error codes; see {@link SnapshotErrorDetails}. */
 export type SnapshotErrorCode = keyof SnapshotErrorDetails;
 
 // Marks errors across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotError");
 
 /**
- * A failure of the world: storage, damaged data, or a state's own code.
+ * A failure of storage, data, or a state's own code.
  *
- * `code` says what, `details` what and where in data, `cause` the error beneath, if there is one.
+ * `code` names the failure, `details` has its data, and `cause` the underlying error, if there is one.
  *
  * @example Tell errors apart
  * ```ts
@@ -254,7 +254,7 @@ export function isSnapshotError<Code extends SnapshotErrorCode = SnapshotErrorCo
     if (typeof error !== "object" || error === null || !(BRAND in error)) return false;
     return code === undefined || (error as { code?: unknown }).code === code;
   } catch {
-    return false; // it lets nobody look at it, a revoked Proxy for instance
+    return false; // it cannot be examined, for instance a revoked Proxy
   }
 }
 

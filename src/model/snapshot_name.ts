@@ -4,7 +4,7 @@ import { faultOfSnapshotName } from "./entry_path.ts";
 import { SnapshotError } from "./errors.ts";
 import { suffixOf } from "./unit.ts";
 
-/** The seed's format: `2026-11-23_07-04-34,123456.state`. */
+/** pamiq-core's format: `2026-11-23_07-04-34,123456.state`. */
 export const DEFAULT_NAME_FORMAT = "%Y-%m-%d_%H-%M-%S,%f.state";
 
 const FIELDS = {
@@ -59,7 +59,7 @@ export class SnapshotNameFormat {
       } else if (isField(letter)) {
         pieces.push(letter);
         pattern += `(?<${letter}>\\d{${FIELDS[letter].width}})`;
-      } else refuse(`"${token}" is no field it knows`);
+      } else refuse(`"${token}" is not a field it knows`);
     }
     const order = pieces.filter((piece) => typeof piece === "string").join("");
     const finest = order.at(-1) as Field | undefined;

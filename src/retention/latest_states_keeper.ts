@@ -1,4 +1,4 @@
-// The seed's keeper: the latest N. It also is the only one that may remove foreign folders, and only when told to.
+// pamiq-core's keeper: the latest N. It also is the only one that may remove foreign folders, and only with an option.
 import { keepLatest, type RetentionRule } from "./rule.ts";
 import { pathOfUri } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
@@ -29,7 +29,7 @@ export interface LatestStatesKeeperOptions extends StateStoreOptions {
 
 const LATEST_OPTIONS: OptionNames<LatestStatesKeeperOptions> = { ...STORE_OPTIONS, foreign: "true or false" };
 
-// As a rule this is off, and a plan of nothing but that is refused; the seed's keeper keeps none when told so.
+// As a rule this is off, and a plan of nothing but that is refused; pamiq-core's keeper keeps none with a count of 0.
 const KEEP_NONE: RetentionRule = { ...keepLatest(0), isOff: false };
 
 /**
@@ -101,7 +101,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     return this.#withForeign ? [...removals, ...await this.#foreignRemovals()] : removals;
   }
 
-  /** Those whose names match the pattern; makes a missing folder, with a warning, as the seed does. */
+  /** Those whose names match the pattern; makes a missing folder, with a warning, as pamiq-core does. */
   protected override async snapshots(): Promise<SnapshotLocator[]> {
     const matches = await this.#matcher();
     if (!this.#hasLooked) await this.#look(matches);
@@ -122,13 +122,13 @@ export class LatestStatesKeeper extends RetentionKeeper {
     if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
     if (this.#isForOwn && listed.size > 0 && ![...listed].some((name) => matches(name))) {
-      const message = "None of {count} snapshots matches '{pattern}'; they are kept for ever";
+      const message = "None of {count} snapshots matches '{pattern}'; no cleanup removes them";
       log.warn(message, { count: listed.size, pattern: this.#pattern });
     }
     const others = (await listSnapshots(backend)).filter(({ name }) => matches(name) && !listed.has(name));
     if (others.length === 0) return;
     log.warn(
-      "{count} snapshots match '{pattern}' but not the name format of the store, such as '{name}'; they are kept for ever",
+      "{count} snapshots match '{pattern}' but not the name format of the store, such as '{name}'; no cleanup removes them",
       {
         count: others.length,
         pattern: this.#pattern,

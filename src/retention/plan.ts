@@ -86,7 +86,7 @@ export class RetentionPlan<T extends RetentionSnapshot = RetentionSnapshot> {
 }
 
 /**
- * Reads rules; functions of one's own are rules too.
+ * Reads rules; functions are rules too.
  *
  * @param given The rules.
  * @returns Those that are on.
@@ -110,7 +110,7 @@ export function readRules(given: readonly (RetentionRule | RetentionFunction)[])
  * @param rules At least one that is on.
  * @param options Now, zone, groups, guards.
  * @returns The plan.
- * @throws {TypeError} If no rule is on, or a function of one's own does not return what it must.
+ * @throws {TypeError} If no rule is on, or a function does not return what it must.
  * @throws {RangeError} If there is no such zone, or now is no time.
  * @example What would be kept
  * ```ts
@@ -138,7 +138,7 @@ export function planWith<T extends RetentionSnapshot>(
   options: Omit<PlanRetentionOptions<T>, "zone">,
 ): RetentionPlan<T> {
   const { nowMs } = options;
-  if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, which is no time`);
+  if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, but must be a time`);
   const context: RetentionContext = { nowMs, calendar };
   const groups = new Map<string, T[]>();
   for (const snapshot of [...snapshots].sort((a, b) => a.name < b.name ? -1 : 1)) {
@@ -151,7 +151,7 @@ export function planWith<T extends RetentionSnapshot>(
   return new RetentionPlan(decisions.sort((a, b) => a.snapshot.name < b.snapshot.name ? -1 : 1));
 }
 
-/** Decides over one group, again and again until nothing changes: rules of one's own may want less of what is left. */
+/** Decides over one group, again and again until nothing changes: a function may keep less of the rest. */
 function decide<T extends RetentionSnapshot>(
   group: readonly T[],
   rules: readonly RetentionRule[],

@@ -110,7 +110,7 @@ export class RetentionKeeper extends StatesKeeper {
    *
    * @param now When it is; now by the store's clock unless given.
    * @returns Each snapshot with all reasons; `String(plan)` is a table.
-   * @throws {TypeError} If `now` is no Date, or a rule of one's own does not return what it must.
+   * @throws {TypeError} If `now` is no Date, or a function does not return what it must.
    * @throws {RangeError} If `now` is an invalid Date.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */

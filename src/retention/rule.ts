@@ -6,7 +6,7 @@ import { show, showType } from "../model/show.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import { type Duration, durationText, milliseconds } from "./duration.ts";
 
-/** What rules are told beside the snapshots. */
+/** What rules receive beside the snapshots. */
 export interface RetentionContext {
   /** Now, in milliseconds since 1970. */
   readonly nowMs: number;
@@ -23,7 +23,7 @@ export interface RetentionChoice {
 }
 
 /**
- * A rule of one's own: is given all snapshots of a group, oldest first by name, and returns those it keeps.
+ * A rule as a function: receives all snapshots of a group, oldest first by name, and returns those it keeps.
  *
  * It must be pure, and should keep what it kept when it is given only what was kept.
  */
@@ -190,7 +190,7 @@ export function keepYearly(count: number): RetentionRule {
 }
 
 /**
- * Keeps the oldest, and from it on always the next that is at least a duration later, for ever.
+ * Keeps the oldest, then repeatedly the next that is at least a duration later.
  *
  * @param duration Such as `"30d"`; a day is 24 hours.
  * @returns The rule.
@@ -296,7 +296,7 @@ export function keepUnder(bytes: number): RetentionRule {
 }
 
 /**
- * What another rule keeps, and the newest besides until a number is reached; a budget does not go below the number.
+ * Keeps what another rule keeps, and the newest up to a number; a budget does not go below the number.
  *
  * @param count How many at least.
  * @param given The other rule.
@@ -323,9 +323,9 @@ export function atLeast(count: number, given: RetentionRule | RetentionFunction)
   return rule(text, keep, { isOff: count === 0 && inner.isOff, needsFacts: inner.needsFacts });
 }
 
-/** A function of one's own, held to what it must return: what says nothing clear would keep nothing, and have all removed. */
+/** A function as a rule; its result is checked: an unclear one would keep nothing, and all would be removed. */
 function ownRule(given: RetentionFunction): RetentionRule {
-  const text = given.name || "a rule of one's own";
+  const text = given.name || "a function";
   return rule(text, (snapshots, context) => {
     const kept: unknown = given(snapshots, context);
     const isList = typeof kept === "object" && kept !== null && Symbol.iterator in kept;
@@ -346,5 +346,7 @@ export function asRule(given: RetentionRule | RetentionFunction): RetentionRule 
   if (
     typeof given === "object" && given !== null && typeof given.keep === "function" && typeof given.text === "string"
   ) return given;
-  throw new TypeError(`Cannot use the retention rule ${show(given)}: it is no rule`);
+  throw new TypeError(
+    `Cannot use the retention rule ${show(given)}: expected a rule such as keepLatest(5), or a function`,
+  );
 }

@@ -145,7 +145,7 @@ export function toReadableStream(source: AsyncIterable<Uint8Array>, onCancel?: (
 }
 
 /**
- * Ends a source that nobody will read any more. Nothing is awaited, nor thrown: a source that hangs must not hold up its reader,
+ * Ends a source that will not be read any more. Nothing is awaited, nor thrown: a source that hangs must not hold up its reader,
  * and what it complains of now comes too late to matter.
  */
 export function discard(source: AsyncIterable<Uint8Array>, begun?: AsyncIterator<Uint8Array>): void {
@@ -158,7 +158,7 @@ export function discard(source: AsyncIterable<Uint8Array>, begun?: AsyncIterator
 }
 
 /**
- * Keeps the failure of a source for whoever reads it: of Node's own streams one that nobody listens to ends the program, also
+ * Keeps the failure of a source for its reader: of Node's own streams an unhandled one ends the program, also
  * while it waits for its turn to be read.
  */
 export function hold(source: AsyncIterable<Uint8Array>): void {

@@ -1,5 +1,5 @@
 // The runtime's own timers and clocks, taken once when this is loaded: test frameworks put fakes in the place of the globals,
-// and what waits for a fake waits for ever.
+// and code that waits for a fake never continues.
 import { performance } from "node:perf_hooks";
 import * as timers from "node:timers";
 

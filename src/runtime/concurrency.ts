@@ -59,7 +59,7 @@ export async function mapBounded<T, R>(
 }
 
 /**
- * Runs `work` over all items, a bounded number ahead of whoever takes the results.
+ * Runs `work` over all items, a bounded number ahead of the consumer of the results.
  *
  * @param items What to work on.
  * @param work Done once per item that is reached; a failure ends the iteration in its place. The signal aborts when `signal`
@@ -113,7 +113,7 @@ export function turn(): Promise<void> {
  * Waits for something, or until a signal says not to.
  *
  * @param awaited What to wait for.
- * @param signal Gives up waiting.
+ * @param signal Aborts waiting.
  * @returns What it resolves to.
  * @throws The signal's reason.
  */

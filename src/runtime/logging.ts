@@ -10,7 +10,7 @@ export interface Log {
   debug(message: string, properties: Record<string, unknown>): void;
   /** What happened. */
   info(message: string, properties: Record<string, unknown>): void;
-  /** What somebody may have to see to. */
+  /** What may need attention. */
   warn(message: string, properties: Record<string, unknown>): void;
   /** A failure that no caller learns of. */
   error(message: string, properties: Record<string, unknown>): void;

@@ -1,4 +1,4 @@
-// The end of large buffers. Collectors free what nobody holds when they see fit; Bun's waits until the heap has doubled, so that
+// The end of large buffers. Collectors free unreferenced memory when they see fit; Bun's waits until the heap has doubled, so that
 // beside a state of 2 GiB another 2 GiB of spent buffers pile up. What is ours alone is given back at once. What leaves for
 // others leaves, on Bun, in small pieces, few of which live when the young are collected, and the young are collected often.
 // What did live then counts as old; the old are collected only rarely, for that stops the program.
@@ -11,13 +11,13 @@ const { Bun } = globalThis as { Bun?: { gc(isOfAll: boolean): unknown } };
 let leftBytes = 0;
 let collections = 0;
 
-/** Whether buffers that nobody holds stay for long unless something is done. */
+/** Whether unreferenced buffers stay for long unless they are detached. */
 export const isCollectedLate: boolean = Bun !== undefined;
 
 /**
  * Gives the memory of a buffer back, where the runtime can; it is empty then. What is made next gets memory that is warm.
  *
- * @param bytes What the caller owns and nobody reads any more.
+ * @param bytes Memory that the caller owns and no code reads any more.
  */
 export function release(bytes: Uint8Array): void {
   const buffer = bytes.buffer as ArrayBufferLike & { transfer?(lengthBytes: number): unknown };

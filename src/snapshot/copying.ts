@@ -98,7 +98,7 @@ export function targetOf(
   return { backend, unit, layout };
 }
 
-// Small entries are read side by side before they are asked for: one after the other, most time would be waiting.
+// Small entries are read concurrently before they are needed: sequentially, most time would be waiting.
 const SMALL_BYTES = 256 * 1024;
 const READ_AHEAD = 16;
 
@@ -206,7 +206,7 @@ export async function writeCopy(
 
 const STREAM_URI = "the stream";
 
-/** What comes in; that it breaks off is told in the same way on every runtime. */
+/** The incoming bytes; a broken connection is reported in the same way on every runtime. */
 async function* arriving(
   pieces: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,
@@ -225,7 +225,7 @@ async function* arriving(
  *
  * @param backend The place of the store.
  * @param stream The archive; it is cancelled where it is not read to its end.
- * @param options Gives up waiting for it, with the signal's own reason.
+ * @param options Aborts waiting for it; rejects with the reason of the signal.
  * @throws {SnapshotError} `STORAGE_FAILED` where the stream fails, with its error as cause, and what opening an archive throws.
  * @throws {TypeError} If the stream is being read, or was read or handed over before.
  */

@@ -69,7 +69,7 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
     return new SnapshotLocator(where, [unitOfFileName(more)]);
   }
   if (typeof where !== "string" && !(where instanceof URL)) {
-    const wanted = "a path, a URL, a locator or a ReadableStream is wanted";
+    const wanted = "expected a path, a URL, a locator or a ReadableStream";
     throw new TypeError(
       `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
     );
@@ -82,7 +82,7 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
     return new SnapshotLocator(backend, [unitOfFileName(unit)]);
   }
   if (path === undefined && !(url !== undefined && isS3Url(url))) {
-    throw new TypeError(`Cannot locate "${shown}": it is neither a path nor a URL of file:, http:, https: or s3:`);
+    throw new TypeError(`Cannot locate "${shown}": expected a path, or a URL of file:, http:, https: or s3:`);
   }
   const { backend, fileName } = splitPlace(where);
   return new SnapshotLocator(backend, [unitOfFileName(fileName)]);

@@ -1,4 +1,4 @@
-// The address of one snapshot. Whoever holds it can open, verify or remove the snapshot without knowing how it lies.
+// The address of one snapshot. Its holder can open, verify or remove the snapshot without knowing its layout.
 import { fileBackend } from "../file/file_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
@@ -71,8 +71,7 @@ export interface SnapshotStat {
 /**
  * Address of one snapshot, whatever its layout and backend.
  *
- * It is only an address: there may be no snapshot there, now or later. `locate(String(locator))` finds a snapshot on the
- * file system again.
+ * The snapshot may not exist. `locate(String(locator))` returns the same address for a snapshot on the file system.
  */
 export class SnapshotLocator {
   /** Where the snapshot lies. */
@@ -108,15 +107,15 @@ export class SnapshotLocator {
     return this.#uri ??= uriOfUnit(this.backend, this.#unit).replace(/\/$/, "");
   }
 
-  /** Address as people write it: a path on the file system, else the URI. */
+  /** Address for people: a path on the file system, else the URI. */
   toString(): string {
     return pathOfUri(this.uri);
   }
 
   /**
-   * Tells whether there is a committed snapshot.
+   * Returns whether a committed snapshot exists; it may be damaged.
    *
-   * @returns Whether there is; not whether it is whole.
+   * @returns Whether one exists.
    */
   async exists(): Promise<boolean> {
     const blob = await this.backend.open(this.#unit, commitPathOf(this.#unit));
@@ -125,7 +124,7 @@ export class SnapshotLocator {
   }
 
   /**
-   * Opens the snapshot for reading; close the reader when done.
+   * Opens the snapshot for reading. Close the reader when done.
    *
    * @param options `signal` aborts: the call rejects with its reason at once. It has no effect on an open reader.
    * @returns A reader that verifies whatever it yields.
@@ -150,7 +149,7 @@ export class SnapshotLocator {
     const opening = layoutOfUnit(this.#unit).open(this.backend, this.#unit);
     const unit = await unlessAborted(opening, signal).catch(async (error) => {
       if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
-      opening.then((late) => late.close(), () => {}); // nobody waits for it any more
+      opening.then((late) => late.close(), () => {}); // no caller waits for it any more
       throw signal.reason;
     });
     return new SnapshotReader(
@@ -175,7 +174,7 @@ export class SnapshotLocator {
   }
 
   /**
-   * Facts about the snapshot; reads the manifest and no entry.
+   * Returns facts about the snapshot. Reads the manifest and no entry.
    *
    * @param options `signal` aborts, as in {@link SnapshotLocator.open}.
    * @returns The facts.
@@ -192,7 +191,7 @@ export class SnapshotLocator {
   }
 
   /**
-   * What retention and resuming look at: out of the manifest, which is read once.
+   * Returns the facts that retention and `resume()` use. Reads the manifest once.
    *
    * @param known What any locator said before; given back where the commit that it was said of is still there.
    * @returns When it was saved, what it takes up, and the labels it was saved with.
@@ -204,7 +203,7 @@ export class SnapshotLocator {
   }
 
   /**
-   * The labels: those of the note beside the snapshot, else those it was saved with.
+   * Returns the labels: those of the note beside the snapshot, else those it was saved with.
    *
    * @returns The labels; a note that is damaged is logged and counts as none.
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
@@ -216,7 +215,7 @@ export class SnapshotLocator {
   }
 
   /**
-   * Changes labels, in a note beside the snapshot; its own bytes stay as they are. Changes made side by side, also by other
+   * Changes labels, in a note beside the snapshot; its own bytes stay as they are. Concurrent changes, also by other
    * programs, come one after the other, and none undoes another.
    *
    * @param changes What to set, each label as a whole: `metrics` replaces all metrics. The other labels stay, `undefined` takes one
@@ -246,18 +245,18 @@ export class SnapshotLocator {
     });
   }
 
-  /** Pins the snapshot: retention leaves it alone. */
+  /** Pins the snapshot: keepers do not remove it. */
   async pin(): Promise<void> {
     await this.label({ pinned: true });
   }
 
-  /** Takes the pin away. */
+  /** Removes the pin. */
   async unpin(): Promise<void> {
     await this.label({ pinned: undefined });
   }
 
   /**
-   * The note beside the snapshot; reads no manifest.
+   * Reads the note beside the snapshot, and no manifest.
    *
    * @returns Its labels, `"damaged"`, or `undefined` where there is none.
    * @throws {SnapshotError} `STORAGE_FAILED`.
@@ -267,13 +266,13 @@ export class SnapshotLocator {
     return bytes === undefined ? undefined : await parseNote(bytes) ?? "damaged";
   }
 
-  /** The snapshot in each layout it was listed in, as an address of its own; the one that is read first comes first. */
+  /** Returns the snapshot in each layout that it was listed in; the one that is read first comes first. */
   alternatives(): SnapshotLocator[] {
     return this.#units.length === 1 ? [this] : this.#units.map((unit) => new SnapshotLocator(this.backend, [unit]));
   }
 
   /**
-   * Re-reads the whole snapshot and compares it with its manifest; looks at its note as well. Repairs and deletes nothing.
+   * Reads the whole snapshot and its note, and compares them with the manifest. Repairs and deletes nothing.
    *
    * Where the name lies in several layouts, the one that is read is verified; {@link SnapshotLocator.alternatives} has the others.
    *
@@ -289,7 +288,7 @@ export class SnapshotLocator {
    * for (const { step, problem, path, expected, actual } of findings) {
    *   console.log(`${step}: "${path}" is ${problem}: ${expected} expected, ${actual} found`);
    * }
-   * if (!isWhole) throw new Error("keep your hands off it");
+   * if (!isWhole) throw new Error("the snapshot is damaged");
    * ```
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
@@ -305,9 +304,9 @@ export class SnapshotLocator {
   }
 
   /**
-   * The snapshot as one archive, to be piped or sent.
+   * Returns the snapshot as a stream of one archive.
    *
-   * An archive of the wanted layout is passed on as it lies; anything else is verified and encoded on the way.
+   * Passes on an archive of the requested layout unchanged. Verifies and encodes anything else on the way.
    *
    * @param options Which archive, and how it is made.
    * @returns The bytes; the stream fails, and what was read can never verify, where the snapshot is damaged.

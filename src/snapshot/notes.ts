@@ -38,7 +38,7 @@ export async function dropPin(backend: Backend, name: string, error: unknown): P
 // Changes of notes that are under way in this program, by address; the last one of each.
 const changing = new Map<string, Promise<unknown>>();
 
-/** Changes the note of a snapshot that is there: nobody else changes it while `change` reads and puts it. */
+/** Changes the note of a snapshot that exists: no other program changes it while `change` reads and puts it. */
 export async function changeNote<T>(backend: Backend, name: string, change: () => Promise<T>): Promise<T> {
   return await inTurn(backend, name, async () => {
     const unlock = await backend.notes.lock?.(name);
@@ -61,7 +61,7 @@ async function inTurn<T>(backend: Backend, name: string, work: () => Promise<T>)
   const address = backend.uri + name;
   const before = changing.get(address);
   const mine = (async () => {
-    await before?.catch(() => {}); // its own caller is told
+    await before?.catch(() => {}); // its own caller gets the error
     return await work();
   })();
   changing.set(address, mine);
@@ -73,7 +73,7 @@ async function inTurn<T>(backend: Backend, name: string, work: () => Promise<T>)
 }
 
 /**
- * Removes what lies under a name, and its note unless the name lies in another layout as well. Nobody labels it meanwhile; where a
+ * Removes what lies under a name, and its note unless the name lies in another layout as well. No program labels it meanwhile; where a
  * note that pins it came before, or one that cannot be read, it stays if it is to be spared. It then stays as well, without a wait,
  * where its labels are being changed: they may become a pin.
  */
@@ -121,7 +121,7 @@ async function mayBePinned(backend: Backend, name: string): Promise<boolean> {
   return labels === undefined || labels.pinned === true;
 }
 
-/** The note goes first: once the snapshot cannot be seen, somebody else may bring one of that name, with a note of its own. */
+/** The note goes first: once the snapshot cannot be seen, another program may bring one of that name, with a note of its own. */
 async function removeUnits(backend: Backend, name: string, units: readonly Unit[]): Promise<boolean> {
   const note = await isThere(backend, name, units) ? undefined : await backend.notes.get(name);
   if (note !== undefined) await backend.notes.remove(name);

@@ -1,4 +1,4 @@
-// How far work on a snapshot is: counted where its bytes pass, told to whoever asked.
+// How far work on a snapshot is: counted where its bytes pass, reported to the caller.
 
 /** How far a load, verification, import or export is. */
 export interface SnapshotProgress {

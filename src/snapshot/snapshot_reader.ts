@@ -74,7 +74,7 @@ function decodeText(bytes: Uint8Array, path: string): string {
 type CopiedBody = Required<Pick<EntrySource, "copyOf">> & { readonly body: AsyncIterable<Uint8Array> };
 
 /**
- * Begins a copy: holds the unit's own index against the manifest, and then gives entries to who holds each against its digest
+ * Begins a copy: compares the unit's own index with the manifest, and then gives entries to a caller that compares each with its digest
  * himself. No method, for programs must not believe these bytes.
  *
  * @param reader The open snapshot.

@@ -41,7 +41,7 @@ export interface VerifyFinding {
 export interface VerifyReport {
   /** Address of the snapshot. */
   readonly uri: string;
-  /** Whether nothing was found; a damaged note counts, though every byte of the states may be as it was. */
+  /** Whether there are no findings. A damaged note is a finding, even if all bytes of the states are intact. */
   readonly isWhole: boolean;
   /** Everything found, in order of the steps. */
   readonly findings: readonly VerifyFinding[];
@@ -75,7 +75,7 @@ export function assertVerifyOptions(options: VerifyOptions): void {
   assertOptions("verify", options, VERIFY_OPTIONS);
   const { mode } = options;
   if (mode === undefined || mode === "quick" || mode === "full") return;
-  throw new TypeError(`Cannot verify in the mode ${show(mode)}: it is neither "quick" nor "full"`);
+  throw new TypeError(`Cannot verify in the mode ${show(mode)}: it must be "quick" or "full"`);
 }
 
 /** Verifies one unit. Only failures of the storage itself are thrown; what is wrong with the snapshot is a finding. */
@@ -139,7 +139,7 @@ export async function verifyUnit(
         if (!readsByTable && reader.has(file.path)) progress.entry(file.path, file.sizeBytes);
       }
     });
-    // An archive that cannot be read to its end has no inventory; what is damaged is told by its table all the same.
+    // An archive that cannot be read to its end has no inventory; its table still tells which entries are damaged.
     if (findings.length === 0) findings.push(...ofManifest, ...compareInventory(reader, files));
     if (!isFull) return report();
     for (const { path, digest } of readsByTable ? reader.entries : []) {

@@ -5,7 +5,7 @@ import type { PersistentState, StateReader, StateWriter } from "../model/state.t
 import { iterate } from "../runtime/bytes.ts";
 import { isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
 
-/** What a library offers that saves to a folder. */
+/** The two functions of a library that saves to a folder. */
 export interface PathStateMethods {
   /** Writes files into an empty folder, sub-folders included; called once per save. */
   save(folder: string): void | Promise<void>;
@@ -14,7 +14,7 @@ export interface PathStateMethods {
 }
 
 /**
- * A state out of two functions that want a real folder.
+ * Makes a state of two functions that need a real folder.
  *
  * Where the store's place has no room to give, as when it is read-only, the folder lies among the system's temporary files. Where
  * `save` finds it full (ENOSPC, EDQUOT), the save of the store fails with `STORAGE_FULL`.

@@ -44,9 +44,9 @@ export type SavePhase =
 
 /** What goes on beside a save. */
 export interface CaptureOptions {
-  /** Gives the save up. */
+  /** Aborts the save. */
   readonly signal?: AbortSignal;
-  /** Told after every piece of data and every entry, so that the last time tells all. */
+  /** Called after each chunk and entry; the last call has the totals. */
   readonly onProgress?: (progress: SaveProgress) => void;
   /** Called once for each {@link SavePhase} that the save reaches, in order. An error that it throws fails the save. */
   readonly onPhase?: (phase: SavePhase) => void;
@@ -157,7 +157,7 @@ export class Capture {
     return error;
   }
 
-  /** Fails if a state has failed, or the save was given up. */
+  /** Fails if a state has failed, or the save was aborted. */
   throwIfFailed(): void {
     this.signal.throwIfAborted();
   }
@@ -255,7 +255,7 @@ interface PendingEntry extends EntrySource {
 
 type CapturedBody = Pick<EntrySource, "body" | "sizeBytes" | "release">;
 
-// What a state's failure may be told as. Any other is of something else it did, another store's save for instance, and would be
+// Codes that a state's failure may keep. Any other is of something else it did, another store's save for instance, and would be
 // a lie about this one.
 const OF_A_STATE: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
   "STATE_SAVE_FAILED",
@@ -431,7 +431,7 @@ class StateCapture implements StateWriter {
       this.#fail(wrapped);
       written = Promise.reject(wrapped);
     }
-    written.catch(() => {}); // the save reports it; a write nobody awaits must not end the process
+    written.catch(() => {}); // the save reports it; a write that is not awaited must not end the process
     return written;
   }
 
@@ -460,7 +460,7 @@ class StateCapture implements StateWriter {
     const { sizeBytes, owned } = options ?? {};
     const declared = sizeBytes === undefined ? {} : { sizeBytes };
     if (sizeBytes !== undefined && !(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0)) {
-      throw new RangeError(`Cannot write "${path}": its size of ${sizeBytes} bytes is no whole number from 0 on`);
+      throw new RangeError(`Cannot write "${path}": its size of ${sizeBytes} bytes must be a whole number from 0 on`);
     }
     if (typeof body === "string") {
       if (/\p{Cs}/u.test(body)) {

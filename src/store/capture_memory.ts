@@ -13,7 +13,7 @@ interface Slab {
 export interface CapturedBytes {
   /** The bytes, in order. */
   readonly segments: readonly Uint8Array[];
-  /** Gives the memory back for the next capture; nobody may read the segments any more. */
+  /** Gives the memory back for the next capture; the segments must not be read any more. */
   release(): void;
 }
 

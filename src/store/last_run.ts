@@ -9,7 +9,7 @@ import type { KnownSnapshot } from "./saving.ts";
 /** Name of the note. On files it lies in `.notes/last-run.json`; no sweep removes notes. */
 export const LAST_RUN_NOTE = "last-run";
 
-/** How far apart a running program renews its sign of life, in milliseconds. */
+/** Time between two heartbeats of a running program, in milliseconds. */
 export const BEAT_MS = 10_000;
 
 const FORMAT = "snapkeep-last-run";
@@ -23,13 +23,13 @@ export interface RunRecord {
   readonly program?: string | undefined;
   /** When it began to save, in milliseconds since 1970. */
   readonly startedAtMs: number;
-  /** Its last sign of life, in milliseconds since 1970. */
+  /** Its last heartbeat, in milliseconds since 1970. */
   readonly aliveAtMs: number;
   /** How it ended; absent while it lives. */
   readonly ended?: "clean" | "signal" | undefined;
   /** The signal that ended it. */
   readonly signal?: string | undefined;
-  /** Its step at the last sign of life. */
+  /** Its step at the last heartbeat. */
   readonly step?: number | undefined;
   /** Name of the snapshot that holds all it did; absent if it did something after its last save. */
   readonly saved?: string | undefined;
@@ -48,13 +48,13 @@ export interface LastRun {
   readonly signal?: string;
   /** When it began to save. */
   readonly startedAt: Date;
-  /** Its last sign of life. A run that was cut off may have lived up to ten seconds longer. */
+  /** Its last heartbeat. A run that was cut off may have lived up to ten seconds longer. */
   readonly aliveAt: Date;
   /** What it did after the snapshot that was resumed from; after its start if there was none. */
   readonly lost: {
-    /** Milliseconds up to its last sign of life; 0 if its last save holds all it did. */
+    /** Milliseconds up to its last heartbeat; 0 if its last save holds all it did. */
     readonly ms: number;
-    /** Steps up to its last sign of life; absent if its labels, or the snapshot's, have no step. */
+    /** Steps up to its last heartbeat; absent if its labels, or the snapshot's, have no step. */
     readonly steps?: number;
   };
   /** All of this as one sentence. */
@@ -105,7 +105,7 @@ function parseRun(bytes: Uint8Array): RunRecord {
 
 function reportOf(record: RunRecord, from: KnownSnapshot | undefined): LastRun {
   const { run, signal, startedAtMs, step, saved } = record;
-  // A snapshot of the run is a sign of life as well.
+  // A snapshot of the run counts as a heartbeat.
   const aliveAtMs = Math.max(record.aliveAtMs, from?.savedAt.getTime() ?? -Infinity);
   const isAllSaved = from !== undefined && saved === from.name;
   const sinceMs = from?.savedAt.getTime() ?? startedAtMs;
@@ -134,7 +134,7 @@ function sentenceOf(
     ? `ended cleanly at ${at}`
     : ended === "signal"
     ? `was ended by ${signal ?? "a signal"} at ${at}`
-    : `was cut off; its last sign of life was at ${at}`;
+    : `was cut off; its last heartbeat was at ${at}`;
   const isCutOff = ended === "cut off";
   if (lost.ms === 0 && (lost.steps ?? 0) === 0 && !isCutOff) return `The last run ${end}; nothing was lost.`;
   const since = from === undefined ? "its start" : `the snapshot "${from.name}"`;

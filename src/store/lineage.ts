@@ -206,7 +206,7 @@ export class Lineage {
           listOf(torn)
         }, so they may ` +
           "hold a mixture; load a whole snapshot with await store.resume() or store.loadState(), " +
-          "or call store.startFresh() if they hold what you want",
+          "or call store.startFresh() if they hold the right data",
         { uri: this.#uri, states: torn },
       );
     }

@@ -59,7 +59,7 @@ export function assertLoadOptions<Options extends { readonly only?: unknown }>(
 ): void {
   assertOptions(action, options, names);
   const { only = [] } = options;
-  if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only is no list of names");
+  if (!Array.isArray(only)) throw new TypeError("Cannot load only some states: only must be an array of names");
 }
 
 /** Which states a load changed, and which not. */
@@ -68,7 +68,7 @@ export interface LoadedStates {
   readonly loaded: readonly string[];
   /** Registered states that the snapshot lacks; they are as they were. */
   readonly missing: readonly string[];
-  /** States in the snapshot that nobody registered. */
+  /** States in the snapshot that are not registered. */
   readonly ignored: readonly string[];
 }
 
@@ -111,7 +111,7 @@ export async function loadStates(
     const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
     const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
-      loggerOf("StateStore").warn("'{uri}' has states that nobody registered: {ignored}", { uri, ignored });
+      loggerOf("StateStore").warn("'{uri}' has states that are not registered: {ignored}", { uri, ignored });
     }
     return { loaded, missing, ignored };
   } finally {
@@ -171,7 +171,7 @@ function incompatible(uri: string, state: string, found: number, supported: numb
   });
 }
 
-/** The state as the program's version wants it: each migration reads what the one before wrote. */
+/** The state in the program's version: each migration reads what the one before wrote. */
 async function migrated(uri: string, { registration, from }: Match, store: object): Promise<StateReader> {
   const { name, version, migrate } = registration;
   let current = from;

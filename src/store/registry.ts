@@ -63,9 +63,9 @@ export class Registry {
     assertStateName(name);
     assertOptions(`register "${name}"`, options, REGISTER_OPTIONS);
     const { version = 1, migrate = {}, formerly = [] } = options;
-    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly is no list of names`);
+    if (!Array.isArray(formerly)) throw new TypeError(`Cannot register "${name}": formerly must be an array of names`);
     if (!(Number.isSafeInteger(version) && version >= 1)) {
-      throw new RangeError(`Cannot register "${name}": the version ${show(version)} is no whole number from 1 on`);
+      throw new RangeError(`Cannot register "${name}": the version ${show(version)} must be a whole number from 1 on`);
     }
     if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
       throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
@@ -84,7 +84,7 @@ export class Registry {
       const isFitting = Number.isSafeInteger(from) && from >= 1 && from < version && typeof migration === "function";
       if (!isFitting) {
         throw new RangeError(
-          `Cannot register "${name}": "${from}" is no older version to migrate from, or has no function`,
+          `Cannot register "${name}": "${from}" must be a version below it, with a function`,
         );
       }
     }

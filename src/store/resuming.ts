@@ -12,7 +12,7 @@ import { type SnapshotLocator, warnOfNote } from "../snapshot/locator.ts";
 import type { LastRun } from "./last_run.ts";
 import { isDamage } from "../snapshot/verification.ts";
 
-/** Which snapshot to resume from; the newest unless one of `name`, `tag`, `best`, `step`, `at` is given. */
+/** Which snapshot to resume from: by default the newest, else one of `name`, `tag`, `best`, `step`, `at`. */
 export interface ResumeOptions extends Omit<LoadOptions, "allowMissing"> {
   /**
    * Whether states that the snapshot lacks stay unchanged. If false, the snapshot is incompatible.
@@ -88,7 +88,7 @@ export interface ResumedReport {
   readonly newer: number;
   /**
    * How the run before this one ended, if it had an autosaver; its `sentence` tells it to people. Absent if no run has left its
-   * sign of life at the place, or `only` was given.
+   * heartbeat at the place, or `only` was given.
    */
   readonly lastRun?: LastRun;
 }
@@ -181,7 +181,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
   };
   while (true) {
     const triedBefore = tried.length;
-    // Whoever removed one may have saved newer ones since they were listed.
+    // The program that removed one may have saved newer ones since they were listed.
     const hasVanished = () => tried.slice(triedBefore).some(({ error }) => isAbsence(error));
     const listed = await reachable(() => source.list());
     const unlisted = await reachable(() => source.unlisted());
@@ -192,7 +192,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
       candidates = await candidatesOf(source, all, options, note);
     } catch (error) {
       if (!isSnapshotError(error)) throw error;
-      return refuse(`which one is asked for cannot be told: ${reasonOf(error)}`, error);
+      return refuse(`the requested snapshot cannot be determined: ${reasonOf(error)}`, error);
     }
     if (hasVanished()) continue;
     for (const snapshot of candidates.flatMap((candidate) => candidate.alternatives())) {
@@ -260,7 +260,7 @@ function assertChoice({ name, tag, best, step, at }: ResumeOptions): void {
     throw new TypeError("Cannot resume from this step or time: a step is a number, a time a Date");
   }
   if (Number.isNaN(step) || Number.isNaN(at?.getTime())) {
-    throw new RangeError("Cannot resume from a step or a time that is no number");
+    throw new RangeError("Cannot resume: step must be a number, and at a valid Date");
   }
 }
 

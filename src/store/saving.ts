@@ -308,11 +308,11 @@ export class Saver {
       return contentOf(await last.manifest());
     } catch (error) {
       if (!isSnapshotError(error)) throw error;
-      return undefined; // it has gone or is damaged: a new one is wanted
+      return undefined; // it has gone or is damaged: a new one is needed
     }
   }
 
-  /** Sweeps at the first save and again when what had signs of life then may have none by now. */
+  /** Sweeps at the first save, and again when writers that had a heartbeat then may be dead by now. */
   async #sweepNowAndThen(): Promise<void> {
     if (monotonicMs() - this.#sweptAtMs < STALE_AFTER_MS) return;
     this.#sweptAtMs = monotonicMs();

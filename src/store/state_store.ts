@@ -38,7 +38,7 @@ import { verifyAll } from "./verifying_all.ts";
 /** What {@link StateStore.sweep} removes. */
 export interface SweepOptions {
   /**
-   * Removes what has had no sign of life for so long, in milliseconds.
+   * Maximum age of the heartbeat of a writer, in milliseconds; older files are deleted.
    *
    * @default 600_000
    */
@@ -56,8 +56,8 @@ const SWEEP_OPTIONS: OptionNames<SweepOptions> = { olderThanMs: true, force: "tr
 /**
  * Saves the registered states as snapshots, and loads them back (pamiq-core's `StateStore`).
  *
- * A snapshot is absent or whole, never partial, whatever ends the program. Several stores, also of several programs, may
- * share one place.
+ * A snapshot is complete or absent, whatever ends the program. Several stores, also of several programs, may use one
+ * folder.
  *
  * @example Save and load
  * ```ts
@@ -96,7 +96,7 @@ export class StateStore {
   #hasWarned = false;
 
   /**
-   * Makes a store; nothing is read or made yet, and a missing folder is made by the first save.
+   * Makes a store. Reads and creates nothing; the first save creates a missing folder.
    *
    * @param where Folder or backend.
    * @param options Names, layout, durability, clock.
@@ -148,7 +148,7 @@ export class StateStore {
    * @throws {SnapshotError} `STATE_ALREADY_REGISTERED` for the same name or one that file systems may confuse with it,
    *   `NAME_UNSAFE`.
    * @throws {TypeError} If the object lacks `saveState` or `loadState`.
-   * @throws {RangeError} If the version is no whole number from 1 on, or a migration is from none before it.
+   * @throws {RangeError} If the version is not a whole number of at least 1, or a migration is from none before it.
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
     this.#lineage.registered(this.#registry.register(name, state, options));
@@ -156,7 +156,7 @@ export class StateStore {
   }
 
   /**
-   * Forgets a registered object; snapshots that hold it stay as they are.
+   * Removes a state from the store; snapshots that hold it do not change.
    *
    * @param name Name it was registered under.
    * @returns Whether there was one.
@@ -167,10 +167,10 @@ export class StateStore {
   }
 
   /**
-   * Says that the program goes on from what its states hold now, whatever lies at the place: it ends `RESUME_FIRST`,
-   * `STATES_TORN`, `STATE_NOT_LOADED` and `STORE_SHARED`, until a later load fails or another run saves.
+   * Allows saves of the current data of the states, whatever the folder holds: clears `RESUME_FIRST`, `STATES_TORN`,
+   * `STATE_NOT_LOADED` and `STORE_SHARED`, until a later load fails or another run saves.
    *
-   * The next save takes all snapshots at the place for known. Nothing is read or removed.
+   * The next save takes all snapshots in the folder for known. Nothing is read or removed.
    */
   startFresh(): void {
     this.#lineage.startFresh();
@@ -179,12 +179,12 @@ export class StateStore {
   /**
    * Saves all registered states as one new snapshot.
    *
-   * All `saveState` methods are called at once, before this call returns, unless another save of this store is running:
-   * then this one starts after it. Its name is later than all names at the place. Once it resolves, the snapshot is visible
-   * whole and (with durability `full`) survives power loss; if it rejects, nothing became visible and older snapshots are as
-   * they were, but for `COMMIT_UNCERTAIN`.
+   * Calls all `saveState` methods before this call returns, unless another save of this store is running: then it starts after
+   * that one. The name sorts after all names in the folder. When it resolves, the snapshot is visible and complete, and with
+   * durability `full` it survives power loss. If it rejects, nothing became visible and older snapshots are unchanged, except
+   * for `COMMIT_UNCERTAIN`.
    *
-   * @param options Layout, labels, progress, giving up.
+   * @param options Layout, labels, progress, signal.
    * @returns Address of the new snapshot.
    * @throws {SnapshotError} `STATE_SAVE_FAILED` with the state's error as cause, `ENTRY_PATH_UNSAFE`, `ENTRY_EXISTS`,
    *   `ENTRY_SIZE_MISMATCH`, `STORAGE_FULL`, `STORAGE_FAILED`, `STAGE_LOST`, `COMMIT_UNCERTAIN`, `NAMES_EXHAUSTED`.
@@ -208,13 +208,13 @@ export class StateStore {
   }
 
   /**
-   * Saves all registered states as one archive that goes out as a stream; nothing stays in the store.
+   * Captures all registered states and returns them as a stream of one archive; stores nothing.
    *
-   * All `saveState` methods are called at once, before this call returns, also while a save is running. If a state fails, or
-   * the stream is cancelled, what was sent can never verify.
+   * Calls all `saveState` methods before this call returns, also while a save is running. If a state fails, or the stream is
+   * cancelled, the part that was sent never verifies.
    *
-   * @param options Layout (also `tar`, without compression), labels, progress, giving up.
-   * @returns The snapshot's name, and the archive with what an HTTP response wants to know of it.
+   * @param options Layout (also `tar`, without compression), labels, progress, signal.
+   * @returns The snapshot's name, and the archive with the data for an HTTP response.
    * @example Serve the states of a running program
    * ```ts
    * import { memoryBackend, StateStore } from "snapkeep";
@@ -240,7 +240,7 @@ export class StateStore {
   /**
    * Copies a snapshot into the store, under the name it was saved with: an archive, a directory, or a stream of an archive.
    *
-   * Everything is verified first. Archives that other tools made of a snapshot's folder are fine.
+   * Verifies everything first. Accepts archives that other tools made of a snapshot's folder.
    *
    * @param from Path, `file:` URL, locator or stream.
    * @param options Layout it is to have here. Default: that of the source; of a plain tar, the store's own.
@@ -261,8 +261,8 @@ export class StateStore {
   /**
    * Loads a snapshot into all registered states.
    *
-   * Nothing is changed before the whole snapshot was verified and every state was found in it; then each `loadState` is
-   * called once, in order of registration.
+   * Verifies the whole snapshot and finds every state in it before any state changes. Then it calls each `loadState` once, in
+   * order of registration.
    *
    * @param from A locator, the path or `file:` URL of a snapshot, or a stream of an archive, which is spooled and verified
    *   first.
@@ -285,15 +285,14 @@ export class StateStore {
   }
 
   /**
-   * Goes on from the newest snapshot that is whole.
+   * Loads the newest complete snapshot.
    *
-   * Damaged snapshots are passed over, each with its reason recorded and logged; anything else that keeps the newest from
-   * being loaded (states it lacks, versions the program does not know, storage out of reach) is an error, because going on from
-   * something older, or from nothing, would lose work in silence.
+   * Skips damaged snapshots; each is logged and reported with its reason. Any other obstacle (missing states, unknown versions,
+   * storage out of reach) is an error, because an older snapshot, or none, would lose work silently.
    *
-   * @param options Which one, if not the newest; and as of {@link StateStore.loadState}.
-   * @returns `resumed`, or `fresh` where there is no snapshot at all; with all that were tried before.
-   * @throws {SnapshotError} `RESUME_REFUSED` if there are snapshots and none can be used, if the newest whole one is
+   * @param options Which snapshot, if not the newest; and options of {@link StateStore.loadState}.
+   * @returns `resumed`, or `fresh` if there is no snapshot; with the snapshots that were tried before.
+   * @throws {SnapshotError} `RESUME_REFUSED` if there are snapshots and none can be used, if the newest complete one is
    *   incompatible, if there are none but keepsakes or folders that are named like snapshots and have no manifest, or if the storage
    *   is out of reach; its details say what was tried. `STATE_LOAD_FAILED` if a `loadState` threw.
    * @example
@@ -365,11 +364,11 @@ export class StateStore {
   }
 
   /**
-   * All committed snapshots whose names have this store's format, whatever their layout.
+   * Returns all committed snapshots whose names have this store's format, in every layout.
    *
-   * Opens none of them, so a damaged one is listed too. What is being written, foreign or named otherwise is not listed.
+   * Opens none of them, so damaged ones are listed too. Does not list unfinished, foreign or otherwise named ones.
    *
-   * @param options Gives up.
+   * @param options Aborts the listing.
    * @returns Their addresses, oldest first; none where the place does not exist.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    */
@@ -379,7 +378,7 @@ export class StateStore {
   }
 
   /**
-   * The newest committed snapshot, by name.
+   * Returns the newest committed snapshot, by name.
    *
    * @returns Its address, or `undefined` where there is none.
    * @throws {SnapshotError} `STORAGE_FAILED`.
@@ -389,7 +388,7 @@ export class StateStore {
   }
 
   /**
-   * The committed snapshot of a name, in whatever layout; also a keepsake, whose name has another format.
+   * Returns the committed snapshot of a name, in any layout; also a keepsake, whose name has another format.
    *
    * @param name The name, without the suffix of an archive.
    * @returns Its address, or `undefined` where there is none.
@@ -436,12 +435,12 @@ export class StateStore {
   }
 
   /**
-   * Removes what dead writers and unfinished removals left: stages without a sign of life, scratch files, trash.
+   * Removes what dead writers and unfinished removals left: stages without a recent heartbeat, scratch files, trash.
    *
    * Saving does it by itself, at first and every ten minutes. Safe beside this program's own writers, and beside others' as long as
    * their event loops stand still for no longer than `olderThanMs` less 5 seconds.
    *
-   * @param options How long a writer may give no sign of life; whether to remove what living writers have, too.
+   * @param options Maximum age of the heartbeat; whether to delete the files of running writers, too.
    * @returns Names of the snapshots that were never finished.
    * @throws {SnapshotError} `STORAGE_FAILED`.
    * @throws {RangeError} If `olderThanMs` is negative or no number.

@@ -102,7 +102,7 @@ export function backendOf(where: StoreLocation, durability: Durability | undefin
     return fileBackend(where, { durability });
   }
   if (!isBackend(where)) {
-    throw new TypeError(`Cannot make a store of ${show(where)}: a folder's path, a file: URL or a backend is wanted`);
+    throw new TypeError(`Cannot make a store of ${show(where)}: expected a folder's path, a file: URL or a backend`);
   }
   if (durability === undefined) return where;
   throw new TypeError("Cannot set the durability of a backend that was made elsewhere");

@@ -1,4 +1,4 @@
-// Verifying all that lies at a place: each snapshot by itself, and then what only whoever sees all of them can know.
+// Verifying all that lies at a place: each snapshot alone, and then what only a look at all of them shows.
 import { mapAhead } from "../runtime/concurrency.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import type { Manifest } from "../model/snapshot.ts";
@@ -6,7 +6,7 @@ import { MANIFEST_PATH } from "../model/unit.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { type VerifyFinding, type VerifyOptions, type VerifyReport, withFindings } from "../snapshot/verification.ts";
 
-// Each reads up to 64 files of a folder side by side already.
+// Each reads up to 64 files of a folder concurrently already.
 const VERIFIED_AT_ONCE = 2;
 
 /** Verifies snapshots, in each layout they lie in, in their order; those that vanish meanwhile are left out. */

@@ -29,8 +29,8 @@ const OPTIONS: OptionNames<ConformanceOptions> = { bigBlobBytes: "a number" };
 /**
  * The contract of `Backend` as tests, for backends of your own.
  *
- * The cases do not depend on each other and may run side by side. They change only the backends they are given, and leave
- * what they saved to whoever made them.
+ * The cases do not depend on each other and may run concurrently. They change only the backends they are given, and leave
+ * what they saved to the caller that made them.
  *
  * @param make Makes a backend on a new, empty place, which need not be made yet; called once per case.
  * @param options Sizes.

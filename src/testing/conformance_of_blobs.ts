@@ -98,7 +98,7 @@ export function blobCases(bigBlobBytes: number): Cases {
       });
     },
 
-    "what is lent is the same, side by side, however early it is left": async (backend) => {
+    "lent bytes are the same, concurrently, however early the reader leaves": async (backend) => {
       const bytes = noise(1_500_000);
       const stage = await backend.stage(BLOB);
       await stage.publish("", [bytes]);
@@ -127,7 +127,7 @@ export function blobCases(bigBlobBytes: number): Cases {
       });
     },
 
-    "a stream may be read again, side by side, and left early": async (backend) => {
+    "a stream may be read again, concurrently, and left early": async (backend) => {
       const bytes = noise(300_000);
       const stage = await backend.stage(BLOB);
       await stage.publish("", [bytes]);

@@ -158,7 +158,7 @@ export const roomCases: Cases = {
   "who locks a note changes it alone": async (backend) => {
     await backend.create();
     const { notes } = backend;
-    if (notes.lock === undefined) return; // nobody but this program can be there
+    if (notes.lock === undefined) return; // no other program can be there
     const count = async () => Number(new TextDecoder().decode(await notes.get("x.state")));
     const add = async () => {
       const unlock = await notes.lock?.("x.state");
@@ -170,17 +170,17 @@ export const roomCases: Cases = {
     const unlock = await notes.lock("x.state");
     await (await notes.lock("y.state"))?.(); // another note is not held up
     await unlock?.();
-    check(unlock !== undefined, "a lock that nobody holds is not given");
+    check(unlock !== undefined, "a free lock is not given");
     same(await all(notes.list()), ["x.state"], "names that have a note; a lock is none");
     await refuses(notes.lock("../x.state"), "NAME_UNSAFE", 'a lock of "../x.state"');
   },
 
-  "who does not wait for the lock of a note gets it only where nobody holds it": async (backend) => {
+  "a caller that does not wait for the lock of a note gets it only if it is free": async (backend) => {
     await backend.create();
     const { notes } = backend;
     if (notes.lock === undefined) return;
     const unlock = await notes.lock("x.state", { wait: false });
-    check(unlock !== undefined, "a lock that nobody holds is not given to a caller that does not wait");
+    check(unlock !== undefined, "a free lock is not given to a caller that does not wait");
     for (let round = 0; round < 3; round++) {
       same(await notes.lock("x.state", { wait: false }), undefined, "a lock that is held");
     }

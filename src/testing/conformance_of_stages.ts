@@ -1,4 +1,4 @@
-// The contract of writing: claims, races, giving up, being swept.
+// The contract of writing: claims, races, abandoning, being swept.
 import type { Backend, Stage } from "../model/backend.ts";
 import { isSnapshotError } from "../model/errors.ts";
 import { commitPathOf, MANIFEST_PATH, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
@@ -44,7 +44,7 @@ async function isFree(backend: Backend, unit: Unit, when: string): Promise<void>
   await backend.remove(unit);
 }
 
-/** Ways to be about to give up. */
+/** Situations in which a stage is abandoned. */
 const HALF_WAYS: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
   "at once": async () => {},
   "after a write": async (stage) => {
@@ -60,7 +60,7 @@ const HALF_WAYS: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
   "while a body is written": async (stage) => {
     const { body, isHalfWay, go } = halting();
     const writing = stage.unit === GROUP ? stage.write("a/b", body) : stage.publish("", body);
-    writing.catch(() => {}); // it may fail, for the stage is given up
+    writing.catch(() => {}); // it may fail, for the stage is abandoned
     await isHalfWay;
     void Promise.resolve().then(go);
   },
@@ -68,7 +68,7 @@ const HALF_WAYS: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
 
 /** Cases about stages. */
 export const stageCases: Cases = {
-  "a name is claimed once, in every layout, until it is given up": async (backend) => {
+  "a name is claimed once, in every layout, until it is abandoned": async (backend) => {
     for (const suffix of UNIT_SUFFIXES) {
       const stage = await backend.stage(`x.state${suffix}`);
       same(stage.unit, `x.state${suffix}`, "unit of the stage");
@@ -107,7 +107,7 @@ export const stageCases: Cases = {
     same(await textOf(backend, beside), "second", "content of the second");
   },
 
-  "writes of one stage may run side by side": async (backend) => {
+  "writes of one stage may run concurrently": async (backend) => {
     const stage = await backend.stage(GROUP);
     const paths = Array.from({ length: 60 }, (_, index) => `state_${index % 7}/part_${index % 3}/${index}.bin`);
     await Promise.all(paths.map((path) => stage.write(path, [encode(path), new Uint8Array(), encode("!")])));
@@ -153,22 +153,22 @@ export const stageCases: Cases = {
 
   ...Object.fromEntries(
     Object.entries(HALF_WAYS).map(([when, goHalfWay]) => [
-      `giving up ${when} leaves nothing, may be repeated, and frees the name`,
+      `abandoning ${when} leaves nothing, may be repeated, and frees the name`,
       async (backend: Backend) => {
         for (const unit of [GROUP, BLOB]) {
           const stage = await backend.stage(unit);
           await goHalfWay(stage);
           await Promise.all([stage.abandon(), stage.abandon()]);
           await stage.abandon();
-          await isFree(backend, unit, `after giving up ${when}`);
-          await failure(stage.publish(commitPathOf(unit), [encode("late")]), "publishing a stage that was given up");
-          await isFree(backend, unit, "after publishing what was given up");
+          await isFree(backend, unit, `after abandoning ${when}`);
+          await failure(stage.publish(commitPathOf(unit), [encode("late")]), "publishing a stage that was abandoned");
+          await isFree(backend, unit, "after publishing an abandoned stage");
         }
       },
     ]),
   ),
 
-  "giving up after publishing changes nothing": async (backend) => {
+  "abandoning after publishing changes nothing": async (backend) => {
     for (const unit of [GROUP, BLOB]) {
       const stage = await backend.stage(unit);
       await stage.publish(commitPathOf(unit), [encode("commit")]);
@@ -178,7 +178,7 @@ export const stageCases: Cases = {
     same(await all(backend.list()), [GROUP, BLOB], "units");
   },
 
-  "giving up while it is published leaves the whole unit or nothing": async (backend) => {
+  "abandoning while it is published leaves the complete unit or nothing": async (backend) => {
     const blobs = Array.from({ length: 12 }, (_, index) => `folder_${index % 5}/${index}`);
     for (let turns = 0; turns < 16; turns++) {
       const stage = await backend.stage(GROUP);
@@ -188,12 +188,16 @@ export const stageCases: Cases = {
       if (turns % 2) await new Promise((resolve) => setTimeout(resolve, turns / 6));
       await stage.abandon();
       const isPublished = await publishing;
-      same(await all(backend.list()), isPublished ? [GROUP] : [], "units, having been told whether it was published");
+      same(
+        await all(backend.list()),
+        isPublished ? [GROUP] : [],
+        "units, after abandon settled while it was published",
+      );
       if (isPublished) {
         same((await all(backend.blobs(GROUP))).length, blobs.length + 1, "blobs of what was published");
         await backend.remove(GROUP);
       }
-      await isFree(backend, GROUP, "after giving up while it was published");
+      await isFree(backend, GROUP, "after abandoning while it was published");
     }
   },
 

@@ -91,7 +91,7 @@ export const unitCases: Cases = {
     }
   },
 
-  "listing gives up when it is told to": async (backend) => {
+  "list rejects when its signal is aborted": async (backend) => {
     await publish(backend, GROUP, "commit");
     const reason = new Error("enough");
     const error = await failure(
@@ -146,7 +146,7 @@ export const unitCases: Cases = {
     same(await textOf(backend, "9.state/", "a/b"), "stays too", "a blob of the other");
   },
 
-  "of many who remove one unit, one is told that it was there": async (backend) => {
+  "remove resolves to true for one caller only when many remove one unit": async (backend) => {
     await publish(backend, GROUP, "commit", { "a/b": "ab" });
     const told = await Promise.all(Array.from({ length: 8 }, () => backend.remove(GROUP)));
     same(told.filter(Boolean).length, 1, "removals that found it");

@@ -121,7 +121,7 @@ async function same(found: SnapshotLocator, wanted: SnapshotLocator, what: strin
  *
  * That what is saved comes back to the byte, whatever the state held before; that a save changes nothing and, unless told
  * otherwise, holds one instant; that a load that fails at any of its reads fails, and leaves the state as it was or lets a
- * rollback put it back. The cases do not depend on each other and may run side by side.
+ * rollback put it back. The cases do not depend on each other and may run concurrently.
  *
  * States are compared by the bytes they save. So the same must save the same: one that writes the time of day, or whatever else
  * differs from save to save, needs a clock that the test can stop.
@@ -218,7 +218,7 @@ export function stateConformance<State extends PersistentState>(
         };
         const load = storeOf(failing).loadState(original, { rollback: !isAtomic });
         const error = await load.then(() => undefined, (error: unknown) => error);
-        await turn(); // reads that went on side by side may still change it
+        await turn(); // concurrent reads may still change it
         const [fault] = faults.injected;
         if (fault === undefined) return check(error === undefined, `a load without a failure fails: ${error}`);
         check(error !== undefined, `it counts as loaded though a read failed (${fault.message})`);

@@ -932,7 +932,7 @@ export const HARMLESS: readonly Harmless[] = [
     { name: "PAX of SELinux", records: [record("RHT.security.selinux", "unconfined_u:object_r:user_home_t:s0\0")] },
     { name: "PAX of star", records: [record("SCHILY.filetype", "file"), record("SCHILY.nlink", "1")] },
     { name: "PAX of ACLs", records: [record("SCHILY.acl.access", "user::rw-"), record("SCHILY.acl.default", "")] },
-    { name: "PAX of a vendor nobody knows", records: [record("APK-TOOLS.checksum.SHA1", "abc")] },
+    { name: "PAX of an unknown vendor", records: [record("APK-TOOLS.checksum.SHA1", "abc")] },
     {
       name: "PAX of macOS",
       records: [record("LIBARCHIVE.xattr.com.apple.quarantine", "eA"), record("SCHILY.xattr.com.apple.x", "\0\n")],

@@ -1,4 +1,4 @@
-// Hostile snapshots in a tree full of files that nobody may touch: whatever is imported, loaded, copied, exported, verified
+// Hostile snapshots in a tree full of files that must not change: whatever is imported, loaded, copied, exported, verified
 // or removed, nothing outside of the store's own folder is another afterwards, and nothing of it was read into a state.
 import { createHash } from "node:crypto";
 import { cp, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";

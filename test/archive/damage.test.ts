@@ -134,7 +134,7 @@ describe("an archive in a store", () => {
     expect(wholes).toBeLessThan(bytes.length / STRIDE / 20);
   });
 
-  it("is told by verify to have each entry whose bytes are damaged, and how many are not", async () => {
+  it("is reported by verify with each damaged entry, and the number of others", async () => {
     const tree = Object.fromEntries(
       ["one", "two", "three", "four"].map((name, seed) => [name, noise(200_000, seed + 1)]),
     );

@@ -1,4 +1,4 @@
-// eStargz read from its specification alone: nothing of the library is used here, so that what it writes is held against
+// eStargz read from its specification alone: nothing of the library is used here, so that what it writes is compared with
 // another reading of the format. Members are found by inflating, the tar is walked by hand, and each rule has its number.
 import { createHash } from "node:crypto";
 import { Buffer } from "node:buffer";
@@ -75,7 +75,7 @@ function latin1(bytes: Uint8Array): string {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Holds a file against rules 1 to 7, and against its own manifest; throws where it breaks one. */
+/** Checks a file against rules 1 to 7 and its own manifest; throws if it breaks one. */
 export function checkEstargz(file: Uint8Array): CheckedArchive {
   const { members, tar } = membersOf(file);
   const footer = members.at(-1);

@@ -64,7 +64,7 @@ describe.each(Object.entries(archives))("%s", (name, make) => {
     for (let bit = 0; bit < bits; bit += stride, count++) {
       const damaged = bytes.slice();
       damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ 1 << (bit & 7);
-      // The judge holds all that is read against the manifest, and the readers against each other.
+      // The judge compares all that is read with the manifest, and the readers with each other.
       if (await judge(damaged, random) === "whole") wholes++;
     }
     report(`every bit of ${name}`, since, `${count} of ${bits} bits`);

@@ -57,7 +57,7 @@ for (const [name, isThere] of Object.entries(tools)) {
   if (!isThere) console.warn(`skipped what needs ${name}: it is not installed`);
 }
 
-/** What busybox must be told of an archive: it does not look by itself. */
+/** The option that busybox needs for an archive: it does not look by itself. */
 const zip = (archive: string) => archive.endsWith(".gz") ? "z" : "";
 
 /** Lists and extracts with Python, in a way that its old and new versions know. */
@@ -188,7 +188,7 @@ describe("our archive", () => {
   }
 
   it.skipIf(!tools["GNU tar"])(
-    "has files of mode 0644 that belong to nobody in particular, of the snapshot's time",
+    "has files of mode 0644 with owner and group 0, of the snapshot's time",
     async () => {
       const { stdout } = await exec("tar", ["tvzf", String(ours), "--utc", "--full-time", "--numeric-owner"], { env });
       for (const line of lines(stdout)) expect(line).toMatch(/^-rw-r--r-- 0\/0 +\d+ 2026-02-03 04:05:06 /);
@@ -304,7 +304,7 @@ describe("a directory snapshot packed by others", () => {
     await loads(archive, states);
   });
 
-  it.skipIf(!tools["GNU tar"])("together with its folder is no snapshot, which is told so", async () => {
+  it.skipIf(!tools["GNU tar"])("together with its folder is no snapshot, and the error says so", async () => {
     const archive = path.join(root, "with its folder.tar.gz");
     await exec("tar", ["czf", archive, "-C", root, path.basename(String(directory))], { env });
     const store = new StateStore(memoryBackend());

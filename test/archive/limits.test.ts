@@ -1,4 +1,4 @@
-// Limits are counted while a tar is read, and hold to the byte. The usual ones are such that nobody meets them, so these are small.
+// Limits are counted while a tar is read, and hold to the byte. The usual ones are too large to meet, so these are small.
 import { describe, expect, it } from "vitest";
 import { decodeTar } from "../../src/archive/tar_decoder.ts";
 import { type ArchiveLimits, DEFAULT_LIMITS } from "../../src/archive/tar_guard.ts";

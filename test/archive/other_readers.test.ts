@@ -1,5 +1,5 @@
-// Readers that somebody else wrote, or could have: containerd's Go library, and a reader in Python made from docs/format.md
-// alone. Both read what we write with every option, and each is held against what the states handed over.
+// Readers by other authors, or as they could write them: containerd's Go library, and a reader in Python made from docs/format.md
+// alone. Both read what we write with every option, and each is compared with what the states handed over.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";

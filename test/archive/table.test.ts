@@ -213,7 +213,7 @@ describe("a table is refused that", () => {
     expect(await verdictOf(withTableMember(SOUND, member))).not.toBe("accepted");
   });
 
-  it("has very many values in a field that nobody knows, which would take up many times their size", async () => {
+  it("has very many values in an unknown field, which would take up many times their size", async () => {
     const many = `"x":[${"{},".repeat(100_000)}{}],"entries"`;
     expect(await verdictOf(withTable(SOUND, (json) => json.replace('"entries"', many)))).toBe("TABLE_INVALID");
     const row = `{"name":"a/small.txt","type":"reg","x":[${"{},".repeat(100_000)}{}],`;
@@ -414,7 +414,7 @@ describe("entries of members that are mostly members of no content", () => {
   });
 });
 
-describe("members that are large for what is wanted of them", () => {
+describe("members that are large for what is read of them", () => {
   it("are decompressed one after the other as soon as several at once would take up much memory", async () => {
     const NEEDED = 64 * 2 ** 20;
     const member = zlib.gzipSync(new Uint8Array(NEEDED));
@@ -536,7 +536,7 @@ describe("an archive whose table and tar say different things", () => {
     );
   });
 
-  it("may have folders in its table, and fields that nobody knows", async () => {
+  it("may have folders in its table, and unknown fields", async () => {
     const bytes = withTable(SOUND, entries((rows) => [{ name: "a/", type: "dir", mode: 493, xattrs: {} }, ...rows]));
     expect(await verdictOf(bytes)).toBe("accepted");
   });

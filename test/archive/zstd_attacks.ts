@@ -67,7 +67,7 @@ export const ZSTD_ATTACKS: readonly ZstdAttack[] = [
   attack("a reserved bit", "COMPRESSION_DAMAGED", () => changed(4, (byte) => byte | 8)),
   attack("a block of a reserved type", "COMPRESSION_DAMAGED", () => changed(CONTENT_AT, (byte) => byte | 6)),
   attack("a wrong checksum", "COMPRESSION_DAMAGED", () => changed(-1, (byte) => byte ^ 1, checked()), checked),
-  attack("a dictionary that nobody has", "COMPRESSION_DAMAGED", () => {
+  attack("an unknown dictionary", "COMPRESSION_DAMAGED", () => {
     const bytes = packed();
     return concatenated(bytes.subarray(0, 4), Uint8Array.of(0xa1, 7), bytes.subarray(5));
   }),

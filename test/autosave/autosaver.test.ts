@@ -190,7 +190,7 @@ describe("a save that does not succeed", () => {
     }
   });
 
-  it("is neither thrown into the program nor left unhandled, and a request is told of it", async () => {
+  it("is neither thrown into the program nor left unhandled, and a request receives it", async () => {
     const { cell, saver } = makeWorld({ condition: everySteps(1) });
     cell.saveState = () => {
       throw new Error("broken");
@@ -245,7 +245,7 @@ describe("a save that does not succeed", () => {
 });
 
 describe("one save at a time", () => {
-  it("is joined by what falls due meanwhile, and each joining is told once it has ended", async () => {
+  it("is joined by what falls due meanwhile, and each joining is reported once it has ended", async () => {
     const gate = deferred();
     const { saver, cell, until, events } = makeWorld({ condition: () => true });
     const { saveState } = cell;

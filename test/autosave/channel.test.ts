@@ -1,10 +1,10 @@
-// Events reach whoever subscribes to the channel, without the program's doing.
+// Events reach the subscribers of the channel, without the program's doing.
 import diagnostics from "node:diagnostics_channel";
 import { AUTOSAVE_CHANNEL, type SaveEvent } from "snapkeep";
 import { expect, it, onTestFinished } from "vitest";
 import { makeWorld } from "./world.ts";
 
-it("publishes each event on the diagnostics channel, also where nobody listens to onEvent, and survives its subscribers", async () => {
+it("publishes each event on the diagnostics channel, also without an onEvent, and survives its subscribers", async () => {
   const received: SaveEvent[] = [];
   const subscriber = (event: unknown) => void received.push(event as SaveEvent);
   diagnostics.subscribe(AUTOSAVE_CHANNEL, subscriber);

@@ -1,4 +1,4 @@
-// What a health check is told.
+// The data of a health check.
 import { PeriodicSaveCondition } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "./manual_clock.ts";

@@ -1,4 +1,4 @@
-// What the next run is told of the last one, and the sign of life behind it.
+// The report of the last run that the next one gets, and the heartbeat behind it.
 import { type Backend, fileBackend, memoryBackend, StateStore } from "snapkeep";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
@@ -14,12 +14,12 @@ async function aliveAtMs(backend: Backend): Promise<number> {
   return note === undefined ? -Infinity : JSON.parse(new TextDecoder().decode(note)).aliveAtMs;
 }
 
-/** A run at a place, and what the one after it is told. */
+/** A run at a place, and the report that the next one gets. */
 async function runs(backend: Backend, options: WorldOptions = {}) {
   const clock = new ManualClock();
   let step = 0;
   const world = makeWorld({ backend, clock, labels: () => ({ step }), store: { run: "one" }, ...options });
-  /** Lives on, and waits until its last sign of life is at the place. */
+  /** Lives on, and waits until its last heartbeat is at the place. */
   const pass = async (seconds: number) => {
     for (let second = 0; second < seconds; second++) {
       step++;
@@ -60,7 +60,7 @@ describe.each(places)("resume(), %s,", (_, place) => {
     expect(lostMs).toBeLessThanOrEqual(32_000);
     expect(lastRun?.lost.steps).toBeCloseTo(lostMs / 1000, -1);
     expect(lastRun?.sentence).toMatch(
-      /^The last run was cut off; its last sign of life was at 2026\S+Z; lost were \d+\.\d s \(\d+ steps\) after the snapshot ".*", and up to 10 s more\.$/,
+      /^The last run was cut off; its last heartbeat was at 2026\S+Z; lost were \d+\.\d s \(\d+ steps\) after the snapshot ".*", and up to 10 s more\.$/,
     );
   });
 
@@ -139,7 +139,7 @@ describe.each(places)("resume(), %s,", (_, place) => {
   });
 });
 
-describe("the sign of life", () => {
+describe("the heartbeat", () => {
   it("is one hidden file of the place, which no sweep and no keeper takes", async () => {
     const folder = await temporaryFolder();
     const { saver, store } = makeWorld({ backend: fileBackend(folder) });

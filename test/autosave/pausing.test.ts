@@ -59,7 +59,7 @@ describe("a pause", () => {
       expect(log.filter((entry) => entry === "asked")).toHaveLength(attempt + 1);
       clock.pass(1);
       await settle();
-      answers.shift()?.reject(new Error("gave up"));
+      answers.shift()?.reject(new Error("aborted"));
     }
     const skipped = await requested as SkippedEvent;
     expect(skipped).toMatchObject({ outcome: "skipped", why: "not paused", error: { name: "TimeoutError" } });
@@ -125,24 +125,27 @@ describe("a pause", () => {
     expect(await values()).toEqual([0]);
   });
 
-  it.each([["throws"], ["rejects"]])("ends though the save fails, and a failing end is told: it %s", async (how) => {
-    let ends = 0;
-    const { saver, cell } = makeWorld({
-      pause: () => () => {
-        ends++;
-        if (how === "throws") throw new Error("stuck");
-        return Promise.reject(new Error("stuck"));
-      },
-    });
-    expect(await saver.requestSave()).toMatchObject({ outcome: "saved", resumeError: new Error("stuck") });
-    cell.saveState = () => {
-      throw new Error("broken");
-    };
-    expect(await saver.requestSave()).toMatchObject({ outcome: "failed", resumeError: new Error("stuck") });
-    expect(ends).toBe(2);
-  });
+  it.each([["throws"], ["rejects"]])(
+    "ends though the save fails, and a failing end is reported: it %s",
+    async (how) => {
+      let ends = 0;
+      const { saver, cell } = makeWorld({
+        pause: () => () => {
+          ends++;
+          if (how === "throws") throw new Error("stuck");
+          return Promise.reject(new Error("stuck"));
+        },
+      });
+      expect(await saver.requestSave()).toMatchObject({ outcome: "saved", resumeError: new Error("stuck") });
+      cell.saveState = () => {
+        throw new Error("broken");
+      };
+      expect(await saver.requestSave()).toMatchObject({ outcome: "failed", resumeError: new Error("stuck") });
+      expect(ends).toBe(2);
+    },
+  );
 
-  it("ends if the labels cannot be told", async () => {
+  it("ends if the labels are unknown", async () => {
     let ends = 0;
     const { saver } = makeWorld({
       pause: () => () => void ends++,

@@ -1,4 +1,4 @@
-// The way down, in real processes: a last save when a signal arrives or nothing is left to do, and an end as the program wants it.
+// The way down, in real processes: a last save when a signal arrives or nothing is left to do, and an end as the program asks for it.
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
@@ -55,7 +55,7 @@ async function saved(folder: string): Promise<{ left: number; right: number }[]>
   return found;
 }
 
-/** Whether the last sign of life at a place is that of a run that lives. */
+/** Whether the last heartbeat at a place is that of a run that lives. */
 async function isAlive(folder: string): Promise<boolean> {
   const note = await fileBackend(folder).notes.get("last-run");
   return note !== undefined && JSON.parse(new TextDecoder().decode(note)).ended === undefined;

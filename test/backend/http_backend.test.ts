@@ -203,7 +203,7 @@ describe("an archive behind an address", () => {
         return new Response(body, { status: 206, headers: partOf(bytes, from, to).headers });
       },
     ],
-  ])("is given up as STORAGE_FAILED where the server %s", async (_, stalled) => {
+  ])("is aborted as STORAGE_FAILED where the server %s", async (_, stalled) => {
     const bytes = await archive();
     for (const isFirst of [true, false]) {
       let isOpen = false;
@@ -418,9 +418,9 @@ describe("an archive behind an address", () => {
   });
 
   it.each([
-    ["goes on for ever", "https://example.org/a/x.state.tar.gz", /more than 5 times/],
+    ["never ends", "https://example.org/a/x.state.tar.gz", /more than 5 times/],
     ["leads from https to http", "http://example.org/x?token=t0ken", /from https to http/],
-    ["leads to another scheme", "file:///etc/passwd", /neither an http: nor an https: URL/],
+    ["leads to another scheme", "file:///etc/passwd", /not an http: or https: URL/],
   ])("is STORAGE_FAILED where a redirect %s", async (_, location, reason) => {
     let asked = 0;
     const ask = (_url: unknown) => {

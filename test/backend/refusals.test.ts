@@ -40,7 +40,7 @@ it.each(["x.state/", "x.state.tar.gz"])(
   },
 );
 
-it("a write whose stage is abandoned ends at its next chunk, and the body is told", async () => {
+it("a write whose stage is abandoned ends at its next chunk, and its body is closed", async () => {
   const backend = fileBackend(path.join(await temporaryFolder(), "states"));
   const stage = await backend.stage("x.state/");
   let [given, isEnded] = [0, false];

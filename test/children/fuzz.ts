@@ -1,5 +1,5 @@
 // Runs the cases of a fuzz target, one seed after the other, and says on lines of its own which it begins and how it ended.
-// Whoever started it watches: a case that goes on for too long is a hang, and this program is killed.
+// Its parent watches: a case that goes on for too long is a hang, and this program is killed.
 //
 //   fuzz <target> <first seed> <most cases> <seconds>
 import { writeSync } from "node:fs";
@@ -16,9 +16,9 @@ const MOST_GROWTH_BYTES = 64 * 1024 * 1024;
 
 let seed = Number(firstSeed);
 
-const nobody = new Int32Array(new SharedArrayBuffer(4));
+const never = new Int32Array(new SharedArrayBuffer(4));
 
-/** Waits for who reads: a pipe that is full refuses, and what was told must have been told before the next case may hang. */
+/** Waits for who reads: a pipe that is full refuses, and each line must have been read before the next case may hang. */
 function tell(line: string): void {
   const bytes = new TextEncoder().encode(`${line}\n`);
   for (let done = 0; done < bytes.length;) {
@@ -26,7 +26,7 @@ function tell(line: string): void {
       done += writeSync(1, bytes, done);
     } catch (error) {
       if ((error as { code?: string }).code !== "EAGAIN") throw error;
-      Atomics.wait(nobody, 0, 0, 1);
+      Atomics.wait(never, 0, 0, 1);
     }
   }
 }

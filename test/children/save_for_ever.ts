@@ -21,7 +21,7 @@ const model = {
 const store = new StateStore(folder, { startFresh: true }).register("model", model);
 const keeper = new LatestStatesKeeper(store, 6);
 
-/** Resolves once the line is in the pipe: what was told survives the kill. */
+/** Resolves once the line is in the pipe: it survives the kill. */
 const tell = (line: string): Promise<void> =>
   new Promise((resolve, reject) => {
     process.stdout.write(`${line}\n`, (error) => error ? reject(error) : resolve());

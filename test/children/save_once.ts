@@ -1,4 +1,4 @@
-// Does what it is told, one thing after the other, and says on a line of its own how each ended.
+// Carries out its arguments one after the other, and says on a line of its own how each ended.
 //
 //   directory, archive     saves, in this layout
 //   cleanup                removes all but the newest

@@ -1,4 +1,4 @@
-// A thread that stages a snapshot and takes scratch and a lock, says so, and publishes when it is told to.
+// A thread that stages a snapshot and takes scratch and a lock, says so, and publishes on a message.
 import { parentPort, workerData } from "node:worker_threads";
 import { fileBackend } from "../../mod.ts";
 

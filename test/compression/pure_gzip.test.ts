@@ -1,4 +1,4 @@
-// gzip where the runtime has no zlib: the same format, written and read in plain JavaScript, held against the native path.
+// gzip where the runtime has no zlib: the same format, written and read in plain JavaScript, compared with the native path.
 import { Buffer } from "node:buffer";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -132,7 +132,7 @@ describe("gzip without zlib", () => {
     }
   });
 
-  it("holds each member against its CRC and its length, bit by bit", async () => {
+  it("compares each member with its CRC and its length, bit by bit", async () => {
     const [one, two] = [gzipSync(noise(3000)), gzipSync("end")];
     const members = Buffer.concat([one, two]);
     expect((await pureGzip.decode(members, 4000)).length).toBe(3003);

@@ -122,7 +122,7 @@ export const operations: Record<string, Operation> = {
     changes: "nothing",
     run: ({ store }) => all(store.verify()),
     check({ faults }, outcome) {
-      // Where the storage fails for one snapshot, that is told as such, and never taken for damage.
+      // Where the storage fails for one snapshot, that is reported as such, and never taken for damage.
       if (!("value" in outcome)) return;
       const reports = outcome.value as VerifyReport[];
       const struck = faults.injected.map(({ details }) => (details as { operation: string }).operation);

@@ -18,7 +18,7 @@ const TRIED = ERRNOS.slice(0, amount("faults", "errnos"));
 const isWhole = TRIED.length === ERRNOS.length;
 
 const plans: Record<string, Omit<FaultPlan, "at">> = Object.fromEntries(
-  ERRNOS.flatMap((errno) => [[`${errno} once`, { errno }], [`${errno} for ever`, { errno, forever: true }]]),
+  ERRNOS.flatMap((errno) => [[`${errno} once`, { errno }], [`${errno} permanently`, { errno, forever: true }]]),
 );
 
 /** Whether a failure struck a removal, which then may leave what it was to remove. */
@@ -50,7 +50,7 @@ async function strike(makeWorld: MakeWorld, operation: Operation, faults: Faults
   if (first !== undefined) struck.add(first);
   const where = first === undefined ? "nothing" : `${first.message}, from ${framesOf(first).join(" < ")}`;
   faults.heal();
-  // What is open now was forgotten, or is still being read behind the back of whoever handles the failure.
+  // What is open now was forgotten, or is still being read by code that does not know of the failure.
   expect(faults.open, `left open after ${where}`).toEqual([]);
 
   // The error thrown is the system's, not one of what went wrong because of it.

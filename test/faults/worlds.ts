@@ -1,5 +1,5 @@
 // A place with snapshots in it, seen twice: through faulty decorators, as the operation under test sees it, and plainly,
-// as whoever comes after sees it.
+// as the next program sees it.
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";

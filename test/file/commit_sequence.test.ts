@@ -98,7 +98,7 @@ describe("with full durability", () => {
     const [rename, sync, ...deletions] = takeCalls().filter((call) => !/^(stat|readFolder) /.test(call));
     expect([rename, sync]).toEqual(["rename .*.trash", "syncFolder /"]);
     expect(deletions.at(-1)).toBe("removeFolder .*.trash");
-    expect(deletions.sort()).toEqual([ // side by side, in whatever order
+    expect(deletions.sort()).toEqual([ // concurrently, in whatever order
       "removeFile .*.trash/a/b",
       "removeFile .*.trash/manifest.json",
       "removeFolder .*.trash",

@@ -296,7 +296,7 @@ it.each(["Full", "", true])(
   async (durability) => {
     const options = { durability: durability as "full" };
     const folder = await temporaryFolder();
-    expect(() => fileBackend(folder, options)).toThrow(/Cannot use the durability .*none of "full", "none"/);
+    expect(() => fileBackend(folder, options)).toThrow(/Cannot use the durability .*must be "full" or "none"/);
   },
 );
 
@@ -447,7 +447,7 @@ describe("publishing", () => {
     }
   });
 
-  it("that is given up before its last step leaves nothing", async () => {
+  it("that is aborted before its last step leaves nothing", async () => {
     const folder = await temporaryFolder();
     const stages: Stage[] = [];
     let giveUp: Promise<void> | undefined;
@@ -466,7 +466,7 @@ describe("publishing", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it("of an archive that is given up while it is synced leaves nothing", async () => {
+  it("of an archive that is aborted while it is synced leaves nothing", async () => {
     const folder = await temporaryFolder();
     const stages: Stage[] = [];
     let giveUp: Promise<void> | undefined;
@@ -494,7 +494,7 @@ describe("publishing", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it("that is given up in its last step leaves the whole unit, and deletes nothing of it", async () => {
+  it("that is aborted in its last step leaves the whole unit, and deletes nothing of it", async () => {
     const folder = await temporaryFolder();
     const stages: Stage[] = [];
     let giveUp: Promise<void> | undefined;
@@ -536,7 +536,7 @@ describe("publishing", () => {
 });
 
 describe("a system that fails altogether", () => {
-  it("is told by the first call that failed, not by those that look into it", async () => {
+  it("rejects with the error of the first call that failed, not of those that examine it", async () => {
     const { backend, faults } = await recorded({ at: 1, forever: true });
     const looks = [
       () => backend.open("x.state/", "manifest.json"),
@@ -743,8 +743,8 @@ describe("sweeping", () => {
     const backend = fileBackend(folder);
     const files = [".poetry.lock", ".insurance.claim", ".notes.state.0123456789abcdef.stage", ".0123456789abcdef.work"];
     const folders = [".cargo.lock", ".home.claim", ".0123456789abcdef.scratch"];
-    for (const name of files) await writeFile(path.join(folder, name), "somebody's");
-    for (const name of folders) await mkdir(path.join(folder, name, "somebody's"), { recursive: true });
+    for (const name of files) await writeFile(path.join(folder, name), "another's");
+    for (const name of folders) await mkdir(path.join(folder, name, "another's"), { recursive: true });
     for (const name of [...files, ...folders]) await age(folder, name);
     for (const olderThanMs of [60_000, -1]) expect(await backend.sweep(olderThanMs)).toEqual([]);
     expect((await readdir(folder)).sort()).toEqual([...files, ...folders].sort());
@@ -752,7 +752,7 @@ describe("sweeping", () => {
     expect(await readdir(folder)).toContain(".poetry.lock");
   });
 
-  it("takes what was written before the clock was set back, so that no name is taken for ever", async () => {
+  it("takes what was written before the clock was set back, so that no name is taken permanently", async () => {
     const folder = await temporaryFolder();
     const backend = fileBackend(folder);
     const nextYear = new Date(Date.now() + 365 * 86_400_000);

@@ -98,7 +98,7 @@ describe("fileBackend", () => {
     await expect(rejection(store.list())).resolves.toBeInstanceOf(TypeError);
   });
 
-  it("takes folders beside a snapshot, below somebody else's manifest.json, and named like an archive where they are there", async () => {
+  it("takes folders beside a snapshot, below another program's manifest.json, and named like an archive where they are there", async () => {
     const { folder } = await savedTwice();
     await writeFile(path.join(folder, "manifest.json"), '{ "name": "my extension", "format": "snapkeep" }');
     const named = path.join(folder, "states.tar");

@@ -114,7 +114,7 @@ describe("the free space of a file system", () => {
     expect(freeBytesOf({ type: TMPFS, bsize: 4096, blocks: 1000, bfree: 0, bavail: 0 }, true)).toBe(0);
   });
 
-  it("is told by the real file system, or not at all", async () => {
+  it("is the number of the real file system, or unknown", async () => {
     const free = await nodeFileSystem.freeBytes?.(await temporaryFolder());
     expect(free === undefined || free > 0).toBe(true);
     expect(mayBeRoot()).toBe(process.getuid?.() === 0);

@@ -57,7 +57,7 @@ describe("a writer that lives", () => {
     expect(timers.size).toBe(0);
   });
 
-  it("stops when it gives up, and when it never got its name", async () => {
+  it("stops when it aborts, and when it never got its name", async () => {
     const { backend } = await recorded();
     const stage = await backend.stage("x.state/");
     await expect(backend.stage("x.state/")).rejects.toMatchObject({ code: "SNAPSHOT_EXISTS" });

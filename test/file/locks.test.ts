@@ -44,7 +44,7 @@ const isHeld = async (backend: Backend, name = NAME): Promise<boolean> => {
 
 const ownerOf = async (folder: string): Promise<Owner> => JSON.parse(await readFile(path.join(folder, OWNER), "utf8"));
 
-/** A lock that nobody has, and beside it an owner: a process that ended, with some of it changed. */
+/** A lock without a holder, and beside it an owner: a process that ended, with some of it changed. */
 async function leftLock(folder: string, change: (owner: Owner) => Partial<Owner> = () => ({})): Promise<void> {
   const unlock = await fileBackend(folder).notes.lock?.("model.state");
   const model = JSON.parse(await readFile(path.join(folder, ".model.state.lock-owner"), "utf8")) as Owner;
@@ -220,7 +220,7 @@ describe("A note", () => {
     ]);
   });
 
-  it("is locked also where its owner cannot be told", async () => {
+  it("is locked also if its owner is unknown", async () => {
     for (const errno of ["ENOSPC", "EACCES"]) {
       const { backend, folder } = await recorded({
         at: 1,

@@ -93,7 +93,7 @@ describe("An archive is published", () => {
 });
 
 describe("A call that is not allowed", () => {
-  it("is told by any of the codes of systems and runtimes", () => {
+  it("is recognised by any of the codes of systems and runtimes", () => {
     const denied = Object.assign(new Error("Requires read access"), { name: "NotCapable" });
     for (const error of [coded("EACCES"), coded("EPERM"), coded("ERR_ACCESS_DENIED"), denied]) {
       expect(isNotAllowed(error)).toBe(true);
@@ -138,7 +138,7 @@ const permissionFlag = ["--permission", "--experimental-permission"].find((flag)
 const hasPermissions = inDeno || !("Bun" in globalThis) && permissionFlag !== undefined;
 
 describe("A program that may touch the states' folder only", () => {
-  it.skipIf(!hasPermissions)("saves and cleans up, and is told once that the parent cannot be synced", async () => {
+  it.skipIf(!hasPermissions)("saves and cleans up, and warns once that the parent cannot be synced", async () => {
     const folder = path.join(await diskFolder(), "states");
     await mkdir(folder);
     const [command, args] = commandOf("clean_up");
@@ -189,7 +189,7 @@ describe("Snapshots that were made read-only", () => {
   }, 60_000);
 
   it.skipIf(isWindows || !canBeNobody)(
-    "are removed, and the room of a folder that cannot be opened is told of",
+    "are removed, and a folder that cannot be opened is reported",
     async () => {
       const told = await cleanUpAsUser("read-only", "closed");
       expect(told.error).toBeUndefined();

@@ -101,7 +101,7 @@ export function mutateText(random: Random, text: string): string {
   return lines.join("\n");
 }
 
-/** Lines of this very text once more, as the value of a field that nobody knows, with another digest in them. */
+/** Lines of this very text once more, as the value of an unknown field, with another digest in them. */
 function nested(random: Random, lines: readonly string[], line: string): string {
   const brace = line.indexOf("{");
   const from = random.below(lines.length);

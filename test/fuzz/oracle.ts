@@ -1,5 +1,5 @@
 // What must hold of any archive, whatever its bytes: it is refused by a SnapshotError that speaks of it, or what it gives is
-// what its manifest says, whoever reads it and in whatever way.
+// what its manifest says, for every reader, in every way.
 import { archiveLayout } from "../../src/layout/archive_layout.ts";
 import { SnapshotReader } from "../../src/snapshot/snapshot_reader.ts";
 import { verifyUnit } from "../../src/snapshot/verification.ts";
@@ -163,7 +163,7 @@ function assertAllReadTheSame(bytes: Uint8Array, { manifestBytes, files }: Loade
   }
 }
 
-/** Holds an archive against all that must hold; tells what became of it. */
+/** Checks an archive against all rules; returns the verdict. */
 export async function judge(bytes: Uint8Array, random: Random): Promise<string> {
   const file = oneFile(bytes, random.chance(0.5) ? [65_536] : [1 + random.below(2000), 1 + random.below(600)]);
   const loaded = await load(file);

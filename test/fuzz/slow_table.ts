@@ -32,7 +32,7 @@ export function faultOfTable(bytes: Uint8Array, files: ReadonlyMap<string, Uint8
   try {
     json = jsonOf(bytes);
   } catch (error) {
-    return `nobody else can read it: ${String(error)}`;
+    return `no other reader can read it: ${String(error)}`;
   }
   if (json === undefined) return undefined;
   const { entries } = JSON.parse(json) as { entries: Row[] };

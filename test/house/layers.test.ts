@@ -68,7 +68,7 @@ describe("the reader of layers", () => {
     ["a file system from archive", { "src/file/b.ts": 'import "../archive/a.ts";' }, /another folder of its floor/],
     ["a backend from another", { "src/backend/b.ts": "", "src/file/b.ts": 'import "../backend/b.ts";' }, /another/],
     ["a layout from archive", { "src/archive/b.ts": 'import "../layout/a.ts";' }, /higher floor/],
-    ["an edge", { "mod.ts": "", "src/testing/mod.ts": 'import "../../mod.ts";' }, /nobody imports the edges/],
+    ["an edge", { "mod.ts": "", "src/testing/mod.ts": 'import "../../mod.ts";' }, /the edges must not be imported/],
     ["a file that is not there", { "src/model/b.ts": 'import "./gone.ts";' }, /no file of the sources/],
     ["a file without its ending", { "src/model/b.ts": 'import "./a";' }, /no file of the sources/],
     ["one by absolute path", { "src/model/b.ts": 'import "/src/model/a.ts";' }, /absolute path/],

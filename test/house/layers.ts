@@ -153,7 +153,7 @@ function directions(name: string, file: File, tree: Tree): string[] {
     if (!tree.has(target)) return [`${name}: imports "${specifier}", which is no file of the sources`];
     const to = placeOf(target);
     if (!from || !to || from.folder === to.folder || across.get(from.folder) === to.folder) return [];
-    if (to.floor === edges) return [`${name}: imports ${target}, but nobody imports the edges`];
+    if (to.floor === edges) return [`${name}: imports ${target}, but the edges must not be imported`];
     if (to.floor > from.floor) return [`${name}: imports ${target} from a higher floor`];
     if (to.floor === from.floor) return [`${name}: imports ${target} from another folder of its floor`];
     return [];

@@ -1,4 +1,4 @@
-// Directories and archives side by side in one folder are one history: listed, kept and swept alike, each name once.
+// Directories and archives together in one folder are one history: listed, kept and swept alike, each name once.
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";

@@ -1,5 +1,5 @@
 // Snapshots of format version 1 that were made when it was frozen, on each runtime: they are whole, hold what they held then,
-// and can be read in part, for ever.
+// and can be read in part, permanently.
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";

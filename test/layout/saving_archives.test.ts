@@ -77,7 +77,7 @@ describe("the layout of a save", () => {
     expect(await store.list()).toEqual([]);
   });
 
-  it("with a compression the runtime lacks is told so, before any state is asked, and else works", async () => {
+  it("with a compression the runtime lacks is rejected, before any state is asked, and else works", async () => {
     let saves = 0;
     const store = files().register(
       "a",

@@ -50,12 +50,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A state that writes what it is told to. */
+/** A state that writes the given entries. */
 function saving(save: PersistentState["saveState"]): PersistentState {
   return { saveState: save, loadState: () => {} };
 }
 
-/** A source that says whether somebody gave it up, and that may wait for ever after some pieces. */
+/** A source that says whether it was cancelled, and that may wait permanently after some pieces. */
 function source(count: number, { hangs = false, fails = false } = {}) {
   const seen = { given: 0, isCancelled: false };
   const stream = new ReadableStream<Uint8Array>({
@@ -99,7 +99,7 @@ async function loaded(body: ReadableStream<Uint8Array>): Promise<Record<string, 
 }
 
 describe("streamState", () => {
-  it("gives a whole archive with what a response wants to know", async () => {
+  it("returns a complete archive with the data for a response", async () => {
     const { name, fileName, mediaType, body } = storeOf({ a: TREE }).streamState();
     expect({ name, fileName, mediaType }).toEqual({
       name: "2026-02-03_04-05-06,789000.state",
@@ -211,7 +211,7 @@ describe("streamState", () => {
     expect(await within(10, "Streaming beside a save", loaded(body).then(Object.keys))).toEqual(["file"]);
     release();
     expect(await (await saving_).verify()).toMatchObject({ isWhole: true });
-    // And the other way round: a stream that nobody reads holds up no save.
+    // And the other way round: an unread stream holds up no save.
     const unread = store.streamState();
     expect(await within(10, "Saving beside a stream", store.saveState())).toBeDefined();
     await unread.body.cancel();
@@ -223,7 +223,7 @@ describe("streamState", () => {
     for (const bytes of bodies) expect(digests(await loaded(streamOf(bytes)))).toEqual(digests(TREE));
   });
 
-  it("takes no more from a state than somebody reads", async () => {
+  it("takes no more from a state than its reader reads", async () => {
     const { stream, seen } = source(200);
     const store = new StateStore(memoryBackend()).register(
       "a",
@@ -243,7 +243,7 @@ describe("a stream that is cancelled", () => {
   const big = (stream: ReadableStream<Uint8Array>, sizeBytes?: number) =>
     saving((out) => out.write("file", stream, sizeBytes === undefined ? {} : { sizeBytes }));
 
-  it("before it was read gives up the streams of its states", async () => {
+  it("before it was read aborts the streams of its states", async () => {
     const { stream, seen } = source(10);
     const store = fileStore().register("a", big(stream, 2_000_000));
     await within(5, "Cancelling", store.streamState().body.cancel());
@@ -251,7 +251,7 @@ describe("a stream that is cancelled", () => {
     expect(await left()).toEqual([]);
   });
 
-  it("after a part was read gives up the streams of its states", async () => {
+  it("after a part was read aborts the streams of its states", async () => {
     const { stream, seen } = source(100);
     const store = fileStore().register("a", big(stream, 20_000_000));
     const reader = store.streamState().body.getReader();
@@ -262,7 +262,7 @@ describe("a stream that is cancelled", () => {
     expect(await left()).toEqual([]);
   });
 
-  it("while it waits for a state gives up at once, though the state never goes on", async () => {
+  it("while it waits for a state aborts at once, though the state never goes on", async () => {
     const { stream, seen } = source(1, { hangs: true });
     const store = fileStore().register("a", big(stream, 2_000_000));
     const reader = store.streamState().body.getReader();
@@ -287,7 +287,7 @@ describe("a stream that is cancelled", () => {
     expect(seen.isCancelled).toBe(true);
   });
 
-  it("gives up the streams of all states, also those whose turn had not come", async () => {
+  it("aborts the streams of all states, also those whose turn had not come", async () => {
     const sources = [source(100), source(100), source(100)];
     const store = fileStore();
     for (const [index, { stream }] of sources.entries()) store.register(`state ${index}`, big(stream, 20_000_000));
@@ -313,7 +313,7 @@ describe("a stream that is cancelled", () => {
     expect(outcome).toBeInstanceOf(Error);
   });
 
-  it("by its signal errors, and gives up the streams of its states", async () => {
+  it("by its signal errors, and aborts the streams of its states", async () => {
     const { stream, seen } = source(1, { hangs: true });
     const controller = new AbortController();
     const store = fileStore().register("a", big(stream, 2_000_000));
@@ -332,7 +332,7 @@ describe("a stream that is cancelled", () => {
     expect(saves).toBe(0);
   });
 
-  it("by who reads it over HTTP gives up the streams of its states", async () => {
+  it("by who reads it over HTTP aborts the streams of its states", async () => {
     const { stream, seen } = source(2000);
     const store = fileStore().register("a", big(stream, 400_000_000));
     const server = createServer((_request, response) => {
@@ -485,7 +485,7 @@ describe("a stream that comes in", () => {
     }
   });
 
-  it("that stalls is given up by a signal with its own reason, is cancelled, and leaves nothing", async () => {
+  it("that stalls is aborted by a signal with its own reason, is cancelled, and leaves nothing", async () => {
     const { backend } = fileStore();
     const reason = new Error("enough");
     const { stream, seen } = source(1, { hangs: true });
@@ -560,7 +560,7 @@ describe("a stream that comes in", () => {
 });
 
 describe("writeCopy", () => {
-  it("is given up between two entries by a signal with its own reason, and leaves nothing", async () => {
+  it("is aborted between two entries by a signal with its own reason, and leaves nothing", async () => {
     const { locator } = await archiveOf({ a: TREE });
     const reason = new Error("enough");
     for (const entries of [1, 3]) {
@@ -664,7 +664,7 @@ describe("importSnapshot", () => {
     expect(await left()).toEqual([]);
   });
 
-  it("gives up by its signal, and leaves nothing", async () => {
+  it("aborts by its signal, and leaves nothing", async () => {
     const { bytes } = await archiveOf({ a: TREE });
     const store = fileStore();
     const signal = AbortSignal.abort(new Error("closing time"));

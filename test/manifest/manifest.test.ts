@@ -279,7 +279,7 @@ describe("parseManifest, of damaged bytes", () => {
   });
 
   it("refuses one larger than the limit before it reads it", async () => {
-    // A view that claims its length: nobody is to touch the bytes.
+    // A view that claims its length: no code may touch the bytes.
     const huge = new Proxy(bytes, {
       get: (target, key) => {
         if (key === "length") return MAX_MANIFEST_BYTES + 1;

@@ -292,7 +292,7 @@ describe("PathSet", () => {
     );
   });
 
-  it("refuses exactly what cannot lie side by side on a file system that folds case", () => {
+  it("refuses exactly what cannot coexist on a file system that folds case", () => {
     fc.assert(
       fc.property(paths, (names) => {
         // A model that knows nothing of maps: every two paths, and every two folders, are compared as a whole.

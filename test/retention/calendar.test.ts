@@ -1,4 +1,4 @@
-// Calendar buckets, held against a slow implementation and against dates that people can look up.
+// Calendar buckets, compared with a slow implementation and with known dates.
 import fc from "fast-check";
 import type { RetentionCalendarUnit } from "snapkeep";
 import { describe, expect, it } from "vitest";

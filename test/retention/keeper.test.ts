@@ -371,7 +371,7 @@ describe.each(places)("RetentionKeeper ($layout, $backend)", ({ make }) => {
     expect(names((await keeper.plan()).decisions.map(({ snapshot }) => snapshot))).toEqual(names(saved.slice(1)));
   });
 
-  it("removes nothing when the backend cannot be reached: the failure is told", async () => {
+  it("removes nothing when the backend cannot be reached: the failure is thrown", async () => {
     const { place, saveMany, now } = await world(make);
     const saved = await saveMany(3, DAY_MS);
     for (const rule of [keepDaily(1), keepLatest(1)]) {

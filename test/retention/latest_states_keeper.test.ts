@@ -1,4 +1,4 @@
-// The seed's keeper: the latest N, found by itself, foreign folders only when told to.
+// pamiq-core's keeper: the latest N, found without a list, foreign folders only with an option.
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -27,7 +27,7 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     expect(await keeper.cleanup()).toEqual([]);
   });
 
-  it("keeps as many as it is told, over any course of saves and cleanups", async () => {
+  it("keeps as many as maxKeep says, over any course of saves and cleanups", async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(3), fc.array(fc.boolean(), { maxLength: 8 }), async (maxKeep, steps) => {
         const place = placeOn(memoryBackend(), layout);
@@ -115,7 +115,7 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     const saved = await saveMany(store, 3);
     expect(await new LatestStatesKeeper(store, 1, "*.state").cleanup()).toEqual([]);
     expect(logs.of("warning")).toEqual([
-      "LatestStatesKeeper: None of 3 snapshots matches '*.state'; they are kept for ever",
+      "LatestStatesKeeper: None of 3 snapshots matches '*.state'; no cleanup removes them",
     ]);
     expect(names(await new LatestStatesKeeper(store, 1).cleanup())).toEqual(saved.slice(0, 2));
   });
@@ -163,7 +163,7 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     expect(logs.of("info").at(-1)).toBe(`LatestStatesKeeper: Removed: '${String(removed)}'`);
   });
 
-  it("skips what somebody else removed at the same time", async () => {
+  it("skips snapshots that another program removed at the same time", async () => {
     const place = await make();
     const saved = await saveMany(place.store(), 4);
     const keepers = [1, 2].map(() => new LatestStatesKeeper(place.store(), 1));
@@ -184,7 +184,7 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     expect(names(await place.store().list())).toEqual([saved[0], saved[3]]);
   });
 
-  it("works with a save condition as the seed's program does", async () => {
+  it("works with a save condition as pamiq-core's program does", async () => {
     let nowMs = 0;
     const store = (await make()).store({ now: () => nowMs }).register("cell", new Cell(1));
     const condition = new PeriodicSaveCondition(10, { now: () => nowMs });
@@ -218,7 +218,7 @@ describe.each(filePlaces)("LatestStatesKeeper on disk ($layout)", ({ layout }) =
     expect(logs.of("warning")).toHaveLength(1);
   });
 
-  it("takes a path or a file: URL as the seed takes a path", async () => {
+  it("takes a path or a file: URL as pamiq-core takes a path", async () => {
     const folder = path.join(await temporaryFolder(), "states");
     const saved = await saveMany(new StateStore(folder, { layout, durability: "none" }), 3);
     expect(names(await new LatestStatesKeeper(pathToFileURL(folder), 2).cleanup())).toEqual(saved.slice(0, 1));
@@ -240,7 +240,7 @@ describe.each(filePlaces)("LatestStatesKeeper on disk ($layout)", ({ layout }) =
       return { folder, store };
     }
 
-    it("neither lists, counts nor removes them unless it is told to", async () => {
+    it("neither lists, counts nor removes them unless foreign is true", async () => {
       const { folder, store } = await withForeign(foreignNames);
       const saved = await saveMany(store, 2);
       expect(names(await new LatestStatesKeeper(store, 1).cleanup())).toEqual(saved.slice(0, 1));
@@ -268,7 +268,7 @@ describe.each(filePlaces)("LatestStatesKeeper on disk ($layout)", ({ layout }) =
     });
 
     it("orders them all by modification time as soon as one name tells no time, so that the order is one", async () => {
-      // By name 01 < 02, by time 02 < odd < 01: side by side these would go round in a circle.
+      // By name 01 < 02, by time 02 < odd < 01: together these would go round in a circle.
       const folderNames = [foreignNames[0] ?? "", foreignNames[1] ?? "", "odd.state"];
       const { folder, store } = await withForeign(folderNames, [3000, 1000, 2000]);
       await new LatestStatesKeeper(store, 1, "*.state", { foreign: true }).cleanup();
@@ -312,7 +312,7 @@ describe.each(filePlaces)("LatestStatesKeeper on disk ($layout)", ({ layout }) =
         },
       });
       const keeper = new LatestStatesKeeper(placeOn(backend, layout).store(), 1, "*.state", { foreign: true });
-      // It wants one of one: nothing. With another foreign folder it wants the older, which is busy.
+      // It selects none of one. With another foreign folder it selects the older, which is busy.
       await mkdir(path.join(folder, foreignNames[2] ?? ""));
       expect(await rejection(keeper.cleanup())).toMatchObject({ code: "CLEANUP_FAILED" });
       isBusy = false;

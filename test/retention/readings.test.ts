@@ -222,7 +222,7 @@ describe("calendar rules", () => {
     });
   });
 
-  it("take UTC unless they are told a zone, and refuse one there is none of", () => {
+  it("take UTC without a zone, and refuse one there is none of", () => {
     const snapshots = [at("2026-11-22T23:30Z"), at("2026-11-22T00:30Z")];
     expect(reasonsByName(snapshots, [keepDaily(1)])).toEqual(reasonsByName(snapshots, [keepDaily(1)], { zone: "UTC" }));
     expect(() => planOf(snapshots, [keepDaily(1)], { zone: "Mars/Olympus" })).toThrow(RangeError);
@@ -653,12 +653,12 @@ describe("atLeast", () => {
     ]);
   });
 
-  it("takes a function of one's own too", () => {
+  it("takes a function too", () => {
     expect(keptNames(row({}, {}, {}), [atLeast(2, none)])).toEqual(["b", "c"]);
   });
 });
 
-describe("rules of one's own", () => {
+describe("functions as rules", () => {
   it("are plain functions over all snapshots of a group, oldest first, with now and the calendar", () => {
     const seen: unknown[] = [];
     const mondays: RetentionFunction = (snapshots, { nowMs, calendar }) => {

@@ -31,7 +31,7 @@ describe("simulateRetention", () => {
     ]);
   });
 
-  it("counts what is kept for ever", () => {
+  it("counts what is kept permanently", () => {
     // Every 12 h and the newest, which at these moments is one of them: 0, 12, 24; then 36 and 48 more.
     expect(simulateRetention([keepEvery("12h")], { every: "1h", horizon: "2d", sizeBytes: 1 })).toEqual([
       { after: "1d", snapshots: 3, sizeBytes: 3, largestGapMs: 12 * HOUR_MS, reachMs: 24 * HOUR_MS },

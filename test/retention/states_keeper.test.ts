@@ -6,7 +6,7 @@ import { collectLogs } from "../store/logs.ts";
 import { changed, placeOn, places } from "../store/places.ts";
 import { Cell, Files, rejection } from "../store/states.ts";
 
-/** Selects what it is told to. */
+/** Selects the given names. */
 class Keeper extends StatesKeeper {
   select: (snapshots: SnapshotLocator[]) => readonly SnapshotLocator[] | Promise<readonly SnapshotLocator[]> = (all) =>
     all;
@@ -84,7 +84,7 @@ describe.each(places)("StatesKeeper ($layout, $backend)", ({ make, layout }) => 
     expect(await keeper.cleanup()).toEqual([]);
   });
 
-  it("removes nothing where it cannot be told whether the newest is whole", async () => {
+  it("removes nothing where it is unknown whether the newest is complete", async () => {
     const place = await make();
     const saved = await saveMany(place.store(), 3);
     const newest = saved[2]?.name ?? "";

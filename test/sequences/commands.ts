@@ -349,7 +349,7 @@ async function corrupt(world: World, { index: wanted, file: which, how, at: wher
 
 async function verify(world: World, { mode }: Of<"verify">): Promise<void> {
   const told = await all(world.store.verify({ mode }));
-  // Folders that lost their manifests are told too, where there are folders.
+  // Folders that lost their manifests are reported too, where there are folders.
   const isBare = (report: VerifyReport) =>
     report.findings.some(({ step, problem }) => `${step} ${problem}` === "manifest missing");
   const reports = told.filter((report) => !isBare(report));

@@ -18,7 +18,7 @@ export interface ModelPlace {
   filesOf(unit: string): Promise<string[]>;
   /** Damages one; `at`, from 0 to 1, is where. */
   damage(unit: string, file: string, how: Damage, at: number): Promise<void>;
-  /** Runs something that dies at its `at`-th call; the place is then as whoever comes next finds it. */
+  /** Runs something that dies at its `at`-th call; the place is then as the next program finds it. */
   dieAt(at: number, seed: number, run: (backend: Backend) => Promise<void>): Promise<void>;
 }
 

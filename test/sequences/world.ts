@@ -19,7 +19,7 @@ export interface Snap {
   labels: Labels;
   /** Whether labels were changed since it was saved. */
   hasNote: boolean;
-  /** What was damaged; of an archive nobody can say beforehand whether a flipped bit matters. */
+  /** What was damaged; of an archive it is not known beforehand whether a flipped bit matters. */
   damage: "none" | "entry" | "manifest" | "perhaps";
 }
 

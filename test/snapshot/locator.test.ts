@@ -66,7 +66,7 @@ describe("locate", () => {
     (from) => {
       expect(() => locate(from)).toThrow(
         new TypeError(
-          `Cannot locate "${from}": it is neither a path nor a URL of file:, http: or https:`,
+          `Cannot locate "${from}": expected a path, or a URL of file:, http: or https:`,
         ),
       );
     },
@@ -83,10 +83,12 @@ describe("locate", () => {
     ["bytes", () => new Uint8Array(1)],
     ["a Node stream", () => createReadStream(import.meta.filename)],
     ["nothing", () => undefined],
-  ])("refuses %s in the place of a snapshot, and says what is wanted", async (_, make) => {
+  ])("refuses %s in the place of a snapshot, and says what is expected", async (_, make) => {
     const store = new StateStore(memoryBackend());
     for (const take of [store.loadState.bind(store), store.importSnapshot.bind(store)]) {
-      await expect(take(make() as never)).rejects.toThrow(/^Cannot locate a snapshot: a path, a URL, .*give its body/);
+      await expect(take(make() as never)).rejects.toThrow(
+        /^Cannot locate a snapshot: expected a path, a URL, .*give its body/,
+      );
     }
   });
 });

@@ -232,7 +232,7 @@ describe.runIf(filePlaces.length > 0)("SnapshotReader of damaged files", () => {
         for await (const chunk of state.stream("big")) streamedBytes += chunk.length;
       })());
       expect(streamed).toEqual(corrupt);
-      expect(streamedBytes).toBeLessThan(3 * MIB); // whoever counts bytes can never take it for whole
+      expect(streamedBytes).toBeLessThan(3 * MIB); // a reader that counts bytes can never take it for complete
       await settle();
     },
   );

@@ -46,7 +46,7 @@ describe.each(places)("SnapshotLocator.verify ($layout, $backend)", ({ make }) =
     const backend = changed(place.backend, {
       open: async (unit, blobPath) => {
         const blob = await place.backend.open(unit, blobPath);
-        // An archive that is open can be read to its end, whoever removes it.
+        // An archive that is open can be read to its end, also if it is removed.
         if (isFolder) await place.backend.remove(unit);
         return blob;
       },
@@ -71,7 +71,7 @@ describe.each(places)("SnapshotLocator.verify ($layout, $backend)", ({ make }) =
     expect(await rejection(locate(backend, snapshot.name + suffix).verify())).toBe(failure);
   });
 
-  it("is given up by a signal", async () => {
+  it("is aborted by a signal", async () => {
     const snapshot = await (await make()).store().register("a", new Files(files)).saveState();
     const reason = new Error("enough");
     expect(await rejection(snapshot.verify({ signal: AbortSignal.abort(reason) }))).toBe(reason);

@@ -190,7 +190,7 @@ describe.each(places)("pathState ($layout, $backend)", ({ make }) => {
     expect(error).toMatchObject({ code: "ENTRY_PATH_UNSAFE" });
   });
 
-  it("removes the folder when the save is given up while the library still writes", async () => {
+  it("removes the folder when the save is aborted while the library still writes", async () => {
     const place = await make();
     const gate = deferred();
     const begun = deferred();

@@ -175,7 +175,7 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
       store.streamState();
       store.unregister("broken");
     }],
-  ])("loadState does not wait for a stream that nobody reads when %s", async (_, begin) => {
+  ])("loadState does not wait for an unread stream when %s", async (_, begin) => {
     const { place, first } = await twoSnapshots();
     const [a, b] = [new Cell("new"), new Cell("new")];
     const store = place.store().register("a", a).register("b", b);

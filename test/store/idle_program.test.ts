@@ -23,7 +23,7 @@ describe("A program exits at once", () => {
     ["after a save, whose memory is kept for a while", "saved"],
     ["while a save to a directory waits for its state", "save", "directory"],
     ["while a save to an archive waits for its state", "save", "tar.gz"],
-    ["while a load waits for a stream that nobody reads", "load"],
+    ["while a load waits for an unread stream", "load"],
     ["while the rest of a stream is not read", "stream"],
     ["while a server does not answer", "server"],
     ["while a server does not send the rest of its answer", "body"],

@@ -224,7 +224,7 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     await expect(stat(missing)).rejects.toMatchObject({ code: "ENOENT" });
   });
 
-  it("changed side by side are all there", async () => {
+  it("changed concurrently are all there", async () => {
     const { place, snapshot } = await saved(make);
     const other = await place.store().latest();
     await Promise.all([
@@ -330,7 +330,7 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
       expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of '${String(snapshot)}' is damaged`]);
       expect((await store.resume()).outcome).toBe("resumed");
       await snapshot.label({ remark: "mended" });
-      // The note may have been a pin: retention spared the snapshot, and must go on until somebody says otherwise.
+      // The note may have been a pin: retention spared the snapshot, and must do so until a program changes it.
       expect(await snapshot.labels()).toEqual({ step: 1, remark: "mended", pinned: true });
       await place.backend.notes.put(snapshot.name, new TextEncoder().encode(note));
       await snapshot.unpin();
@@ -498,7 +498,7 @@ describe.each(filePlaces)("Labels on disk ($layout)", ({ make }) => {
     const { place, snapshot } = await saved(make);
     const unlock = await place.backend.notes.lock?.(snapshot.name);
     const labelling = snapshot.label({ step: 1 });
-    await place.backend.notes.put(snapshot.name, new TextEncoder().encode(BARE)); // by whoever holds the lock
+    await place.backend.notes.put(snapshot.name, new TextEncoder().encode(BARE)); // by the holder of the lock
     await unlock?.();
     expect(await labelling).toEqual({ remark: "bare", step: 1 });
     const dead = path.join(place.folder ?? "", `.${snapshot.name}.lock`);

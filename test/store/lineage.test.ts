@@ -231,7 +231,7 @@ describe.each(places)("whose snapshots ($layout, $backend)", ({ make }) => {
     expect(await resumed(["new name", "old name"])).toBe("resumed");
     expect(await resumed(undefined)).toBe("resumed");
     await place.store().register("cell", new Cell(1)).saveState();
-    expect(await resumed(["whoever"])).toBe("resumed");
+    expect(await resumed(["other"])).toBe("resumed");
   });
 
   it("removes nothing when a cleanup meets a snapshot of another program", async () => {

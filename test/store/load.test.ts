@@ -104,7 +104,7 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     expect(cells.map(({ value, loads }) => [value, loads])).toEqual([["saved", 1], ["kept", 0]]);
   });
 
-  it("reports states that nobody registered as ignored, and warns of them in the log", async () => {
+  it("reports states that are not registered as ignored, and warns of them in the log", async () => {
     const logs = await collectLogs();
     const place = await make();
     const snapshot = await place.store().register("a", new Cell(1)).register("b", new Cell(2)).register(
@@ -113,7 +113,7 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     ).saveState();
     const report = await place.store().register("b", new Cell(0)).loadState(snapshot);
     expect(report).toMatchObject({ loaded: ["b"], missing: [], ignored: ["a", "c"] });
-    expect(logs.of("warning").join()).toMatch(/^StateStore: '.*' has states that nobody registered/);
+    expect(logs.of("warning").join()).toMatch(/^StateStore: '.*' has states that are not registered/);
   });
 
   it.each([["throws", () => {
@@ -135,7 +135,7 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     },
   );
 
-  it("is given up by a signal as long as nothing was changed", async () => {
+  it("is aborted by a signal as long as nothing was changed", async () => {
     const place = await make();
     const cell = new Cell(1);
     const empty = { loads: 0, saveState() {}, loadState: () => void empty.loads++ };
@@ -147,7 +147,7 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     expect([cell.loads, empty.loads]).toEqual([0, 0]);
   });
 
-  it("is given up by a signal in the middle of verifying", async () => {
+  it("is aborted by a signal in the middle of verifying", async () => {
     const place = await make();
     const controller = new AbortController();
     const reason = new Error("enough");

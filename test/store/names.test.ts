@@ -185,7 +185,7 @@ describe.each(places)("names of snapshots ($layout, $backend)", ({ make, layout 
     expect((await snapshot.verify()).isWhole).toBe(true);
   });
 
-  it("fail a save whose claim fails for another reason, instead of trying for ever", async () => {
+  it("fail a save whose claim fails for another reason, instead of trying permanently", async () => {
     const place = await make();
     let tries = 0;
     const backend = changed(place.backend, {

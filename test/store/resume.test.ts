@@ -112,7 +112,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       expect(name((await formatted.resume()).snapshot)).toBe(second.name);
     });
 
-    it("what cannot be told, as the storage fails at the second look", async () => {
+    it("an unknown snapshot, if the storage fails at the second look", async () => {
       const { place, program } = await history(make, 0);
       const faults = new Faults({ at: 2, forever: true, only: ({ operation }) => operation === "list" });
       const { store } = program(faultyBackend(place.backend, faults));
@@ -243,7 +243,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       }
     });
 
-    it("also where damage lies before it: both are told", async () => {
+    it("also where damage lies before it: both are reported", async () => {
       const { place, saved, program } = await history(make, 3);
       const [damage = () => undefined] = Object.values(damages[layout]);
       const { store } = program(altered(place.backend, { [at(saved, 2).name]: damage }));
@@ -397,7 +397,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
     expect(loads).toBe(1);
   });
 
-  it("is given up by a signal, with its reason, before a state is touched", async () => {
+  it("is aborted by a signal, with its reason, before a state is touched", async () => {
     const { program } = await history(make, 1);
     const { store, state } = program();
     const reason = new Error("enough");
@@ -643,7 +643,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       expect(content()).toBe(1);
     });
 
-    it("does not tell a state that was not asked for as ignored, but what nobody registered", async () => {
+    it("reports as ignored only states that are not registered, not those left out by only", async () => {
       const place = await make();
       const writer = place.store().register("a", new Cell(1)).register("b", new Cell(2)).register("c", new Cell(3));
       const snapshot = await writer.saveState();
@@ -668,7 +668,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
     it("refuses what is no list of names as a TypeError", async () => {
       const { saved, program } = await history(make, 1);
       const only = "model" as unknown as string[];
-      const error = new TypeError("Cannot load only some states: only is no list of names");
+      const error = new TypeError("Cannot load only some states: only must be an array of names");
       expect(await rejection(program().store.loadState(at(saved, 0), { only }))).toEqual(error);
     });
 

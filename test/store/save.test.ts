@@ -429,7 +429,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
       ["bytes of another size than declared", (out) => out.write("x", "four", { sizeBytes: 5 }), {
         code: "ENTRY_SIZE_MISMATCH",
       }],
-    ])("because of %s, which nobody awaited: the save fails, and never the process", async (_, write, expected) => {
+    ])("because of %s, which was not awaited: the save fails, and never the process", async (_, write, expected) => {
       const place = await make();
       const seen = unhandledRejections();
       const store = place.store().register("good", new Cell(1)).register("bad", saving((out) => void write(out)));
@@ -589,7 +589,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
       await expectNothingLeft(place, store);
     });
 
-    it.each([undefined, 5])("that is aborted while a stream of declared size %s hangs for ever", async (sizeBytes) => {
+    it.each([undefined, 5])("that is aborted while a stream of declared size %s hangs", async (sizeBytes) => {
       const place = await make();
       const controller = new AbortController();
       const reason = new Error("enough");
@@ -604,7 +604,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
       await expectNothingLeft(place, store);
     });
 
-    it("that is aborted while a generator hangs, which nobody can end", async () => {
+    it("that is aborted while a generator hangs, which cannot be ended", async () => {
       const place = await make();
       const controller = new AbortController();
       const reason = new Error("enough");
@@ -635,7 +635,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
         }),
       );
       const save = rejection(store.saveState({ signal: controller.signal }));
-      // An archive takes bytes only as they are pulled; either way the state then waits for ever.
+      // An archive takes bytes only as they are pulled; either way the state then waits permanently.
       await written.promise;
       controller.abort();
       expect(await save).toMatchObject({ name: "AbortError" });
@@ -667,7 +667,7 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
     });
 
     it.each([true, false])(
-      "of a save that waits for another, last or not: only its own is given up",
+      "of a save that waits for another, last or not: only its own is aborted",
       async (isLast) => {
         const place = await make();
         const gate = deferred();

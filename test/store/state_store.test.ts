@@ -75,9 +75,9 @@ describe("StateStore.register", () => {
 
   it("refuses what is no name, or no list of names", () => {
     const store = new StateStore(memoryBackend());
-    expect(() => store.register(undefined as unknown as string, new Cell(1))).toThrow(/it is no text/);
+    expect(() => store.register(undefined as unknown as string, new Cell(1))).toThrow(/it must be a string/);
     const options = { formerly: "old" as unknown as string[] };
-    expect(() => store.register("a", new Cell(1), options)).toThrow(/formerly is no list of names/);
+    expect(() => store.register("a", new Cell(1), options)).toThrow(/formerly must be an array of names/);
   });
 
   it("does not touch the state", () => {
@@ -116,11 +116,11 @@ describe("new StateStore", () => {
     const folder = await temporaryFolder();
     for (const durability of ["Full", "", true]) {
       const options = { durability: durability as "full" };
-      expect(() => new StateStore(folder, options)).toThrow(/Cannot use the durability .*none of "full", "none"/);
+      expect(() => new StateStore(folder, options)).toThrow(/Cannot use the durability .*must be "full" or "none"/);
     }
   });
 
-  it.each([undefined, null, 5, {}])("refuses to keep snapshots in %j, and says what is wanted", (where) => {
+  it.each([undefined, null, 5, {}])("refuses to keep snapshots in %j, and says what is expected", (where) => {
     expect(() => new StateStore(where as unknown as string)).toThrow(/Cannot make a store of .*a folder's path/);
   });
 
@@ -202,7 +202,7 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
     expect(names).toEqual(sorted);
   });
 
-  it("stops listing when it is told to", async () => {
+  it("stops listing when its signal is aborted", async () => {
     const store = (await make()).store().register("a", new Cell(1));
     await store.saveState();
     const reason = new Error("enough");
@@ -293,7 +293,7 @@ describe.each(filePlaces)("StateStore on disk ($layout)", ({ layout }) => {
     expect(await readdir(path.join(folder, "2026-01-01_00-00-00,000000.state"))).toEqual(["theirs"]);
   });
 
-  it.skipIf(!existsSync("/proc/self"))("fails where no folder can be made, and does not try for ever", async () => {
+  it.skipIf(!existsSync("/proc/self"))("fails where no folder can be made, and does not try permanently", async () => {
     const error = await rejection(new StateStore("/proc/states/deep", { layout }).saveState());
     expect(error).toMatchObject({ code: "STORAGE_FAILED" });
   });

@@ -66,7 +66,7 @@ export function deferred<T = void>() {
   return { promise, resolve, reject };
 }
 
-/** A stream that yields `first`, if given, then hangs for ever; it tells when it is waited for and when cancelled. */
+/** A stream that yields `first`, if given, then hangs; it tells when it is waited for and when cancelled. */
 export function hangingStream(first?: Uint8Array) {
   const waitedFor = deferred();
   const cancelled = deferred<unknown>();

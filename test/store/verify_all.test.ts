@@ -160,7 +160,7 @@ describe.each(places)("StateStore.verify ($layout, $backend)", ({ make }) => {
     expect(await rejection(looped())).toBe(reason);
   });
 
-  it("is given up by a signal", async () => {
+  it("is aborted by a signal", async () => {
     const store = storeAt(await make());
     await store.saveState();
     const reason = new Error("enough");
@@ -200,7 +200,7 @@ describe.each(filePlaces)("StateStore.verify of a folder ($layout)", ({ make, la
     await rm(at(2, "manifest.json"));
     const before = await place.files();
     const reports = await all(store.verify());
-    // A folder that lost its manifest is told, though it is listed no more; a file that is gone is nothing.
+    // A folder that lost its manifest is reported, though it is listed no more; a file that is gone is nothing.
     expect(reports.map(({ uri, isWhole }) => [uri, isWhole])).toEqual([
       [String(saved[0]), false],
       [String(saved[1]), false],

@@ -71,7 +71,7 @@ describe("stateConformance", () => {
     expect(await failures(async () => new Cell([1]), async (cell) => cell.value = [cell.value])).toEqual({});
   });
 
-  it("passes a state that reads streams, and one that wants a real folder", async () => {
+  it("passes a state that reads streams, and one that needs a real folder", async () => {
     class Streaming extends Pair {
       override async loadState(from: StateReader) {
         const a = JSON.parse(await new Response(from.stream("a.json") as ReadableStream<never>).text());
@@ -101,7 +101,7 @@ describe("stateConformance", () => {
     expect(await failuresOf(HalfLoaded, { isAtomic: false })).toEqual({});
   });
 
-  it("finds a state that is half-loaded by reads side by side", async () => {
+  it("finds a state that is half-loaded by reads concurrently", async () => {
     class SideBySide extends Pair {
       override async loadState(from: StateReader) {
         await Promise.all([

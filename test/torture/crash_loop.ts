@@ -380,7 +380,7 @@ async function lookAt({ tree, knowledge }: Crash, whole: ReadonlySet<string>): P
     added++;
     assert(knowledge.isSaving, `"${unit}" can be seen and should not be there`);
   }
-  assert(added <= 1, `${added} units can be seen that nobody acknowledged`);
+  assert(added <= 1, `${added} units can be seen that were not acknowledged`);
   for (const [unit, content] of visibleIn(tree, COPIES)) assert(whole.has(content), `the copy "${unit}" is not whole`);
 
   const store = new StateStore(fileBackend(ROOT, { fileSystem: CrashFileSystem.of(tree) }), { startFresh: true });

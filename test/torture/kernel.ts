@@ -171,7 +171,7 @@ export async function copyOf(folder: string): Promise<string> {
   return copy;
 }
 
-/** Holds what is at a place against what was said: acknowledged is there, and all that is listed is whole. */
+/** Compares a place with what was reported: acknowledged is there, and all that is listed is whole. */
 export async function checkPlace(folder: string, lines: readonly string[], where: string): Promise<SnapshotLocator[]> {
   const listed = await new StateStore(folder).list();
   const names = listed.map(({ name }) => name);

@@ -94,12 +94,12 @@ it("many programs share one store, and some die", async () => {
   const removed = said("removed").map(([, name = ""]) => name);
   expect(new Set(saved).size, "one winner per name").toBe(saved.length);
   expect(saved.length).toBeGreaterThan((WRITERS - KILLS) * SAVES);
-  expect(new Set(removed).size, "each removal is told once").toBe(removed.length);
+  expect(new Set(removed).size, "each removal is reported once").toBe(removed.length);
 
   const store = new StateStore(folder, { startFresh: true, run: "shared" });
   const listed = await store.list();
   const names = listed.map(({ name }) => name);
-  // Whoever was not removed is there; at most the save of each killed writer may be there without its line.
+  // Snapshots that were not removed are there; at most the save of each killed writer may be there without its line.
   expect(saved.filter((name) => !removed.includes(name) && !names.includes(name)), "lost").toEqual([]);
   expect(removed.filter((name) => names.includes(name)), "removed, and there").toEqual([]);
   expect(names.filter((name) => !saved.includes(name)).length).toBeLessThanOrEqual(KILLS);

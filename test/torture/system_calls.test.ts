@@ -111,7 +111,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
 
   describe.each(["EIO", "ENOSPC"])("with %s", (errno) => {
     it.skipIf(isLeftOut || !isLong && errno !== "EIO").each(FAILED)(
-      "a %s that fails is told, and leaves nothing in part",
+      "a %s that fails is reported, and leaves nothing in part",
       async (kind) => {
         const failures = await forEachCall(stride, async (at) => {
           const where = `${errno} at ${kind} ${at}`;

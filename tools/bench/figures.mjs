@@ -1,4 +1,4 @@
-// Medians, and figures as a reader wants them.
+// Medians, and figures for readers.
 
 /** @param {readonly number[]} values */
 export function median(values) {

@@ -4,7 +4,7 @@ import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 
 const MIB = 1024 * 1024;
-/** Raise it when the generators change, so that nobody measures with old inputs. */
+/** Raise it when the generators change, so that no run measures old inputs. */
 const GENERATION = 1;
 
 /** The folder within an input, and the name of the state that holds the same entries. */

@@ -1,4 +1,4 @@
-// The targets, each held against what was measured.
+// The targets, each compared with what was measured.
 import { amount, time } from "./figures.mjs";
 import { counted, medianOf } from "./report.mjs";
 

@@ -7,7 +7,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { STATE } from "../inputs.mjs";
 
-// Which build is measured is told by whoever starts this process.
+// Which build is measured is set by the parent process.
 const { locate, StateStore } = await import(
   pathToFileURL(path.join(process.env["SNAPKEEP_DIST"] ?? "", "mod.js")).href
 );

@@ -61,7 +61,7 @@ export function saveFolder({ folder, out, level }) {
 function extractor(from) {
   const extract = tar.extract();
   const piped = pipeline(createReadStream(from), createGunzip(), extract);
-  piped.catch(() => {}); // told by the loop, too
+  piped.catch(() => {}); // the loop gets it, too
   return extract;
 }
 
