@@ -155,7 +155,8 @@ export async function startObjectStore() {
     await tried("ceph", [...own, "osd", "new", id]);
     await tried("ceph-osd", [...own, "-i", "0", "--mkfs", "--osd-uuid", id]);
     await tried("ceph", [...own, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost"]);
-    await tried("ceph-osd", [...own, "-i", "0"]);
+    // On a busy machine it may ask the monitor before it knows the cluster, and end with "wrong fsid".
+    await until(() => tried("ceph-osd", [...own, "-i", "0"]).then(() => true));
     await until(async () => (await tried("ceph", [...own, "osd", "stat"])).includes("1 up"));
     const { accessKeyId, secretAccessKey } = credentials;
     const keys = [`--access-key=${accessKeyId}`, `--secret-key=${secretAccessKey}`];

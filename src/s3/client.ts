@@ -2,7 +2,7 @@
 // with the first request. The client retries with back-off; bodies that break off are asked for again here.
 import type * as Sdk from "@aws-sdk/client-s3";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
-import { SnapshotError, storageError } from "../model/errors.ts";
+import { type SnapshotError, storageError } from "../model/errors.ts";
 import type { S3Address } from "./address.ts";
 import { faultOf, isMissing, storeError, StoreFault } from "./faults.ts";
 
@@ -216,7 +216,7 @@ export class ObjectStore {
       }
       return { key: key.slice(root.length), sizeBytes: Size, etag: ETag, ageMs: ageOf(LastModified, answer.nowMs) };
     });
-    // Else a store that repeats itself is listed for ever.
+    // A store that repeats itself would be listed without end.
     const last = objects.at(-1);
     if (answer.IsTruncated === true && (last === undefined || last.key === after)) {
       throw this.#failed("list", prefix, "ListingInvalid", "its listing does not go on");
@@ -226,7 +226,8 @@ export class ObjectStore {
 
   /** All objects whose keys begin with `prefix`. */
   async *list(prefix: string): AsyncGenerator<ListedObject, void> {
-    for (let after: string | undefined;;) {
+    let after: string | undefined;
+    while (true) {
       const { objects, isLast } = await this.page(prefix, after);
       yield* objects;
       if (isLast) return;
@@ -274,9 +275,13 @@ export class ObjectStore {
     for (const key of keys) await this.delete(key); // tells what is wrong
   }
 
-  /** Starts an upload in parts. */
-  async createUpload(key: string, writeId: string, signal?: AbortSignal): Promise<string> {
-    const { UploadId } = await this.#send<Sdk.CreateMultipartUploadCommandOutput>(
+  /** Starts an upload in parts; tells whether an earlier attempt may have started one as well. */
+  async createUpload(
+    key: string,
+    writeId: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly uploadId: string; readonly isRepeated: boolean }> {
+    const { UploadId, $metadata } = await this.#send<Sdk.CreateMultipartUploadCommandOutput>(
       "upload",
       key,
       (sdk) => new sdk.CreateMultipartUploadCommand({ ...this.#at(key), ...stamp(writeId) }),
@@ -285,7 +290,7 @@ export class ObjectStore {
     if (UploadId === undefined) {
       throw this.#failed("upload", key, "UploadInvalid", "the store gave no id of the upload");
     }
-    return UploadId;
+    return { uploadId: UploadId, isRepeated: ($metadata.attempts ?? 1) > 1 };
   }
 
   /** Uploads one part. */
@@ -353,24 +358,23 @@ export class ObjectStore {
   async uploads(prefix: string): Promise<{ key: string; uploadId: string }[]> {
     const { prefix: root, bucket } = this.address;
     const found: { key: string; uploadId: string }[] = [];
-    for (let next: { KeyMarker: string; UploadIdMarker: string } | undefined;;) {
+    let next: { KeyMarker: string; UploadIdMarker: string } | undefined;
+    while (true) {
+      // Without an encoding: Ceph does not say whether it has used it. Keys of units have no character that needs it.
       const answer = await this.#send<Sdk.ListMultipartUploadsCommandOutput>(
         "list the uploads of",
         prefix,
-        (sdk) =>
-          new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: root + prefix, EncodingType: "url", ...next }),
+        (sdk) => new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: root + prefix, ...next }),
       );
       for (const { Key = "", UploadId = "" } of answer.Uploads ?? []) {
-        const key = answer.EncodingType === "url" ? decoded(Key) : Key;
-        if (key?.startsWith(root + prefix)) found.push({ key: key.slice(root.length), uploadId: UploadId });
+        if (Key.startsWith(root + prefix)) found.push({ key: Key.slice(root.length), uploadId: UploadId });
       }
-      const { NextKeyMarker = "", NextUploadIdMarker = "" } = answer;
       if (answer.IsTruncated !== true) return found;
-      const marker = (answer.EncodingType === "url" ? decoded(NextKeyMarker) : NextKeyMarker) ?? "";
-      if (next?.KeyMarker === marker && next.UploadIdMarker === NextUploadIdMarker) {
+      const { NextKeyMarker = "", NextUploadIdMarker = "" } = answer;
+      if (next?.KeyMarker === NextKeyMarker && next.UploadIdMarker === NextUploadIdMarker) {
         throw this.#failed("list the uploads of", prefix, "ListingInvalid", "its listing does not go on");
       }
-      next = { KeyMarker: marker, UploadIdMarker: NextUploadIdMarker };
+      next = { KeyMarker: NextKeyMarker, UploadIdMarker: NextUploadIdMarker };
     }
   }
 

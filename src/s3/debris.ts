@@ -64,7 +64,7 @@ export async function removeBlobs({ store }: S3Place, unit: Unit): Promise<void>
   }
 }
 
-/** Removes what shows no sign of life, as `Backend.sweep` says. */
+/** Removes what has had no heartbeat for `olderThanMs`, as `Backend.sweep` says. */
 export async function sweepPlace(place: S3Place, olderThanMs: number): Promise<readonly Unit[]> {
   const { store } = place;
   const isDead = ({ ageMs }: ListedObject) => olderThanMs < 0 || ageMs >= olderThanMs;

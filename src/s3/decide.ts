@@ -6,7 +6,7 @@ import { type Condition, type ObjectInfo, type ObjectStore, pause, type PutOptio
 import { faultBeneath, isRefusedByCondition, mayHaveHappened } from "./faults.ts";
 import type { Conditions } from "./probe.ts";
 
-const MOST_TRIES = 5;
+const MOST_TRIES = 3;
 
 /** What became of a deciding write: won, with the ETag written, or lost. */
 export type Decision = { readonly etag: string } | "lost";

@@ -36,7 +36,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   CredentialsProviderError: "no credentials were found; pass the option credentials, or set AWS_ACCESS_KEY_ID",
 };
 
-/** What is told of an answer, or of the lack of one, without anything secret. */
+/** An answer of the store, or the lack of one, without anything secret. */
 export class StoreFault extends Error {
   override readonly name = "StoreFault";
   /** The store's code, such as `NoSuchKey`, or the system's, such as `ECONNREFUSED`. */

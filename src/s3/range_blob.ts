@@ -8,9 +8,9 @@ import type { ObjectInfo, ObjectPart, ObjectStore } from "./client.ts";
 import { isRefusedByCondition } from "./faults.ts";
 
 /** What the first request reads: the end of an archive, the beginning of any other object. */
-export const OPENED_BYTES = 256 * 1024;
+const OPENED_BYTES = 256 * 1024;
 /** Neighbouring ranges are read together over gaps of this many bytes at most. */
-export const OVER_READ_BYTES = 128 * 1024;
+const OVER_READ_BYTES = 128 * 1024;
 const PIECE_BYTES = 8 * 1024 * 1024;
 const PIECES_AHEAD = 4;
 
@@ -87,13 +87,13 @@ export class RangeBlob implements BlobReader {
     if (offset >= openedOffset && end <= openedOffset + bytes.length) {
       return bytes.slice(offset - openedOffset, end - openedOffset);
     }
-    const { promise, resolve } = deferred<Promise<Uint8Array<ArrayBuffer>>>();
+    const { promise, resolve } = deferred<Uint8Array<ArrayBuffer> | PromiseLike<Uint8Array<ArrayBuffer>>>();
     this.#asked.push({ offset, end, resolve });
     if (this.#asked.length === 1) void turn().then(() => this.#ask());
-    return await (await promise);
+    return await promise;
   }
 
-  /** Asks for all that was wanted in this turn of the event loop. */
+  /** Asks for all ranges of this turn of the event loop. */
   #ask(): void {
     const asked = this.#asked.sort((one, other) => one.offset - other.offset);
     this.#asked = [];
@@ -105,7 +105,7 @@ export class RangeBlob implements BlobReader {
       const got = this.#get(first.offset, groupEnd);
       for (const { offset, end, resolve } of group) {
         const part = got.then((bytes) => bytes.subarray(offset - first.offset, end - first.offset));
-        part.catch(() => {}); // whoever asked is told
+        part.catch(() => {}); // its reader receives it
         resolve(part);
       }
     };

@@ -24,7 +24,7 @@ import { RangeBlob } from "./range_blob.ts";
 import { S3Scratch } from "./scratch.ts";
 import { S3Stage } from "./stage.ts";
 
-// A removal by another program that has shown no sign of life for so long is taken over.
+// A removal by another program without a heartbeat for so long is taken over.
 const REMOVAL_STALE_AFTER_MS = 60_000;
 const COMMIT_SEEN_MS = 60_000;
 const AFTER_DOTS = "/"; // the character behind the dot
@@ -226,7 +226,7 @@ function nextOf(objects: readonly ListedObject[]): string | undefined {
   return last < group + BEFORE_COMMIT ? group + BEFORE_COMMIT : behind(group);
 }
 
-/** A path that names one object, also where somebody on the way resolves dots. */
+/** A path that names one object, also where a proxy resolves dots. */
 function isPlainPath(path: string): boolean {
   return !path.split("/").some((segment) => segment === "" || segment === "." || segment === "..");
 }

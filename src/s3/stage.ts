@@ -99,7 +99,7 @@ export class S3Stage implements Stage {
     try {
       ({ hasWon } = await this.#upload(key, body, this.#leastBytes, async () => {
         this.#assertOpen();
-        await this.#claim.renew(); // from here on nobody can take over before the commit has come to its end
+        await this.#claim.renew(); // no other program can take over before the commit ends
         this.#assertOpen();
         this.#state = "committing";
       }));

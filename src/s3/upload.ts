@@ -71,7 +71,7 @@ async function uploadParts(
   let failure: { readonly error: unknown } | undefined;
   let sizeBytes = 0;
   try {
-    const uploadId = await store.createUpload(key, options.writeId, stop.signal);
+    const { uploadId, isRepeated } = await store.createUpload(key, options.writeId, stop.signal);
     const send = async (bytes: Uint8Array) => {
       while (sending.size >= PARTS_IN_FLIGHT) await Promise.race(sending);
       if (failure !== undefined) throw failure.error;
@@ -90,7 +90,9 @@ async function uploadParts(
     await Promise.all(sending);
     if (failure !== undefined) throw (failure as { error: unknown }).error;
     stop.signal.throwIfAborted();
-    return { sizeBytes, hasWon: await complete(store, key, uploadId, parts, options) };
+    const hasWon = await complete(store, key, uploadId, parts, options);
+    if (isRepeated) await removeUploads(store, key, (other) => other === key).catch(() => {}); // it holds no part
+    return { sizeBytes, hasWon };
   } catch (error) {
     stop.abort(error);
     throw error;
