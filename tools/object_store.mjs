@@ -130,11 +130,16 @@ export async function startObjectStore() {
   };
   /** @param {() => Promise<boolean>} isReady */
   const until = async (isReady) => {
-    for (const sinceMs = performance.now(); !await isReady().catch(() => false);) {
-      if (performance.now() - sinceMs > READY_MS) throw new Error(`the object store at ${endpoint} does not start`);
+    let last;
+    for (const sinceMs = performance.now(); !await isReady().catch((error) => void (last = error));) {
+      if (performance.now() - sinceMs > READY_MS) {
+        throw new Error(`the object store at ${endpoint} does not start`, { cause: last });
+      }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
+  /** @param {string} command @param {readonly string[]} args */
+  const again = (command, args) => until(() => tried(command, args).then(() => true));
   const startGateway = async () => {
     await tried("radosgw", [...own, "-n", "client.rgw"]);
     await until(async () => {
@@ -152,11 +157,11 @@ export async function startObjectStore() {
     await tried("ceph-mon", [...own, "--mkfs", "-i", "a", "--monmap", monitorMap, "--keyring", keyring]);
     await tried("ceph-mon", [...own, "-i", "a"]);
     const id = globalThis.crypto.randomUUID();
-    await tried("ceph", [...own, "osd", "new", id]);
+    // A monitor that has just started refuses some commands, on a busy machine for seconds: each is tried until it succeeds.
+    await again("ceph", [...own, "osd", "new", id]);
     await tried("ceph-osd", [...own, "-i", "0", "--mkfs", "--osd-uuid", id]);
-    await tried("ceph", [...own, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost"]);
-    // On a busy machine it may ask the monitor before it knows the cluster, and end with "wrong fsid".
-    await until(() => tried("ceph-osd", [...own, "-i", "0"]).then(() => true));
+    await again("ceph", [...own, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost"]);
+    await again("ceph-osd", [...own, "-i", "0"]);
     await until(async () => (await tried("ceph", [...own, "osd", "stat"])).includes("1 up"));
     const { accessKeyId, secretAccessKey } = credentials;
     const keys = [`--access-key=${accessKeyId}`, `--secret-key=${secretAccessKey}`];
@@ -197,7 +202,9 @@ async function main() {
   console.log(`AWS_ENDPOINT_URL=${endpoint}`);
   console.log(`AWS_ACCESS_KEY_ID=${credentials.accessKeyId}`);
   console.log(`AWS_SECRET_ACCESS_KEY=${credentials.secretAccessKey}`);
+  const alive = setInterval(() => {}, 2 ** 30); // a promise alone does not keep the program running
   await new Promise((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
+  clearInterval(alive);
   await stop();
 }
 

@@ -513,5 +513,5 @@ function isSize(value: unknown): value is number {
 
 function ageOf(written: Date | undefined, nowMs: number): number {
   const ageMs = nowMs - (written?.getTime() ?? NaN);
-  return Number.isNaN(ageMs) ? 0 : ageMs;
+  return Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs); // the time of an answer is told in whole seconds
 }
