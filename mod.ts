@@ -61,6 +61,13 @@ export type { EndPause, Pause, PauseOptions } from "./src/autosave/pausing.ts";
 export { PeriodicSaveCondition } from "./src/autosave/periodic_save_condition.ts";
 export type { AutosaveKeeper } from "./src/autosave/round.ts";
 export {
+  type DifferenceKind,
+  differenceOf,
+  type EntryDifference,
+  type SnapshotDifference,
+  type StateDifference,
+} from "./src/snapshot/difference.ts";
+export {
   allOf,
   anyOf,
   atFirst,

@@ -22,6 +22,7 @@ export default defineConfig({
       { find: /^snapkeep$/, replacement: path.join(root, "mod.ts") },
       { find: /^snapkeep\/backend$/, replacement: path.join(root, "src/backend/mod.ts") },
       { find: /^snapkeep\/s3$/, replacement: path.join(root, "src/s3/mod.ts") },
+      { find: /^snapkeep\/states$/, replacement: path.join(root, "src/states/mod.ts") },
       { find: /^snapkeep\/testing$/, replacement: path.join(root, "src/testing/mod.ts") },
     ],
   },

@@ -13,10 +13,15 @@ import { bin, root, run, script, secondsSince } from "./run.mjs";
 const nodes = path.join(root, "tools", "runtimes", "node_modules");
 const further = ["node22", "node24"];
 
-/** @param {string} from Where the package is imported from. */
-const program = (from) =>
-  `import process from "node:process";
+/**
+ * @param {string} from Where the package is imported from.
+ * @param {string} states Where its ready-made states are.
+ */
+const program = (from, states) =>
+  `import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
 import { StateStore } from ${JSON.stringify(from)};
+import { folderState, structuredState } from ${JSON.stringify(states)};
 
 const [folder] = process.argv.slice(2);
 let value = 1;
@@ -38,11 +43,25 @@ for (const layout of ["directory", "tar.gz"]) {
   await new StateStore(\`\${folder}/\${layout}\`).register("counter", counter).loadState(found);
   if (value !== layout.length) throw new Error(\`loaded \${value} instead of \${layout.length} from \${layout}\`);
 }
+let seen = new Map([["here", new Date(0)]]);
+const work = \`\${folder}/work\`;
+mkdirSync(work, { recursive: true });
+writeFileSync(\`\${work}/plan\`, "saved");
+const ready = new StateStore(\`\${folder}/ready\`)
+  .register("seen", structuredState({ get: () => seen, set: (value) => seen = value }))
+  .register("work", folderState(work));
+const snapshot = await ready.saveState();
+seen = new Map();
+writeFileSync(\`\${work}/plan\`, "lost");
+await ready.loadState(snapshot);
+const plan = readFileSync(\`\${work}/plan\`, "utf8");
+if (seen.get("here")?.getTime() !== 0 || plan !== "saved") throw new Error("ready-made states lost something");
 console.log("consumer ok");
 `;
 
 const typed = `import { type PersistentState, type SnapshotLocator, StateStore } from "snapkeep";
 import type {} from "snapkeep/backend";
+import { structuredState } from "snapkeep/states";
 import type {} from "snapkeep/testing";
 
 const counter: PersistentState = {
@@ -52,7 +71,10 @@ const counter: PersistentState = {
     void value;
   },
 };
-const store: StateStore = new StateStore("folder").register("counter", counter);
+let seen = new Map<string, Date>();
+const store: StateStore = new StateStore("folder")
+  .register("counter", counter)
+  .register("seen", structuredState({ get: () => seen, set: (value) => seen = value }));
 const saved: SnapshotLocator = await store.saveState();
 export const name: string = saved.name;
 await store.loadState(saved);
@@ -130,7 +152,7 @@ async function typecheck(project) {
 
 /** @param {string} project */
 async function runInstalled(project) {
-  await writeFile(path.join(project, "consumer.mjs"), program("snapkeep"));
+  await writeFile(path.join(project, "consumer.mjs"), program("snapkeep", "snapkeep/states"));
   const commands = [
     { name: `Node ${process.versions.node}`, command: process.execPath, before: [] },
     ...(await installNodes()).map((name) => ({ name, command: path.join(nodes, name, "bin", "node"), before: [] })),
@@ -151,9 +173,12 @@ async function runInstalled(project) {
 
 /** @param {string} project */
 async function runSources(project) {
+  const [from = "", states = ""] = ["mod.ts", "src/states/mod.ts"].map((file) =>
+    pathToFileURL(path.join(root, file)).href
+  );
   await writeFile(
     path.join(project, "sources.ts"),
-    `// @ts-nocheck\n${program(pathToFileURL(path.join(root, "mod.ts")).href)}`,
+    `// @ts-nocheck\n${program(from, states)}`,
   );
   await check("Bun from the sources", bin("bun"), ["--bun", "sources.ts", path.join(project, "bun_sources")], {
     cwd: project,

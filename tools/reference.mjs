@@ -11,6 +11,7 @@ import { root } from "./run.mjs";
 
 const ENTRIES = {
   "mod.ts": "snapkeep",
+  "src/states/mod.ts": "snapkeep/states",
   "src/backend/mod.ts": "snapkeep/backend",
   "src/testing/mod.ts": "snapkeep/testing",
 };

@@ -1,6 +1,5 @@
 // How well the training went so far. Nothing is learned from it, but a curve with a hole where the program died, or with
 // the same epoch twice, is of no use.
-import type { PersistentState, StateReader, StateWriter } from "snapkeep";
 
 /** What is known about a complete epoch. */
 export interface EpochMetrics {
@@ -10,44 +9,28 @@ export interface EpochMetrics {
   readonly accuracy: number;
 }
 
-/** The running epoch's loss, and the results of those before. */
-export class Metrics implements PersistentState {
-  #epochs: EpochMetrics[] = [];
-  #lossSum = 0;
-  #images = 0;
-
+/** The running epoch's loss, and the results of those before. All of it is in its properties, so that they can be saved. */
+export class Metrics {
   /** Complete epochs. */
-  get epochs(): readonly EpochMetrics[] {
-    return this.#epochs;
-  }
+  epochs: EpochMetrics[] = [];
+  lossSum = 0;
+  images = 0;
 
   /** Mean loss of the running epoch so far, or of the one before where it has not begun. */
   get loss(): number {
-    return this.#images === 0 ? this.#epochs.at(-1)?.loss ?? 0 : this.#lossSum / this.#images;
+    return this.images === 0 ? this.epochs.at(-1)?.loss ?? 0 : this.lossSum / this.images;
   }
 
   /** Counts an image that was learned from. */
   add(loss: number): void {
-    this.#lossSum += loss;
-    this.#images++;
+    this.lossSum += loss;
+    this.images++;
   }
 
   /** Closes the epoch. */
   endEpoch(accuracy: number): void {
-    this.#epochs.push({ loss: this.loss, accuracy });
-    this.#lossSum = 0;
-    this.#images = 0;
-  }
-
-  saveState(out: StateWriter): Promise<void> {
-    // JSON carries every finite number exactly, to the last bit.
-    return out.json("metrics.json", { epochs: this.#epochs, lossSum: this.#lossSum, images: this.#images });
-  }
-
-  async loadState(from: StateReader): Promise<void> {
-    const saved = await from.json("metrics.json") as { epochs: EpochMetrics[]; lossSum: number; images: number };
-    this.#epochs = saved.epochs;
-    this.#lossSum = saved.lossSum;
-    this.#images = saved.images;
+    this.epochs.push({ loss: this.loss, accuracy });
+    this.lossSum = 0;
+    this.images = 0;
   }
 }

@@ -12,6 +12,7 @@ import {
   PeriodicSaveCondition,
   StateStore,
 } from "snapkeep";
+import { jsonState, propertiesState } from "snapkeep/states";
 import { Adam } from "./adam.ts";
 import { DataOrder } from "./data_order.ts";
 import { copyMoved, type Digits, loadDigits, PIXELS } from "./digits.ts";
@@ -39,11 +40,11 @@ const optimizer = new Adam(network.parameters.length);
 const metrics = new Metrics();
 
 const store = new StateStore(folder)
-  .register("random", random)
+  .register("random", jsonState({ get: () => random.state, set: (state) => random.state = state }))
   .register("order", order)
   .register("network", network)
   .register("optimizer", optimizer)
-  .register("metrics", metrics);
+  .register("metrics", propertiesState(metrics));
 const image = new Float32Array(PIXELS);
 
 const { snapshot: resumedFrom, tried, lastRun } = await store.resume();

@@ -66,6 +66,11 @@ export interface StateWriter {
   /** Name the state is registered under. */
   readonly name: string;
   /**
+   * Resolves once the snapshot that is being saved is committed; stays pending if that fails, and never rejects. Absent where no commit
+   * follows, as in a stream. A `saveState` that awaits it never ends.
+   */
+  readonly committed?: Promise<void> | undefined;
+  /**
    * Writes one entry.
    *
    * @param path Relative POSIX path, safe and portable; no two may collide under case folding.
@@ -120,6 +125,8 @@ export interface StateReader {
   json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   /** The bytes as a stream, for entries too big to hold. */
   stream(path: string): ReadableStream<Uint8Array>;
+  /** Address of the snapshot, as errors show it: an absolute path if it lies in a local folder. Absent if it has none. */
+  readonly uri?: string | undefined;
   /** As {@link StateWriter.workFolder}. */
   readonly workFolder?: (() => WorkFolder) | undefined;
 }
@@ -158,4 +165,9 @@ export interface PersistentState {
   saveState(out: StateWriter): void | Promise<void>;
   /** Replaces the state by what was saved; called once per load, after the whole snapshot was verified. */
   loadState(from: StateReader): void | Promise<void>;
+  /**
+   * Optional: puts the state back as it was before the last load, which may have failed. A load with `rollback` calls it instead of saving
+   * the state in memory first.
+   */
+  undoLoad?(): void | Promise<void>;
 }

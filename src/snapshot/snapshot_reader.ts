@@ -283,7 +283,7 @@ export class SnapshotReader {
   state(name: string): StateReader | undefined {
     this.#states ??= new Map(this.manifest.states.map((each) => [each.name, each]));
     const state = this.#states.get(name);
-    return state === undefined ? undefined : new ScopedReader(this, state, this.#workFolder);
+    return state === undefined ? undefined : new ScopedReader(this, state, this.#uri, this.#workFolder);
   }
 
   /**
@@ -470,10 +470,17 @@ class ScopedReader implements StateReader {
   readonly name: string;
   readonly version: number;
   readonly entries: readonly EntryInfo[];
+  readonly uri: string;
   readonly workFolder: (() => WorkFolder) | undefined;
   readonly #snapshot: SnapshotReader;
 
-  constructor(snapshot: SnapshotReader, state: ManifestState, workFolder: (() => WorkFolder) | undefined) {
+  constructor(
+    snapshot: SnapshotReader,
+    state: ManifestState,
+    uri: string,
+    workFolder: (() => WorkFolder) | undefined,
+  ) {
+    this.uri = uri;
     this.workFolder = workFolder;
     this.name = state.name;
     this.version = state.version;

@@ -56,6 +56,8 @@ export interface CaptureOptions {
   readonly store?: object;
   /** Called when every state has handed over all it saves, or the save has failed. */
   readonly onCaptured?: () => void;
+  /** What the states may wait for before they let go of what a snapshot must hold first. */
+  readonly committed?: Promise<void>;
 }
 
 /** The data of all states, taken at the moment it is made. */
@@ -275,6 +277,7 @@ const JSON_OPTIONS: OptionNames<WriteJsonOptions> = { asJson: "true or false" };
 /** What one state hands over. */
 class StateCapture implements StateWriter {
   readonly name: string;
+  readonly committed: Promise<void> | undefined;
   readonly workFolder: (() => WorkFolder) | undefined;
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
@@ -293,12 +296,13 @@ class StateCapture implements StateWriter {
   constructor(
     registration: Registration,
     memory: CaptureMemory,
-    { workFolder, store }: CaptureOptions,
+    { workFolder, store, committed }: CaptureOptions,
     fail: (error: unknown) => void,
   ) {
     this.workFolder = workFolder;
     this.#store = store;
     this.name = registration.name;
+    this.committed = committed;
     this.#registration = registration;
     this.#memory = memory;
     this.#fail = fail;

@@ -183,7 +183,7 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
       state: { saveState: (out) => migrate.get(step)?.(source, out), loadState() {} },
     };
     try {
-      current = (await inMemory([migration], store)).state(name) as StateReader;
+      current = (await inMemory([migration], store, uri)).state(name) as StateReader;
     } catch (cause) {
       const message = `Cannot migrate the state "${name}" of "${uri}" from version ${step}: ${reasonOf(cause)}`;
       throw new SnapshotError("STATE_INCOMPATIBLE", message, {
@@ -198,7 +198,11 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
 }
 
 /** Saves states into memory, and opens what was saved. */
-async function inMemory(registrations: readonly Registration[], store: object): Promise<SnapshotReader> {
+async function inMemory(
+  registrations: readonly Registration[],
+  store: object,
+  uri = "memory",
+): Promise<SnapshotReader> {
   const backend = memoryBackend();
   const unit = "memory.state/";
   const capture = new Capture(registrations, new CaptureMemory({ isReused: false }), { store });
@@ -213,7 +217,7 @@ async function inMemory(registrations: readonly Registration[], store: object): 
   } finally {
     capture.close();
   }
-  return new SnapshotReader("memory", await directoryLayout.open(backend, unit), () => Promise.resolve(false));
+  return new SnapshotReader(uri, await directoryLayout.open(backend, unit), () => Promise.resolve(false));
 }
 
 async function applyAll(
@@ -222,7 +226,8 @@ async function applyAll(
   isReversible: boolean,
   { store, onTorn }: LoadingStore,
 ): Promise<string[]> {
-  const before = isReversible ? await inMemory(matches.map(({ registration }) => registration), store) : undefined;
+  const kept = matches.map(({ registration }) => registration).filter(({ state }) => state.undoLoad === undefined);
+  const before = isReversible ? await inMemory(kept, store) : undefined;
   const loaded: string[] = [];
   for (const { registration: { name, state }, from } of matches) {
     try {
@@ -235,13 +240,13 @@ async function applyAll(
       }
       const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
       onTorn(failures.map(({ name }) => name));
-      const kept = failures.length === 0 ? [] : loaded;
+      const stillLoaded = failures.length === 0 ? [] : loaded;
       const reason = failures.length === 0 ? cause : new AggregateError(
         [cause, ...failures.map(({ error }) => error)],
         "it failed, and so did putting states back",
       );
       const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
-      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: kept }, {
+      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: stillLoaded }, {
         cause: reason,
       });
     }
@@ -250,16 +255,19 @@ async function applyAll(
   return loaded;
 }
 
-/** Loads states as they were before; tries all. */
+/** Loads states as they were before, the last one first, as one may have changed what an earlier one holds; tries all. */
 async function putBack(
   before: SnapshotReader,
   matches: readonly Match[],
   store: object,
 ): Promise<{ readonly name: string; readonly error: unknown }[]> {
   const failures: { readonly name: string; readonly error: unknown }[] = [];
-  for (const { registration: { name, state } } of matches) {
+  for (const { registration: { name, state } } of [...matches].reverse()) {
     try {
-      await callState(store, () => state.loadState(before.state(name) as StateReader));
+      await callState(
+        store,
+        () => state.undoLoad === undefined ? state.loadState(before.state(name) as StateReader) : state.undoLoad(),
+      );
     } catch (error) {
       failures.push({ name, error });
     }

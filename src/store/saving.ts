@@ -1,12 +1,13 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
 import { type ManifestFacts, sealManifest } from "../manifest/manifest.ts";
+import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import { type Backend, type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
-import type { Labels, Layout, ManifestState } from "../model/snapshot.ts";
+import type { Labels, Layout, ManifestEntry, ManifestState } from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
 import { Capture, type CaptureOptions, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
@@ -230,6 +231,7 @@ export class Saver {
     const { backend, lineage, names, now } = this.#parts;
     let capture: Capture | undefined;
     let stage: Stage | undefined;
+    let commit = () => {};
     let name = "";
     let hasPin = false;
     try {
@@ -237,7 +239,8 @@ export class Saver {
       const nowMs = now();
       const facts = this.#facts("save", nowMs, labels);
       const { captured } = lineage;
-      capture = this.#capture(this.#memory, options, turn);
+      const committed = new Promise<void>((resolve) => commit = resolve);
+      capture = this.#capture(this.#memory, { ...options, committed }, turn);
       await this.#sweepNowAndThen();
       const listed = await names.list(lineage.listAfter);
       await lineage.assertMayAdd(listed.map((found) => this.#listedName(found)));
@@ -250,6 +253,7 @@ export class Saver {
       if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
       await unit.publish(sealed);
       lineage.saved(name, captured);
+      commit();
       this.lastKnown = {
         name,
         savedAt: facts.savedAt,
@@ -269,6 +273,31 @@ export class Saver {
       await stage?.abandon();
       if (first === UNCHANGED) return undefined;
       throw isSnapshotError(error, "COMMIT_UNCERTAIN") ? error : first; // whatever failed beside, it can be seen
+    } finally {
+      capture?.close();
+      turn.end();
+    }
+  }
+
+  /** What the states would save now, digested as it comes and written nowhere. */
+  async digest(options: CaptureOptions): Promise<ManifestState[]> {
+    const entered = this.access.enter("stream", { signal: options.signal });
+    const turn = entered instanceof Promise ? await entered : entered;
+    let capture: Capture | undefined;
+    try {
+      options.signal?.throwIfAborted();
+      capture = this.#capture(new CaptureMemory({ isReused: false }), options, turn);
+      const entries = new Map(capture.states.map(({ name }): [string, ManifestEntry[]] => [name, []]));
+      for await (const source of capture.entries()) {
+        const measured = new MeasuredEntry(source);
+        for await (const _ of measured.chunks());
+        const { state, ...entry } = measured.finish();
+        entries.get(state)?.push(entry);
+      }
+      capture.throwIfFailed();
+      return capture.states.map(({ name, version }) => ({ name, version, entries: entries.get(name) ?? [] }));
+    } catch (error) {
+      throw capture?.fail(error) ?? error;
     } finally {
       capture?.close();
       turn.end();

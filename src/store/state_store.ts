@@ -13,9 +13,12 @@ import type { PersistentState } from "../model/state.ts";
 import { type LayoutKind, nameOfUnit } from "../model/unit.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
+import { differenceOfStates, type SnapshotDifference } from "../snapshot/difference.ts";
+import { locatorOf } from "../snapshot/locate.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
 import { programsOf, runOf } from "./identity.ts";
+import { notePlace } from "./places_in_use.ts";
 import { importInto, type ImportOptions } from "./importing.ts";
 import { assertNotInside } from "./inside.ts";
 import { Lineage } from "./lineage.ts";
@@ -107,6 +110,7 @@ export class StateStore {
   constructor(where: StoreLocation, options: StateStoreOptions = {}) {
     assertOptions("make a store", options, STORE_OPTIONS);
     this.backend = backendOf(where, options.durability);
+    notePlace(this.backend.uri);
     this.#format = new SnapshotNameFormat(options.stateNameFormat ?? DEFAULT_NAME_FORMAT);
     this.#names = new NameClaimer(this.backend, this.#format);
     this.#layout = options.layout ?? "directory";
@@ -314,6 +318,41 @@ export class StateStore {
       snapshot: (name) => this.snapshot(name),
       unlisted: () => this.#unlisted(),
     }, options);
+  }
+
+  /**
+   * Tells what differs between a snapshot and the program now. Captures all registered states as a save does, and compares digests; writes
+   * nothing, changes nothing, and reads no entry of the snapshot.
+   *
+   * @param snapshot A locator, or the path or `file:` URL of a snapshot.
+   * @param options Aborts the comparison.
+   * @returns What was added, changed and removed from the snapshot to the program. States are compared by the names they are registered
+   *   under.
+   * @throws {SnapshotError} `STATE_SAVE_FAILED` with the state's error as cause; `SNAPSHOT_NOT_FOUND`, `MANIFEST_INVALID`.
+   * @example Is there anything to save?
+   * ```ts
+   * import { StateStore } from "snapkeep";
+   *
+   * let step = 1;
+   * const store = new StateStore("states").register("step", { saveState: (out) => out.json("step.json", step), loadState() {} });
+   * const snapshot = await store.saveState();
+   * step = 2;
+   * console.log((await store.compare(snapshot)).isEqual); // false
+   * ```
+   */
+  async compare(
+    snapshot: SnapshotLocator | string | URL,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<SnapshotDifference> {
+    assertOptions("compare", options, SIGNAL_OPTION);
+    this.#warnIfEmpty("compare");
+    options.signal?.throwIfAborted();
+    assertNotInside(this, "compare");
+    const located = locatorOf(snapshot);
+    if (located === undefined) throw new TypeError("Cannot compare with a stream: give the address of a snapshot");
+    // The states are called before anything is awaited: what they hand over belongs to the instant of the call.
+    const [now, manifest] = await Promise.all([this.#saver.digest(options), located.manifest()]);
+    return differenceOfStates(manifest.states, now);
   }
 
   /**

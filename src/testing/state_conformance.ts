@@ -37,11 +37,13 @@ class FaultyReader implements StateReader {
   readonly name: string;
   readonly version: number;
   readonly entries: readonly EntryInfo[];
+  readonly uri: string | undefined;
   readonly workFolder: StateReader["workFolder"];
   readonly #reader: StateReader;
   readonly #faults: Faults;
 
   constructor(reader: StateReader, faults: Faults) {
+    this.uri = reader.uri;
     this.workFolder = reader.workFolder;
     this.name = reader.name;
     this.version = reader.version;

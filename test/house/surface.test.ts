@@ -61,6 +61,7 @@ describe("the public surface", () => {
         "atLeast",
         "atSteps",
         "autosave",
+        "differenceOf",
         "everySteps",
         "fileBackend",
         "isSnapshotError",
@@ -95,12 +96,14 @@ describe("the public surface", () => {
         "AutosaveOptions",
         "Autosaver",
         "Backend",
+        "DifferenceKind",
         "Digest",
         "Durability",
         "Duration",
         "EndPause",
         "EndSignal",
         "EntryBody",
+        "EntryDifference",
         "EntryInfo",
         "ExportOptions",
         "FailedEvent",
@@ -162,6 +165,7 @@ describe("the public surface", () => {
         "SimulatedMoment",
         "SkipReason",
         "SkippedEvent",
+        "SnapshotDifference",
         "SnapshotErrorCode",
         "SnapshotErrorDetails",
         "SnapshotFacts",
@@ -169,6 +173,7 @@ describe("the public surface", () => {
         "SnapshotSource",
         "SnapshotStat",
         "StandardSchema",
+        "StateDifference",
         "StateMigration",
         "StateReader",
         "StateStoreOptions",
@@ -184,6 +189,40 @@ describe("the public surface", () => {
         "VerifyStep",
         "WriteJsonOptions",
         "WriteOptions",
+      ]
+    `);
+  });
+
+  it("of snapkeep/states is what was promised", async () => {
+    const { values, types } = surface("src/states/mod.ts");
+    expect(Object.keys(await import("snapkeep/states")).sort()).toEqual(values);
+    expect(values).toMatchInlineSnapshot(`
+      [
+        "bytesState",
+        "fileState",
+        "folderState",
+        "jsonState",
+        "linesState",
+        "propertiesState",
+        "savedClass",
+        "structuredState",
+      ]
+    `);
+    expect(types).toMatchInlineSnapshot(`
+      [
+        "Accessors",
+        "FolderPreview",
+        "FolderState",
+        "FolderStateOptions",
+        "IgnoreRule",
+        "JsonStateOptions",
+        "LinesAccessors",
+        "LinesStateOptions",
+        "SavedClass",
+        "SavedClasses",
+        "SchemaInput",
+        "SchemaOutput",
+        "StructuredOptions",
       ]
     `);
   });

@@ -83,13 +83,27 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       ["of the claim", ({ method, target }) => method === "PUT" && target.includes(".claims/"), saveGroup],
       ["of a blob", ({ method, target }) => method === "PUT" && target.includes("/a/x"), saveGroup],
       ["of the manifest", isCommit, saveGroup],
-      ["of a small archive", ({ method, target }) => method === "PUT" && target.includes(".tar.gz"), (backend) =>
-        saveBlob(backend, 100)],
-      ["of the start of an upload", ({ target }) => target.includes("uploads"), (backend) => saveBlob(backend, 6 * MIB)],
+      [
+        "of a small archive",
+        ({ method, target }) => method === "PUT" && target.includes(".tar.gz"),
+        (backend) => saveBlob(backend, 100),
+      ],
+      [
+        "of the start of an upload",
+        ({ target }) => target.includes("uploads"),
+        (backend) => saveBlob(backend, 6 * MIB),
+      ],
       ["of a part", ({ target }) => target.includes("partNumber=2"), (backend) => saveBlob(backend, 6 * MIB)],
-      ["of the end of an upload", ({ method, target }) => method === "POST" && target.includes("uploadId="), (backend) =>
-        saveBlob(backend, 6 * MIB)],
-      ["of the removal of a claim", ({ method, target }) => method === "DELETE" && target.includes(".claims/"), saveGroup],
+      [
+        "of the end of an upload",
+        ({ method, target }) => method === "POST" && target.includes("uploadId="),
+        (backend) => saveBlob(backend, 6 * MIB),
+      ],
+      [
+        "of the removal of a claim",
+        ({ method, target }) => method === "DELETE" && target.includes(".claims/"),
+        saveGroup,
+      ],
     ];
     it.each(deciding)("%s, saves once and leaves nothing else", async (_, isMeant, save) => {
       const backend = backendHere({ partBytes: 5 * MIB });
@@ -311,7 +325,11 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
   });
 
   it("shows no key, secret or signature in errors", async () => {
-    const wrong = { accessKeyId: "AKIASECRETID12345678", secretAccessKey: "verysecretkey", sessionToken: "secrettoken" };
+    const wrong = {
+      accessKeyId: "AKIASECRETID12345678",
+      secretAccessKey: "verysecretkey",
+      sessionToken: "secrettoken",
+    };
     const options = [{ credentials: wrong }, { credentials: { ...credentials, secretAccessKey: "verysecretkey" } }];
     for (const { credentials } of options) {
       const error = await failure(unitsOf(backendHere({ credentials })));

@@ -27,8 +27,7 @@ const put = async (key: string, body = "x") => {
   const { Bucket, prefix } = where();
   await client.send(new PutObjectCommand({ Bucket, Key: prefix + key, Body: body }));
 };
-const backendHere = (options: Partial<S3Options> = {}) =>
-  s3Backend({ ...place, endpoint: proxy.endpoint, ...options });
+const backendHere = (options: Partial<S3Options> = {}) => s3Backend({ ...place, endpoint: proxy.endpoint, ...options });
 
 /** A store with a large state and a small one. */
 function storeOn(on: ConstructorParameters<typeof StateStore>[0], values: { big: Uint8Array; small: number }) {
@@ -148,7 +147,13 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
   });
 
   it("passes over keys that are no snapshots, and refuses unsafe ones", async () => {
-    const strange = ["../up/manifest.json", "a/b/manifest.json", "logs/today.txt", "x.state//manifest.json", "readme.txt"];
+    const strange = [
+      "../up/manifest.json",
+      "a/b/manifest.json",
+      "logs/today.txt",
+      "x.state//manifest.json",
+      "readme.txt",
+    ];
     const unsafe = ["nul/manifest.json", "a:b/manifest.json", " /manifest.json", "x\u0001.tar.gz", "é\u0301\u0000"];
     for (const key of [...strange, ...unsafe.slice(0, 4), "ok.state/manifest.json", "ok.state/../up", "ok.state/a/"]) {
       await put(key, key === "ok.state/a/" ? "" : "x").catch(() => {}); // the server may refuse it itself
@@ -187,7 +192,10 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: prefix }));
     expect(Uploads).toEqual([]);
     const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket, Prefix: prefix }));
-    expect(Contents.map(({ Key = "" }) => Key.slice(prefix.length))).toEqual([".claims/../evil.json", "3.state/manifest.json"]);
+    expect(Contents.map(({ Key = "" }) => Key.slice(prefix.length))).toEqual([
+      ".claims/../evil.json",
+      "3.state/manifest.json",
+    ]);
   });
 
   it("fails with STAGE_LOST where another program has taken over the claim, and leaves nothing of its own", async () => {
@@ -246,7 +254,10 @@ describe("s3Backend options", () => {
     ["an empty segment", { url: "s3://bucket/a//b" }],
     ["a dot segment", { url: "s3://bucket/a/%2e%2e%2fb" }],
     ["a path", { url: "AKIAKEY secret" }],
-    ["bad credentials", { url: "s3://bucket/p", credentials: { accessKeyId: "AKIAKEY", secretAccessKey: 5, secret: 1 } }],
+    ["bad credentials", {
+      url: "s3://bucket/p",
+      credentials: { accessKeyId: "AKIAKEY", secretAccessKey: 5, secret: 1 },
+    }],
     ["an unknown option", { url: "s3://bucket/p", endpiont: "https://store.example" }],
   ])("are refused with %s, and show no secret", (_, options) => {
     let error: unknown;
@@ -272,7 +283,9 @@ describe("s3Backend options", () => {
 
   it("warn of plain http to another machine, and not of loopback", async () => {
     const warnings = await collectWarnings();
-    for (const endpoint of ["http://127.0.0.1:9000", "http://localhost:9000", "http://[::1]:9000", "https://a.example"]) {
+    for (
+      const endpoint of ["http://127.0.0.1:9000", "http://localhost:9000", "http://[::1]:9000", "https://a.example"]
+    ) {
       s3Backend({ url: "s3://bucket/p", endpoint });
     }
     await new Promise((resolve) => setImmediate(resolve));
@@ -282,4 +295,3 @@ describe("s3Backend options", () => {
     expect(warnings[0]).toContain("plain http");
   });
 });
-

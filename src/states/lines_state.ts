@@ -1,0 +1,223 @@
+// A state that is a list of records, as lines of JSON that are streamed both ways: it takes as much memory as its longest record.
+import { concat, iterate } from "../runtime/bytes.ts";
+import { Pace } from "../runtime/concurrency.ts";
+import { reasonOf } from "../model/errors.ts";
+import { isSchema, placeOf, type StandardSchema } from "../model/standard_schema.ts";
+import type { PersistentState, StateReader } from "../model/state.ts";
+import { stringifyStrictly } from "../store/strict_json.ts";
+import { assertFunctions } from "./accessors.ts";
+import type { SchemaInput, SchemaOutput } from "./json_state.ts";
+import { invalidEntry, schemaOf } from "./reading.ts";
+
+const PATH = "lines.jsonl";
+const CHUNK_BYTES = 64 * 1024;
+const MAX_RECORD_BYTES = 64 * 1024 * 1024;
+const NEWLINE = 10;
+const anything = schemaOf((value) => value);
+
+/** How {@link linesState} reaches its records. */
+export interface LinesAccessors<Saved, Loaded = Saved> {
+  /**
+   * Returns the records to save; called once per save. An array, Set or Map is taken at the call, by references: a record that is changed
+   * before the save has written it is saved as changed. Any other iterable must itself yield the records of one instant.
+   */
+  readonly read: () => Iterable<Saved> | AsyncIterable<Saved>;
+  /**
+   * Takes the loaded records; called once per load, after all lines were checked. It must read them to the end or leave the loop, and
+   * settle after that; what it returns is awaited.
+   */
+  readonly write: (records: AsyncIterable<Loaded>) => unknown;
+}
+
+/** How {@link linesState} reaches its records, and what each must be. */
+export interface LinesStateOptions<Schema extends StandardSchema>
+  extends LinesAccessors<SchemaInput<Schema>, SchemaOutput<Schema>> {
+  /** What each loaded record must be: a schema of any library that implements Standard Schema. */
+  readonly schema: Schema;
+}
+
+/**
+ * Returns a state that is a list of records, one JSON line each, checked by a schema when it is loaded.
+ *
+ * @param options Reads and writes the records; the schema of one.
+ * @returns The state, to be registered.
+ * @throws {TypeError} If a function is missing, or `schema` is not a schema.
+ */
+export function linesState<Schema extends StandardSchema>(options: LinesStateOptions<Schema>): PersistentState;
+/**
+ * Returns a state that is a growing list, such as messages, events or samples: one JSON line per record, in one entry.
+ *
+ * Records are streamed both ways, in bounded memory. What JSON would change fails the save with the line and place. A load reads the
+ * entry twice: the first time it checks every line, so a bad one changes nothing. A record has at most 64 MiB.
+ *
+ * @param options Reads and writes the records.
+ * @returns The state, to be registered.
+ * @throws {TypeError} If a function is missing.
+ * @example
+ * ```ts
+ * import { StateStore } from "snapkeep";
+ * import { linesState } from "snapkeep/states";
+ *
+ * let messages: { from: string; text: string }[] = [];
+ * const store = new StateStore("states").register("messages", linesState({
+ *   read: () => messages,
+ *   write: async (records) => {
+ *     const loaded: typeof messages = [];
+ *     for await (const record of records) loaded.push(record);
+ *     messages = loaded;
+ *   },
+ * }));
+ * await store.resume();
+ * ```
+ */
+export function linesState<Item>(options: LinesAccessors<Item>): PersistentState;
+export function linesState(options: LinesAccessors<unknown> & { readonly schema?: StandardSchema }): PersistentState {
+  const names = { read: "a function", write: "a function", schema: true } as const;
+  assertFunctions("a linesState", options, ["read", "write"], names);
+  const { read, write, schema = anything } = options;
+  if (!isSchema(schema)) throw new TypeError("Cannot make a linesState: the schema does not implement Standard Schema");
+  return {
+    saveState(out) {
+      const records = read();
+      const isTaken = Array.isArray(records) || records instanceof Set || records instanceof Map;
+      return out.write(PATH, encoded(isTaken ? [...records as Iterable<unknown>] : records));
+    },
+    async loadState(from) {
+      for await (const _ of decoded(from, schema));
+      const records = new OnceRead(decoded(from, schema));
+      try {
+        await write(records);
+        if (records.isRead) return;
+        throw new TypeError(
+          "write() ended before it had read the records: await the loop that reads them, or leave it",
+        );
+      } finally {
+        await records.close();
+      }
+    },
+  };
+}
+
+/** Records that can be read while they last. A reader that was not awaited must not take their end for the end of the list. */
+class OnceRead implements AsyncIterableIterator<unknown> {
+  readonly #records: AsyncGenerator<unknown, void>;
+  #isClosed = false;
+  /** Whether the reader came to the end, or left. */
+  isRead = false;
+
+  constructor(records: AsyncGenerator<unknown, void>) {
+    this.#records = records;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<unknown, undefined>> {
+    const result = this.#isClosed ? undefined : await this.#records.next();
+    if (!this.isRead && (this.#isClosed || result === undefined)) {
+      throw new TypeError("Cannot read records: the load has ended; await the loop in write()");
+    }
+    if (result === undefined || result.done) {
+      this.isRead = true;
+      return { done: true, value: undefined };
+    }
+    return result;
+  }
+
+  async return(): Promise<IteratorResult<unknown, undefined>> {
+    this.isRead = true;
+    await this.#records.return();
+    return { done: true, value: undefined };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#records.return();
+  }
+}
+
+async function* encoded(records: Iterable<unknown> | AsyncIterable<unknown>): AsyncGenerator<Uint8Array, void> {
+  const isIterable = typeof records === "object" && records !== null &&
+    (Symbol.asyncIterator in records || Symbol.iterator in records);
+  if (!isIterable) throw new TypeError("Cannot save records: read() must return an iterable");
+  const encoder = new TextEncoder();
+  const pace = new Pace();
+  let lines = "";
+  let line = 0;
+  for await (const record of Symbol.asyncIterator in records ? records : paced(records, pace)) {
+    line++;
+    lines += `${textOf(record, line)}\n`;
+    if (lines.length < CHUNK_BYTES) continue;
+    yield encoder.encode(lines);
+    lines = "";
+  }
+  if (lines !== "") yield encoder.encode(lines);
+}
+
+/** An iterable that waits for nothing must not hold up the program. */
+async function* paced(records: Iterable<unknown>, pace: Pace): AsyncGenerator<unknown, void> {
+  for (const record of records) {
+    if (pace.isDue) await pace.rest();
+    yield record;
+  }
+}
+
+function textOf(record: unknown, line: number): string {
+  try {
+    const text = stringifyStrictly(record);
+    if (text.length * 3 > MAX_RECORD_BYTES && new TextEncoder().encode(text).length > MAX_RECORD_BYTES) {
+      throw new RangeError(`it has more than ${MAX_RECORD_BYTES} bytes as JSON; save it in pieces`);
+    }
+    return text;
+  } catch (cause) {
+    throw new TypeError(`Cannot save record ${line}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerator<unknown, void> {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const pace = new Pace();
+  let line = 0;
+  for await (const bytes of linesOf(from)) {
+    line++;
+    const place = `line ${line}`;
+    if (pace.isDue) await pace.rest();
+    let value: unknown;
+    try {
+      value = JSON.parse(decoder.decode(bytes));
+    } catch (cause) {
+      throw invalidEntry(from, PATH, `it is not JSON: ${reasonOf(cause)}`, place, cause);
+    }
+    if (schema !== anything) {
+      const checking = schema["~standard"].validate(value);
+      const result = checking instanceof Promise ? await checking : checking;
+      if (result.issues !== undefined) {
+        const [first = { message: "its schema rejects it" }] = result.issues;
+        throw invalidEntry(from, PATH, first.message, `${place}, ${placeOf(first)}`);
+      }
+      ({ value } = result);
+    }
+    yield value;
+  }
+}
+
+async function* linesOf(from: StateReader): AsyncGenerator<Uint8Array, void> {
+  let parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of iterate(from.stream(PATH))) {
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      const last = chunk.subarray(start, end);
+      yield parts.length === 0 ? last : concat([...parts, last]);
+      [parts, sizeBytes, start] = [[], 0, end + 1];
+    }
+    if (start === chunk.length) continue;
+    parts.push(chunk.subarray(start));
+    sizeBytes += chunk.length - start;
+    if (sizeBytes > MAX_RECORD_BYTES) {
+      throw invalidEntry(from, PATH, `a record has more than ${MAX_RECORD_BYTES} bytes`);
+    }
+  }
+  if (parts.length > 0) throw invalidEntry(from, PATH, "its last line does not end");
+}
