@@ -112,6 +112,22 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     expect(bytes.every((each) => each <= MIB)).toBe(true);
   });
 
+  it("costs as many requests as the guide says", async () => {
+    const values = { big: noise(1000), small: 7 };
+    const store = storeOn(backendHere(), values);
+    await store.saveState(); // which probes and sweeps first
+    const costs: Record<string, number> = {};
+    const count = async (what: string, work: () => Promise<unknown>) => {
+      proxy.take();
+      await work();
+      costs[what] = proxy.take().length;
+    };
+    await count("directory of two entries", () => store.saveState({ layout: "directory" }));
+    await count("archive", () => store.saveState());
+    await count("prune of a directory", () => new LatestStatesKeeper(store, 2).cleanup());
+    expect(costs).toEqual({});
+  });
+
   it("lists by pages alone, and passes over the blobs of large groups", async () => {
     const many = Array.from({ length: 2100 }, (_, index) => `1.state/s/${String(index).padStart(5, "0")}`);
     const late = many.map((key) => key.replace("/s/", "/a/")); // before the manifest, and behind it
