@@ -275,13 +275,9 @@ export class ObjectStore {
     for (const key of keys) await this.delete(key); // tells what is wrong
   }
 
-  /** Starts an upload in parts; tells whether an earlier attempt may have started one as well. */
-  async createUpload(
-    key: string,
-    writeId: string,
-    signal?: AbortSignal,
-  ): Promise<{ readonly uploadId: string; readonly isRepeated: boolean }> {
-    const { UploadId, $metadata } = await this.#send<Sdk.CreateMultipartUploadCommandOutput>(
+  /** Starts an upload in parts. If an answer is lost, the client or the runtime starts a second one. */
+  async createUpload(key: string, writeId: string, signal?: AbortSignal): Promise<string> {
+    const { UploadId } = await this.#send<Sdk.CreateMultipartUploadCommandOutput>(
       "upload",
       key,
       (sdk) => new sdk.CreateMultipartUploadCommand({ ...this.#at(key), ...stamp(writeId) }),
@@ -290,7 +286,7 @@ export class ObjectStore {
     if (UploadId === undefined) {
       throw this.#failed("upload", key, "UploadInvalid", "the store gave no id of the upload");
     }
-    return { uploadId: UploadId, isRepeated: ($metadata.attempts ?? 1) > 1 };
+    return UploadId;
   }
 
   /** Uploads one part. */

@@ -56,7 +56,7 @@ export function assertConditions(store: ObjectStore, conditions: Conditions): vo
 }
 
 async function refusesCompletion(store: ObjectStore, key: string): Promise<boolean> {
-  const { uploadId } = await store.createUpload(key, "probe");
+  const uploadId = await store.createUpload(key, "probe");
   try {
     const part = await store.uploadPart(key, uploadId, 1, BODY, new AbortController().signal);
     return await refuses(() => store.completeUpload(key, uploadId, [part], { ifNoneMatch: "*" }));

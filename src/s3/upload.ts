@@ -71,7 +71,7 @@ async function uploadParts(
   let failure: { readonly error: unknown } | undefined;
   let sizeBytes = 0;
   try {
-    const { uploadId, isRepeated } = await store.createUpload(key, options.writeId, stop.signal);
+    const uploadId = await store.createUpload(key, options.writeId, stop.signal);
     const send = async (bytes: Uint8Array) => {
       while (sending.size >= PARTS_IN_FLIGHT) await Promise.race(sending);
       if (failure !== undefined) throw failure.error;
@@ -91,7 +91,8 @@ async function uploadParts(
     if (failure !== undefined) throw (failure as { error: unknown }).error;
     stop.signal.throwIfAborted();
     const hasWon = await complete(store, key, uploadId, parts, options);
-    if (isRepeated) await removeUploads(store, key, (other) => other === key).catch(() => {}); // it holds no part
+    // One whose start had no answer: it holds no part, and what cannot be removed is no failure of the save.
+    await removeUploads(store, key, (other) => other === key).catch(() => {});
     return { sizeBytes, hasWon };
   } catch (error) {
     stop.abort(error);
