@@ -57,6 +57,14 @@ export interface UploadedPart {
   readonly etag: string;
 }
 
+/** The stream of Node that a body is on all three runtimes. */
+interface BodyStream {
+  on(event: "data", listener: (chunk: Uint8Array) => void): void;
+  on(event: "error", listener: (error: unknown) => void): void;
+  on(event: "end" | "close", listener: () => void): void;
+  destroy(error?: Error): void;
+}
+
 /** The objects of one bucket below one prefix; keys are relative to the prefix. */
 export class ObjectStore {
   readonly address: S3Address;
@@ -162,22 +170,28 @@ export class ObjectStore {
     lengthBytes: number,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const stream = body as AsyncIterable<Uint8Array> & { destroy?(error?: Error): void };
+    const stream = body as BodyStream;
     const bytes = new Uint8Array(lengthBytes);
     const { idleMs } = this.address;
-    const idle = setTimeout(() => stream.destroy?.(new StoreFault("TimeoutError", undefined, slow(idleMs))), idleMs);
+    const idle = setTimeout(() => stream.destroy(new StoreFault("TimeoutError", undefined, slow(idleMs))), idleMs);
     idle.unref();
-    const onAbort = () => stream.destroy?.(new StoreFault("AbortError", undefined, "it was aborted"));
+    const onAbort = () => stream.destroy(new StoreFault("AbortError", undefined, "it was aborted"));
     signal?.addEventListener("abort", onAbort);
     let doneBytes = 0;
     try {
       signal?.throwIfAborted();
-      for await (const chunk of stream) {
-        if (doneBytes + chunk.length > lengthBytes) break;
-        bytes.set(chunk, doneBytes);
-        doneBytes += chunk.length;
-        idle.refresh();
-      }
+      // By events: iterating a stream of Node costs a promise a chunk.
+      await new Promise<void>((resolve, reject) => {
+        stream.on("data", (chunk) => {
+          idle.refresh();
+          if (doneBytes + chunk.length > lengthBytes) return stream.destroy(new Error("more bytes came"));
+          bytes.set(chunk, doneBytes);
+          doneBytes += chunk.length;
+        });
+        stream.on("error", reject);
+        stream.on("end", () => resolve());
+        stream.on("close", () => resolve());
+      });
     } catch (error) {
       signal?.throwIfAborted();
       throw storeError("read", this.uriOf(key), broken(error));

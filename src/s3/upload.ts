@@ -40,7 +40,8 @@ export async function upload(
   options: UploadOptions,
 ): Promise<{ readonly sizeBytes: number; readonly hasWon: boolean }> {
   const partBytes = partBytesFor(store, options.leastBytes);
-  const chunks = chunksOf(body, partBytes, options.leastBytes ?? 0);
+  const spare: Uint8Array<ArrayBuffer>[] = [];
+  const chunks = chunksOf(body, partBytes, options.leastBytes ?? 0, spare);
   const first = await chunks.next();
   const head = first.done ? new Uint8Array() : first.value;
   const next = head.length < partBytes ? undefined : await chunks.next();
@@ -52,15 +53,15 @@ export async function upload(
     const decision = await decide(store, conditions, key, head, { condition, writeId });
     return { sizeBytes: head.length, hasWon: decision !== "lost" };
   }
-  return await uploadParts(store, key, [head, next.value], chunks, options);
+  return await uploadParts(store, key, [head as Uint8Array<ArrayBuffer>, next.value], chunks, { ...options, spare });
 }
 
 async function uploadParts(
   store: ObjectStore,
   key: string,
-  begun: readonly Uint8Array[],
+  begun: readonly Uint8Array<ArrayBuffer>[],
   more: AsyncGenerator<Uint8Array<ArrayBuffer>, void>,
-  options: UploadOptions,
+  options: UploadOptions & { readonly spare: Uint8Array<ArrayBuffer>[] },
 ): Promise<{ sizeBytes: number; hasWon: boolean }> {
   const stop = new AbortController();
   const onAbort = () => stop.abort(options.signal.reason);
@@ -72,14 +73,17 @@ async function uploadParts(
   let sizeBytes = 0;
   try {
     const uploadId = await store.createUpload(key, options.writeId, stop.signal);
-    const send = async (bytes: Uint8Array) => {
+    const send = async (bytes: Uint8Array<ArrayBuffer>) => {
       while (sending.size >= PARTS_IN_FLIGHT) await Promise.race(sending);
       if (failure !== undefined) throw failure.error;
       const number = ++partCount;
       if (number > MOST_PARTS) throw tooLarge(store, key);
       sizeBytes += bytes.length;
       const task = store.uploadPart(key, uploadId, number, bytes, stop.signal)
-        .then((part) => void (parts[number - 1] = part))
+        .then((part) => {
+          parts[number - 1] = part;
+          options.spare.push(bytes);
+        })
         .catch((error: unknown) => void (failure ??= { error }))
         .finally(() => sending.delete(task));
       sending.add(task);
@@ -167,11 +171,12 @@ function tooLarge(store: ObjectStore, key: string): SnapshotError {
   return storeError("upload", store.uriOf(key), new StoreFault("EntityTooLarge", undefined, reason));
 }
 
-/** Cuts a body into pieces of one size, the last of which may be shorter. The pieces are new memory. */
+/** Cuts a body into pieces of one size, the last of which may be shorter. Their memory is new, or spare. */
 async function* chunksOf(
   body: ByteSource,
   partBytes: number,
   leastBytes: number,
+  spare: Uint8Array<ArrayBuffer>[],
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   let room = new Uint8Array(Math.min(partBytes, Math.max(leastBytes, FIRST_BYTES)));
   let usedBytes = 0;
@@ -179,7 +184,7 @@ async function* chunksOf(
     for (let rest = chunkOf(given); rest.length > 0;) {
       if (usedBytes === partBytes) {
         yield room;
-        [room, usedBytes] = [new Uint8Array(partBytes), 0];
+        [room, usedBytes] = [spare.pop() ?? new Uint8Array(partBytes), 0];
       }
       const neededBytes = Math.min(partBytes, usedBytes + rest.length);
       if (neededBytes > room.length) {
