@@ -523,5 +523,5 @@ function isSize(value: unknown): value is number {
 
 function ageOf(written: Date | undefined, nowMs: number): number {
   const ageMs = nowMs - (written?.getTime() ?? NaN);
-  return Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs); // the time of an answer is told in whole seconds
+  return Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs); // the answer has its time in whole seconds
 }

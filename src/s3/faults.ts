@@ -82,7 +82,7 @@ function withoutSecrets(text: string): string {
     .replaceAll(/\/\/[^\s/@]+@/g, "//…@");
 }
 
-/** The error of a fault: forbidden, throttled, unreachable, full and failed are told apart. */
+/** The error of a fault: one code each for forbidden, throttled, unreachable, full and failed. */
 export function storeError(operation: string, path: string, fault: StoreFault): SnapshotError {
   const { code: errno, message } = fault;
   return new SnapshotError(codeOf(fault), `Cannot ${operation} "${path}": ${message}`, { operation, path, errno }, {

@@ -2,7 +2,7 @@
 // object only when all are there.
 import type { ByteSource } from "../model/backend.ts";
 import { chunkOf } from "../runtime/bytes.ts";
-import { SnapshotError } from "../model/errors.ts";
+import type { SnapshotError } from "../model/errors.ts";
 import { type ObjectStore, pause, type UploadedPart } from "./client.ts";
 import { decide, look } from "./decide.ts";
 import { faultBeneath, isRefusedByCondition, storeError, StoreFault } from "./faults.ts";
