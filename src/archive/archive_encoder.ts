@@ -1,12 +1,19 @@
 // Entries in, archive bytes out: a pull-driven pipeline of headers, chunks, digests and members; then the manifest, the
 // table and the footer. Nothing is read further ahead than the window of members on the way.
-import { Digester, digestOf } from "../runtime/digest.ts";
+import { Digester, digesting, digestOf } from "../runtime/digest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { Scratch } from "../model/backend.ts";
-import { turn } from "../runtime/concurrency.ts";
+import { inSlices, Pace } from "../runtime/concurrency.ts";
 import { bodyFor, chunkOf } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type { Digest, EntrySource, SealedManifest, WrittenEntry } from "../model/snapshot.ts";
+import {
+  type Digest,
+  type EntrySource,
+  type EntrySources,
+  listOfSources,
+  type SealedManifest,
+  type WrittenEntry,
+} from "../model/snapshot.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
 import { containerOf } from "./container.ts";
 import { type MemberOptions, MemberWriter } from "./member_writer.ts";
@@ -15,6 +22,9 @@ import { BLOCK_BYTES, encodeTarHeader, paddingOf } from "./tar_header.ts";
 
 // Digesting and copying this takes some 10 ms where memory was never touched before.
 const TURN_BYTES = 2 * 1024 * 1024;
+
+// From this size on a member more costs next to nothing.
+const ALONE_BYTES = 64 * 1024;
 
 /** How an archive is encoded. */
 export interface EncodeOptions extends MemberOptions {
@@ -40,6 +50,7 @@ export class ArchiveEncoder {
   readonly #writer: MemberWriter;
   readonly #table: TableText;
   readonly #mtimeSeconds: number;
+  readonly #pace = new Pace();
   #takenBytes = 0; // since the last turn of others
   #groupEnd: { readonly member: unknown } | undefined;
   readonly #written: WrittenEntry[] = [];
@@ -58,23 +69,25 @@ export class ArchiveEncoder {
   }
 
   /** The archive up to its manifest, once. Leaving the loop early gives everything back; what was read can never verify. */
-  async *encode(entries: AsyncIterable<EntrySource>): AsyncGenerator<Uint8Array, void> {
-    for await (const source of entries) {
-      const entry = new MeasuredEntry(source);
-      const { sizeBytes } = source;
-      if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry);
-      else {
-        const payload = this.#begin(entry.path, sizeBytes);
-        // What fits into a member needs nothing handed out on the way: of many small entries, each is one call and no more.
-        const whole = sizeBytes <= this.#options.chunkBytes ? entry.whole() : undefined;
-        if (whole === undefined) yield* this.#encodeBody(payload, entry.chunks());
-        else this.#take(payload, whole);
-        this.#finish(entry, payload);
-      }
-      if (this.#isTurnDue) await this.#turn();
-      if (this.#writer.isBehind) {
-        yield* this.#writer.ready();
-        this.#table.render(); // while members are being compressed
+  async *encode(entries: EntrySources): AsyncGenerator<Uint8Array, void> {
+    for await (const next of entries) {
+      for (const source of listOfSources(next)) {
+        const entry = new MeasuredEntry(source);
+        const { sizeBytes } = source;
+        if (sizeBytes === undefined) yield* this.#encodeUnsized(source, entry);
+        else {
+          const payload = this.#begin(entry.path, sizeBytes);
+          // What fits into a member needs nothing handed out on the way: of many small entries, each is one call and no more.
+          const whole = sizeBytes <= this.#options.chunkBytes ? entry.whole() : undefined;
+          if (whole === undefined) yield* this.#encodeBody(payload, entry.chunks());
+          else this.#take(payload, whole);
+          this.#finish(entry, payload);
+        }
+        if (this.#isTurnDue) await this.#turn();
+        if (this.#writer.isBehind) {
+          yield* this.#writer.ready();
+          await inSlices(this.#table.rendering()); // while members are being compressed
+        }
       }
     }
   }
@@ -84,7 +97,7 @@ export class ArchiveEncoder {
     const writer = this.#writer;
     const { codec, level } = this.#options;
     this.#groupEnd = undefined; // the manifest has a member of its own, so that the file's tail is enough to know all
-    const digest = digestOf(bytes);
+    const digest = await inSlices(digesting([bytes]));
     const payload = this.#begin(MANIFEST_PATH, bytes.length);
     yield* this.#encodeBody(payload, [bytes]);
     this.#end(MANIFEST_PATH, payload, digest);
@@ -92,7 +105,13 @@ export class ArchiveEncoder {
     if (!container?.isTableInTar) writer.pad(2 * BLOCK_BYTES);
     writer.cut();
     yield* writer.ready(true);
-    yield* await container?.end(codec, level, this.#table.end(), writer.writtenBytes, this.#mtimeSeconds) ?? [];
+    yield* await container?.end(
+      codec,
+      level,
+      await inSlices(this.#table.ending()),
+      writer.writtenBytes,
+      this.#mtimeSeconds,
+    ) ?? [];
   }
 
   /** Starts a payload: its header, and its place in a member. */
@@ -100,7 +119,7 @@ export class ArchiveEncoder {
     const writer = this.#writer;
     const header = encodeTarHeader(path, sizeBytes, this.#mtimeSeconds);
     // A small payload joins the group that the member before it began, as long as the member stays small.
-    const joins = sizeBytes > 0 && this.#groupEnd?.member === writer.member &&
+    const joins = sizeBytes > 0 && sizeBytes < ALONE_BYTES && this.#groupEnd?.member === writer.member &&
       writer.usedBytes + header.length + sizeBytes <= this.#options.groupBytes;
     writer.put(header);
     if (sizeBytes > 0 && !joins) writer.cut();
@@ -130,12 +149,12 @@ export class ArchiveEncoder {
 
   /** Whether so much was taken in one go that others must have their turn: data in memory never waits. */
   get #isTurnDue(): boolean {
-    return this.#takenBytes >= TURN_BYTES;
+    return this.#takenBytes >= TURN_BYTES || this.#pace.isDue;
   }
 
   #turn(): Promise<void> {
     this.#takenBytes = 0;
-    return turn();
+    return this.#pace.rest();
   }
 
   /** Ends a payload and gives it its place in the table. An only chunk is the entry itself, so their digests are one. */
@@ -149,6 +168,8 @@ export class ArchiveEncoder {
     const mayGrow = chunkOffset === 0 && this.#options.groupBytes > 0;
     if (sizeBytes > 0) this.#groupEnd = mayGrow ? { member: writer.member } : undefined;
     writer.pad(paddingOf(sizeBytes));
+    // The next header has its own time and path: without it, equal entries are equal members in every archive.
+    if (sizeBytes >= ALONE_BYTES) writer.cut();
   }
 
   async *#encodeBody(

@@ -102,7 +102,7 @@ async function* filesOf(
   const expanded = async function* () {
     for await (const chunk of codec.decodeStream(packed())) {
       sizeBytes += chunk.length;
-      if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * limits.ratio) {
+      if (sizeBytes > FREE_RATIO_BYTES + blob.sizeBytes * codec.mostRatio) {
         throw rejected(uri, "LIMIT_RATIO", sizeBytes, "it expands beyond all reason");
       }
       yield chunk;
@@ -146,7 +146,7 @@ async function openUnindexed(
       layout: LAYOUTS[codec.compression],
       mostOpen: MOST_OPEN,
       sealed,
-      check() {}, // was done above
+      check: () => Promise.resolve(), // was done above
       open: (entryPath) => {
         const found = places.get(entryPath);
         const sizeBytes = found?.sizeBytes ?? 0;

@@ -1,7 +1,8 @@
 // How an archive ends, per compression: where its table lies and how a reader finds it from the file's last bytes. gzip is
 // eStargz, zstd is stargz-snapshotter's dialect of zstd:chunked, a plain tar has no table.
 import type { Codec, Compression } from "../compression/codec.ts";
-import { concat, sizeOfText } from "../runtime/bytes.ts";
+import { concat, concatenating } from "../runtime/bytes.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { type LayoutKind, TABLE_PATH } from "../model/unit.ts";
 import { TableFault } from "./table.ts";
 import { filesInTar } from "./tar_guard.ts";
@@ -24,7 +25,13 @@ export interface Container {
   /** Whether the table is an entry of the tar, which therefore ends behind it. */
   readonly isTableInTar: boolean;
   /** The bytes that follow the last member: the table and what points to it. */
-  end(codec: Codec, level: number, table: string, offset: number, mtimeSeconds: number): Promise<Uint8Array[]>;
+  end(
+    codec: Codec,
+    level: number,
+    table: readonly Uint8Array[],
+    offset: number,
+    mtimeSeconds: number,
+  ): Promise<Uint8Array[]>;
   /** Finds the table in the file's last bytes; `undefined` where there is none. */
   find(tail: Uint8Array, fileBytes: number): TablePlace | undefined;
   /** Decompresses the table's JSON; throws `TableFault` or `ARCHIVE_REJECTED`. */
@@ -32,6 +39,10 @@ export interface Container {
 }
 
 const FOOTER_BYTES = 51;
+
+function sizeOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, piece) => sum + piece.length, 0);
+}
 
 /** The footer of eStargz: an empty gzip member whose extra field says where the table is. */
 export function encodeFooter(tableOffset: number): Uint8Array {
@@ -45,11 +56,10 @@ const estargz: Container = {
   isTableInTar: true,
 
   async end(codec, level, table, offset, mtimeSeconds) {
-    const sizeBytes = sizeOfText(table);
+    const sizeBytes = sizeOf(table);
     const header = encodeTarHeader(TABLE_PATH, sizeBytes, mtimeSeconds);
-    const tar = new Uint8Array(header.length + sizeBytes + paddingOf(sizeBytes) + 2 * BLOCK_BYTES);
-    tar.set(header);
-    new TextEncoder().encodeInto(table, tar.subarray(header.length));
+    const tarBytes = header.length + sizeBytes + paddingOf(sizeBytes) + 2 * BLOCK_BYTES;
+    const tar = await inSlices(concatenating([header, ...table], tarBytes));
     return [...await codec.encode(tar, level), encodeFooter(offset)];
   },
 
@@ -93,7 +103,7 @@ const zstdChunked: Container = {
   isTableInTar: false,
 
   async end(codec, level, table, offset) {
-    const json = new TextEncoder().encode(table);
+    const json = await inSlices(concatenating(table, sizeOf(table)));
     const packed = concat(await codec.encode(json, level));
     const footer = new Uint8Array(ZSTD_FOOTER_BYTES);
     const view = new DataView(footer.buffer);

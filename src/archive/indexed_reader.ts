@@ -4,7 +4,7 @@ import { type Codec, CompressionFault } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader } from "../model/backend.ts";
-import { mapBounded } from "../runtime/concurrency.ts";
+import { atOnce, inSlices, mapBounded, type Work } from "../runtime/concurrency.ts";
 import { leaving, release } from "../runtime/memory.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.ts";
 import { type LayoutKind, MANIFEST_PATH } from "../model/unit.ts";
@@ -13,19 +13,23 @@ import { LatestMembers, Room } from "./member_memory.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import {
   type Chunk,
-  differenceOf,
+  comparing,
   findInTable,
   IGNORED,
   type Member,
-  parseTable,
+  parsingTable,
   type TableEntry,
   TableFault,
 } from "./table.ts";
-import { DEFAULT_LIMITS, FREE_RATIO_BYTES } from "./tar_guard.ts";
+import { FREE_RATIO_BYTES } from "./tar_guard.ts";
 
 const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
 const AHEAD_BYTES = 64 * 1024 * 1024;
+const ENTRIES_AT_ONCE = 64; // which take about a millisecond
+const GROUPS_AHEAD = 8;
+const GROUPS_AHEAD_BYTES = 4 * 1024 * 1024;
+const NOTHING = new Uint8Array(0);
 // Looking for a line takes as long as the table is: for more entries, parsing all of it is faster.
 const MOST_BY_LINE = 32;
 const MOST_OPEN = 192; // several members of small entries, and no more than are cached
@@ -45,6 +49,8 @@ const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 // times all of the file.
 const MAX_TABLE_BYTES = 1024 * 1024 * 1024;
 const TABLE_RATIO = 256;
+// A table is names, numbers and digests, which no compression packs as well as it packs runs of one byte.
+const PACKED_TABLE_RATIO = 1100;
 
 /**
  * Opens an archive by its table, with one read of its tail.
@@ -61,7 +67,7 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   if (place === undefined) return undefined;
   if (place.membersEndOffset < 0 || place.sizeBytes <= 0) throw new TableFault("its footer points nowhere");
   const source = new TailedBlob(blob, tail, tailOffset);
-  const expandedBytes = Math.min(place.sizeBytes * DEFAULT_LIMITS.ratio, blob.sizeBytes * TABLE_RATIO);
+  const expandedBytes = Math.min(place.sizeBytes * PACKED_TABLE_RATIO, blob.sizeBytes * TABLE_RATIO);
   const mostBytes = Math.min(MAX_TABLE_BYTES, FREE_RATIO_BYTES + expandedBytes);
   if (place.sizeBytes > mostBytes) throw new TableFault("its table is said to be larger than it can be");
   const packed = await source.read(place.offset, place.sizeBytes);
@@ -123,6 +129,12 @@ interface MemberSpan {
   chunks: number;
 }
 
+/** Entries in one member, with the only piece of each; without a member, entries that are to be read by themselves. */
+interface Group {
+  member: Readonly<Member> | undefined;
+  readonly chunks: (Chunk | undefined)[];
+}
+
 class IndexedReader implements UnitReader {
   readonly mostOpen = MOST_OPEN;
   readonly #blob: TailedBlob;
@@ -163,28 +175,33 @@ class IndexedReader implements UnitReader {
     this.#sealed = await openManifest(await this.#bytes(entry), this.#uri);
   }
 
-  check(): void {
+  async check(): Promise<void> {
     if (this.#isChecked) return;
-    const table = this.#all();
-    const difference = differenceOf(table, this.sealed.manifest);
+    const manifest = await this.sealed.read();
+    this.#table ??= await inSlices(this.#indexing()).catch((error) => {
+      throw asRejection(error, this.#uri);
+    });
+    const table = this.#table;
+    const difference = await inSlices(comparing(table, manifest));
     if (difference !== undefined) {
       const offset = table.get(MANIFEST_PATH)?.chunks[0]?.member.offset ?? 0;
       throw rejected(this.#uri, "MANIFEST_MISMATCH", offset, difference);
     }
-    this.#assertOrder(table);
+    await inSlices(this.#assertingOrder(table));
     this.#isChecked = true;
   }
 
   /** What reading all entries in the manifest's order decompresses must stay near what there is. */
-  #assertOrder(table: ReadonlyMap<string, TableEntry>): void {
+  *#assertingOrder(table: ReadonlyMap<string, TableEntry>): Work<void> {
     let leftBytes = FREE_REPEATED_BYTES;
     for (const [{ offset }, { endOffset, neededBytes }] of this.#spans) {
       // No more than its bytes can hold, or a table would allow itself anything by one entry that is never reached.
-      leftBytes += REPEATED_RATIO * Math.min(neededBytes, (endOffset - offset) * DEFAULT_LIMITS.ratio);
+      leftBytes += REPEATED_RATIO * Math.min(neededBytes, (endOffset - offset) * this.#codec.mostRatio);
     }
     const cached = new LatestMembers<true>();
     for (const { name, entries } of this.sealed.manifest.states) {
-      for (const { path } of entries) {
+      for (const [index, { path }] of entries.entries()) {
+        if (index % ENTRIES_AT_ONCE === 0) yield;
         for (const { member } of table.get(`${name}/${path}`)?.chunks ?? []) {
           const span = this.#spans.get(member) as MemberSpan;
           if (span.chunks === 1) continue;
@@ -212,6 +229,50 @@ class IndexedReader implements UnitReader {
     );
   }
 
+  /** Small entries as views of their members, of which a few are decompressed ahead. */
+  async *lendSmall(entryPaths: Iterable<string>): AsyncGenerator<(Uint8Array | undefined)[], void> {
+    const ahead: { readonly chunks: readonly (Chunk | undefined)[]; readonly bytes: Promise<Uint8Array> }[] = [];
+    const groups = this.#groupsOf(entryPaths);
+    let aheadBytes = 0;
+    for (let next = groups.next(); !next.done || ahead.length > 0;) {
+      if (!next.done && (ahead.length === 0 || (ahead.length < GROUPS_AHEAD && aheadBytes < GROUPS_AHEAD_BYTES))) {
+        const { member, chunks } = next.value;
+        const span = member && this.#spans.get(member);
+        const bytes = member && span ? this.#memberOf(member, span) : Promise.resolve(NOTHING);
+        bytes.catch(() => {}); // told when it is its turn
+        ahead.push({ chunks, bytes });
+        aheadBytes += span?.neededBytes ?? 0;
+        next = groups.next();
+        continue;
+      }
+      const { chunks, bytes } = ahead.shift() as (typeof ahead)[number];
+      const whole = await bytes.catch(() => undefined); // reading one by itself tells what is wrong
+      aheadBytes -= whole?.length ?? 0;
+      yield chunks.map((chunk) => {
+        if (chunk === undefined || whole === undefined) return undefined;
+        const piece = whole.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
+        return piece.length === chunk.sizeBytes ? piece : undefined;
+      });
+    }
+  }
+
+  /** Entries that follow each other in one member, with the only piece of each. */
+  *#groupsOf(entryPaths: Iterable<string>): Generator<Group, void> {
+    const table = this.#all();
+    let group: Group = { member: undefined, chunks: [] };
+    for (const path of entryPaths) {
+      const { chunks = [] } = table.get(path) ?? {};
+      const only = chunks.length === 1 ? chunks[0] : undefined;
+      if (group.chunks.length > 0 && group.member !== only?.member) {
+        yield group;
+        group = { member: undefined, chunks: [] };
+      }
+      group.member = only?.member;
+      group.chunks.push(only);
+    }
+    if (group.chunks.length > 0) yield group;
+  }
+
   /** One entry; as long as it is one of few, by its line. */
   #entry(path: string): TableEntry | undefined {
     try {
@@ -230,16 +291,22 @@ class IndexedReader implements UnitReader {
   }
 
   #all(): ReadonlyMap<string, TableEntry> {
-    if (this.#table !== undefined) return this.#table;
     try {
-      const entries = parseTable(this.#json, this.#membersEndOffset).filter(({ path }) => !IGNORED.has(path));
-      this.#table = new Map(entries.map((entry) => [entry.path, entry]));
+      return this.#table ??= atOnce(this.#indexing());
     } catch (error) {
       throw asRejection(error, this.#uri);
     }
+  }
+
+  /** Parses the table, and finds where its members end. */
+  *#indexing(): Work<ReadonlyMap<string, TableEntry>> {
+    const table = new Map<string, TableEntry>();
     const spans = new Map<Readonly<Member>, MemberSpan>();
-    for (const { chunks } of this.#table.values()) {
-      for (const { member, innerOffset, sizeBytes } of chunks) {
+    for (const [index, entry] of (yield* parsingTable(this.#json, this.#membersEndOffset)).entries()) {
+      if (index % ENTRIES_AT_ONCE === 0) yield;
+      if (IGNORED.has(entry.path)) continue;
+      table.set(entry.path, entry);
+      for (const { member, innerOffset, sizeBytes } of entry.chunks) {
         const span = spans.get(member) ?? { endOffset: this.#membersEndOffset, neededBytes: 0, chunks: 0 };
         span.neededBytes = Math.max(span.neededBytes, innerOffset + sizeBytes);
         span.chunks++;
@@ -251,7 +318,7 @@ class IndexedReader implements UnitReader {
       span.endOffset = ordered[index + 1]?.[0].offset ?? this.#membersEndOffset;
       this.#spans.set(member, span);
     }
-    return this.#table;
+    return table;
   }
 
   async close(): Promise<void> {
@@ -321,7 +388,7 @@ class IndexedReader implements UnitReader {
   async #chunk(entry: TableEntry, chunk: Chunk): Promise<Uint8Array<ArrayBuffer>> {
     const span = this.#spans.get(chunk.member) as MemberSpan;
     const isShared = span.chunks > 1;
-    const bytes = await (isShared ? this.#cachedMember(chunk.member, span) : this.#member(chunk.member, span));
+    const bytes = await this.#memberOf(chunk.member, span);
     const piece = bytes.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
     if (piece.length !== chunk.sizeBytes) {
       throw rejected(
@@ -338,7 +405,9 @@ class IndexedReader implements UnitReader {
     return copy;
   }
 
-  #cachedMember(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+  /** A member's bytes; one with several pieces is kept for a while, and must not be changed. */
+  #memberOf(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+    if (span.chunks === 1) return this.#member(member, span);
     const bytes = this.#cache.get(member) ?? this.#member(member, span);
     this.#cache.keep(member, bytes, span.neededBytes);
     return bytes;
@@ -346,7 +415,7 @@ class IndexedReader implements UnitReader {
 
   async #member(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
     const sizeBytes = span.endOffset - member.offset;
-    if (span.neededBytes > sizeBytes * DEFAULT_LIMITS.ratio + SLACK_BYTES) {
+    if (span.neededBytes > sizeBytes * this.#codec.mostRatio + SLACK_BYTES) {
       throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
     }
     if (span.neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {

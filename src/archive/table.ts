@@ -1,6 +1,7 @@
 // The table of contents: an index that lets one entry be read by itself. It is hostile input like
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
 import { indexOfText, textOf } from "../runtime/bytes.ts";
+import { atOnce, type Work } from "../runtime/concurrency.ts";
 import type { Digest, Manifest } from "../model/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH, TABLE_PATH } from "../model/unit.ts";
 import { FILE_MODE } from "./tar_header.ts";
@@ -40,11 +41,18 @@ export interface TableEntry {
   readonly chunks: readonly Chunk[];
 }
 
+// How ours begin and end.
+const [TABLE_START, TABLE_END] = ['{"version":1,"entries":[\n', "]}"] as const;
+// Rows and bytes that take about a millisecond.
+const ROWS_AT_ONCE = 64;
+const PIECE_BYTES = 128 * 1024;
+
 /** The JSON of a table in the making; by hand, for archives may have very many entries. */
 export class TableText {
   readonly #stamp: string;
   readonly #waiting: TableEntry[] = [];
-  readonly #rows: string[] = [];
+  readonly #pieces: Uint8Array[] = [];
+  #text: string = TABLE_START;
   #rendered = 0;
 
   constructor(savedAt: Date) {
@@ -57,31 +65,47 @@ export class TableText {
   }
 
   /** Renders the entries whose members were all written, as far as they come first. */
-  render(): void {
+  *rendering(): Work<void> {
     for (; this.#rendered < this.#waiting.length; this.#rendered++) {
       const entry = this.#waiting[this.#rendered] as TableEntry;
       if ((entry.chunks.at(-1)?.member.offset ?? 0) < 0) return;
       this.#render(entry);
+      if (this.#text.length < PIECE_BYTES) continue;
+      this.#encode();
+      yield;
     }
   }
 
-  /** The table, when all members were written; no byte follows its final brace. */
-  end(): string {
-    this.render();
-    return `{"version":1,"entries":[\n${this.#rows.join(",\n")}]}`; // a row a line, so that one can be found without parsing all
+  /** The table in pieces, when all members were written; no byte follows its final brace. */
+  *ending(): Work<readonly Uint8Array[]> {
+    yield* this.rendering();
+    this.#text += TABLE_END;
+    this.#encode();
+    return this.#pieces;
+  }
+
+  #encode(): void {
+    this.#pieces.push(new TextEncoder().encode(this.#text));
+    this.#text = "";
+  }
+
+  /** A row a line, so that one can be found without parsing all. */
+  #add(row: string): void {
+    const isFirst = this.#pieces.length === 0 && this.#text.length === TABLE_START.length;
+    this.#text += isFirst ? row : `,\n${row}`;
   }
 
   #render({ path, sizeBytes, digest, chunks }: TableEntry): void {
     const name = `"name":${JSON.stringify(path)}`;
     const size = sizeBytes > 0 ? `,"size":${sizeBytes}` : "";
     const head = `{${name},"type":"reg"${size},${this.#stamp},"digest":"${digest}"`;
-    if (chunks.length === 0) this.#rows.push(`${head}}`);
+    if (chunks.length === 0) this.#add(`${head}}`);
     for (const [index, { member, innerOffset, chunkOffset, sizeBytes, digest }] of chunks.entries()) {
       const start = index === 0 ? head : `{${name},"type":"chunk"`;
       const place = `"offset":${member.offset}${index === 0 ? "" : `,"chunkOffset":${chunkOffset}`}`;
       const size = index === chunks.length - 1 ? "" : `,"chunkSize":${sizeBytes}`;
       const inner = innerOffset > 0 ? `,"innerOffset":${innerOffset}` : "";
-      this.#rows.push(`${start},${place}${size},"chunkDigest":"${digest}"${inner}}`);
+      this.#add(`${start},${place}${size},"chunkDigest":"${digest}"${inner}}`);
     }
   }
 }
@@ -110,6 +134,10 @@ const BYTES_PER_MARK = 8;
 const MAX_LINE_BYTES = 64 * 1024;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
+function nameOf(name: string): string {
+  return name.startsWith("./") ? name.replace(/^(?:\.\/)+/, "") : name;
+}
+
 function rowOf(value: unknown): Row {
   if (typeof value !== "object" || value === null) throw new TableFault("a row of its table is not an object");
   const fields = value as Record<string, unknown>;
@@ -126,7 +154,7 @@ function rowOf(value: unknown): Row {
     return found;
   };
   return {
-    name: text("name").replace(/^(?:\.\/)+/, ""), // other builders name entries as their tars do
+    name: nameOf(text("name")), // other builders name entries as their tars do
     type: text("type"),
     size: count("size"),
     digest: text("digest"),
@@ -139,22 +167,55 @@ function rowOf(value: unknown): Row {
 }
 
 /** Refuses what would take up many times its size once it was parsed: very many values of a few bytes each. */
-function assertSparse(json: Uint8Array): void {
+function* assertingSparse(json: Uint8Array): Work<void> {
   let left = FREE_MARKS + json.length / BYTES_PER_MARK;
-  for (const mark of MARKS) {
-    for (let at = json.indexOf(mark); at !== -1; at = json.indexOf(mark, at + 1)) {
-      if (--left < 0) throw new TableFault("its table has more in it than its rows need");
+  for (let start = 0; start < json.length; start += PIECE_BYTES) {
+    const piece = json.subarray(start, start + PIECE_BYTES);
+    for (const mark of MARKS) {
+      for (let at = piece.indexOf(mark); at !== -1; at = piece.indexOf(mark, at + 1)) {
+        if (--left < 0) throw new TableFault("its table has more in it than its rows need");
+      }
     }
+    yield;
   }
 }
 
 /** Reads a table's JSON into entries, in its order; throws {@link TableFault}. */
-export function parseTable(json: Uint8Array, membersEndOffset: number): TableEntry[] {
-  assertSparse(json);
+export function* parsingTable(json: Uint8Array, membersEndOffset: number): Work<TableEntry[]> {
+  yield* assertingSparse(json);
+  const values = (yield* parsingLines(json)) ?? parseWhole(json);
+  const rows = function* () {
+    for (const value of values) yield rowOf(value);
+  };
+  return yield* entering(rows(), membersEndOffset);
+}
+
+/** The rows of a table as ours are, with a row a line: no string in JSON holds a line break. `undefined` for any other. */
+function* parsingLines(json: Uint8Array): Work<unknown[] | undefined> {
+  const end = json.length - TABLE_END.length;
+  if (indexOfText(json.subarray(0, TABLE_START.length), TABLE_START) !== 0) return undefined;
+  if (indexOfText(json.subarray(end), TABLE_END) !== 0) return undefined;
+  const values: unknown[] = [];
+  try {
+    for (let start = TABLE_START.length; start < end;) {
+      const line = json.indexOf(LINE_FEED, Math.min(start + PIECE_BYTES, end));
+      const next = line === -1 ? end : line;
+      const text = textOf(json.subarray(start, next)); // with the comma that its last row ends with
+      for (const value of JSON.parse(`[${next === end ? text : text.replace(/,$/, "")}]`)) values.push(value);
+      start = next + 1;
+      yield;
+    }
+  } catch {
+    return undefined; // parsing all of it tells what is wrong
+  }
+  return values;
+}
+
+function parseWhole(json: Uint8Array): unknown[] {
   const { version, entries } = (parseJson(json) ?? {}) as { version?: unknown; entries?: unknown };
   if (version !== 1) throw new TableFault("its table has a version it does not know");
   if (!Array.isArray(entries)) throw new TableFault("its table has no entries");
-  return entriesOf(entries.map(rowOf), membersEndOffset);
+  return entries;
 }
 
 /**
@@ -185,7 +246,7 @@ export function findInTable(
     else if (row.offset > last.offset) endOffset = row.offset; // rows without a place are of empty entries
     line = next;
   }
-  return { entry: entriesOf(rows, membersEndOffset)[0] as TableEntry, endOffset };
+  return { entry: atOnce(entering(rows, membersEndOffset))[0] as TableEntry, endOffset };
 }
 
 function parseJson(bytes: Uint8Array): unknown {
@@ -196,11 +257,13 @@ function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
-function entriesOf(rows: readonly Row[], membersEndOffset: number): TableEntry[] {
+function* entering(rows: Iterable<Row>, membersEndOffset: number): Work<TableEntry[]> {
   const members = new Map<number, Member>();
   const found: (TableEntry & { chunks: Chunk[] })[] = [];
   const names = new Set<string>();
+  let count = 0;
   for (const row of rows) {
+    if (count++ % ROWS_AT_ONCE === 0) yield;
     const last = found.at(-1);
     if (row.type === "reg") {
       if (names.has(row.name)) throw new TableFault(`its table has "${row.name}" twice`);
@@ -216,6 +279,7 @@ function entriesOf(rows: readonly Row[], membersEndOffset: number): TableEntry[]
     }
   }
   for (const { path, sizeBytes, digest, chunks } of found) {
+    if (count++ % ROWS_AT_ONCE === 0) yield;
     if (chunks.length === 1 && chunks[0]?.digest !== digest) {
       throw new TableFault(`the only piece of "${path}" in its table has another digest than the whole`);
     }
@@ -241,7 +305,9 @@ function addChunk(
   if (row.offset >= tableOffset || (last !== undefined && row.offset <= last.member.offset)) {
     throw new TableFault(`a piece of "${entry.path}" in its table points nowhere`);
   }
-  if (!DIGEST.test(row.chunkDigest)) throw new TableFault(`its table has no digest for a piece of "${entry.path}"`);
+  if (row.chunkDigest !== row.digest && !DIGEST.test(row.chunkDigest)) {
+    throw new TableFault(`its table has no digest for a piece of "${entry.path}"`);
+  }
   const member = members.get(row.offset) ?? { offset: row.offset };
   members.set(row.offset, member);
   entry.chunks.push({
@@ -254,12 +320,15 @@ function addChunk(
 }
 
 /** Says how a table differs from the manifest, which must list the very same entries. */
-export function differenceOf(table: ReadonlyMap<string, TableEntry>, manifest: Manifest): string | undefined {
+export function* comparing(
+  table: ReadonlyMap<string, TableEntry>,
+  manifest: Manifest,
+): Work<string | undefined> {
   let entries = 1; // the manifest itself
   for (const state of manifest.states) {
     for (const { path, sizeBytes, digest } of state.entries) {
       const row = table.get(`${state.name}/${path}`);
-      entries++;
+      if (entries++ % ROWS_AT_ONCE === 0) yield;
       if (row === undefined) return `"${state.name}/${path}" is in the manifest and not in the table`;
       if (row.sizeBytes !== sizeBytes || row.digest !== digest) {
         return `"${state.name}/${path}" is another one in the table than in the manifest`;

@@ -12,8 +12,6 @@ export interface ArchiveLimits {
   readonly totalBytes: number;
   /** Most files and folders. */
   readonly entries: number;
-  /** Most decompressed bytes per compressed byte, beyond the first 16 MiB. */
-  readonly ratio: number;
   /** Most bytes of PAX and GNU headers of one file. */
   readonly headerBytes: number;
   /** Most zero bytes after the end marker. */
@@ -27,7 +25,6 @@ export const FREE_RATIO_BYTES: number = 16 * 1024 * 1024;
 export const DEFAULT_LIMITS: ArchiveLimits = {
   totalBytes: 2 ** 44,
   entries: 4_000_000,
-  ratio: 1100, // deflate cannot do more than 1032
   headerBytes: 64 * 1024,
   trailingZeroBytes: 1024 * 1024,
 };

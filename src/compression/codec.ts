@@ -27,10 +27,15 @@ export class CompressionFault extends Error {
 /** Most zero bytes that may follow compressed data: writers of tapes fill up their last record. */
 export const MAX_PADDING_BYTES: number = 1024 * 1024;
 
+/** The `mostRatio` of gzip: deflate cannot do more than 1032. */
+export const GZIP_RATIO = 1100;
+
 /** A compression, in both directions. */
 export interface Codec {
   /** Which one. */
   readonly compression: Compression;
+  /** Most decompressed bytes that its format can make of a compressed one; data or a table that exceeds it is hostile. */
+  readonly mostRatio: number;
   /**
    * Compresses bytes into one member that stands alone, off the event loop where the runtime can. The bytes must not change
    * meanwhile; the member comes in pieces, in order, as the compressor made them.

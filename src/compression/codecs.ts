@@ -8,6 +8,7 @@ import { nativeZstd } from "./zstd_codec.ts";
 
 const none: Codec = {
   compression: "none",
+  mostRatio: 1,
   encode: (bytes) => Promise.resolve([copyOf(bytes)]), // what is handed in is used again for the next member
   decode: (members, maxBytes) => {
     const isTooLarge = members.length > maxBytes;

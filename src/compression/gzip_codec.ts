@@ -2,7 +2,7 @@
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../model/backend.ts";
 import { concat, copyOf, plain } from "../runtime/bytes.ts";
-import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
+import { type Codec, CompressionFault, GZIP_RATIO, Head, MAX_PADDING_BYTES } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "../runtime/native_zlib.ts";
 import { drive, pump } from "./zlib_stream.ts";
@@ -12,13 +12,12 @@ const PROBED_BYTES = 64 * 1024;
 const HISTOGRAM_BYTES = 8 * 1024;
 // Text lies near 5 bits a byte, floating-point noise above 7: only where bytes are nearly random is a probe worth it.
 const NOISY_BITS = 6.5;
-// What deflate can do at most.
-const MOST_RATIO = 1032;
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 
 /** The codec, or `undefined` where the runtime has no zlib. */
 export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? undefined : {
   compression: "gzip",
+  mostRatio: GZIP_RATIO,
   encode: async (bytes, level) => await deflate(bytes, await methodFor(bytes, level)),
   decode: gunzip,
   decodeHead: gunzipHead,
@@ -63,7 +62,7 @@ function statedBytes(members: Uint8Array): number {
   const last = members.subarray(-4);
   if (last.length < 4) return 0;
   const stated = new DataView(last.buffer, last.byteOffset, 4).getUint32(0, true);
-  return stated <= members.length * MOST_RATIO ? stated : 0;
+  return stated <= members.length * GZIP_RATIO ? stated : 0;
 }
 
 /** What zlib gives with `info`, whatever its types say. */

@@ -2,7 +2,7 @@
 // both are checked here, member by member. The only file that knows fflate.
 import type { ByteSource } from "../model/backend.ts";
 import { concat, copyOf } from "../runtime/bytes.ts";
-import { type Codec, CompressionFault, Head, MAX_PADDING_BYTES } from "./codec.ts";
+import { type Codec, CompressionFault, GZIP_RATIO, Head, MAX_PADDING_BYTES } from "./codec.ts";
 
 const loadFflate = () => import("fflate"); // only where it is needed: it takes a while to load
 
@@ -45,6 +45,7 @@ function zerosAtEnd({ value, sizeBytes }: Crc32): number {
 /** gzip without any native code; it writes and reads the same format, more slowly, on the event loop. */
 export const pureGzip: Codec = {
   compression: "gzip",
+  mostRatio: GZIP_RATIO,
   encode: async (bytes, level) => {
     const { gzipSync } = await loadFflate();
     return [gzipSync(bytes, { level: level as 0, mtime: 0 })];

@@ -1,5 +1,5 @@
 // Units in a folder of the file system: X.state/ is a folder, X.state.tar.gz a file, all else has a dot-name.
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import type {
   Backend,
@@ -18,7 +18,7 @@ import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { type PathOrUrl, readPath } from "../model/address.ts";
+import { type PathOrUrl, readPath, showAddress } from "../model/address.ts";
 import { isGroup, MANIFEST_PATH, nameOfUnit, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch, GlancedBlob } from "./file_blob.ts";
@@ -31,6 +31,7 @@ import { assertRoom } from "./free_space.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Haste } from "./haste.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { lendSmallFiles, TOLD_BY_OPENING } from "./small_files.ts";
 import { tokenName } from "./hidden_name.ts";
 import { nodeFileSystem } from "./node_file_system.ts";
 import { modeOf, privateFileSystem } from "./private_file_system.ts";
@@ -79,16 +80,24 @@ class FileBackend implements Backend {
   readonly foreign: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
   readonly #place: FilePlace;
+  readonly #prefix: string;
   // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
   // where it is there already: who made it may have been killed before it was durable.
   readonly #unsyncedParents = new Set<string>();
-  #haste = new Haste();
+  /** Absent until the place was listed: a mount that hangs must not stop the program. */
+  #haste: Haste | undefined;
   #isFree: boolean;
 
   constructor(root: string, options: FileBackendOptions) {
     const system = options.fileSystem ?? nodeFileSystem;
     const files = options.mode === undefined ? system : privateFileSystem(system, root, modeOf(options.mode));
-    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full") };
+    const look = async (path: string, followsLink = false) => {
+      const haste = this.#haste;
+      if (files.statNow === undefined || !haste?.pays) return await files.stat(path, followsLink);
+      return haste.look(() => files.statNow?.(path, followsLink));
+    };
+    this.#place = { root, files, sync: new Syncer(files, options.durability ?? "full"), look };
+    this.#prefix = root.endsWith(sep) ? root : root + sep;
     const uri = pathToFileURL(root).href;
     this.uri = uri.endsWith("/") ? uri : `${uri}/`;
     this.#unsyncedParents.add(dirname(root));
@@ -148,6 +157,9 @@ class FileBackend implements Backend {
     const unitPath = this.#pathOf(unit);
     const fullPath = join(unitPath, path);
     const isUnit = path === ""; // which may be a link to where there is more room; what lies within a unit may not
+    // A keeper asks for the units that a name could have: most are not there, and a look tells.
+    const isCommit = isUnit || path === MANIFEST_PATH;
+    if (isCommit && this.#haste !== undefined && await this.#place.look(unitPath) === undefined) return undefined;
     try {
       const file = await files.open(fullPath, isUnit);
       try {
@@ -173,12 +185,22 @@ class FileBackend implements Backend {
   glance(unit: Unit, path = ""): BlobReader | undefined {
     const { files } = this.#place;
     const fullPath = join(this.#pathOf(unit), path);
-    if (files.openNow === undefined || !this.#haste.pays) return undefined;
+    const haste = this.#haste;
+    if (files.openNow === undefined || !haste?.pays) return undefined;
     try {
-      return new GlancedBlob(this.#haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
-    } catch {
-      return undefined; // open() tells what is wrong
+      return new GlancedBlob(haste.look(() => files.openNow?.(fullPath, path === "") as QuickFile));
+    } catch (error) {
+      if (!TOLD_BY_OPENING.has(errnoOf(error))) throw error;
+      return undefined;
     }
+  }
+
+  lendSmall(unit: Unit, paths: Iterable<string>, mostBytes: number): AsyncIterable<(Uint8Array | undefined)[]> {
+    const unitPath = this.#pathOf(unit);
+    const fullPaths = function* () {
+      for (const path of paths) yield join(unitPath, path);
+    };
+    return lendSmallFiles(this.#place.files, fullPaths(), mostBytes);
   }
 
   async stage(unit: Unit, options: StageOptions = {}): Promise<Stage> {
@@ -289,9 +311,10 @@ class FileBackend implements Backend {
     } catch (error) {
       if (!isNotAllowed(error)) throw error;
       const { root } = this.#place;
-      const reason = `"${path}" may not be read by this program, so it cannot be synced`;
-      const message =
-        `Cannot be sure that "${root}" survives a power loss if it is new: ${reason}; allow it to read that folder`;
+      const reason = `${showAddress(path)} may not be read by this program, so it cannot be synced`;
+      const message = `Cannot be sure that ${
+        showAddress(root)
+      } survives a power loss if it is new: ${reason}; allow it to read that folder`;
       warnUser({ className: "FileBackend", kind: "PARENT_NOT_SYNCED", address: root, message });
     }
   }
@@ -322,10 +345,11 @@ class FileBackend implements Backend {
   /** As `#commit`, where a single look without waiting tells that there is one. */
   #commitNow(fileName: string): Commit | undefined {
     const { files } = this.#place;
-    if (files.statNow === undefined || !this.#haste.pays) return undefined;
+    const haste = this.#haste;
+    if (files.statNow === undefined || !haste?.pays) return undefined;
     const { unit, path, isArchive } = this.#commitPath(fileName);
     try {
-      const commit = this.#haste.look(() => files.statNow?.(path, isArchive));
+      const commit = haste.look(() => files.statNow?.(path, isArchive));
       return commit?.kind === "file" ? { unit, stamp: commit.stamp } : undefined;
     } catch {
       return undefined;
@@ -350,9 +374,10 @@ class FileBackend implements Backend {
 
   /** Where the commit of a unit of such a name lies. */
   #commitPath(fileName: string): { readonly unit: Unit; readonly path: string; readonly isArchive: boolean } {
-    const path = join(this.#place.root, fileName);
+    // Of thousands of files that are listed, join would take as long as looking at them.
+    const path = this.#prefix + fileName;
     return splitUnit(fileName) === undefined
-      ? { unit: `${fileName}/`, path: join(path, MANIFEST_PATH), isArchive: false }
+      ? { unit: `${fileName}/`, path: path + sep + MANIFEST_PATH, isArchive: false }
       : { unit: fileName, path, isArchive: true };
   }
 
@@ -404,7 +429,9 @@ class FileBackend implements Backend {
  */
 export function fileBackend(folder: PathOrUrl, options: FileBackendOptions = {}): Backend {
   assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
-  if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
+  if (folder === "") {
+    throw new TypeError(`Cannot keep snapshots in "": expected the path of a folder, such as "states"`);
+  }
   return new FileBackend(readPath(folder), options);
 }
 

@@ -25,7 +25,9 @@ export class FileNotes implements SnapshotNotes {
   }
 
   async get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const file = await unlessGone(this.#place.files.open(this.#pathOf(name)));
+    const path = this.#pathOf(name);
+    if (await this.#place.look(path) === undefined) return undefined; // as most are
+    const file = await unlessGone(this.#place.files.open(path));
     if (file === undefined) return undefined;
     const blob = new FileBlob(file, 0);
     try {

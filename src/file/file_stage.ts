@@ -1,8 +1,10 @@
 // Writing a unit on a file system: claim the name, write under a hidden name, make durable, publish whole. The order of
 // the calls here is the commit sequence; docs/durability.md explains each.
 import { dirname, join } from "node:path";
+import { showAddress } from "../model/address.ts";
 import type { ByteSource, Scratch, Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
@@ -72,7 +74,9 @@ export class FileStage implements Stage {
       // Only after claiming: a writer that published meanwhile kept its claim until its unit was there to be seen.
       for (const other of allowOtherLayouts ? [unit] : UNIT_SUFFIXES.map((suffix) => name + suffix)) {
         const path = pathOfUnit(place, other);
-        if (await place.files.stat(path) !== undefined) throw existsError(name, path, `"${path}" is there already`);
+        if (await place.look(path) !== undefined) {
+          throw existsError(name, path, `${showAddress(path)} exists already; remove it, or choose another name`);
+        }
       }
       await place.files.makeFolder(stage.#stagePath);
       stage.#hasFolder = true;
@@ -124,7 +128,7 @@ export class FileStage implements Stage {
       await this.#place.sync.folder(this.#place.root);
     } catch (cause) {
       const uri = pathOfUnit(this.#place, this.unit);
-      const message = `Cannot be sure that "${uri}" survives a power loss: ${reasonOf(cause)}`;
+      const message = `Cannot be sure that ${showAddress(uri)} survives a power loss: ${reasonOf(cause)}`;
       throw new SnapshotError("COMMIT_UNCERTAIN", message, { uri }, { cause });
     } finally {
       await this.#releaseClaim();
@@ -134,8 +138,12 @@ export class FileStage implements Stage {
   async #publishGroup(path: string, body: ByteSource): Promise<void> {
     const { files, sync } = this.#place;
     await this.#settleSyncs();
-    const deepestFirst = [...this.#folders.keys()].sort((a, b) => b.split("/").length - a.split("/").length);
-    for (const folder of deepestFirst) await sync.folder(join(this.#stagePath, folder));
+    // Folders of one depth are independent of each other, and file systems merge concurrent syncs.
+    const depths: string[][] = [];
+    for (const folder of this.#folders.keys()) (depths[folder.split("/").length] ??= []).push(folder);
+    for (const folders of depths.reverse()) {
+      await mapBounded(folders ?? [], (folder) => sync.folder(join(this.#stagePath, folder)), SYNCS_IN_FLIGHT);
+    }
     await this.#write(path, body); // the manifest, when all it lists is durable
     await this.#settleSyncs();
     await sync.folder(this.#stagePath);
@@ -160,7 +168,14 @@ export class FileStage implements Stage {
       // It is what was staged: the link was made, and only its answer was lost.
       if (found?.identity !== undefined && found.identity === await this.#identityOf(blobPath)) return;
       if (LINK_FAILED.has(errnoOf(error))) throw error;
-      if (found !== undefined) throw existsError(this.#name, finalPath, `"${finalPath}" is there already`, error);
+      if (found !== undefined) {
+        throw existsError(
+          this.#name,
+          finalPath,
+          `${showAddress(finalPath)} exists already; remove it, or choose another name`,
+          error,
+        );
+      }
       await files.rename(blobPath, finalPath);
     }
   }
@@ -242,7 +257,12 @@ export class FileStage implements Stage {
       }
       const finalPath = pathOfUnit(this.#place, this.unit);
       if (TAKEN.has(errno) && await this.#isThere(finalPath)) {
-        throw existsError(this.#name, finalPath, `"${finalPath}" is there already`, cause);
+        throw existsError(
+          this.#name,
+          finalPath,
+          `${showAddress(finalPath)} exists already; remove it, or choose another name`,
+          cause,
+        );
       }
       throw cause;
     }
@@ -262,7 +282,7 @@ export class FileStage implements Stage {
     try {
       await removeTree(this.#place.files, path);
     } catch (error) {
-      loggerOf("FileBackend").warn("Cannot remove '{path}', it is left to the next sweep: {error}", { path, error });
+      loggerOf("FileBackend").warn("Cannot remove {path}, it is left to the next sweep: {error}", { path, error });
     }
   }
 }

@@ -46,6 +46,8 @@ export interface QuickFile extends OpenFile {
   readonly openedBytes: number;
   /** As `read`, before it returns; throws as `read` rejects. */
   readNow(target: Uint8Array, position: number): number;
+  /** As `close`, before it returns; throws as `close` rejects. */
+  closeNow(): void;
 }
 
 /**

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import type { BlobInfo } from "../model/backend.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { errnoOf, isNotAllowed } from "../model/errors.ts";
-import type { FileSystem } from "./file_system.ts";
+import type { FileStat, FileSystem } from "./file_system.ts";
+import { Haste } from "./haste.ts";
 
 /** What a runtime puts for bytes of a name that are not UTF-8; under such a name it finds nothing again. */
 const REPLACED = "\u{FFFD}";
@@ -44,16 +45,29 @@ export function unlocking(files: FileSystem, folder: string): InFolder {
  * were made read-only are changed so that they can be emptied.
  */
 export async function removeTree(files: FileSystem, path: string, givesRights = false): Promise<void> {
-  await removeWithin(files, path, givesRights, (call) => call());
+  const haste = new Haste(); // a trip to the thread pool to look at a file takes longer than to look
+  const look = async (path: string) => {
+    if (files.statNow === undefined || !haste.pays) return await files.stat(path);
+    return haste.look(() => files.statNow?.(path));
+  };
+  await removeWithin({ files, look, givesRights }, path, (call) => call());
 }
 
-async function removeWithin(files: FileSystem, path: string, givesRights: boolean, inParent: InFolder): Promise<void> {
-  const stat = await inParent(() => files.stat(path));
+/** How a tree is removed. */
+interface Removal {
+  readonly files: FileSystem;
+  readonly look: (path: string) => Promise<FileStat | undefined>;
+  readonly givesRights: boolean;
+}
+
+async function removeWithin(removal: Removal, path: string, inParent: InFolder): Promise<void> {
+  const { files, look, givesRights } = removal;
+  const stat = await inParent(() => look(path));
   if (stat === undefined) return;
   if (stat.kind !== "folder") return await inParent(() => unlessGone(files.removeFile(path)));
   const inFolder: InFolder = givesRights ? unlocking(files, path) : (call) => call();
   const names = await inFolder(() => unlessGone(files.readFolder(path)));
-  await mapBounded(names ?? [], (name) => removeWithin(files, join(path, name), givesRights, inFolder));
+  await mapBounded(names ?? [], (name) => removeWithin(removal, join(path, name), inFolder));
   await inParent(() => unlessGone(files.removeFolder(path)));
 }
 

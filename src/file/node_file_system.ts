@@ -11,8 +11,11 @@ import {
   openSync,
   read,
   readSync,
+  rmdirSync,
   type Stats,
   statSync,
+  unlinkSync,
+  writeSync,
 } from "node:fs";
 import {
   type FileHandle,
@@ -35,6 +38,7 @@ import { setTimeout, systemMs } from "../runtime/clock.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
+import { Promptness } from "./promptness.ts";
 
 // Without O_NONBLOCK, opening a pipe among the files would wait for its writer.
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
@@ -43,7 +47,10 @@ const FOLDER_ITSELF = constants.O_RDONLY | NO_FOLLOW | (constants.O_DIRECTORY ??
 const IS_WINDOWS = process.platform === "win32";
 const RIGHTS = 0o777;
 const OWNER_RIGHTS = 0o700;
+const SMALL_BYTES = 64 * 1024; // to write or delete at once
 const RENAME_RETRIES_MS = [10, 20, 50, 100, 200, 400, 800, 1000];
+
+const promptness = new Promptness();
 
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
@@ -84,8 +91,11 @@ class NodeFile implements OpenFile {
   write(bytes: Uint8Array, position: number): Promise<void> {
     return attempt("write", this.#path, async () => {
       for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
-        done += bytesWritten;
+        const [from, lengthBytes] = [done, bytes.length - done];
+        const throughPool = async () =>
+          (await this.#handle.write(bytes, from, lengthBytes, position + from)).bytesWritten;
+        const now = () => writeSync(this.#handle.fd, bytes, from, lengthBytes, position + from);
+        done += await (lengthBytes > SMALL_BYTES ? throughPool() : promptness.call(now, throughPool));
       }
     });
   }
@@ -151,8 +161,12 @@ class QuickNodeFile implements QuickFile {
     return attempt("fsync", this.#path, () => Promise.reject(new Error("it was opened for reading")));
   }
 
-  close(): Promise<void> {
-    return attempt("close", this.#path, async () => closeSync(this.#descriptor));
+  closeNow(): void {
+    attemptNow("close", this.#path, () => closeSync(this.#descriptor));
+  }
+
+  async close(): Promise<void> {
+    this.closeNow();
   }
 }
 
@@ -221,6 +235,11 @@ function setFolderRightsNow(path: string, rights: number): void {
   }
 }
 
+/** Whether deleting a file takes no time to speak of: the blocks of a large one are given back one by one. */
+function isSmall(path: string): boolean {
+  return (lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) <= SMALL_BYTES;
+}
+
 /**
  * Runs a rename again for about 2.5 seconds while Windows refuses it, as it does while another program, a virus scanner for instance,
  * has one of both open.
@@ -272,7 +291,7 @@ export const nodeFileSystem: FileSystem = {
     attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
-      await mkdir(path, mode);
+      await promptness.call(() => mkdirSync(path, mode), () => mkdir(path, mode));
       if (mode !== undefined) await whereAllowed(changeFolder(path, () => mode));
     }),
   makeFolderNow: (path, mode) =>
@@ -309,8 +328,13 @@ export const nodeFileSystem: FileSystem = {
   unlockFolder: (path) => attempt("chmod", path, () => changeFolder(path, (rights) => rights | OWNER_RIGHTS)),
   rename: (from, to) => attempt("rename", from, () => retryRename(() => rename(from, to))),
   link: (from, to) => attempt("link", from, () => link(from, to)),
-  removeFile: (path) => attempt("unlink", path, () => unlink(path)),
-  removeFolder: (path) => attempt("rmdir", path, () => rmdir(path)),
+  removeFile: (path) =>
+    attempt(
+      "unlink",
+      path,
+      () => isSmall(path) ? promptness.call(() => unlinkSync(path), () => unlink(path)) : unlink(path),
+    ),
+  removeFolder: (path) => attempt("rmdir", path, () => promptness.call(() => rmdirSync(path), () => rmdir(path))),
   touch: (path, atMs) => attempt("utimes", path, () => utimes(path, atMs / 1000, atMs / 1000)),
   freeBytes: (path) =>
     attempt("statfs", path, async () => mayAsk("statfs") ? freeBytesOf(await statfs(path), mayBeRoot()) : undefined),

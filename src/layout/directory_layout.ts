@@ -1,13 +1,22 @@
 // The directory layout: `<state>/<path>` as blobs of a group, and `manifest.json` as its commit blob.
-import { Digester } from "../runtime/digest.ts";
+import { Digester, digestOf } from "../runtime/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { BlobInfo, BlobReader } from "../model/backend.ts";
-import { addressOf, uriOfUnit } from "../model/address.ts";
-import { mapBounded } from "../runtime/concurrency.ts";
+import { showAddress, uriOfUnit } from "../model/address.ts";
+import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type { EntrySource, Layout, ScannedFile, UnitReader, UnitSource, WrittenEntry } from "../model/snapshot.ts";
+import {
+  type EntrySource,
+  type Layout,
+  listOfSources,
+  type ScannedFile,
+  SMALL_ENTRY_BYTES,
+  type UnitReader,
+  type UnitSource,
+  type WrittenEntry,
+} from "../model/snapshot.ts";
 import { MANIFEST_PATH, TABLE_PATH, type Unit } from "../model/unit.ts";
 
 // What reads like the name of a file, and no store of ours makes.
@@ -84,15 +93,21 @@ export const directoryLayout: Layout = {
       writing.add(task);
     };
     const iterator = entries[Symbol.asyncIterator]();
+    const pace = new Pace(); // for backends whose writes never wait
     while (true) {
       // A failed write is reported at once, also while a slow state keeps its next entry waiting.
       const next = await Promise.race([iterator.next(), interrupted]);
       throwIfFailed();
       if (next === undefined || next.done) break;
-      start(next.value);
-      // Bodies in memory are written concurrently; streams one by one, for they may depend on each other.
-      if (!Array.isArray(next.value.body)) await Promise.all(writing);
-      else if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
+      const sources = listOfSources(next.value);
+      for (const source of sources) {
+        if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
+        if (pace.isDue) await pace.rest();
+        throwIfFailed();
+        start(source);
+      }
+      // Many are valid until the next are asked for. Streams are written one by one: they may depend on each other.
+      if (sources.length > 1 || !Array.isArray(sources[0]?.body)) await Promise.all(writing);
     }
     await Promise.all(writing);
     throwIfFailed();
@@ -119,13 +134,14 @@ export const directoryLayout: Layout = {
     } finally {
       await blob.close();
     }
+    const lendSmall = backend.lendSmall?.bind(backend);
     const open = new Set<BlobReader>();
     const opening = new Set<Promise<unknown>>();
     return {
       layout: "directory",
       mostOpen: MOST_OPEN,
       sealed: await openManifest(bytes, uri),
-      check() {}, // the file names are the index
+      check: () => Promise.resolve(), // the file names are the index
       async open(entryPath) {
         const task = backend.open(unit, entryPath).then((opened) => {
           if (opened !== undefined) open.add(opened); // before the task settles, or close() could slip in between
@@ -143,6 +159,7 @@ export const directoryLayout: Layout = {
           lend: () => released(reader, lent(reader), onClose),
         };
       },
+      ...lendSmall && { lendSmall: (entryPaths) => lendSmall(unit, entryPaths, SMALL_ENTRY_BYTES) },
       async close() {
         await Promise.allSettled(opening); // of readers ahead
         for (const reader of open) await reader.close();
@@ -160,10 +177,27 @@ export const directoryLayout: Layout = {
       for await (const chunk of released(reader, lent(reader), () => {})) digester.update(chunk);
       return { path, sizeBytes: digester.sizeBytes, isRegular, digest: digester.digest() };
     };
-    const blobs: BlobInfo[] = [];
-    for await (const blob of backend.blobs(unit)) if (!OWN_FILES.has(blob.path) || !blob.isRegular) blobs.push(blob);
-    for (let start = 0; start < blobs.length; start += SCANNED_AT_ONCE) {
-      yield* await mapBounded(blobs.slice(start, start + SCANNED_AT_ONCE), scan);
+    const [small, rest]: [BlobInfo[], BlobInfo[]] = [[], []];
+    const pace = new Pace();
+    for await (const blob of backend.blobs(unit)) {
+      if (pace.isDue) await pace.rest();
+      const { path, isRegular, sizeBytes } = blob;
+      if (OWN_FILES.has(path) && isRegular) continue;
+      const isLent = backend.lendSmall !== undefined && digest && isRegular && sizeBytes <= SMALL_ENTRY_BYTES;
+      (isLent ? small : rest).push(blob);
+    }
+    let index = 0;
+    for await (const batch of backend.lendSmall?.(unit, small.map(({ path }) => path), SMALL_ENTRY_BYTES) ?? []) {
+      signal?.throwIfAborted();
+      for (const bytes of batch) {
+        const blob = small[index++] as BlobInfo;
+        if (bytes === undefined) rest.push(blob);
+        else yield { path: blob.path, sizeBytes: bytes.length, isRegular: true, digest: digestOf(bytes) };
+      }
+    }
+    for (; index < small.length; index++) rest.push(small[index] as BlobInfo);
+    for (let start = 0; start < rest.length; start += SCANNED_AT_ONCE) {
+      yield* await mapBounded(rest.slice(start, start + SCANNED_AT_ONCE), scan);
     }
   },
 };
@@ -174,11 +208,13 @@ async function absence(backend: UnitSource, unit: Unit): Promise<SnapshotError> 
   for await (const _blob of backend.blobs(unit)) {
     return new SnapshotError(
       "MANIFEST_MISSING",
-      `Cannot open "${addressOf(uri)}": it has no ${MANIFEST_PATH}, so it was never committed or is not ours`,
+      `Cannot open ${
+        showAddress(uri)
+      }: it has no ${MANIFEST_PATH}, so it was never committed or is no snapshot of snapkeep`,
       { uri },
     );
   }
   const hint = LIKE_FILE.test(unit) ? "; a file of one ends with .tar.gz, .tar.zst or .tar" : "";
   const reason = `there is no such snapshot${hint}`;
-  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${addressOf(uri)}": ${reason}`, { uri });
+  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open ${showAddress(uri)}: ${reason}`, { uri });
 }

@@ -1,7 +1,8 @@
 // The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
 // names are safe, its sums add up.
-import { addressOf } from "../model/address.ts";
-import { textOf } from "../runtime/bytes.ts";
+import { showAddress } from "../model/address.ts";
+import { concatenating, textOf } from "../runtime/bytes.ts";
+import { atOnce, inSlices, type Work } from "../runtime/concurrency.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../model/entry_path.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
 import type {
@@ -14,13 +15,17 @@ import type {
   WrittenEntry,
 } from "../model/snapshot.ts";
 import { FORMAT_VERSION, VERSION } from "../model/version.ts";
-import { digestOf } from "../runtime/digest.ts";
+import { digesting } from "../runtime/digest.ts";
 import { parseGuarded, refuseProto } from "./guarded_json.ts";
 import { storableLabels } from "./labels.ts";
 import { FORMAT_NAME, isEntry, isState, loadShapes, type Shapes } from "./schema.ts";
 
 const DIGEST_LINE = /\n {2}"digest": "(sha256:[0-9a-f]{64})"\n\}\n$/;
 const DIGEST_LINE_BYTES = `\n  "digest": "sha256:${"0".repeat(64)}"\n}\n`.length;
+
+// Entries and letters that take about a millisecond.
+const ENTRIES_AT_ONCE = 64;
+const PIECE_LENGTH = 64 * 1024;
 
 /** No manifest may be larger; 256 MiB is about two million entries. */
 export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
@@ -32,9 +37,9 @@ export const MAX_MANIFEST_BYTES: number = 256 * 1024 * 1024;
  * @param labels The labels now.
  * @returns The manifest and its bytes.
  */
-export function relabelManifest(manifest: Manifest, labels: Labels): SealedManifest {
+export function* relabelling(manifest: Manifest, labels: Labels): Work<SealedManifest> {
   const relabelled = { ...manifest, labels };
-  return { manifest: relabelled, bytes: renderManifest(relabelled) };
+  return { manifest: relabelled, bytes: yield* rendering(relabelled) };
 }
 
 /** What a manifest says beside its entries. */
@@ -64,11 +69,17 @@ export interface ManifestFacts {
  * @throws {TypeError} As {@link storableLabels}: a manifest with other labels would make its snapshot unreadable.
  */
 export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntry[]): SealedManifest {
+  return atOnce(sealing(facts, written));
+}
+
+/** The same as {@link sealManifest}, as work that can be done in slices. */
+export function* sealing(facts: ManifestFacts, written: readonly WrittenEntry[]): Work<SealedManifest> {
   const states = new Map(
     facts.states.map(({ name, version }) => [name, { name, version, entries: [] as Omit<WrittenEntry, "state">[] }]),
   );
   let sizeBytes = 0;
-  for (const { state, path, sizeBytes: entryBytes, digest } of written) {
+  for (const [index, { state, path, sizeBytes: entryBytes, digest }] of written.entries()) {
+    if (index % ENTRIES_AT_ONCE === 0) yield;
     states.get(state)?.entries.push({ path, sizeBytes: entryBytes, digest });
     sizeBytes += entryBytes;
   }
@@ -84,33 +95,45 @@ export function sealManifest(facts: ManifestFacts, written: readonly WrittenEntr
     totals: { states: states.size, entries: written.length, sizeBytes },
     labels: storableLabels(facts.labels),
   };
-  return { manifest, bytes: renderManifest(manifest) };
+  return { manifest, bytes: yield* rendering(manifest) };
 }
 
 /** One member a line, one entry a line, the digest of all bytes before it as the last: made to be read and diffed. */
-function renderManifest(manifest: Manifest): Uint8Array {
+function* rendering(manifest: Manifest): Work<Uint8Array> {
   const { states, ...rest } = manifest;
-  const lines = Object.entries({ format: FORMAT_NAME, ...rest, states: null }).map(([key, value]) =>
-    key === "states" ? `  "states": ${renderStates(states)},` : `  ${JSON.stringify(key)}: ${JSON.stringify(value)},`
-  );
   const encoder = new TextEncoder();
-  const body = encoder.encode(`{\n${lines.join("\n")}`);
-  const tail = encoder.encode(`\n  "digest": "${digestOf(body)}"\n}\n`);
-  const bytes = new Uint8Array(body.length + tail.length);
-  bytes.set(body);
-  bytes.set(tail, body.length);
-  return bytes;
+  const pieces: Uint8Array[] = [];
+  let text = "{";
+  for (const [key, value] of Object.entries({ format: FORMAT_NAME, ...rest, states: null })) {
+    text += `\n  ${JSON.stringify(key)}: `;
+    if (key !== "states") text += `${JSON.stringify(value)},`;
+    else {
+      for (const piece of statesAsText(states)) {
+        text += piece;
+        if (text.length < PIECE_LENGTH) continue;
+        pieces.push(encoder.encode(text));
+        text = "";
+        yield;
+      }
+      text += ",";
+    }
+  }
+  pieces.push(encoder.encode(text));
+  const digest = yield* digesting(pieces);
+  pieces.push(encoder.encode(`\n  "digest": "${digest}"\n}\n`));
+  return yield* concatenating(pieces, pieces.reduce((sum, piece) => sum + piece.length, 0));
 }
 
-function renderStates(states: readonly ManifestState[]): string {
-  if (states.length === 0) return "[]";
-  return `[${
-    states.map(({ entries, ...state }) => {
-      const head = JSON.stringify(state).slice(0, -1);
-      const rows = entries.map((entry) => `\n      ${JSON.stringify(entry)}`).join(",");
-      return `\n    ${head},"entries":[${rows}${rows === "" ? "" : "\n    "}]}`;
-    }).join(",")
-  }\n  ]`;
+/** The text of all states, in pieces. */
+function* statesAsText(states: readonly ManifestState[]): Generator<string, void> {
+  let separator = "[";
+  for (const { entries, ...state } of states) {
+    yield `${separator}\n    ${JSON.stringify(state).slice(0, -1)},"entries":[`;
+    separator = ",";
+    for (const [index, entry] of entries.entries()) yield `${index > 0 ? "," : ""}\n      ${JSON.stringify(entry)}`;
+    yield entries.length > 0 ? "\n    ]}" : "]}";
+  }
+  yield states.length > 0 ? "\n  ]" : "[]";
 }
 
 // How our writer begins: what begins so can be searched line by line, for no string in JSON holds a line break.
@@ -127,24 +150,27 @@ const CANONICAL_HEAD = `{\n  "format": "${FORMAT_NAME}",\n  "formatVersion": ${F
  */
 export async function openManifest(bytes: Uint8Array, uri: string): Promise<OpenedManifest> {
   const shapes = await loadShapes();
-  assertDigest(bytes, uri);
+  await inSlices(assertingDigest(bytes, uri));
   let text: string | undefined;
   let manifest: Manifest | undefined;
   let isLaidOut: boolean | undefined;
   const opened: OpenedManifest = {
     bytes,
     get manifest() {
-      return manifest ??= parseText(text ?? decode(bytes, uri), uri, shapes);
+      return manifest ??= atOnce(parsing(text ?? decode(bytes, uri), uri, shapes));
+    },
+    async read() {
+      return manifest ??= await inSlices(parsing(text ?? decode(bytes, uri), uri, shapes));
     },
     find(entryPath) {
       if (manifest !== undefined) return undefined;
       text ??= decode(bytes, uri);
-      isLaidOut ??= isCanonical(text);
+      isLaidOut ??= atOnce(lookingForLines(text)) !== undefined;
       return isLaidOut ? findEntry(text, entryPath) : undefined;
     },
   };
   const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
-  if (head !== CANONICAL_HEAD) void opened.manifest; // another writer's, or another format: read it all at once
+  if (head !== CANONICAL_HEAD) await opened.read(); // another writer's, or another format: read it all at once
   return opened;
 }
 
@@ -158,7 +184,7 @@ export async function openManifest(bytes: Uint8Array, uri: string): Promise<Open
  *   but of a newer format.
  */
 export async function parseManifest(bytes: Uint8Array, uri: string): Promise<Manifest> {
-  return (await openManifest(bytes, uri)).manifest;
+  return await (await openManifest(bytes, uri)).read();
 }
 
 const STATES = '\n  "states": [';
@@ -167,21 +193,26 @@ const CANONICAL_LINE =
   /\n(?: {6}\{"path":"(?:[^"\\]|\\.){0,8192}","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.){0,8192}","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
 
 /**
- * Whether every line of the states is just what our writer writes. Else a line that looks like an entry may lie within a field
- * that is unknown; a parser of all would find another entry than a search for the line.
+ * Finds the lines of the states if every one is just what our writer writes. Else a line that looks like an entry may lie within a
+ * field that is unknown; a parser of all would find another entry than a search for the line.
  */
-function isCanonical(text: string): boolean {
+function* lookingForLines(text: string): Work<{ readonly start: number; readonly end: number } | undefined> {
   const start = text.indexOf(STATES);
-  if (!text.startsWith(CANONICAL_HEAD) || start === -1) return false;
+  if (!text.startsWith(CANONICAL_HEAD) || start === -1) return undefined;
   try {
     JSON.parse(text.slice(0, start).replace(/,$/, "}")); // at the top level, then
   } catch {
-    return false;
+    return undefined;
   }
   let end = start + STATES.length;
-  CANONICAL_LINE.lastIndex = end;
-  while (CANONICAL_LINE.test(text)) end = CANONICAL_LINE.lastIndex;
-  return text.slice(end) === `\n  ],${text.slice(-DIGEST_LINE_BYTES)}`;
+  for (let lines = 1;; lines++) {
+    CANONICAL_LINE.lastIndex = end; // which others set as well
+    if (!CANONICAL_LINE.test(text)) break;
+    end = CANONICAL_LINE.lastIndex;
+    if (lines % ENTRIES_AT_ONCE === 0) yield;
+  }
+  if (text.slice(end) !== `\n  ],${text.slice(-DIGEST_LINE_BYTES)}`) return undefined;
+  return { start: start + STATES.length, end };
 }
 
 /** Finds one entry by its line. */
@@ -199,16 +230,16 @@ function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
 }
 
 function invalid(uri: string, reason: string, cause?: unknown): SnapshotError {
-  const message = `Cannot read the manifest of "${addressOf(uri)}": ${reason}`;
+  const message = `Cannot read the manifest of ${showAddress(uri)}: ${reason}`;
   return new SnapshotError("MANIFEST_INVALID", message, { uri, reason }, { cause });
 }
 
-function assertDigest(bytes: Uint8Array, uri: string): void {
+function* assertingDigest(bytes: Uint8Array, uri: string): Work<void> {
   if (bytes.length > MAX_MANIFEST_BYTES) throw invalid(uri, `it is larger than ${MAX_MANIFEST_BYTES} bytes`);
   const tail = new TextDecoder().decode(bytes.subarray(Math.max(0, bytes.length - DIGEST_LINE_BYTES)));
   const stated = DIGEST_LINE.exec(tail)?.[1];
   if (stated === undefined) throw invalid(uri, "it does not end with its digest line");
-  const actual = digestOf(bytes.subarray(0, bytes.length - DIGEST_LINE_BYTES));
+  const actual = yield* digesting([bytes.subarray(0, bytes.length - DIGEST_LINE_BYTES)]);
   if (actual !== stated) throw invalid(uri, `its digest is ${actual}, not ${stated}`);
 }
 
@@ -220,10 +251,41 @@ function decode(bytes: Uint8Array, uri: string): string {
   }
 }
 
-function parseText(text: string, uri: string, { manifestOf }: Shapes): Manifest {
-  let value: unknown;
+/** What the lines of our writer say: as all of it parsed in one go would, or `undefined` where it takes that. */
+function* parsingLines(text: string): Work<unknown> {
+  if (text.length < PIECE_LENGTH) return undefined;
+  const lines = yield* lookingForLines(text);
+  if (lines === undefined) return undefined;
+  const states: { entries: unknown[] }[] = [];
   try {
-    value = parseGuarded(text);
+    const rest = parseGuarded(`${text.slice(0, lines.start)}]${text.slice(lines.end + "\n  ]".length)}`) as object;
+    for (let at = lines.start; at < lines.end;) {
+      const headEnd = text.indexOf("\n", at + 1);
+      const head = text.slice(at, headEnd).replace(/,$/, "");
+      const isEmpty = head.endsWith("]}");
+      const state = JSON.parse(isEmpty ? head : `${head}]}`) as { entries: unknown[] };
+      states.push(state);
+      at = headEnd;
+      if (isEmpty) continue;
+      const bodyEnd = text.indexOf("\n    ]}", at);
+      while (at < bodyEnd) {
+        const end = text.indexOf("\n", Math.min(at + PIECE_LENGTH, bodyEnd));
+        for (const entry of JSON.parse(`[${text.slice(at, end).replace(/,$/, "")}]`)) state.entries.push(entry);
+        at = end;
+        yield;
+      }
+      at = text.indexOf("\n", bodyEnd + 1);
+    }
+    return { ...rest, states };
+  } catch {
+    return undefined; // parsing all of it tells what is wrong
+  }
+}
+
+function* parsing(text: string, uri: string, { manifestOf }: Shapes): Work<Manifest> {
+  let value = yield* parsingLines(text);
+  try {
+    value ??= parseGuarded(text);
   } catch (cause) {
     throw invalid(uri, reasonOf(cause), cause);
   }
@@ -232,13 +294,13 @@ function parseText(text: string, uri: string, { manifestOf }: Shapes): Manifest 
     const details = { uri, found: String(version), supported: String(FORMAT_VERSION) };
     const remedy = version === 0 ? "it is a draft that was never released" : "update snapkeep";
     const what = `it has format ${version}, this snapkeep reads ${details.supported}; ${remedy}`;
-    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${addressOf(uri)}": ${what}`, details);
+    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read ${showAddress(uri)}: ${what}`, details);
   }
   let manifest;
   let fault;
   try {
     manifest = manifestOf(value);
-    fault = faultOfManifest(manifest);
+    fault = yield* lookingForFault(manifest);
   } catch (cause) {
     throw invalid(uri, reasonOf(cause), cause);
   }
@@ -246,7 +308,7 @@ function parseText(text: string, uri: string, { manifestOf }: Shapes): Manifest 
   return manifest;
 }
 
-function faultOfManifest(manifest: Manifest): string | undefined {
+function* lookingForFault(manifest: Manifest): Work<string | undefined> {
   const fault = faultOfSnapshotName(manifest.name);
   if (fault !== undefined) return `its name ${quoted(manifest.name)} is unsafe: ${fault}`;
   const paths = new PathSet();
@@ -266,6 +328,7 @@ function faultOfManifest(manifest: Manifest): string | undefined {
           quoted(state.name)
         } is none: path, sizeBytes or digest are missing or of another kind`;
       }
+      if (index % ENTRIES_AT_ONCE === 0) yield;
       paths.add(`${state.name}/${entry.path}`);
       sizeBytes += entry.sizeBytes;
       entries++;

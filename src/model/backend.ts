@@ -248,6 +248,16 @@ export interface Backend {
    */
   glance?(unit: Unit, path?: string): BlobReader | undefined;
   /**
+   * Reads many small blobs of a group, in the order of their paths, in batches that are valid until the next batch is asked for.
+   * Optional; for backends to which opening one costs more than reading it. For each path it must yield all bytes of the blob, or
+   * `undefined` if `open` is to be called instead: the blob is absent, has more than `mostBytes` bytes, or cannot be read so.
+   */
+  lendSmall?(
+    unit: Unit,
+    paths: Iterable<string>,
+    mostBytes: number,
+  ): AsyncIterable<readonly (Uint8Array | undefined)[]>;
+  /**
    * Claims the unit's snapshot name, in every layout, and starts a stage; `SNAPSHOT_EXISTS` where another writer has it, or
    * where a unit of that name is published: in any layout, or with `allowOtherLayouts` in the very same. Of many who call it at once
    * for one name one wins. Must fail with `NAME_UNSAFE` where `assertSnapshotName` refuses the name.

@@ -66,6 +66,17 @@ export interface Manifest {
   readonly labels: Labels;
 }
 
+/**
+ * Entries on their way into a unit, in order: one by one, or many small ones at once, whose bodies lie in memory and are valid until
+ * the next are asked for.
+ */
+export type EntrySources = AsyncIterable<EntrySource | readonly EntrySource[]>;
+
+/** What {@link EntrySources} gave, as a list. */
+export function listOfSources(given: EntrySource | readonly EntrySource[]): readonly EntrySource[] {
+  return "body" in given ? [given] : given;
+}
+
 /** An entry on its way into a unit. */
 export interface EntrySource {
   /** Name of the state it belongs to. */
@@ -114,6 +125,8 @@ export interface SealedManifest {
 
 /** The manifest of an opened unit: its bytes match its digest. */
 export interface OpenedManifest extends SealedManifest {
+  /** The manifest, parsed in slices if it was not parsed before; rejects as asking for it throws. */
+  read(): Promise<Manifest>;
   /** One entry by its path in the snapshot, found without reading all others; `undefined` where it takes reading all. */
   find(entryPath: string): ManifestEntry | undefined;
 }
@@ -146,12 +159,20 @@ export interface UnitReader {
   /** The manifest. */
   readonly sealed: OpenedManifest;
   /** Holds the unit's own index, where it has one, against the whole manifest; `ARCHIVE_REJECTED` if they differ. */
-  check(): void;
+  check(): void | Promise<void>;
   /** Raw bytes of `<state>/<path>`, which the manifest lists; `undefined` where they are missing. */
   open(entryPath: string): Promise<EntryReader | undefined>;
+  /**
+   * Reads many small entries, which the manifest lists, in the order of their paths, in batches that are valid until the next batch
+   * is asked for; present where that costs less than opening each. `undefined` stands for an entry that must be opened instead.
+   */
+  lendSmall?(entryPaths: Iterable<string>): AsyncIterable<readonly (Uint8Array | undefined)[]>;
   /** Gives everything back; never throws, may be called twice. */
   close(): Promise<void>;
 }
+
+/** Entries of at most this size, in bytes, are small: they travel many at once. */
+export const SMALL_ENTRY_BYTES: number = 64 * 1024;
 
 /** A file found in a unit. */
 export interface ScannedFile {
@@ -166,7 +187,7 @@ export interface ScannedFile {
 }
 
 /** What opening a unit needs of a backend. */
-export type UnitSource = Pick<Backend, "uri" | "open" | "blobs" | "scratch">;
+export type UnitSource = Pick<Backend, "uri" | "open" | "lendSmall" | "blobs" | "scratch">;
 
 /** The upper seam: how a snapshot is arranged within a unit. Layouts know backends only through their contract. */
 export interface Layout {
@@ -179,7 +200,7 @@ export interface Layout {
   /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand. */
   leastBytes(sizesBytes: Iterable<number>): number;
   /** Writes all entries; the caller seals them in a manifest and publishes. */
-  write(stage: Stage, entries: AsyncIterable<EntrySource>, options: UnitOptions): Promise<WrittenUnit>;
+  write(stage: Stage, entries: EntrySources, options: UnitOptions): Promise<WrittenUnit>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */
   open(backend: UnitSource, unit: Unit): Promise<UnitReader>;
   /**

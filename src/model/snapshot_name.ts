@@ -119,17 +119,18 @@ export class SnapshotNameFormat {
   parse(name: string): bigint | undefined {
     const groups = this.#pattern.exec(name)?.groups;
     if (groups === undefined) return undefined;
-    const iso = groups["j"] === undefined ? `${groups["Y"]}-${groups["m"]}-${groups["d"]}` : `${groups["Y"]}-01-01`;
-    const days = groups["j"] === undefined ? 0 : Number(groups["j"]) - 1;
-    const time = `${groups["H"] ?? "00"}:${groups["M"] ?? "00"}:${groups["S"] ?? "00"}`;
-    const startMs = Date.parse(`${iso}T${time}.000Z`);
-    if (Number.isNaN(startMs)) return undefined;
-    const timeMs = startMs + days * 86_400_000;
-    const found = new Date(timeMs).toISOString();
+    const of = (field: Field) => Number(groups[field] ?? 0);
+    const isDayOfYear = groups["j"] !== undefined;
+    const date = new Date(0);
+    date.setUTCFullYear(of("Y"), isDayOfYear ? 0 : of("m") - 1, isDayOfYear ? of("j") : of("d"));
+    date.setUTCHours(of("H"), of("M"), of("S"));
     // Refuses 02-30, 24:00, and day 000 or 366.
-    const isDay = groups["j"] === undefined ? found.startsWith(iso) : days >= 0 && found.startsWith(`${groups["Y"]}-`);
-    if (!isDay || found.slice(11, 19) !== time) return undefined;
-    return BigInt(timeMs) * 1000n + BigInt(groups["f"] ?? "0");
+    const isDay = date.getUTCFullYear() === of("Y") &&
+      (isDayOfYear || date.getUTCMonth() + 1 === of("m") && date.getUTCDate() === of("d"));
+    const isTime = date.getUTCHours() === of("H") && date.getUTCMinutes() === of("M") &&
+      date.getUTCSeconds() === of("S");
+    if (!isDay || !isTime) return undefined;
+    return BigInt(date.getTime()) * 1000n + BigInt(groups["f"] ?? "0");
   }
 
   /**

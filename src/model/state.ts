@@ -16,7 +16,8 @@ export type EntryBody = string | Uint8Array | ArrayBufferView | ReadableStream<U
 /** How {@link StateWriter.write} takes a body. */
 export interface WriteOptions {
   /**
-   * Size of a stream in bytes. The save fails if the stream differs. Cost without it: an archive spools the stream
+   * Size of a stream in bytes. The save fails if the stream differs, so it also finds a generator that other code has
+   * consumed. Cost without it: an archive spools the stream
    * to disk first.
    *
    * @default unknown

@@ -8,7 +8,7 @@ import { monotonicMs } from "../runtime/clock.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
-import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { isAsListed, type SnapshotLocator } from "../snapshot/locator.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
 import { readToDecide } from "./guards.ts";
@@ -180,11 +180,18 @@ export class RetentionKeeper extends StatesKeeper {
    * What the manifest says, read once. `undefined` where it cannot be read. Where it must be certain, it is seen whether the
    * snapshot is still the one that was read: another may have been imported in its place, with other labels.
    */
-  async #factsOf(locator: SnapshotLocator, isCertain = false): Promise<SnapshotFacts | undefined> {
+  #factsOf(
+    locator: SnapshotLocator,
+    isCertain = false,
+  ): SnapshotFacts | undefined | Promise<SnapshotFacts | undefined> {
     const known = this.#facts.get(locator.uri);
-    const read = async () => known === undefined || isCertain ? await locator.facts(known) : known;
-    const facts = await readToDecide(this.store, locator, read, (reason) => {
-      const message = "'{snapshot}' is neither counted nor removed: {reason}";
+    // Without a promise: of a thousand that are known, each would wait for several turns of the microtask queue.
+    return known !== undefined && (!isCertain || isAsListed(locator, known)) ? known : this.#readFacts(locator, known);
+  }
+
+  async #readFacts(locator: SnapshotLocator, known: SnapshotFacts | undefined): Promise<SnapshotFacts | undefined> {
+    const facts = await readToDecide(this.store, locator, () => locator.facts(known), (reason) => {
+      const message = "{snapshot} is neither counted nor removed: {reason}";
       loggerOf("RetentionKeeper").warn(message, { snapshot: String(locator), reason });
     });
     if (facts !== undefined) this.#facts.set(locator.uri, facts);

@@ -1,6 +1,7 @@
 // Moving bytes without needless copies. Streams of the runtimes become async iterables here, and back.
 import * as buffer from "node:buffer";
 import type { ByteSource } from "../model/backend.ts";
+import type { Work } from "./concurrency.ts";
 import { begin } from "./sources.ts";
 
 // What a typed array of any realm says that it is; and a method that, unlike its length, fails where its memory is gone.
@@ -87,11 +88,6 @@ export function indexOfText(bytes: Uint8Array, text: string): number {
   return buffer.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(text);
 }
 
-/** How many bytes a text is in UTF-8. */
-export function sizeOfText(text: string): number {
-  return buffer.Buffer.byteLength(text);
-}
-
 /** One buffer out of many; the caller owns it. */
 export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(sizeBytes ?? chunks.reduce((sum, chunk) => sum + chunk.length, 0));
@@ -99,6 +95,18 @@ export function concat(chunks: readonly Uint8Array[], sizeBytes?: number): Uint8
   for (const chunk of chunks) {
     whole.set(chunk, offset);
     offset += chunk.length;
+  }
+  return whole;
+}
+
+/** The same as {@link concat}, as work that can be done in slices: memory that was never touched before is slow to fill. */
+export function* concatenating(chunks: Iterable<Uint8Array>, sizeBytes: number): Work<Uint8Array<ArrayBuffer>> {
+  const whole = new Uint8Array(sizeBytes);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+    yield;
   }
   return whole;
 }

@@ -23,6 +23,23 @@ export class Pace {
   }
 }
 
+/** Work that can stop at each `yield`, which comes after no more than a millisecond. */
+export type Work<T> = Generator<undefined, T, undefined>;
+
+/** Does work in one go. */
+export function atOnce<T>(work: Work<T>): T {
+  for (let step = work.next();; step = work.next()) if (step.done) return step.value;
+}
+
+/** Does work in slices of a few milliseconds, with a turn for everything else between them. */
+export async function inSlices<T>(work: Work<T>): Promise<T> {
+  const pace = new Pace();
+  for (let step = work.next();; step = work.next()) {
+    if (step.done) return step.value;
+    if (pace.isDue) await pace.rest();
+  }
+}
+
 /**
  * Runs `work` over all items, a bounded number at once. Lets others have their turn where the work never waits.
  *

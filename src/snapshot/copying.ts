@@ -1,21 +1,22 @@
 // Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
-import { type PathOrUrl, readAddress } from "../model/address.ts";
+import { type PathOrUrl, readAddress, showAddress } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
+import { inSlices } from "../runtime/concurrency.ts";
 import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { EntrySource, Labels, Layout, SealedManifest } from "../model/snapshot.ts";
 import { handOver } from "../runtime/sources.ts";
 import { type LayoutKind, nameOfUnit, suffixOf, suffixOfLayout, type Unit, unitOfFileName } from "../model/unit.ts";
-import { relabelManifest } from "../manifest/manifest.ts";
+import { relabelling } from "../manifest/manifest.ts";
 import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
 import { placeAt, splitPlace } from "./place.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
-import { copying, SnapshotReader } from "./snapshot_reader.ts";
+import { copying, sealedOf, SnapshotReader } from "./snapshot_reader.ts";
 
 /** How a snapshot is exported, where the target's name does not say it. */
 export interface ExportOptions extends ProgressOptions {
@@ -75,7 +76,7 @@ export function targetOf(
   options: ExportOptions,
   source: LayoutKind,
 ): { backend: Backend; unit: Unit; layout: Layout } {
-  assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
+  assertOptions(`export to ${showAddress(target)}`, options, EXPORT_OPTIONS);
   const { endsWithSlash } = readAddress(target);
   const kind = options.layout ?? (endsWithSlash ? source : "directory");
   assertKind(kind);
@@ -87,56 +88,36 @@ export function targetOf(
   if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(
-      `Cannot export to "${target}": ${reason}; for a folder of this name say { layout: "directory" }`,
+      `Cannot export to ${showAddress(target)}: ${reason}; for a folder of this name say { layout: "directory" }`,
     );
   }
   const unit = unitOfFileName(fileName);
   const layout = layoutOfUnit(unit, options.archive);
   if (options.layout !== undefined && options.layout !== layout.kind) {
-    throw new TypeError(`Cannot export to "${target}": the layout "${kind}" ends with "${suffix}"`);
+    throw new TypeError(`Cannot export to ${showAddress(target)}: the layout "${kind}" ends with "${suffix}"`);
   }
   return { backend, unit, layout };
 }
 
-// Small entries are read concurrently before they are needed: sequentially, most time would be waiting.
-const SMALL_BYTES = 256 * 1024;
-const READ_AHEAD = 16;
-
-/** The entries of an open snapshot, verified as they are read or, the large ones, by who writes them. */
+/** The entries of an open snapshot; each is compared with its digest where it is written. */
 async function* entriesOf(
   reader: SnapshotReader,
   mayLend: boolean,
   { uri = "", signal, ...options }: WatchOptions = {},
-): AsyncGenerator<EntrySource, void> {
-  const copied = copying(reader, mayLend);
-  const progress = new ProgressCounter(uri, "copy", reader.manifest.totals, options);
-  const paths = reader.entries.filter(({ sizeBytes }) => sizeBytes <= SMALL_BYTES).map(({ path }) => path);
-  const ahead = new Map<string, Promise<Uint8Array>>();
-  let next = 0;
-  const takeSmall = (path: string): Promise<Uint8Array> => {
-    while (next < paths.length && ahead.size < READ_AHEAD) {
-      const reading = reader.bytes(paths[next] as string);
-      reading.catch(() => {}); // told when it is its turn
-      ahead.set(paths[next++] as string, reading);
-    }
-    const taken = ahead.get(path) ?? reader.bytes(path);
-    ahead.delete(path);
-    return taken;
+): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
+  const { totals } = await sealedOf(reader).read();
+  const progress = new ProgressCounter(uri, "copy", totals, options);
+  const watched = (source: EntrySource): EntrySource => {
+    const path = `${source.state}/${source.path}`;
+    const { body, sizeBytes } = source;
+    if (Array.isArray(body)) return { ...source, release: () => progress.entry(path, sizeBytes) };
+    const pieces = counted(body as AsyncIterable<Uint8Array>, path, progress);
+    return { ...source, body: pieces, release: () => progress.entry(path) };
   };
-  for (const state of reader.manifest.states) {
-    for (const { path, sizeBytes } of state.entries) {
-      signal?.throwIfAborted();
-      const fullPath = `${state.name}/${path}`;
-      if (sizeBytes <= SMALL_BYTES) {
-        const bytes = await takeSmall(fullPath);
-        const release = () => progress.entry(fullPath, sizeBytes);
-        yield { state: state.name, path, sizeBytes, body: [bytes], release };
-        continue;
-      }
-      const { body, copyOf } = copied(fullPath);
-      const release = () => progress.entry(fullPath);
-      yield { state: state.name, path, sizeBytes, copyOf, body: counted(body, fullPath, progress), release };
-    }
+  for await (const next of copying(reader, mayLend)) {
+    signal?.throwIfAborted();
+    if (options.onProgress === undefined) yield next;
+    else yield "body" in next ? watched(next) : next.map(watched);
   }
 }
 
@@ -152,14 +133,20 @@ async function* counted(
 }
 
 /** The manifest of a copy: that of its source, to the byte unless the labels were changed since. */
-function sealedCopy({ manifest, manifestBytes }: SnapshotReader, labels: Labels): SealedManifest {
+async function sealedCopy(reader: SnapshotReader, labels: Labels): Promise<SealedManifest> {
+  const { bytes } = sealedOf(reader);
+  const manifest = await sealedOf(reader).read();
   const isSame = JSON.stringify(labels) === JSON.stringify(manifest.labels);
-  return isSame ? { manifest, bytes: manifestBytes } : relabelManifest(manifest, labels);
+  return isSame ? { manifest, bytes } : await inSlices(relabelling(manifest, labels));
 }
 
 /** What a copy takes up at least, in bytes. */
-export function leastBytesOf(reader: SnapshotReader, layout: Layout): number {
-  return layout.leastBytes(reader.entries.map(({ sizeBytes }) => sizeBytes));
+export async function leastBytesOf(reader: SnapshotReader, layout: Layout): Promise<number> {
+  const { states } = await sealedOf(reader).read();
+  const sizes = function* () {
+    for (const { entries } of states) for (const { sizeBytes } of entries) yield sizeBytes;
+  };
+  return layout.leastBytes(sizes());
 }
 
 /** How a copy is watched. */
@@ -190,7 +177,7 @@ export async function writeCopy(
   let hasPin = false;
   try {
     hasPin = await notePin(backend, name, labels);
-    const sealed = sealedCopy(reader, labels);
+    const sealed = await sealedCopy(reader, labels);
     const savedAt = new Date(sealed.manifest.savedAt);
     const unit = await layout.write(stage, entriesOf(reader, layout.takesLent, watch), {
       savedAt,
@@ -297,7 +284,7 @@ export async function* streamSnapshot(
   const reader = await source.open();
   try {
     const labels = await source.labels();
-    const sealed = sealedCopy(reader, labels);
+    const sealed = await sealedCopy(reader, labels);
     const layout = archiveLayoutOf(kind ?? archiveKindOf(own.kind), archive);
     const encoder = layout.encoder(new Date(sealed.manifest.savedAt), () => source.backend.scratch());
     yield* encoder.encode(entriesOf(reader, layout.takesLent));

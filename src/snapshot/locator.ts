@@ -2,7 +2,7 @@
 import { fileBackend } from "../file/file_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, type PathOrUrl, uriOfUnit } from "../model/address.ts";
+import { pathOfUri, type PathOrUrl, showAddress, uriOfUnit } from "../model/address.ts";
 import type { Backend, BlobReader } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
@@ -10,7 +10,7 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
-import type { Labels, Manifest, SnapshotFacts, UnitSource } from "../model/snapshot.ts";
+import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
 import {
   ARCHIVE_STREAM_OPTIONS,
@@ -143,18 +143,10 @@ export class SnapshotLocator {
    * ```
    */
   async open(options: SignalOptions = {}): Promise<SnapshotReader> {
-    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
-    const { signal } = options;
-    signal?.throwIfAborted();
-    const opening = layoutOfUnit(this.#unit).open(this.backend, this.#unit);
-    const unit = await unlessAborted(opening, signal).catch(async (error) => {
-      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
-      opening.then((late) => late.close(), () => {}); // no caller waits for it any more
-      throw signal.reason;
-    });
+    assertOptions(`open ${showAddress(this)}`, options, SIGNAL_OPTION);
     return new SnapshotReader(
       String(this),
-      unit,
+      await this.#openUnit(this.backend, options.signal),
       async () => !await this.exists(),
       this.backend.workFolder?.bind(this.backend),
     );
@@ -168,9 +160,10 @@ export class SnapshotLocator {
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
   async manifest(options: SignalOptions = {}): Promise<Manifest> {
-    const reader = await this.open(options);
-    await reader.close();
-    return reader.manifest;
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    const unit = await this.#openUnit(this.#glancing(), options.signal);
+    await unit.close();
+    return await unit.sealed.read();
   }
 
   /**
@@ -297,7 +290,7 @@ export class SnapshotLocator {
     const report = withFindings({ ...found, uri: String(this) }, await this.#findingsOfNote());
     if (!report.isWhole && await this.#hasGone()) {
       // What a removal took away is no damage.
-      const message = `Cannot verify "${this}": it was removed meanwhile`;
+      const message = `Cannot verify ${showAddress(this)}: it was removed meanwhile`;
       throw new SnapshotError("SNAPSHOT_GONE", message, { uri: String(this) });
     }
     return report;
@@ -341,7 +334,8 @@ export class SnapshotLocator {
     const reader = await this.open({ signal: options.signal });
     try {
       const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes: leastBytesOf(reader, layout) });
+      const leastBytes = await leastBytesOf(reader, layout);
+      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes });
       const { signal, onProgress } = options;
       await writeCopy(reader, layout, { backend, stage, labels, uri: String(this), signal, onProgress });
     } finally {
@@ -374,9 +368,9 @@ export class SnapshotLocator {
   }
 
   async #readFacts(known?: SnapshotFacts): Promise<SnapshotFacts> {
+    if (known !== undefined && isAsListed(this, known)) return known;
     const stamp = listedStamps.get(this);
     const commit = known && commits.get(known);
-    if (stamp !== undefined && stamp === commit?.stamp) return known as SnapshotFacts;
     // Where a stamp tells, the end of the bytes need not.
     const ending = stamp === undefined || commit?.ending !== undefined ? await this.#ending() : undefined;
     if (known !== undefined && ending !== undefined && ending === commit?.ending) {
@@ -384,20 +378,10 @@ export class SnapshotLocator {
       return known;
     }
     let commitBytes: number | undefined;
-    const { backend } = this;
-    const source: UnitSource = {
-      uri: backend.uri,
-      blobs: (unit) => backend.blobs(unit),
-      scratch: () => backend.scratch(),
-      open: async (unit, path) => {
-        const blob = await this.#glanceOrOpen(unit, path);
-        commitBytes ??= blob?.sizeBytes;
-        return blob;
-      },
-    };
+    const source = this.#glancing((sizeBytes) => commitBytes ??= sizeBytes);
     const reader = await layoutOfUnit(this.#unit).open(source, this.#unit);
     await reader.close();
-    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = reader.sealed.manifest;
+    const { savedAt, totals, program, labels: { tags, metrics, step, pinned } } = await reader.sealed.read();
     const sizeBytes = this.layout === "directory" ? totals.sizeBytes : commitBytes;
     const facts = { savedAtMs: Date.parse(savedAt), sizeBytes, tags, metrics, step, pinned, program };
     commits.set(facts, { stamp, ending });
@@ -414,6 +398,31 @@ export class SnapshotLocator {
     } finally {
       await blob.close();
     }
+  }
+
+  async #openUnit(source: UnitSource, signal: AbortSignal | undefined): Promise<UnitReader> {
+    signal?.throwIfAborted();
+    const opening = layoutOfUnit(this.#unit).open(source, this.#unit);
+    return await unlessAborted(opening, signal).catch(async (error) => {
+      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      opening.then((late) => late.close(), () => {}); // no caller waits for it any more
+      throw signal.reason;
+    });
+  }
+
+  /** The backend for who reads no more than the commit. */
+  #glancing(onOpen: (sizeBytes: number | undefined) => void = () => {}): UnitSource {
+    const { backend } = this;
+    return {
+      uri: backend.uri,
+      blobs: (unit) => backend.blobs(unit),
+      scratch: () => backend.scratch(),
+      open: async (unit, path) => {
+        const blob = await this.#glanceOrOpen(unit, path);
+        onOpen(blob?.sizeBytes);
+        return blob;
+      },
+    };
   }
 
   async #glanceOrOpen(unit: Unit, path?: string): Promise<BlobReader | undefined> {
@@ -437,8 +446,10 @@ export class SnapshotLocator {
     }
     const newest = names.at(-1);
     if (newest === undefined) return undefined;
-    const remedy = `resume from the newest with store.resume(), or name one of them, such as "${newest}"`;
-    const message = `Cannot open "${this}": it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
+    const remedy = `resume from the newest with store.resume(), or name one of them, such as ${showAddress(newest)}`;
+    const message = `Cannot open ${
+      showAddress(this)
+    }: it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
     return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
   }
 
@@ -447,10 +458,16 @@ export class SnapshotLocator {
   }
 }
 
+/** Tells whether the commit that facts were read of was listed with the same stamp when the locator was made. */
+export function isAsListed(snapshot: SnapshotLocator, facts: SnapshotFacts): boolean {
+  const stamp = listedStamps.get(snapshot);
+  return stamp !== undefined && stamp === commits.get(facts)?.stamp;
+}
+
 /** Warns the user that the labels of a snapshot count as those it was saved with. */
 export function warnOfNote(className: string, snapshot: SnapshotLocator): void {
   const address = String(snapshot);
-  const message = `The note of '${address}' is damaged`;
+  const message = `The note of ${showAddress(address)} is damaged`;
   warnUser({ className, kind: "NOTE_DAMAGED", address, message });
 }
 

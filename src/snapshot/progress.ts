@@ -4,7 +4,7 @@
 export interface SnapshotProgress {
   /** Address of the snapshot that is read. */
   readonly uri: string;
-  /** What is done: every entry is read and verified, or copied. An import does one after the other. */
+  /** What is done: every entry is read and verified, or copied, which verifies it as well. */
   readonly phase: "verify" | "copy";
   /** State whose entry was worked on last. */
   readonly state: string;

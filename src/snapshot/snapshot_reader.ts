@@ -2,21 +2,25 @@
 // the layout beneath did or did not check; but what is copied, which is compared where it is written.
 import { constants } from "node:buffer";
 import { Digester, digestOf } from "../runtime/digest.ts";
-import { mapBounded, turn } from "../runtime/concurrency.ts";
+import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
+import { showAddress } from "../model/address.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
 import { assertOptions, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import { isSchema, placeOf, type StandardSchema } from "../model/standard_schema.ts";
-import type {
-  Digest,
-  EntryReader,
-  EntrySource,
-  Manifest,
-  ManifestEntry,
-  ManifestState,
-  UnitReader,
+import {
+  type Digest,
+  type EntryReader,
+  type EntrySource,
+  type EntrySources,
+  type Manifest,
+  type ManifestEntry,
+  type ManifestState,
+  type OpenedManifest,
+  SMALL_ENTRY_BYTES,
+  type UnitReader,
 } from "../model/snapshot.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import type { WorkFolder } from "../model/backend.ts";
@@ -26,12 +30,15 @@ import type { EntryInfo, StateReader } from "../model/state.ts";
 // Entries verified before a load are kept in memory for it: all of a snapshot that is small, so that it is read once and not
 // twice, and some of a larger one.
 const SMALL_SNAPSHOT_BYTES = 256 * 1024 * 1024;
-const SMALL_ENTRY_BYTES = 32 * 1024 * 1024;
+const MOST_KEPT_ENTRY_BYTES = 32 * 1024 * 1024;
 const KEPT_BYTES = 64 * 1024 * 1024;
 // So many entries are verified at once, more where they are small: several share a member, and one member at a time would
 // leave all but one core idle.
 const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
+// So many small entries are read at once where the unit does not lend them.
+const READ_AT_ONCE = 64;
+const INDEXED_AT_ONCE = 512; // which take about a millisecond
 // Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
 const MOST_BY_LINE = 32;
 // What is digested in one go holds up the program: this takes some 10 ms.
@@ -54,6 +61,17 @@ export interface VerifyAllOptions extends ProgressOptions {
 
 const VERIFY_ALL_OPTIONS: OptionNames<VerifyAllOptions> = { ...SIGNAL_OPTION, onProgress: "a function" };
 
+function* pathsOf(entries: readonly PathAndEntry[]): Generator<string, void> {
+  for (const [path] of entries) yield path;
+}
+
+/** Batches for a unit that lends nothing: each entry is to be read by itself. */
+function* unread(count: number): Generator<undefined[], void> {
+  for (let done = 0; done < count; done += READ_AT_ONCE) {
+    yield Array.from({ length: Math.min(READ_AT_ONCE, count - done) }, () => undefined);
+  }
+}
+
 /** How many units of a string bytes of UTF-8 make. */
 function unitsIn(bytes: Uint8Array): number {
   let units = 0;
@@ -70,19 +88,26 @@ function decodeText(bytes: Uint8Array, path: string): string {
   }
 }
 
-/** An entry's bytes, not verified yet, and what they must turn out to be. */
-type CopiedBody = Required<Pick<EntrySource, "copyOf">> & { readonly body: AsyncIterable<Uint8Array> };
+type PathAndEntry = readonly [path: string, entry: ManifestEntry];
+
+interface StateEntry {
+  readonly name: string;
+  readonly entry: ManifestEntry;
+}
 
 /**
- * Begins a copy: compares the unit's own index with the manifest, and then gives entries to a caller that compares each with its digest
- * himself. No method, for programs must not believe these bytes.
+ * The entries of a snapshot for a copy, in order and not verified: each must be compared with its digest where it is written. No
+ * method, for programs must not believe these bytes.
  *
  * @param reader The open snapshot.
- * @param mayLend Whether each chunk is needed no longer than until the next is asked for.
- * @returns Reads the entry `<state>/<path>`; asking for the first of its bytes fails as {@link SnapshotReader.bytes} does.
- * @throws {SnapshotError} `ARCHIVE_REJECTED` if they differ.
+ * @param mayLend Whether each chunk of a large entry is needed no longer than until the next is asked for.
+ * @throws {SnapshotError} `ARCHIVE_REJECTED` if the unit's own index differs from the manifest; asking for the first bytes of an entry
+ *   fails as {@link SnapshotReader.bytes} does.
  */
-export let copying: (reader: SnapshotReader, mayLend: boolean) => (path: string) => CopiedBody;
+export let copying: (reader: SnapshotReader, mayLend: boolean) => EntrySources;
+
+/** The manifest of a reader, with its bytes; they must not be changed. */
+export let sealedOf: (reader: SnapshotReader) => OpenedManifest;
 
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
@@ -91,10 +116,8 @@ export let copying: (reader: SnapshotReader, mayLend: boolean) => (path: string)
  */
 export class SnapshotReader {
   static {
-    copying = (reader, mayLend) => {
-      reader.#unit.check();
-      return (path) => reader.#copied(path, mayLend);
-    };
+    copying = (reader, mayLend) => reader.#copied(mayLend);
+    sealedOf = (reader) => reader.#unit.sealed;
   }
 
   readonly #uri: string;
@@ -166,11 +189,8 @@ export class SnapshotReader {
     }
     const source = await this.#source(path, entry);
     const bytes = await source.bytes();
-    if (bytes.length !== entry.sizeBytes) {
-      throw this.#corrupt(path, `${entry.sizeBytes} bytes`, `${bytes.length} bytes`);
-    }
     const actual = bytes.length > DIGESTED_BYTES ? await this.#digestInTurns(bytes) : digestOf(bytes);
-    if (actual !== entry.digest) throw this.#corrupt(path, entry.digest, actual);
+    this.#assertSame(path, entry, bytes.length, actual);
     return unshared(bytes);
   }
 
@@ -218,7 +238,7 @@ export class SnapshotReader {
     const [first] = issues;
     const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
     const reason = first === undefined ? "its schema refuses it" : `${first.place}: ${first.message}${more}`;
-    const message = `Cannot use "${path}" in "${this.#uri}": ${reason}`;
+    const message = `Cannot use "${path}" in ${showAddress(this.#uri)}: ${reason}`;
     throw new SnapshotError("ENTRY_INVALID", message, { uri: this.#uri, path, issues });
   }
 
@@ -294,17 +314,40 @@ export class SnapshotReader {
    */
   async verifyAll(options: VerifyAllOptions = {}): Promise<void> {
     assertOptions("verify", options, VERIFY_ALL_OPTIONS);
-    const entries = [...this.#all()];
+    await this.#unit.sealed.read();
+    this.#entries ??= await inSlices(this.#indexing());
+    await this.#unit.check();
+    const [small, large]: [PathAndEntry[], PathAndEntry[]] = [[], []];
+    let mostEntryBytes = 0;
+    for (const pair of this.#entries) {
+      (pair[1].sizeBytes <= SMALL_ENTRY_BYTES ? small : large).push(pair);
+      mostEntryBytes = Math.max(mostEntryBytes, pair[1].sizeBytes);
+    }
+    await turn();
     const totalBytes = this.manifest.totals.sizeBytes;
-    const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES &&
-      entries.every(([, { sizeBytes }]) => sizeBytes <= SMALL_ENTRY_BYTES);
+    const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES && mostEntryBytes <= MOST_KEPT_ENTRY_BYTES;
     const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
-    const fitting = Math.floor(VERIFIED_BYTES * entries.length / Math.max(1, totalBytes));
-    const atOnce = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
+    const fitting = Math.floor(VERIFIED_BYTES * this.#entries.size / Math.max(1, totalBytes));
+    const inFlight = Math.min(this.#unit.mostOpen, Math.max(VERIFIED_AT_ONCE, fitting));
     let keptBytes = 0;
     const progress = new ProgressCounter(this.#uri, "verify", this.manifest.totals, options);
-    this.#unit.check();
-    await mapBounded(entries, async ([path, entry]) => {
+    let index = 0;
+    const pace = new Pace();
+    options.signal?.throwIfAborted();
+    for await (const batch of this.#lendSmall(small)) {
+      for (const bytes of batch) {
+        const [path, entry] = small[index++] as PathAndEntry;
+        this.#assertSame(path, entry, bytes.length, digestOf(bytes));
+        if (keptBytes + entry.sizeBytes <= mostBytes) {
+          keptBytes += entry.sizeBytes;
+          this.#kept.set(path, copyOf(bytes));
+        }
+        progress.entry(path, entry.sizeBytes);
+        if (pace.isDue) await pace.rest();
+      }
+      options.signal?.throwIfAborted();
+    }
+    await mapBounded(large, async ([path, entry]) => {
       options.signal?.throwIfAborted();
       if (keptBytes + entry.sizeBytes > mostBytes) {
         const source = await this.#source(path, entry);
@@ -319,7 +362,7 @@ export class SnapshotReader {
       keptBytes += entry.sizeBytes;
       this.#kept.set(path, await this.bytes(path));
       progress.entry(path, entry.sizeBytes);
-    }, atOnce);
+    }, inFlight);
     options.signal?.throwIfAborted(); // there may have been no entry at all
   }
 
@@ -334,13 +377,52 @@ export class SnapshotReader {
     return this.close();
   }
 
-  #copied(path: string, mayLend: boolean): CopiedBody {
-    const entry = this.#entry(path);
-    const read = async function* (opening: () => Promise<EntryReader>): AsyncGenerator<Uint8Array, void> {
-      const source = await opening();
-      yield* mayLend && source.lend !== undefined ? source.lend() : source.chunks();
+  async *#copied(mayLend: boolean): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
+    await this.#unit.check();
+    const uri = this.#uri;
+    const entries = (await this.#unit.sealed.read()).states.flatMap(({ name, entries }) =>
+      entries.map((entry) => ({ name, entry }))
+    );
+    await turn();
+    const sourceOf = ({ name: state, entry: { path, sizeBytes, digest } }: StateEntry, body: EntrySource["body"]) => {
+      return { state, path, sizeBytes, body, copyOf: { uri, digest }, release() {} };
     };
-    return { body: read(() => this.#source(path, entry)), copyOf: { uri: this.#uri, digest: entry.digest } };
+    const read = async function* (opening: () => Promise<EntryReader>): AsyncGenerator<Uint8Array, void> {
+      const opened = await opening();
+      yield* mayLend && opened.lend !== undefined ? opened.lend() : opened.chunks();
+    };
+    for (let index = 0; index < entries.length;) {
+      const small: StateEntry[] = [];
+      for (let at = index; (entries[at]?.entry.sizeBytes ?? Infinity) <= SMALL_ENTRY_BYTES; at++) {
+        small.push(entries[at] as StateEntry);
+      }
+      const paths = small.map(({ name, entry }): PathAndEntry => [`${name}/${entry.path}`, entry]);
+      await turn();
+      for await (const batch of this.#lendSmall(paths)) {
+        yield batch.map((bytes) => sourceOf(entries[index++] as StateEntry, [bytes]));
+      }
+      const large = entries[index++];
+      if (large === undefined) return;
+      const open = () => this.#source(`${large.name}/${large.entry.path}`, large.entry);
+      yield sourceOf(large, read(open));
+    }
+  }
+
+  /** The bytes of small entries, not verified, in order, in batches that are valid until the next batch is asked for. */
+  async *#lendSmall(
+    entries: readonly PathAndEntry[],
+  ): AsyncGenerator<readonly Uint8Array[], void> {
+    let start = 0;
+    for await (const batch of this.#unit.lendSmall?.(pathsOf(entries)) ?? unread(entries.length)) {
+      const begin = start;
+      start += batch.length;
+      const isWhole = (batch: readonly (Uint8Array | undefined)[]): batch is readonly Uint8Array[] =>
+        !batch.includes(undefined);
+      yield isWhole(batch) ? batch : await mapBounded([...batch.entries()], async ([index, bytes]) => {
+        const [path, entry] = entries[begin + index] as PathAndEntry;
+        return bytes ?? await (await this.#source(path, entry)).bytes();
+      }, Math.min(this.#unit.mostOpen, READ_AT_ONCE));
+    }
   }
 
   async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
@@ -396,6 +478,14 @@ export class SnapshotReader {
     throw new RangeError(`Cannot read "${path}" as text: ${reason}; read it in pieces with stream()`);
   }
 
+  #assertSame(path: string, entry: ManifestEntry, sizeBytes: number, digest: Digest): void {
+    if (sizeBytes !== entry.sizeBytes) {
+      const found = sizeBytes > entry.sizeBytes ? "more bytes" : `${sizeBytes} bytes`;
+      throw this.#corrupt(path, `${entry.sizeBytes} bytes`, found);
+    }
+    if (digest !== entry.digest) throw this.#corrupt(path, entry.digest, digest);
+  }
+
   async #digestInTurns(bytes: Uint8Array): Promise<Digest> {
     const digester = new Digester();
     for (let start = 0; start < bytes.length; start += DIGESTED_BYTES) {
@@ -406,9 +496,18 @@ export class SnapshotReader {
   }
 
   #all(): ReadonlyMap<string, ManifestEntry> {
-    return this.#entries ??= new Map(
-      this.manifest.states.flatMap((state) => state.entries.map((entry) => [`${state.name}/${entry.path}`, entry])),
-    );
+    return this.#entries ??= atOnce(this.#indexing());
+  }
+
+  *#indexing(): Work<ReadonlyMap<string, ManifestEntry>> {
+    const found = new Map<string, ManifestEntry>();
+    for (const { name, entries } of this.manifest.states) {
+      for (const entry of entries) {
+        found.set(`${name}/${entry.path}`, entry);
+        if (found.size % INDEXED_AT_ONCE === 0) yield;
+      }
+    }
+    return found;
   }
 
   #entry(path: string): ManifestEntry {
@@ -417,7 +516,9 @@ export class SnapshotReader {
     const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
     if (entry === undefined) {
       const reason = `there is no such entry; ${this.#nearestTo(path)}`;
-      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": ${reason}`, { path });
+      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`, {
+        path,
+      });
     }
     return entry;
   }
@@ -444,16 +545,11 @@ export class SnapshotReader {
   async #source(path: string, entry: ManifestEntry): Promise<EntryReader> {
     const source = await this.#unit.open(path);
     if (source !== undefined) {
-      const { sizeBytes, digest = entry.digest } = source;
-      if (sizeBytes !== entry.sizeBytes) {
-        const found = sizeBytes > entry.sizeBytes ? "more bytes" : `${sizeBytes} bytes`;
-        throw this.#corrupt(path, `${entry.sizeBytes} bytes`, found);
-      }
-      if (digest !== entry.digest) throw this.#corrupt(path, entry.digest, digest);
+      this.#assertSame(path, entry, source.sizeBytes, source.digest ?? entry.digest);
       return source;
     }
     if (await this.#isGone()) {
-      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read "${this.#uri}": it was removed meanwhile`, {
+      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read ${showAddress(this.#uri)}: it was removed meanwhile`, {
         uri: this.#uri,
       });
     }

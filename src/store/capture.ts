@@ -6,13 +6,14 @@ import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
 import { PathSet } from "../model/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import type { EntrySource } from "../model/snapshot.ts";
+import { type EntrySource, SMALL_ENTRY_BYTES } from "../model/snapshot.ts";
 import { begin, handOver, isAsyncIterable, isReadableStream } from "../runtime/sources.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { EntryBody, StateWriter, WriteJsonOptions, WriteOptions } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import type { CaptureMemory } from "./capture_memory.ts";
+import { showType } from "../model/show.ts";
+import type { CapturedBytes, CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
 import type { Registration } from "./registry.ts";
 
@@ -81,7 +82,13 @@ export class Capture {
     this.#onAbort = () => void this.fail(options.signal?.reason);
     options.signal?.addEventListener("abort", this.#onAbort);
     this.#states = registrations.map((registration) =>
-      new StateCapture(registration, memory, options, (error) => void this.fail(error))
+      new StateCapture(registration, memory, options, {
+        fail: (error) => void this.fail(error),
+        released: (state) => {
+          this.#entries++;
+          this.#tell(state);
+        },
+      })
     );
     const held: HeldState[] = [];
     for (const state of this.#states) {
@@ -108,35 +115,28 @@ export class Capture {
   }
 
   /**
-   * All entries, in order, each to be read before the next is asked for or after; ends when every state has ended. Where a state's
-   * last writes are still being read, those of the next states come first, and then what it writes when they have settled.
+   * All entries, in order, the small ones that lie in memory many at once; ends when every state has ended. While a state's writes
+   * are still being read, those of the next states that lie in memory come first, and then all that is left, in order.
    */
-  async *entries(): AsyncGenerator<EntrySource, void> {
+  async *entries(): AsyncGenerator<EntrySource | readonly EntrySource[], void> {
     const states = [...this.#states];
     for (let index = 0; index < states.length; index++) {
       const state = states[index] as StateCapture;
       while (true) {
         this.throwIfFailed();
-        const entry = await state.next(index < this.#states.length);
+        const isAhead = index < this.#states.length && states.length > this.#states.length;
+        const batch = isAhead ? state.takeReady() : await state.next(index < this.#states.length);
         this.throwIfFailed();
-        if (entry === undefined) {
+        if (batch.length === 0) {
           if (!state.hasEnded) states.push(state);
           break;
         }
-        const { path, body, sizeBytes } = entry;
-        yield {
-          state: state.name,
-          path,
-          ...sizeBytes === undefined ? {} : { sizeBytes },
-          body: Array.isArray(body)
-            ? this.#observed(state, body)
-            : this.#interruptible(state, body as AsyncIterable<Uint8Array>),
-          release: () => {
-            this.#entries++;
-            entry.release();
-            this.#tell(state.name);
-          },
-        };
+        for (const entry of batch) {
+          const { body } = entry;
+          if (Array.isArray(body)) this.#observe(state, body);
+          else entry.body = this.#interruptible(state, body as AsyncIterable<Uint8Array>);
+        }
+        yield batch.length === 1 ? batch[0] as EntrySource : batch;
       }
     }
     this.#options.onCaptured?.();
@@ -179,7 +179,7 @@ export class Capture {
     this.#options.onProgress?.({ state, entries: this.#entries, sizeBytes: this.#sizeBytes });
   }
 
-  #observed(state: StateCapture, segments: readonly Uint8Array[]): readonly Uint8Array[] {
+  #observe(state: StateCapture, segments: readonly Uint8Array[]): void {
     for (const segment of segments) {
       try {
         viewOf(segment); // one that is owned may have lost its memory since it was handed over
@@ -188,7 +188,6 @@ export class Capture {
       }
       this.#progress(state.name, segment);
     }
-    return segments;
   }
 
   /** A stream that a failure or an abort elsewhere ends at once, even while it waits for its source. */
@@ -220,6 +219,10 @@ export class Capture {
   }
 }
 
+// What travels at once: enough that waiting in between costs little, and few enough for a layout to take without a turn of others.
+const BATCH_BYTES = 1024 * 1024;
+const BATCH_ENTRIES = 256;
+
 /** First in, first out, however many there are: an array moves all that is left whenever its first leaves. */
 class Queue<T> implements Iterable<T> {
   #items: (T | undefined)[] = [];
@@ -227,6 +230,11 @@ class Queue<T> implements Iterable<T> {
 
   get size(): number {
     return this.#items.length - this.#first;
+  }
+
+  /** The one that leaves next. */
+  get first(): T | undefined {
+    return this.#items[this.#first];
   }
 
   push(item: T): void {
@@ -251,11 +259,58 @@ class Queue<T> implements Iterable<T> {
   }
 }
 
-interface PendingEntry extends EntrySource {
-  cancel(error: unknown): void;
+/** An entry that was handed over, and the promise of its write. */
+class PendingEntry implements EntrySource {
+  readonly state: string;
+  readonly path: string;
+  readonly sizeBytes?: number;
+  /** Settles when the entry was written, or is not to be. */
+  readonly written: Promise<void>;
+  /** What was handed over; the body as it is read may be watched. */
+  readonly source: EntrySource["body"];
+  body: EntrySource["body"];
+  readonly #memory: CapturedBytes | undefined;
+  readonly #onRelease: (entry: PendingEntry) => void;
+  #resolve: () => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+
+  constructor(state: string, path: string, captured: CapturedBody, onRelease: (entry: PendingEntry) => void) {
+    this.state = state;
+    this.path = path;
+    this.body = this.source = captured.body;
+    if (captured.sizeBytes !== undefined) this.sizeBytes = captured.sizeBytes;
+    this.#memory = captured.memory;
+    this.#onRelease = onRelease;
+    this.written = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /** Whether it may travel with others: it lies in memory, and is small. */
+  get isSmall(): boolean {
+    return Array.isArray(this.body) && (this.sizeBytes ?? Infinity) <= SMALL_ENTRY_BYTES;
+  }
+
+  release(): void {
+    this.#memory?.release();
+    this.#resolve();
+    this.#onRelease(this);
+  }
+
+  cancel(error: unknown): void {
+    this.written.catch(() => {}); // the save reports it; a write that is not awaited must not end the process
+    this.#reject(error);
+  }
 }
 
-type CapturedBody = Pick<EntrySource, "body" | "sizeBytes" | "release">;
+type CapturedBody = Pick<EntrySource, "body" | "sizeBytes"> & { readonly memory?: CapturedBytes };
+
+/** Receives what becomes of the entries of a state. */
+interface CaptureListener {
+  fail(error: unknown): void;
+  released(state: string): void;
+}
 
 // Codes that a state's failure may keep. Any other is of something else it did, another store's save for instance, and would be
 // a lie about this one.
@@ -282,7 +337,7 @@ class StateCapture implements StateWriter {
   readonly #registration: Registration;
   readonly #memory: CaptureMemory;
   readonly #store: object | undefined;
-  readonly #fail: (error: unknown) => void;
+  readonly #listener: CaptureListener;
   readonly #paths = new PathSet();
   readonly #queue = new Queue<PendingEntry>();
   readonly #taken = new Set<PendingEntry>();
@@ -297,7 +352,7 @@ class StateCapture implements StateWriter {
     registration: Registration,
     memory: CaptureMemory,
     { workFolder, store, committed }: CaptureOptions,
-    fail: (error: unknown) => void,
+    listener: CaptureListener,
   ) {
     this.workFolder = workFolder;
     this.#store = store;
@@ -305,7 +360,7 @@ class StateCapture implements StateWriter {
     this.committed = committed;
     this.#registration = registration;
     this.#memory = memory;
-    this.#fail = fail;
+    this.#listener = listener;
   }
 
   /** Sizes of what waits to be written, where they are known. */
@@ -321,7 +376,7 @@ class StateCapture implements StateWriter {
       const reason = `it wrote nothing, and what it returns is not saved; write it with out.json("state.json", value)`;
       throw new TypeError(reason);
     };
-    run().catch((error) => this.#fail(this.wrap(error))).finally(() => {
+    run().catch((error) => this.#listener.fail(this.wrap(error))).finally(() => {
       this.#hasReturned = true;
       this.#wake?.();
       this.#endIfQuiet();
@@ -339,21 +394,38 @@ class StateCapture implements StateWriter {
   }
 
   /**
-   * The next entry, or `undefined` once the state has ended.
+   * The next entry, or the next small ones; none once the state has ended.
    *
-   * @param mayPass Whether to return `undefined` as well where only entries that are being read hold up its end.
+   * @param mayPass Whether to return none as well where only entries that are being read hold up its end.
    */
-  async next(mayPass = false): Promise<EntrySource | undefined> {
+  async next(mayPass = false): Promise<readonly PendingEntry[]> {
     while (!this.#isClosed) {
-      const entry = this.#queue.shift();
-      if (entry !== undefined) {
-        this.#taken.add(entry);
-        return entry;
-      }
-      if (mayPass && this.#hasReturned && this.#taken.size > 0) return undefined;
+      const batch = this.#takeBatch();
+      if (batch.length > 0) return batch;
+      if (mayPass && this.#taken.size > 0) return [];
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
-    return undefined;
+    return [];
+  }
+
+  /** The next entry or the next small ones, without waiting; none unless they lie in memory. */
+  takeReady(): readonly PendingEntry[] {
+    return Array.isArray(this.#queue.first?.body) ? this.#takeBatch() : [];
+  }
+
+  #takeBatch(): PendingEntry[] {
+    const batch: PendingEntry[] = [];
+    let restBytes = BATCH_BYTES;
+    for (let entry = this.#queue.first; entry !== undefined; entry = this.#queue.first) {
+      restBytes -= entry.sizeBytes ?? 0;
+      const fits = entry.isSmall && restBytes >= 0 && batch.length < BATCH_ENTRIES;
+      if (batch.length > 0 && !fits) break;
+      batch.push(entry);
+      this.#taken.add(entry);
+      this.#queue.shift();
+      if (!fits) break;
+    }
+    return batch;
   }
 
   /**
@@ -379,7 +451,7 @@ class StateCapture implements StateWriter {
     this.#isClosed = true;
     this.#cancelled = { error };
     for (const entry of [...this.#taken, ...this.#queue]) {
-      if (isAsyncIterable(entry.body)) discard(entry.body); // taken does not mean that its reading has begun
+      if (isAsyncIterable(entry.source)) discard(entry.source); // taken does not mean that its reading has begun
       entry.cancel(error);
     }
     this.#taken.clear();
@@ -418,7 +490,6 @@ class StateCapture implements StateWriter {
 
   #attempt(path: string, capture: () => CapturedBody, refuse = () => {}): Promise<void> {
     this.#hasWritten = true; // or has failed the save
-    let written: Promise<void>;
     try {
       if (typeof path !== "string") throw new TypeError("a path comes first, and is a text");
       if (this.#cancelled !== undefined) throw this.#cancelled.error;
@@ -428,36 +499,26 @@ class StateCapture implements StateWriter {
         throw late;
       }
       this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts
-      written = this.#enqueue(path, capture());
-    } catch (error) {
-      refuse();
-      const wrapped = this.#cancelled?.error ?? this.wrap(error);
-      this.#fail(wrapped);
-      written = Promise.reject(wrapped);
-    }
-    written.catch(() => {}); // the save reports it; a write that is not awaited must not end the process
-    return written;
-  }
-
-  #enqueue(path: string, captured: CapturedBody): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const entry: PendingEntry = {
-        state: this.name,
-        path,
-        ...captured,
-        release: () => {
-          this.#taken.delete(entry);
-          captured.release();
-          resolve();
-          this.#endIfQuiet();
-        },
-        cancel: reject,
-      };
+      const entry = new PendingEntry(this.name, path, capture(), this.#onRelease);
       this.#writes++;
       this.#queue.push(entry);
       this.#wake?.();
-    });
+      return entry.written;
+    } catch (error) {
+      refuse();
+      const wrapped = this.#cancelled?.error ?? this.wrap(error);
+      this.#listener.fail(wrapped);
+      const refused = Promise.reject(wrapped);
+      refused.catch(() => {}); // as of what is cancelled
+      return refused;
+    }
   }
+
+  readonly #onRelease = (entry: PendingEntry): void => {
+    this.#taken.delete(entry);
+    this.#listener.released(this.name);
+    this.#endIfQuiet();
+  };
 
   #capture(path: string, body: EntryBody, options: WriteOptions | undefined): CapturedBody {
     if (options !== undefined) assertOptions(`write "${path}"`, options, WRITE_OPTIONS);
@@ -475,12 +536,15 @@ class StateCapture implements StateWriter {
     if (ArrayBuffer.isView(body)) {
       const view = viewOf(body);
       if (owned) return inMemory([view], declared);
-      const { segments, release } = this.#memory.copy(view);
-      return { ...inMemory(segments, declared), release };
+      const memory = this.#memory.copy(view);
+      return { ...inMemory(memory.segments, declared), memory };
     }
-    if (isReadableStream(body)) return { body: iterate(body), ...declared, release: () => {} };
-    if (isAsyncIterable(body)) return { body, ...declared, release: () => {} };
-    throw new TypeError(`Cannot write "${path}": a body is a string, bytes or a stream of bytes`);
+    if (isReadableStream(body)) return { body: iterate(body), ...declared };
+    if (isAsyncIterable(body)) return { body, ...declared };
+    throw new TypeError(
+      `Cannot write "${path}": expected a string, bytes or a stream of bytes, but ${showType(body)}; ` +
+        "out.json() writes other values",
+    );
   }
 
   /** An error of the state's own, as an error of the save. */
@@ -498,5 +562,5 @@ function isNothing(result: unknown): boolean {
 
 function inMemory(segments: readonly Uint8Array[], declared: { sizeBytes?: number } = {}): CapturedBody {
   const sizeBytes = declared.sizeBytes ?? segments.reduce((sum, segment) => sum + segment.length, 0);
-  return { body: segments, sizeBytes, release: () => {} };
+  return { body: segments, sizeBytes };
 }

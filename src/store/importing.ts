@@ -7,6 +7,7 @@ import { leastBytesOf, openStream, writeCopy } from "../snapshot/copying.ts";
 import { locatorOf, type SnapshotSource } from "../snapshot/locate.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ProgressOptions } from "../snapshot/progress.ts";
+import { sealedOf } from "../snapshot/snapshot_reader.ts";
 import type { NameClaimer } from "./name_claimer.ts";
 
 /** How a snapshot is imported. */
@@ -47,11 +48,13 @@ export async function importInto(
   const reader = await (source?.open({ signal }) ?? openStream(backend, from as ReadableStream<Uint8Array>, options));
   try {
     const layout = layoutOf(wanted ?? (reader.layout === "tar" ? undefined : reader.layout));
-    await reader.verifyAll({ signal, onProgress });
-    const { name } = reader.manifest;
+    const { name } = await sealedOf(reader).read();
+    signal?.throwIfAborted();
     names.assertCanFollow(name);
     const labels = await source?.labels() ?? reader.manifest.labels;
-    const stage = await backend.stage(name + layout.suffix, { leastBytes: leastBytesOf(reader, layout) });
+    const stage = await backend.stage(name + layout.suffix, {
+      leastBytes: await leastBytesOf(reader, layout),
+    });
     const uri = String(source ?? name);
     await writeCopy(reader, layout, { backend, stage, labels, uri, signal, onProgress });
     return { name, locator: new SnapshotLocator(backend, [stage.unit]) };

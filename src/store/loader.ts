@@ -3,7 +3,7 @@
 import { openStream } from "../snapshot/copying.ts";
 import { locatorOf, type SnapshotSource } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import type { SnapshotReader } from "../snapshot/snapshot_reader.ts";
+import { sealedOf, type SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { assertProgram } from "./identity.ts";
 import { readLastRun } from "./last_run.ts";
 import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
@@ -38,7 +38,7 @@ export class Loader {
     return await this.#exclusively(options, spooled, async () => {
       if (snapshot === undefined) {
         const reader = spooled as SnapshotReader;
-        return await this.#load(reader, options, await this.#newestSince(reader.manifest.name));
+        return await this.#load(reader, options, await this.#newestSince((await sealedOf(reader).read()).name));
       }
       return { snapshot, ...await this.#open(snapshot, options, await this.#newestSince(snapshot.name)) };
     }, snapshot?.name);
@@ -114,7 +114,7 @@ export class Loader {
   ): Promise<LoadedStates & { readonly name: string }> {
     let manifest;
     try {
-      ({ manifest } = reader); // which may break its own rules, as is found only now
+      manifest = await sealedOf(reader).read(); // which may break its own rules, as is found only now
       if (isResume) assertProgram("resume from", String(snapshot), this.#parts.programs, manifest.program);
     } catch (error) {
       await reader.close();

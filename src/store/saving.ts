@@ -1,13 +1,15 @@
 // Saving all states as one snapshot, into the place or out as a stream: take a turn, call the states, claim a name, write,
 // publish. Saves of one store come one after the other; those that wait may be joined.
-import { type ManifestFacts, sealManifest } from "../manifest/manifest.ts";
+import { type ManifestFacts, sealing } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
+import { showAddress } from "../model/address.ts";
 import { type Backend, type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
+import { inSlices, Pace } from "../runtime/concurrency.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
-import type { Labels, Layout, ManifestEntry, ManifestState } from "../model/snapshot.ts";
+import { type Labels, type Layout, listOfSources, type ManifestEntry, type ManifestState } from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
 import { Capture, type CaptureOptions, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
@@ -117,7 +119,7 @@ export class Saver {
     if (this.#waiting.size >= maxWaiting) {
       throw new SnapshotError(
         "SAVE_BACKLOG",
-        `Cannot save to "${backend.uri}": ${this.#waiting.size} saves wait already; ` +
+        `Cannot save to ${showAddress(backend.uri)}: ${this.#waiting.size} saves wait already; ` +
           'save less often, await each save, or share a waiting one with saveState({ ifBusy: "join" })',
         { uri: backend.uri, waiting: this.#waiting.size },
       );
@@ -167,8 +169,9 @@ export class Saver {
       try {
         const archive = layout.encoder(facts.savedAt, () => backend.scratch());
         yield* archive.encode(capture.entries());
+        const sealed = await inSlices(sealing(facts, archive.written));
         capture.throwIfFailed();
-        yield* archive.end(sealManifest(facts, archive.written));
+        yield* archive.end(sealed);
       } catch (error) {
         throw capture.fail(error);
       } finally {
@@ -249,7 +252,7 @@ export class Saver {
       lineage.claimed(name);
       hasPin = await notePin(backend, name, labels);
       const unit = await layout.write(stage, capture.entries(), { savedAt: facts.savedAt, signal: capture.signal });
-      const sealed = sealManifest({ ...facts, name }, unit.entries);
+      const sealed = await inSlices(sealing({ ...facts, name }, unit.entries));
       if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
       await unit.publish(sealed);
       lineage.saved(name, captured);
@@ -262,7 +265,7 @@ export class Saver {
       };
       const locator = new SnapshotLocator(backend, [stage.unit]);
       this.#last = locator;
-      this.#log.info("Saved: '{snapshot}', {sizeBytes} bytes", {
+      this.#log.info("Saved: {snapshot}, {sizeBytes} bytes", {
         snapshot: String(locator),
         sizeBytes: sealed.manifest.totals.sizeBytes,
       });
@@ -288,11 +291,15 @@ export class Saver {
       options.signal?.throwIfAborted();
       capture = this.#capture(new CaptureMemory({ isReused: false }), options, turn);
       const entries = new Map(capture.states.map(({ name }): [string, ManifestEntry[]] => [name, []]));
-      for await (const source of capture.entries()) {
-        const measured = new MeasuredEntry(source);
-        for await (const _ of measured.chunks());
-        const { state, ...entry } = measured.finish();
-        entries.get(state)?.push(entry);
+      const pace = new Pace();
+      for await (const next of capture.entries()) {
+        for (const source of listOfSources(next)) {
+          if (pace.isDue) await pace.rest();
+          const measured = new MeasuredEntry(source);
+          for await (const _ of measured.chunks());
+          const { state, ...entry } = measured.finish();
+          entries.get(state)?.push(entry);
+        }
       }
       capture.throwIfFailed();
       return capture.states.map(({ name, version }) => ({ name, version, entries: entries.get(name) ?? [] }));

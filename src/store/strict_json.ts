@@ -18,7 +18,8 @@ const FEW = 100;
 const BRIEFLY = { maxArrayLength: 0, maxStringLength: 0, depth: 0, customInspect: false };
 const NOTHING_NAMED = /^\[ \.\.\. \d+ more items? \]$/;
 
-const { getPrototypeOf, getOwnPropertySymbols, hasOwn, keys, prototype: ofObjects } = Object;
+const { getOwnPropertySymbols, hasOwn, keys, prototype: ofObjects } = Object;
+const { getPrototypeOf } = Reflect; // V8 is quicker with it than with Object's
 const { prototype: ofArrays } = Array;
 const isEnumerable = ofObjects.propertyIsEnumerable;
 
@@ -120,7 +121,7 @@ interface Speaker {
 function isPlain(prototype: unknown, isArray: boolean): boolean {
   if (prototype === null) return !isArray;
   if (isArray) return Array.isArray(prototype); // only Array.prototype is an array itself
-  return getPrototypeOf(prototype) === null && hasOwn(prototype as object, "isPrototypeOf");
+  return getPrototypeOf(prototype as object) === null && hasOwn(prototype as object, "isPrototypeOf");
 }
 
 // Written in JavaScript by some runtimes, so that they do not look like the runtime's own.

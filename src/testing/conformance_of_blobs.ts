@@ -196,6 +196,35 @@ export function blobCases(bigBlobBytes: number): Cases {
       sameBytes(small, bytes.subarray(0, 100), "a small blob, after what was lent was overwritten");
     },
 
+    "small blobs that are lent are those that are opened, in the order they were asked for": async (backend) => {
+      if (backend.lendSmall === undefined) return;
+      const [small, large] = [noise(1_000), noise(2_000)];
+      const stage = await backend.stage(GROUP);
+      await stage.write("small", [small]);
+      await stage.write("in/a/folder", [small.subarray(0, 10)]);
+      await stage.write("empty", []);
+      await stage.write("large", [large]);
+      await stage.publish(MANIFEST_PATH, [encode("commit")]);
+      const expected = [
+        ["large", undefined],
+        ["in/a/folder", small.subarray(0, 10)],
+        ["absent", undefined],
+        ["empty", new Uint8Array()],
+        ["in/a", undefined],
+        ["small", small],
+      ] as const;
+      const copies: (Uint8Array | undefined)[] = [];
+      const lent = backend.lendSmall(GROUP, expected.map(([path]) => path), 1_000);
+      for await (const batch of lent) copies.push(...batch.map((bytes) => bytes?.slice()));
+      same(copies.length, expected.length, "number of blobs lent");
+      for (const [index, [path, bytes]] of expected.entries()) {
+        const copy = copies[index];
+        if (copy === undefined) continue; // a slow storage lends nothing
+        check(bytes !== undefined, `"${path}" is lent, which must be opened`);
+        sameBytes(copy, bytes, `"${path}" as it was lent`);
+      }
+    },
+
     "a blob may be opened many times, and closed twice": async (backend) => {
       await publish(backend, GROUP, "commit", { x: "text" });
       const readers = await Promise.all(Array.from({ length: 20 }, () => backend.open(GROUP, "x")));

@@ -64,6 +64,15 @@ class FaultyQuickFile extends FaultyFile<QuickFile> implements QuickFile {
     this.faults.count("read", this.path);
     return this.file.readNow(target, position);
   }
+
+  closeNow(): void {
+    this.faults.closed(this);
+    try {
+      this.faults.count("close", this.path);
+    } finally {
+      this.file.closeNow();
+    }
+  }
 }
 
 /**
@@ -121,7 +130,14 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     ...openNow && {
       openNow: (path: string, followsLink?: boolean) => {
         faults.count("open", path);
-        return new FaultyQuickFile(openNow.call(files, path, followsLink), path, faults);
+        const file = new FaultyQuickFile(openNow.call(files, path, followsLink), path, faults);
+        try {
+          faults.count("sizeBytes", path);
+        } catch (error) {
+          file.closeNow();
+          throw error;
+        }
+        return file;
       },
     },
   };

@@ -1,5 +1,4 @@
 // Hostile zstd, made frame by frame; each with its benign twin. The frames are stored, so that no compressor is needed.
-import { header, octal } from "./tar_maker.ts";
 import { hasZstd, member, skippable } from "../fuzz/members.ts";
 import { concatenated, END, file, manifestOf } from "./tar_maker.ts";
 import { BASE } from "./attacks.ts";
@@ -29,23 +28,12 @@ const parts = () => {
 };
 
 const CONTENT_AT = 9; // magic, descriptor, four bytes of content size
-const RUN_BYTES = 128 * 1024;
 
 function changed(at: number, value: (byte: number) => number, bytes = packed()): Uint8Array {
   const copy = bytes.slice();
   const index = at < 0 ? copy.length + at : at;
   copy[index] = value(copy[index] as number);
   return copy;
-}
-
-/** A frame of runs of zeros: four bytes for 128 KiB. */
-function zeros(count: number): Uint8Array {
-  const run = (isLast: boolean) => {
-    const word = RUN_BYTES << 3 | 2 | (isLast ? 1 : 0);
-    return Uint8Array.of(word & 255, word >> 8 & 255, word >> 16 & 255, 0);
-  };
-  const head = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0x58);
-  return concatenated(head, ...Array.from({ length: count }, (_, index) => run(index === count - 1)));
 }
 
 function attack(
@@ -129,9 +117,4 @@ export const ZSTD_ATTACKS: readonly ZstdAttack[] = [
   attack("another archive behind it", "TRAILING_DATA", () => concatenated(packed(), packed())),
   attack("zstd in zstd", "HEADER_NUMBER", () => member("zstd", concatenated(packed(), new Uint8Array(2048)), true)),
   attack("20,000 empty frames", "LIMIT_MEMBERS", () => emptyFrames(20_000), () => emptyFrames(50)),
-  attack(
-    "a bomb of runs of zeros",
-    "LIMIT_RATIO",
-    () => concatenated(member("zstd", header({ name: "a/x", size: octal(2 ** 32) }), true), zeros(8000)),
-  ),
 ];

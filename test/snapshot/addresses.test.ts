@@ -104,7 +104,7 @@ describe("text and json of an entry", () => {
     const unit = {
       mostOpen: 1,
       layout: "directory" as const,
-      sealed: { manifest, bytes: new Uint8Array(), find: () => undefined },
+      sealed: { manifest, bytes: new Uint8Array(), read: () => Promise.resolve(manifest), find: () => undefined },
       check() {},
       open: () => Promise.resolve(void opened++),
       close: () => Promise.resolve(),

@@ -1,7 +1,7 @@
 // What a capture takes, in which order it hands it on, and what becomes of it when the save fails. Below the layouts.
 import { Buffer } from "node:buffer";
 import { describe, expect, it } from "vitest";
-import type { EntrySource } from "../../src/model/snapshot.ts";
+import { type EntrySource, listOfSources } from "../../src/model/snapshot.ts";
 import type { PersistentState, StateWriter } from "../../src/model/state.ts";
 import { Capture } from "../../src/store/capture.ts";
 import { CaptureMemory } from "../../src/store/capture_memory.ts";
@@ -22,14 +22,18 @@ async function read(entry: EntrySource): Promise<string> {
   return text;
 }
 
+async function* eachOf(capture: Capture): AsyncGenerator<EntrySource> {
+  for await (const next of capture.entries()) yield* listOfSources(next);
+}
+
 async function readAll(capture: Capture): Promise<string[]> {
   const found: string[] = [];
-  for await (const entry of capture.entries()) found.push(`${entry.state}/${entry.path}=${await read(entry)}`);
+  for await (const entry of eachOf(capture)) found.push(`${entry.state}/${entry.path}=${await read(entry)}`);
   return found;
 }
 
 async function firstOf(capture: Capture): Promise<EntrySource> {
-  const { value } = await capture.entries().next();
+  const { value } = await eachOf(capture).next();
   if (value === undefined) throw new Error("there is no entry");
   return value;
 }
@@ -88,7 +92,7 @@ describe("Capture", () => {
       }),
     });
     const sizes: [string, number | undefined][] = [];
-    for await (const entry of capture.entries()) {
+    for await (const entry of eachOf(capture)) {
       sizes.push([entry.path, entry.sizeBytes]);
       await read(entry);
     }
@@ -133,6 +137,40 @@ describe("Capture", () => {
     expect(await all).toEqual(["a/1=x", "a/2=y", "a/3=z"]);
   });
 
+  it("hands on what other states have in memory while a state waits for its own write", async () => {
+    const waiting = (out: StateWriter) => out.write("first", "1").then(() => out.write("second", "2"));
+    const capture = captureOf({
+      a: saving(waiting),
+      b: saving((out) => void out.write("stream", streamOf(Buffer.from("3")))),
+      c: saving(waiting),
+    });
+    const entries = eachOf(capture);
+    const taken = [await entries.next(), await entries.next()].map(({ value }) => value as EntrySource);
+    expect(taken.map(({ state, path }) => `${state}/${path}`)).toEqual(["a/first", "c/first"]);
+    for (const entry of taken) await read(entry);
+    const rest: string[] = [];
+    for await (const entry of entries) rest.push(`${entry.state}/${entry.path}=${await read(entry)}`);
+    expect(rest.sort()).toEqual(["a/second=2", "b/stream=3", "c/second=2"]);
+  });
+
+  it("waits for no other state while a state waits for its own write", async () => {
+    const { promise, resolve } = deferred<void>();
+    const first = async (out: StateWriter) => {
+      await out.write("first", "1");
+      await out.write("second", "2");
+      resolve();
+    };
+    const last = (out: StateWriter) => promise.then(() => out.write("third", "3"));
+    const entries = eachOf(captureOf({ a: saving(first), b: saving(last) }));
+    const found: string[] = [];
+    for (let held = await entries.next(); !held.done;) {
+      const next = entries.next(); // before this one is read, as a layout asks that writes several at once
+      found.push(await read(held.value));
+      held = await next;
+    }
+    expect(found).toEqual(["1", "2", "3"]);
+  });
+
   it("takes writes that are chained to writes, though saveState returned long ago", async () => {
     const capture = captureOf({
       a: saving((out) => {
@@ -152,7 +190,7 @@ describe("Capture", () => {
         }
       }),
     });
-    const entries = capture.entries();
+    const entries = eachOf(capture);
     const first = (await entries.next()).value;
     await settle();
     expect(resolved).toBe(0);
@@ -166,7 +204,7 @@ describe("Capture", () => {
     const buffers = new Set<ArrayBufferLike>();
     for (let save = 0; save < 3; save++) {
       const capture = captureOf({ a: saving((out) => void out.write("x", new Uint8Array(2_000_000))) }, {}, memory);
-      for await (const entry of capture.entries()) {
+      for await (const entry of eachOf(capture)) {
         for (const segment of entry.body as Uint8Array[]) buffers.add(segment.buffer);
         entry.release();
       }

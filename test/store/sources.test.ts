@@ -280,6 +280,19 @@ describe.each(places)("StateWriter.write ($layout, $backend)", ({ make }) => {
     }
   });
 
+  it("refuses a generator that was consumed elsewhere, and a stream made of one, when their size is declared", async () => {
+    const consumed = async () => {
+      const generator = iterableOf(new Uint8Array(3));
+      for await (const _chunk of generator);
+      return generator;
+    };
+    for (const body of [await consumed(), Readable.from(await consumed())]) {
+      const { store, saved } = await save(() => body, { sizeBytes: 3 });
+      expect(await rejection(saved)).toMatchObject({ code: "ENTRY_SIZE_MISMATCH" });
+      expect(await store.list()).toEqual([]);
+    }
+  });
+
   it("leaves a stream to the save that reads it, when another is refused it", async () => {
     const stream = Readable.from([Buffer.from("ab")]);
     const first = (await make()).store().register("a", saving((out) => void out.write("x", stream)));
