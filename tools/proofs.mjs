@@ -32,7 +32,7 @@ export const proofs = {
     measures: {
       errnos: {
         short: 1,
-        long: [5, 2],
+        long: 5,
         what: "errnos; with fewer than 5 each call site fails once, in the first operation that has it",
       },
     },
@@ -177,6 +177,16 @@ export const proofs = {
     about: "hundreds of saves leave nothing open and nothing behind",
     files: ["test/torture/soak.test.ts"],
     measures: { saves: { short: 24, long: 200, what: "saves" } },
+  },
+  states: {
+    group: "resources",
+    about: "ready-made states of many records and files, and restores of folders that are killed",
+    files: ["test/states/lines_state.test.ts", "test/states/folder_state.test.ts"],
+    measures: {
+      records: { short: 100_000, long: 1_000_000, what: "records of a linesState" },
+      files: { short: 2000, long: 20_000, what: "files of a checkout in a folderState" },
+      kills: { short: 2, long: 10, what: "kills of a restore" },
+    },
   },
   mutants: {
     group: "mutants",

@@ -1,5 +1,4 @@
 // One snapshot behind an HTTP address, read-only, by ranges: the way to look into an archive far away without fetching it.
-import { showAddress } from "../model/address.ts";
 import type { Backend, BlobReader, SnapshotNotes, Stage } from "../model/backend.ts";
 import { concat } from "../runtime/bytes.ts";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
@@ -244,7 +243,7 @@ class HttpBackend implements Backend {
       discard(answer);
       const next = withoutUser(this.#target(location, url));
       if (url.protocol === "https:" && next.protocol === "http:") {
-        throw this.#failed(`the server redirects from https to http, to ${showAddress(shownUrl(next))}`);
+        throw this.#failed(`the server redirects from https to http, to "${shownUrl(next)}"`);
       }
       if (next.origin !== url.origin) own = new Headers();
       url = next;
@@ -332,13 +331,9 @@ class HttpBackend implements Backend {
 
   changed(): SnapshotError {
     const uri = this.#shown;
-    return new SnapshotError(
-      "SNAPSHOT_CHANGED",
-      `Cannot go on reading ${showAddress(uri)}: it is another file than it was`,
-      {
-        uri,
-      },
-    );
+    return new SnapshotError("SNAPSHOT_CHANGED", `Cannot go on reading "${uri}": it is another file than it was`, {
+      uri,
+    });
   }
 
   #readOnly(verb: string): SnapshotError {
@@ -373,7 +368,7 @@ function headersOf(url: URL, given: HeadersInit | undefined, shown: string): Hea
     headers = new Headers(given);
   } catch {
     // The runtime's own message shows the value.
-    throw new TypeError(`Cannot locate ${showAddress(shown)}: a name or value in headers is not valid in HTTP`);
+    throw new TypeError(`Cannot locate "${shown}": a name or value in headers is not valid in HTTP`);
   }
   if ((url.username !== "" || url.password !== "") && !headers.has("authorization")) {
     const user = new TextEncoder().encode(`${unescaped(url.username)}:${unescaped(url.password)}`);

@@ -39,7 +39,7 @@ export class Syncer {
     } catch (error) {
       if (!UNSUPPORTED.has(errnoOf(error))) throw error;
       if (!this.#warned) {
-        loggerOf("FileBackend").warn("Durability is not available at {path}: {error}", { path, error });
+        loggerOf("FileBackend").warn("Durability is not available at '{path}': {error}", { path, error });
       }
       this.#warned = true;
     }

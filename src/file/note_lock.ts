@@ -91,7 +91,7 @@ async function hold(
     try {
       await removeName(files, path);
     } catch (error) {
-      loggerOf("FileBackend").warn("Cannot remove {path}, it is left to the next sweep: {error}", { path, error });
+      loggerOf("FileBackend").warn("Cannot remove '{path}', it is left to the next sweep: {error}", { path, error });
     }
   };
   try {
@@ -136,7 +136,7 @@ async function writeOwner(files: FileSystem, path: string, lock: string): Promis
       throw error;
     }
   } catch (error) {
-    loggerOf("FileBackend").debug("Cannot write {path}: {error}", { path, error });
+    loggerOf("FileBackend").debug("Cannot write '{path}': {error}", { path, error });
     return false;
   }
 }

@@ -1,7 +1,6 @@
 // Which names are safe and portable: on every file system, in every archive tool, on every runtime. The writer refuses
 // the rest when it is handed over, and the reader refuses it again, because archives are hostile input.
 import { SnapshotError } from "./errors.ts";
-import { show } from "./show.ts";
 import { MANIFEST_PATH, TABLE_PATH, UNIT_SUFFIXES } from "./unit.ts";
 
 const MAX_PATH_BYTES = 1024;
@@ -26,7 +25,7 @@ const encoder = new TextEncoder();
 
 /** A name as messages quote it: none that is allowed is cut, and hostile ones may be of any length. */
 export function quoted(name: string): string {
-  if (typeof name !== "string") return show(name);
+  if (typeof name !== "string") return String(name);
   return name.length <= MAX_PATH_BYTES ? `"${name}"` : `"${name.slice(0, 100)}…"`;
 }
 

@@ -97,9 +97,8 @@ function remedyOf(option: string, names: AnyNames): string {
   const known = Object.keys(names);
   if (known.length === 0) return "it takes none";
   const holder = known.find((name) => typeof names[name] === "object" && Object.hasOwn(names[name], option));
-  if (holder !== undefined) return `it belongs in { ${holder}: { ${option}: ... } }`;
-  const near = closestMatch(option, known, { maxDistance: Math.ceil(option.length / 2) });
-  return near === undefined ? `expected ${known.map((name) => `"${name}"`).join(", ")}` : `did you mean "${near}"?`;
+  const near = `did you mean "${nearest(option, known)}"?`;
+  return holder === undefined ? near : `it belongs in { ${holder}: { ${option}: ... } }`;
 }
 
 function hasMethods(value: unknown, ...methods: readonly string[]): boolean {

@@ -1,5 +1,4 @@
 // Carrying out what a keeper selects: the one place where retention removes snapshots, behind guards that no keeper can forget.
-import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
@@ -44,7 +43,7 @@ export async function cleanup(
       } catch (error) {
         if (isSnapshotError(error, "PROGRAM_MISMATCH")) throw error;
         failures.set(String(locator), error);
-        log.error("Cannot remove {snapshot}: {error}", { snapshot: String(locator), error });
+        log.error("Cannot remove '{snapshot}': {error}", { snapshot: String(locator), error });
       }
     }
   };
@@ -60,12 +59,12 @@ export async function cleanup(
       : locator.remove({ keepPinned: true });
     if (!await remove) return;
     removed.push(locator);
-    log.info("Removed: {snapshot}", { snapshot: String(locator) });
+    log.info("Removed: '{snapshot}'", { snapshot: String(locator) });
   });
   if (failures.size === 0) return removed;
   const errors = [...failures.values()];
   const failed = [...failures.keys()];
   const cause = new AggregateError(errors, errors.map(reasonOf).join("; "));
-  const message = `Cannot remove ${failed.map(showAddress).join(", ")}: ${cause.message}`;
+  const message = `Cannot remove ${failed.map((uri) => `"${uri}"`).join(", ")}: ${cause.message}`;
   throw new SnapshotError("CLEANUP_FAILED", message, { removed: removed.map(String), failed }, { cause });
 }

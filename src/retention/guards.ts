@@ -65,11 +65,11 @@ export async function isProtected(
     let damage: string | undefined;
     const manifest = await readToDecide(store, snapshot, () => snapshot.manifest(), (reason) => damage = reason);
     if (damage !== undefined) {
-      log.warn("Spared: {snapshot} is damaged: {reason}", { snapshot: String(snapshot), reason: damage });
+      log.warn("Spared: '{snapshot}' is damaged: {reason}", { snapshot: String(snapshot), reason: damage });
     }
     // A note replaces the labels of the manifest; a damaged one may have been a pin.
     const isPinned = manifest !== undefined && (note === "damaged" || (note ?? manifest.labels).pinned === true);
-    if (isPinned) log.debug("Spared: {snapshot} is pinned", { snapshot: String(snapshot) });
+    if (isPinned) log.debug("Spared: '{snapshot}' is pinned", { snapshot: String(snapshot) });
     if (isPinned || damage !== undefined) return true;
   }
   return false;

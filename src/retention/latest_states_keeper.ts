@@ -1,6 +1,6 @@
 // pamiq-core's keeper: the latest N. It also is the only one that may remove foreign folders, and only with an option.
 import { keepLatest, type RetentionRule } from "./rule.ts";
-import { pathOfUri, showAddress } from "../model/address.ts";
+import { pathOfUri } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { show, showType } from "../model/show.ts";
@@ -82,7 +82,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
       throw new TypeError(
-        `Cannot look for foreign folders in ${showAddress(this.store.backend.uri)}: there can be none`,
+        `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
       );
     }
     guardsIn(this).mayRemoveNewest = maxKeep === 0;
@@ -119,16 +119,16 @@ export class LatestStatesKeeper extends RetentionKeeper {
     const { backend } = this.store;
     const log = loggerOf("LatestStatesKeeper");
     this.#hasLooked = true;
-    if (await backend.create()) log.warn("{uri} did not exist and was made", { uri: pathOfUri(backend.uri) });
+    if (await backend.create()) log.warn("'{uri}' did not exist and was made", { uri: pathOfUri(backend.uri) });
     const listed = new Set((await this.store.list()).map(({ name }) => name));
     if (this.#isForOwn && listed.size > 0 && ![...listed].some((name) => matches(name))) {
-      const message = "None of {count} snapshots matches {pattern}; no cleanup removes them";
+      const message = "None of {count} snapshots matches '{pattern}'; no cleanup removes them";
       log.warn(message, { count: listed.size, pattern: this.#pattern });
     }
     const others = (await listSnapshots(backend)).filter(({ name }) => matches(name) && !listed.has(name));
     if (others.length === 0) return;
     log.warn(
-      "{count} snapshots match {pattern} but not the name format of the store, such as {name}; no cleanup removes them",
+      "{count} snapshots match '{pattern}' but not the name format of the store, such as '{name}'; no cleanup removes them",
       {
         count: others.length,
         pattern: this.#pattern,
@@ -145,7 +145,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
       if (!matches(folder.name)) continue;
       const fault = faultOfSnapshotName(folder.name);
       if (fault === undefined) found.push(folder);
-      else loggerOf("LatestStatesKeeper").warn("{name} is kept: {fault}", { name: folder.name, fault });
+      else loggerOf("LatestStatesKeeper").warn("'{name}' is kept: {fault}", { name: folder.name, fault });
     }
     // One order for all: names beside times would contradict each other, and a wrong order here removes the wrong ones.
     const isTimed = found.every(({ name }) => this.store.isTimedName(name));

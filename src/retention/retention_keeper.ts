@@ -191,7 +191,7 @@ export class RetentionKeeper extends StatesKeeper {
 
   async #readFacts(locator: SnapshotLocator, known: SnapshotFacts | undefined): Promise<SnapshotFacts | undefined> {
     const facts = await readToDecide(this.store, locator, () => locator.facts(known), (reason) => {
-      const message = "{snapshot} is neither counted nor removed: {reason}";
+      const message = "'{snapshot}' is neither counted nor removed: {reason}";
       loggerOf("RetentionKeeper").warn(message, { snapshot: String(locator), reason });
     });
     if (facts !== undefined) this.#facts.set(locator.uri, facts);

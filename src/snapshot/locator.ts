@@ -2,7 +2,7 @@
 import { fileBackend } from "../file/file_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, type PathOrUrl, showAddress, uriOfUnit } from "../model/address.ts";
+import { pathOfUri, type PathOrUrl, uriOfUnit } from "../model/address.ts";
 import type { Backend, BlobReader } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
@@ -143,7 +143,7 @@ export class SnapshotLocator {
    * ```
    */
   async open(options: SignalOptions = {}): Promise<SnapshotReader> {
-    assertOptions(`open ${showAddress(this)}`, options, SIGNAL_OPTION);
+    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
     return new SnapshotReader(
       String(this),
       await this.#openUnit(this.backend, options.signal),
@@ -290,7 +290,7 @@ export class SnapshotLocator {
     const report = withFindings({ ...found, uri: String(this) }, await this.#findingsOfNote());
     if (!report.isWhole && await this.#hasGone()) {
       // What a removal took away is no damage.
-      const message = `Cannot verify ${showAddress(this)}: it was removed meanwhile`;
+      const message = `Cannot verify "${this}": it was removed meanwhile`;
       throw new SnapshotError("SNAPSHOT_GONE", message, { uri: String(this) });
     }
     return report;
@@ -446,10 +446,8 @@ export class SnapshotLocator {
     }
     const newest = names.at(-1);
     if (newest === undefined) return undefined;
-    const remedy = `resume from the newest with store.resume(), or name one of them, such as ${showAddress(newest)}`;
-    const message = `Cannot open ${
-      showAddress(this)
-    }: it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
+    const remedy = `resume from the newest with store.resume(), or name one of them, such as "${newest}"`;
+    const message = `Cannot open "${this}": it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
     return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
   }
 
@@ -467,7 +465,7 @@ export function isAsListed(snapshot: SnapshotLocator, facts: SnapshotFacts): boo
 /** Warns the user that the labels of a snapshot count as those it was saved with. */
 export function warnOfNote(className: string, snapshot: SnapshotLocator): void {
   const address = String(snapshot);
-  const message = `The note of ${showAddress(address)} is damaged`;
+  const message = `The note of '${address}' is damaged`;
   warnUser({ className, kind: "NOTE_DAMAGED", address, message });
 }
 

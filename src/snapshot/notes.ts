@@ -2,7 +2,7 @@
 // anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
 import { errnoOf, hasNoRoom, isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { parseNote, renderNote } from "../manifest/labels.ts";
-import { showAddress, uriOfUnit } from "../model/address.ts";
+import { addressOf, uriOfUnit } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { Labels } from "../model/snapshot.ts";
@@ -30,7 +30,7 @@ export async function dropPin(backend: Backend, name: string, error: unknown): P
   try {
     await backend.notes.remove(name);
   } catch (error) {
-    const message = "Cannot remove the note of {name}, which was never saved: {error}";
+    const message = "Cannot remove the note of '{name}', which was never saved: {error}";
     loggerOf("StateStore").warn(message, { name, error });
   }
 }
@@ -47,7 +47,7 @@ export async function changeNote<T>(backend: Backend, name: string, change: () =
       const uri = backend.uri + name;
       throw new SnapshotError(
         "SNAPSHOT_NOT_FOUND",
-        `Cannot label ${showAddress(uriOfUnit(backend, name))}: there is no snapshot`,
+        `Cannot label "${addressOf(uriOfUnit(backend, name))}": there is no snapshot`,
         { uri },
       );
     } finally {
@@ -84,7 +84,7 @@ export async function removeNoted(
   { keepPinned = false }: { readonly keepPinned?: boolean } = {},
 ): Promise<boolean> {
   const spare = () => {
-    loggerOf("StateStore").info("Spared for now: the labels of {name} are being changed", { name });
+    loggerOf("StateStore").info("Spared for now: the labels of '{name}' are being changed", { name });
     return false;
   };
   if (keepPinned && changing.has(backend.uri + name)) return spare();
@@ -163,7 +163,7 @@ async function putBack(backend: Backend, name: string, note: Uint8Array): Promis
   try {
     if (await isThere(backend, name)) await backend.notes.put(name, note);
   } catch (error) {
-    const message = "Cannot put the note of {name} back, which was not removed: {error}";
+    const message = "Cannot put the note of '{name}' back, which was not removed: {error}";
     loggerOf("StateStore").warn(message, { name, error });
   }
 }

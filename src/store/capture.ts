@@ -12,7 +12,6 @@ import type { WorkFolder } from "../model/backend.ts";
 import type { EntryBody, StateWriter, WriteJsonOptions, WriteOptions } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { showType } from "../model/show.ts";
 import type { CapturedBytes, CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
 import type { Registration } from "./registry.ts";
@@ -541,10 +540,7 @@ class StateCapture implements StateWriter {
     }
     if (isReadableStream(body)) return { body: iterate(body), ...declared };
     if (isAsyncIterable(body)) return { body, ...declared };
-    throw new TypeError(
-      `Cannot write "${path}": expected a string, bytes or a stream of bytes, but ${showType(body)}; ` +
-        "out.json() writes other values",
-    );
+    throw new TypeError(`Cannot write "${path}": a body is a string, bytes or a stream of bytes`);
   }
 
   /** An error of the state's own, as an error of the save. */

@@ -2,7 +2,6 @@
 import { memoryBackend } from "../backend/memory_backend.ts";
 import { directoryLayout } from "../layout/directory_layout.ts";
 import { sealing } from "../manifest/manifest.ts";
-import { showAddress } from "../model/address.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
 import { inSlices } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -101,9 +100,8 @@ export async function loadStates(
     if (missing.length > 0 && !options.allowMissing) {
       const list = missing.map((name) => `"${name}"`).join(", ");
       const remedy =
-        "if it is new, pass allowMissing: true; if it was renamed, register it with its former name in formerly; " +
-        "if another program saved the snapshot, use one folder per program";
-      const message = `Cannot load ${showAddress(uri)}: it lacks the registered state ${list}; ${remedy}`;
+        "one that is new may be missing with allowMissing, one that was renamed is registered with formerly";
+      const message = `Cannot load "${uri}": it lacks the registered state ${list}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
     await reader.verifyAll({ signal: options.signal, onProgress: options.onProgress });
@@ -114,7 +112,7 @@ export async function loadStates(
     const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
     const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
-      loggerOf("StateStore").warn("{uri} has states that are not registered: {ignored}", { uri, ignored });
+      loggerOf("StateStore").warn("'{uri}' has states that are not registered: {ignored}", { uri, ignored });
     }
     return { loaded, missing, ignored };
   } finally {
@@ -153,8 +151,7 @@ function matchStates(
     }
     for (let step = from.version; step < version; step++) {
       if (migrate.has(step)) continue;
-      const reason = `it has version ${from.version}, and there is no migration from ${step} to ${step + 1}; ` +
-        `register it with { migrate: { ${step}: ... } }`;
+      const reason = `it has version ${from.version}, and there is no migration from ${step} to ${step + 1}`;
       throw incompatible(uri, name, from.version, version, reason);
     }
     if (from.version > version) {
@@ -167,7 +164,7 @@ function matchStates(
 }
 
 function incompatible(uri: string, state: string, found: number, supported: number, reason: string): SnapshotError {
-  return new SnapshotError("STATE_INCOMPATIBLE", `Cannot load the state "${state}" of ${showAddress(uri)}: ${reason}`, {
+  return new SnapshotError("STATE_INCOMPATIBLE", `Cannot load the state "${state}" of "${uri}": ${reason}`, {
     uri,
     state,
     found,
@@ -189,9 +186,7 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
     try {
       current = (await inMemory([migration], store, uri)).state(name) as StateReader;
     } catch (cause) {
-      const message = `Cannot migrate the state "${name}" of ${showAddress(uri)} from version ${step}: ${
-        reasonOf(cause)
-      }`;
+      const message = `Cannot migrate the state "${name}" of "${uri}" from version ${step}: ${reasonOf(cause)}`;
       throw new SnapshotError("STATE_INCOMPATIBLE", message, {
         uri,
         state: name,
@@ -239,7 +234,7 @@ async function applyAll(
     try {
       await callState(store, () => state.loadState(from));
     } catch (cause) {
-      const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
+      const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
       if (before === undefined) {
         onTorn([...loaded, name]);
         throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });

@@ -89,7 +89,7 @@ export class NameClaimer {
     if (this.#hasWarned || latestUs === undefined || latestUs - nowUs < CLOCK_BEHIND_US) return;
     this.#hasWarned = true;
     const message =
-      "The clock is behind the newest snapshot {name}; names go on from there, savedAt tells the clock's time";
+      "The clock is behind the newest snapshot '{name}'; names go on from there, savedAt tells the clock's time";
     loggerOf("StateStore").warn(message, { name: this.#latest });
   }
 }

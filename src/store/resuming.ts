@@ -3,7 +3,6 @@
 import { rankByMetric, withNote } from "../manifest/labels.ts";
 import { types } from "node:util";
 import { mapBounded } from "../runtime/concurrency.ts";
-import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
@@ -155,7 +154,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
   const tried: ResumeRefusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
-    throw new SnapshotError("RESUME_REFUSED", `Cannot resume from ${showAddress(source.uri)}: ${what}`, {
+    throw new SnapshotError("RESUME_REFUSED", `Cannot resume from "${source.uri}": ${what}`, {
       uri: source.uri,
       tried: told,
     }, { cause });
@@ -167,7 +166,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     const reason = reasonOf(error);
     tried.push({ snapshot, reason, error });
     const address = String(snapshot);
-    const message = `Not resumed from ${showAddress(address)}: ${reason}`;
+    const message = `Not resumed from '${address}': ${reason}`;
     // What is thrown is seen, and what was removed is no loss.
     if (isDamage(error)) warnUser({ className: "StateStore", kind: "SNAPSHOT_DAMAGED", address, message });
     else loggerOf("StateStore").warn("{message}", { message });
@@ -216,12 +215,9 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     return refuse(whatIsThere(unlisted));
   }
   const [first] = tried;
-  if (first === undefined) return refuse(`no snapshot ${choiceOf(options)}; store.list() has those that exist`);
+  if (first === undefined) return refuse(`no snapshot is the one that was asked for, ${choiceOf(options)}`);
   const others = tried.length > 1 ? ` (and ${tried.length - 1} more, see "tried" in the details)` : "";
-  return refuse(
-    `none of its snapshots is whole: ${showAddress(first.snapshot)}: ${first.reason}${others}`,
-    first.error,
-  );
+  return refuse(`none of its snapshots is whole: "${first.snapshot}": ${first.reason}${others}`, first.error);
 }
 
 /** Whether an error is damage, or absence; a format of the future is neither, though verification reports it as a finding. */
@@ -235,10 +231,10 @@ function isAbsence(error: unknown): boolean {
 
 /** What was asked for, in words. */
 function choiceOf({ name, tag, best, step, at }: ResumeOptions): string {
-  if (name !== undefined) return `is named "${name}"`;
-  if (tag !== undefined) return `has the tag "${tag}"`;
-  if (best !== undefined) return `has a finite metric "${best.metric}"`;
-  return step !== undefined ? `has a step up to ${step}` : `was saved up to ${at?.toISOString()}`;
+  if (name !== undefined) return `named "${name}"`;
+  if (tag !== undefined) return `with the tag "${tag}"`;
+  if (best !== undefined) return `with a finite metric "${best.metric}"`;
+  return step !== undefined ? `with a step up to ${step}` : `saved up to ${at?.toISOString()}`;
 }
 
 /** Why it is not fresh, though no snapshot is listed; and what may be done. */

@@ -3,7 +3,7 @@
 import { archiveKindOf, archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import { storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, showAddress } from "../model/address.ts";
+import { pathOfUri } from "../model/address.ts";
 import { type Backend, STALE_AFTER_MS } from "../model/backend.ts";
 import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
@@ -499,7 +499,7 @@ export class StateStore {
     }
     const units = await this.backend.sweep(force ? -1 : olderThanMs);
     const names = units.map(nameOfUnit);
-    for (const name of names) this.#log.info("Swept: {name} was never finished", { name });
+    for (const name of names) this.#log.info("Swept: '{name}' was never finished", { name });
     return names;
   }
 
@@ -508,9 +508,8 @@ export class StateStore {
     if (this.#registry.all.length > 0 || this.#hasWarned) return;
     this.#hasWarned = true;
     const address = pathOfUri(this.backend.uri);
-    const message = `No state is registered in the store of ${
-      showAddress(address)
-    }: there is nothing to ${action}; call store.register() first`;
+    const message =
+      `No state is registered in the store of "${address}": there is nothing to ${action}; call store.register() first`;
     warnUser({ className: "StateStore", kind: "NOTHING_REGISTERED", address, message });
   }
 

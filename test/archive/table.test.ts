@@ -363,7 +363,12 @@ describe("entries that share members, each small beside all that its member hold
   const tree = Object.fromEntries(
     Array.from({ length: MEMBERS }, (_, member): [string, Uint8Array | string][] => [
       ...Array.from({ length: SMALL }, (_, index): [string, string] => [`${member}/${index}`, "x"]),
-      [`${member}/zeros`, new Uint8Array(4 * 2 ** 20)],
+      // What has 64 KiB ends its member; what is smaller fills it.
+      ...Array.from(
+        { length: 64 },
+        (_, index): [string, Uint8Array] => [`${member}/zeros-${index}`, new Uint8Array(65_000)],
+      ),
+      [`${member}/end`, new Uint8Array(64 * 2 ** 10)],
     ]).flat(),
   );
   /** The table with the places of small entries taken from one member after the other, as often as told. */

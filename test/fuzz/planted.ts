@@ -78,8 +78,8 @@ export const PLANTED: readonly Planted[] = [
     target: "manifest",
     edits: [[
       "manifest/manifest.js",
-      "function assertDigest(bytes, uri) {",
-      "const kept = [];\nfunction assertDigest(bytes, uri) {\nkept.push(new Uint8Array(2 ** 19).fill(1));",
+      "function* assertingDigest(bytes, uri) {",
+      "const kept = [];\nfunction* assertingDigest(bytes, uri) {\nkept.push(new Uint8Array(2 ** 19).fill(1));",
     ]],
     says: /memory grew/,
   },

@@ -266,3 +266,51 @@ describe("Capture", () => {
     expect([owned.byteLength, owned[0]]).toEqual([100, 7]);
   });
 });
+
+/** A backend of others, whose blobs are read into one pool that it uses for the next read as well. */
+function pooled(backend: Backend): Backend {
+  const pool = new ArrayBuffer(1_000_000);
+  const read = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
+    const view = new Uint8Array(pool, 100, bytes.length);
+    view.set(bytes);
+    return view;
+  };
+  return new Proxy(backend, {
+    get(target, name) {
+      if (name === "glance") return undefined;
+      if (name !== "open") return bound(target, name);
+      return async (...args: Parameters<Backend["open"]>) => {
+        const blob = await target.open(...args);
+        if (blob === undefined) return undefined;
+        return new Proxy(blob, {
+          get(inner, member) {
+            if (member === "lend") return undefined;
+            if (member !== "read") return bound(inner, member);
+            return async (offset: number, lengthBytes: number) => read(await inner.read(offset, lengthBytes));
+          },
+        });
+      };
+    },
+  });
+}
+
+function bound(target: object, name: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, name, target);
+  return typeof value === "function" ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+}
+
+describe("a reader over a backend that reads into a pool", () => {
+  it("hands out bytes and ranges in an ArrayBuffer of their own", async () => {
+    const store = new StateStore(memoryBackend(), { layout: "directory" }).register(
+      "a",
+      saving((out) => out.write("x", content(5_000))),
+    );
+    const { name } = await store.saveState();
+    const snapshot = await new StateStore(pooled(store.backend)).snapshot(name);
+    const reader = await (snapshot as SnapshotLocator).open();
+    for (const bytes of [await reader.bytes("a/x"), await reader.range("a/x", 10, 50)]) {
+      expect(bytes.buffer.byteLength).toBe(bytes.byteLength);
+    }
+    await reader.close();
+  });
+});

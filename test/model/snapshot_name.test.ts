@@ -177,7 +177,7 @@ describe("SnapshotNameFormat", () => {
         const timeUs = names.parse(text);
         if (timeUs !== undefined) expect(names.format(timeUs)).toBe(text);
       }),
-      { numRuns: 300 },
+      { numRuns: 1000 },
     );
   });
 

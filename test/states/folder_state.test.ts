@@ -23,6 +23,7 @@ import { places, temporaryFolder } from "../store/places.ts";
 import { rejection, saving } from "../store/states.ts";
 import { grow, grown, type Tree } from "./folders.ts";
 import { conforms, holding, saved, storeOf } from "./kept.ts";
+import { amount } from "../torture/budget.ts";
 
 const run = promisify(execFile);
 
@@ -304,7 +305,7 @@ describe("folderState", () => {
       names.push((await store.saveState()).name);
       shapes.push(await grown(root));
     }
-    for (let kill = 0; kill < 6; kill++) {
+    for (let kill = 0; kill < amount("states", "kills"); kill++) {
       const child = startChild("restore_folder", [root, states, ...names]);
       let loads = 0;
       let complaints = "";
@@ -585,7 +586,7 @@ describe("folderState refuses", () => {
 });
 
 describe("folderState with a checkout", () => {
-  it("restores a git checkout with node_modules/.bin and 20,000 files to what git calls clean", async () => {
+  it("restores a git checkout with node_modules/.bin and many files to what git calls clean", async () => {
     const { root, state } = await work({
       ".gitignore": "node_modules/\n",
       "node_modules/.bin/tool": { to: "../tool/cli.js" },
@@ -603,7 +604,7 @@ describe("folderState with a checkout", () => {
         "maintenance.auto=false",
         ...args,
       ], { cwd: root });
-    for (let folder = 0; folder < 200; folder++) {
+    for (let folder = 0; folder < amount("states", "files") / 100; folder++) {
       mkdirSync(path.join(root, `src/d${folder}`), { recursive: true });
       for (let file = 0; file < 100; file++) {
         writeFileSync(path.join(root, `src/d${folder}/f${file}.txt`), `${folder} ${file}`);

@@ -277,6 +277,25 @@ describe.each(places)("StateStore ($layout, $backend)", ({ make }) => {
         expect(seen, after(isLate)).toBeInstanceOf(TypeError);
       });
 
+      it.each([false, true])(`is a TypeError when it is rolled back (after an await: %s)`, async (isLate) => {
+        const store: StateStore = (await make()).store();
+        const seen: unknown[] = [];
+        store.register("a", {
+          saveState: (out) => out.json("a", 1),
+          async loadState() {
+            if (isLate) await settle();
+            seen.push(await Promise.resolve().then(() => call(store)).catch((error: unknown) => error));
+          },
+        }).register("b", {
+          saveState: (out) => out.json("b", 1),
+          loadState: () => {
+            throw new Error("b fails");
+          },
+        });
+        await rejection(store.loadState(await store.saveState(), { rollback: true }));
+        expect(seen.map((error) => error instanceof TypeError), after(isLate)).toEqual([true, true]);
+      });
+
       it("is a TypeError in its migration, and in the stream that it saves", async () => {
         const place = await make();
         await place.store().register("a", saving((out) => out.json("a", 1))).saveState();

@@ -20,5 +20,5 @@ async function costOf(states: number): Promise<number> {
 
 it("StateStore takes constant time a state to register, save, load and read", async () => {
   await costOf(500); // what is compiled now
-  expect(await costOf(10_000)).toBeLessThan(25 * await costOf(1_000));
+  expect(await costOf(20_000)).toBeLessThan(25 * await costOf(2_000));
 }, 120_000);

@@ -9,6 +9,7 @@ import { hiddenIn, makeRoom } from "./kernel.ts";
 
 const SAVES = amount("soak", "saves");
 const MAX_GROWTH_BYTES = 64 * 1024 * 1024;
+const WARM_UP = Math.max(20, SAVES / 4);
 
 async function openFiles(): Promise<number | undefined> {
   return (await readdir("/proc/self/fd").catch(() => undefined))?.length;
@@ -33,10 +34,15 @@ describe.each(["directory", "tar.gz"] as const)("hundreds of saves as %s", (layo
       await keeper.cleanup();
       await store.loadState(saved);
     };
-    for (let warm = 0; warm < SAVES / 4; warm++) await round();
+    for (let warm = 0; warm < WARM_UP; warm++) await round();
     const before = { files: await openFiles(), rss: process.memoryUsage().rss };
-    for (let save = 0; save < SAVES; save++) await round();
-    const after = { files: await openFiles(), rss: process.memoryUsage().rss };
+    const saveAll = async () => {
+      for (let save = 0; save < SAVES; save++) await round();
+      return { files: await openFiles(), rss: process.memoryUsage().rss };
+    };
+    let after = await saveAll();
+    // A collector may let a process grow and give that back later; what leaks grows with each save.
+    for (let again = 0; again < 3 && after.rss - before.rss >= MAX_GROWTH_BYTES; again++) after = await saveAll();
     if (before.files !== undefined && after.files !== undefined) {
       expect(after.files).toBeLessThanOrEqual(before.files + 2); // the runtime's own come and go
     }

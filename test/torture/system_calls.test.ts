@@ -61,6 +61,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
   let template = "";
   const since = performance.now();
   const counts = { kills: 0, failures: 0 };
+  const isSure = isPinned || isOneThread; // else a kind may be made by threads of which none makes enough
   beforeAll(async () => {
     if (isLeftOut) return;
     template = await furnishedPlace();
@@ -104,7 +105,7 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
         return !isKilled ? "none" : isForeign ? "foreign" : "ours";
       });
       counts.kills += kills;
-      expect(kills).toBeGreaterThan(0);
+      if (isSure) expect(kills).toBeGreaterThan(0);
     },
     limitMs("calls", "most", 10),
   );
@@ -137,9 +138,14 @@ describe.each(ways)("on the real kernel, $how,", ({ how, isOneThread, stride, is
           return injected.length > 0 ? "ours" : isForeign ? "foreign" : "none";
         });
         counts.failures += failures;
-        expect(failures).toBeGreaterThan(0);
+        if (isSure) expect(failures).toBeGreaterThan(0);
       },
       limitMs("calls", "most", 10),
     );
+  });
+
+  it.skipIf(isLeftOut)("calls of the store were struck", () => {
+    expect(counts.kills).toBeGreaterThan(0);
+    expect(counts.failures).toBeGreaterThan(0);
   });
 });

@@ -169,6 +169,7 @@ const suites = [
   [/snapshot\/snapshot_reader/, [
     ["test/snapshot/snapshot_reader.test.ts", "test/store/load.test.ts"],
     ["test/archive/table.test.ts"],
+    suitesIn("layout", "handed_out"),
     ["test/snapshot", "test/store", "test/layout"],
   ]],
   [/snapshot\/verif|store\/verif/, [
@@ -180,12 +181,13 @@ const suites = [
     "test/store",
     "test/layout",
   ]]],
-  [/retention\//, [["test/retention"]]],
+  [/retention\//, [["test/retention"], suitesIn("store", "lineage", "labels")]],
   [/(autosave|states)\//, [["test/autosave", "test/states"]]],
   [/store\//, [suitesIn("store", "exclusion", "lineage", "sources"), ["test/store"], ["test/layout"], [
     "test/sequences",
   ], [CRASHES]]],
-  [/(store|snapshot)\//, [["test/store", "test/snapshot"], ["test/layout"], ["test/sequences"], [CRASHES]]],
+  [/snapshot\/locator/, [["test/snapshot"], ["test/retention"], ["test/store", "test/layout"]]],
+  [/snapshot\//, [["test/store", "test/snapshot"], ["test/layout"], ["test/sequences"], [CRASHES]]],
 ];
 
 const NODE = process.execPath;
