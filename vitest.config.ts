@@ -13,7 +13,7 @@ const named = /^test\/(?:examples|faults|fuzz|house|sequences|torture)\/|memory/
 const ofProcess = /process\.(?:chdir|on|once)\(|vi\.(?:mock|doMock|resetModules|spyOn)\(|cpuUsage\(/;
 const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
   .map((name) => `test/${name.split(path.sep).join("/")}`)
-  .filter((file) => file.endsWith(".test.ts"))
+  .filter((file) => file.endsWith(".test.ts") && !file.startsWith("test/s3/"))
   .filter((file) => named.test(file) || ofProcess.test(readFileSync(path.join(root, file), "utf8")));
 
 export default defineConfig({
@@ -28,8 +28,17 @@ export default defineConfig({
   },
   test: {
     projects: [
-      { extends: true, test: { name: "shared", include: ["test/**/*.test.ts"], exclude: alone, isolate: false } },
+      { extends: true, test: { name: "shared", include: ["test/**/*.test.ts"], exclude: [...alone, "test/s3/**"], isolate: false } },
       { extends: true, test: { name: "alone", include: alone, sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: {
+          name: "object store",
+          include: ["test/s3/**/*.test.ts"],
+          globalSetup: "test/s3/server.ts",
+          sequence: { groupOrder: 1 },
+        },
+      },
     ],
     setupFiles: ["test/setup.ts"],
     // Signals and process.chdir work in child processes only, not in worker threads.

@@ -4,7 +4,7 @@
 //   npm run object-store -- start   starts one, prints how to reach it, and ends it with this program
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -56,11 +56,11 @@ function freePort() {
   });
 }
 
-/** @param {string} folder @param {{ monitor: number, gateway: number }} ports */
-const configuration = (folder, ports) => `
+/** @param {string} folder @param {string} fsid @param {number} monitorPort */
+const configuration = (folder, fsid, monitorPort) => `
 [global]
-fsid = ${globalThis.crypto.randomUUID()}
-mon_host = v1:127.0.0.1:${ports.monitor}
+fsid = ${fsid}
+mon_host = v1:127.0.0.1:${monitorPort}
 public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
 auth_cluster_required = none
@@ -91,65 +91,78 @@ paxos_propose_interval = 0.05
 mon_osd_min_up_ratio = 0
 osd_heartbeat_grace = 60
 mon_tick_interval = 1
-[client.rgw]
+[client]
 rgw_data = ${folder}/rgw
-rgw_frontends = beast endpoint=127.0.0.1:${ports.gateway} tcp_nodelay=1
 rgw_thread_pool_size = 64
 rgw_enable_usage_log = false
 rgw_zone = default
 `;
 
-/**
- * Starts a store of its own. Programs that were started end with `stop`.
- *
- * @returns {Promise<{ endpoint: string, stop(): Promise<void>, killGateway(): void, startGateway(): Promise<void> }>}
- */
-export async function startObjectStore() {
-  const folder = await mkdtemp(path.join(os.tmpdir(), "snapkeep-object-store-"));
-  for (const name of ["mon", "osd", "rgw", "log", "run"]) await mkdir(path.join(folder, name));
-  const ports = { monitor: await freePort(), gateway: await freePort() };
-  const endpoint = `http://127.0.0.1:${ports.gateway}`;
-  const file = path.join(folder, "ceph.conf");
-  await writeFile(file, configuration(folder, ports));
-  const own = ["-c", file];
-  const keyring = path.join(folder, "keyring");
-  const monitorMap = path.join(folder, "monmap");
-  const fsid = /fsid = (.*)/.exec(readFileSync(file, "utf8"))?.[1] ?? "";
+/** @param {() => Promise<boolean>} isReady */
+async function until(isReady) {
+  let last;
+  for (const sinceMs = performance.now(); !await isReady().catch((error) => void (last = error));) {
+    if (performance.now() - sinceMs > READY_MS) throw new Error("the object store does not start", { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
 
-  /** @param {string} name */
-  const kill = (name) => {
-    try {
-      process.kill(Number(readFileSync(path.join(folder, "run", `${name}.pid`), "utf8")), "SIGKILL");
-    } catch {
-      // it has ended
-    }
-  };
-  const stop = async () => {
-    for (const name of ["client.rgw", "osd.0", "mon.a"]) kill(name);
-    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
-  };
-  /** @param {() => Promise<boolean>} isReady */
-  const until = async (isReady) => {
-    let last;
-    for (const sinceMs = performance.now(); !await isReady().catch((error) => void (last = error));) {
-      if (performance.now() - sinceMs > READY_MS) {
-        throw new Error(`the object store at ${endpoint} does not start`, { cause: last });
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
-  /** @param {string} command @param {readonly string[]} args */
-  const again = (command, args) => until(() => tried(command, args).then(() => true));
-  const startGateway = async () => {
-    await tried("radosgw", [...own, "-n", "client.rgw"]);
+/**
+ * Starts one more gateway of a running store, which can be killed without disturbing the others.
+ *
+ * @param {string} folder The folder of the store.
+ * @returns {Promise<{ endpoint: string, kill(): void, restart(): Promise<void> }>}
+ */
+export async function startGateway(folder) {
+  const port = await freePort();
+  const name = `client.rgw-${port}`;
+  const endpoint = `http://127.0.0.1:${port}`;
+  const restart = async () => {
+    const frontend = `--rgw-frontends=beast endpoint=127.0.0.1:${port} tcp_nodelay=1`;
+    await tried("radosgw", ["-c", path.join(folder, "ceph.conf"), "-n", name, frontend]);
     await until(async () => {
       const answer = await fetch(endpoint);
       await answer.body?.cancel();
       return answer.status < 500;
     });
   };
+  await restart();
+  return { endpoint, kill: () => kill(path.join(folder, "run", `${name}.pid`)), restart };
+}
+
+/** @param {string} file Where a program wrote its process id. */
+function kill(file) {
   try {
-    const address = `[v1:127.0.0.1:${ports.monitor}]`;
+    process.kill(Number(readFileSync(file, "utf8")), "SIGKILL");
+  } catch {
+    // it has ended
+  }
+}
+
+/**
+ * Starts a store of its own. All its programs, and gateways that were started later, end with `stop`.
+ *
+ * @returns {Promise<{ endpoint: string, folder: string, stop(): Promise<void> }>}
+ */
+export async function startObjectStore() {
+  const folder = await mkdtemp(path.join(os.tmpdir(), "snapkeep-object-store-"));
+  const running = path.join(folder, "run");
+  for (const name of ["mon", "osd", "rgw", "log", "run"]) await mkdir(path.join(folder, name));
+  const monitorPort = await freePort();
+  const fsid = globalThis.crypto.randomUUID();
+  const file = path.join(folder, "ceph.conf");
+  await writeFile(file, configuration(folder, fsid, monitorPort));
+  const own = ["-c", file];
+  const keyring = path.join(folder, "keyring");
+  const monitorMap = path.join(folder, "monmap");
+  const stop = async () => {
+    for (const name of await readdir(running)) if (name.endsWith(".pid")) kill(path.join(running, name));
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  };
+  /** @param {string} command @param {readonly string[]} args */
+  const again = (command, args) => until(() => tried(command, args).then(() => true));
+  try {
+    const address = `[v1:127.0.0.1:${monitorPort}]`;
     await tried("monmaptool", ["--create", "--addv", "a", address, "--fsid", fsid, monitorMap]);
     await tried("ceph-authtool", ["--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *"]);
     const rights = ["mon", "osd", "mgr"].flatMap((name) => ["--cap", name, "allow *"]);
@@ -165,22 +178,14 @@ export async function startObjectStore() {
     await until(async () => (await tried("ceph", [...own, "osd", "stat"])).includes("1 up"));
     const { accessKeyId, secretAccessKey } = credentials;
     const keys = [`--access-key=${accessKeyId}`, `--secret-key=${secretAccessKey}`];
-    await tried("radosgw-admin", [
-      ...own,
-      "-n",
-      "client.rgw",
-      "user",
-      "create",
-      "--uid=test",
-      "--display-name=t",
-      ...keys,
-    ]);
-    await startGateway();
+    const user = ["user", "create", "--uid=test", "--display-name=t", ...keys];
+    await tried("radosgw-admin", [...own, "-n", "client.rgw", ...user]);
+    const { endpoint } = await startGateway(folder);
+    return { endpoint, folder, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-  return { endpoint, stop, killGateway: () => kill("client.rgw"), startGateway };
 }
 
 async function main() {

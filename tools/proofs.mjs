@@ -78,6 +78,17 @@ export const proofs = {
       saves: { short: 12, long: 25, what: "saves of each writer" },
     },
   },
+  store: {
+    group: "durability",
+    about: "an object store fails at every request or is killed, and programs race for its names",
+    files: ["test/s3/every_request.test.ts", "test/s3/killed.test.ts", "test/s3/race.test.ts"],
+    measures: {
+      stride: { short: [5, 11], long: 1, what: "every how many requests of an operation one is struck" },
+      kills: { short: 2, long: [30, 10], what: "kills of the server at random moments" },
+      racers: { short: 2, long: 6, what: "programs that race" },
+      races: { short: 4, long: 50, what: "names they race for" },
+    },
+  },
   model: {
     group: "model",
     about: "a store behaves as a Map, whatever is done to it",

@@ -1,16 +1,14 @@
 // The contract of backends, kept on a real object store.
 import { backendConformance } from "snapkeep/testing";
 import { describe, it } from "vitest";
-import { hasObjectStore, objectStore } from "./object_store.ts";
-
-const here = objectStore();
+import { hasObjectStore, newBackend } from "./object_store.ts";
 
 describe.skipIf(!hasObjectStore)("s3Backend", () => {
-  for (const { name, run } of backendConformance(() => here.backend())) it(name, run);
+  for (const { name, run } of backendConformance(() => newBackend())) it.concurrent(name, run);
 });
 
 describe.skipIf(!hasObjectStore)("s3Backend with small parts", () => {
   const options = { bigBlobBytes: 12 * 1024 * 1024 };
-  const cases = backendConformance(() => here.backend({ partBytes: 5 * 1024 * 1024 }), options);
-  for (const { name, run } of cases) if (/big blobs|abandon/.test(name)) it(name, run);
+  const cases = backendConformance(() => newBackend({ partBytes: 5 * 1024 * 1024 }), options);
+  for (const { name, run } of cases) if (/big blobs|abandon/.test(name)) it.concurrent(name, run);
 });

@@ -34,8 +34,8 @@ export interface FaultProxy {
   readonly endpoint: string;
   /** All requests since the last time. */
   take(): SeenRequest[];
-  /** Decides what is done to each request from now on. */
-  plan(decide: (seen: SeenRequest) => Fault | undefined): void;
+  /** Decides what is done to each request from now on, perhaps after a while. */
+  plan(decide: (seen: SeenRequest) => Fault | undefined | Promise<Fault | undefined>): void;
   close(): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export function first(
 export async function faultProxy(endpoint: string, client: S3Client): Promise<FaultProxy> {
   const { hostname, port } = new URL(endpoint);
   let seen: SeenRequest[] = [];
-  let decide: (seen: SeenRequest) => Fault | undefined = () => undefined;
+  let decide: Parameters<FaultProxy["plan"]>[0] = () => undefined;
 
   const forward = (from: IncomingMessage, to: ServerResponse, body: Uint8Array, fault: Fault | undefined) => {
     const { method, url, headers } = from;
@@ -85,7 +85,7 @@ export async function faultProxy(endpoint: string, client: S3Client): Promise<Fa
     const key = decodeURIComponent(path).replace(/^\/[^/]*\/?/, "");
     const request = { method, target: query === undefined ? key : `${key}?${decodeURIComponent(query)}`, headers };
     seen.push(request);
-    const fault = decide(request);
+    const fault = await decide(request);
     if (fault === "cut request") return void to.socket?.destroy();
     const chunks: Uint8Array[] = [];
     for await (const chunk of from) chunks.push(chunk as Uint8Array);

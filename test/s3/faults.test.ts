@@ -1,88 +1,35 @@
-// Saves and loads over a network that cuts, stalls and refuses, and on a store that is killed. In the end there is one truth:
-// what a save says is what is there.
-import { ListMultipartUploadsCommand, ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
-import { type Backend, isSnapshotError, StateStore } from "snapkeep";
-import { s3Backend, type S3Options } from "snapkeep/s3";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+// Saves and loads over a network that cuts, stalls and refuses. In the end there is one truth: what a save says is what is there.
+import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { inspect } from "node:util";
+import { type Backend, isSnapshotError, StateStore } from "snapkeep";
+import { describe, expect, it, vi } from "vitest";
 import { credentials } from "../../tools/object_store.mjs";
-import { type FaultProxy, faultProxy, first, type SeenRequest } from "./fault_proxy.ts";
-import { hasObjectStore, objectStore } from "./object_store.ts";
+import { collectWarnings } from "../backend/warnings.ts";
+import { first, type SeenRequest } from "./fault_proxy.ts";
+import { hasObjectStore } from "./object_store.ts";
+import {
+  BLOB,
+  failure,
+  hurryRetries,
+  isCompletion,
+  isManifest,
+  MIB,
+  saveBlob,
+  saveGroup,
+  text,
+  UNIT,
+  unitsOf,
+  world,
+} from "./world.ts";
 
-const here = objectStore();
-const MIB = 1024 * 1024;
-const UNIT = "2026-01-02.state/";
-const BLOB = "2026-01-03.state.tar.gz";
-
-let client: S3Client;
-let proxy: FaultProxy;
-let place: S3Options & { readonly url: string };
-
-const backendHere = (options: Partial<S3Options> = {}): Backend =>
-  s3Backend({ ...place, endpoint: proxy.endpoint, ...options });
-const text = (bytes: string) => [new TextEncoder().encode(bytes)];
-const isCommit = ({ method, target }: SeenRequest) => method === "PUT" && target.includes("/manifest.json");
-const unitsOf = async (backend: Backend) => {
-  const units: string[] = [];
-  for await (const unit of backend.list()) units.push(unit);
-  return units;
-};
-
-/** All keys and uploads of the place, as the store has them. */
-async function raw(): Promise<{ keys: string[]; uploads: number }> {
-  const [bucket = "", ...prefix] = place.url.slice("s3://".length).split("/");
-  const where = { Bucket: bucket, Prefix: `${prefix.join("/")}/` };
-  const { Contents = [] } = await client.send(new ListObjectsV2Command(where));
-  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand(where));
-  return { keys: Contents.map(({ Key = "" }) => Key.slice(where.Prefix.length)), uploads: Uploads.length };
-}
-
-/** Saves a group of two blobs. */
-async function saveGroup(backend: Backend, unit = UNIT): Promise<void> {
-  const stage = await backend.stage(unit);
-  try {
-    await stage.write("a/x", text("x"));
-    await stage.publish("manifest.json", text("commit"));
-  } catch (error) {
-    await stage.abandon();
-    throw error;
-  }
-}
-
-/** Saves one blob of some size. */
-async function saveBlob(backend: Backend, sizeBytes: number, unit = BLOB): Promise<void> {
-  const stage = await backend.stage(unit);
-  try {
-    await stage.publish("", [new Uint8Array(sizeBytes).fill(7)]);
-  } catch (error) {
-    await stage.abandon();
-    throw error;
-  }
-}
-
-async function failure(work: Promise<unknown>): Promise<unknown> {
-  return await work.then(() => undefined, (error: unknown) => error);
-}
+const here = world();
 
 describe.skipIf(!hasObjectStore)("s3Backend", () => {
-  beforeAll(async () => {
-    client = here.client();
-    proxy = await faultProxy(here.endpoint, client);
-  });
-  beforeEach(async () => {
-    place = await here.place();
-  });
-  afterEach(() => proxy.plan(() => undefined));
-  afterAll(async () => {
-    await proxy?.close();
-    client?.destroy();
-  });
-
   describe("when an answer is lost", () => {
     const deciding: [string, (seen: SeenRequest) => boolean, (backend: Backend) => Promise<void>][] = [
       ["of the claim", ({ method, target }) => method === "PUT" && target.includes(".claims/"), saveGroup],
       ["of a blob", ({ method, target }) => method === "PUT" && target.includes("/a/x"), saveGroup],
-      ["of the manifest", isCommit, saveGroup],
+      ["of the manifest", isManifest, saveGroup],
       [
         "of a small archive",
         ({ method, target }) => method === "PUT" && target.includes(".tar.gz"),
@@ -96,7 +43,7 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       ["of a part", ({ target }) => target.includes("partNumber=2"), (backend) => saveBlob(backend, 6 * MIB)],
       [
         "of the end of an upload",
-        ({ method, target }) => method === "POST" && target.includes("uploadId="),
+        isCompletion,
         (backend) => saveBlob(backend, 6 * MIB),
       ],
       [
@@ -106,11 +53,11 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       ],
     ];
     it.each(deciding)("%s, saves once and leaves nothing else", async (_, isMeant, save) => {
-      const backend = backendHere({ partBytes: 5 * MIB });
+      const backend = here.backend({ partBytes: 5 * MIB });
       await backend.stage("0.state/").then((stage) => stage.abandon()); // probed
       let cuts = 0;
       const plan = first(1, isMeant, "cut answer");
-      proxy.plan((seen) => {
+      here.proxy.plan((seen) => {
         const fault = plan(seen);
         if (fault !== undefined) cuts++;
         return fault;
@@ -119,41 +66,37 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       expect(cuts).toBe(1);
       const [unit = ""] = await unitsOf(backend);
       expect([UNIT, BLOB]).toContain(unit);
-      const { keys, uploads } = await raw();
+      const { keys, uploads } = await here.raw();
       expect(keys).toEqual(unit === UNIT ? [`${UNIT}a/x`, `${UNIT}manifest.json`] : [BLOB]);
       expect(uploads).toBe(0);
     });
 
     it("and the store cannot be asked, fails with COMMIT_UNCERTAIN and keeps what may be visible", async () => {
-      const backend = backendHere();
+      const backend = here.backend();
       const stage = await backend.stage(UNIT);
       await stage.write("a/x", text("x"));
       let isLost = false;
-      proxy.plan((seen) => {
+      here.proxy.plan((seen) => {
         if (isLost) return "cut request";
-        isLost = isCommit(seen);
+        isLost = isManifest(seen);
         return isLost ? "cut answer" : undefined;
       });
       const error = await failure(stage.publish("manifest.json", text("commit")));
       expect(isSnapshotError(error, "COMMIT_UNCERTAIN")).toBe(true);
       await stage.abandon();
-      proxy.plan(() => undefined);
+      here.proxy.plan(() => undefined);
       expect(await unitsOf(backend)).toEqual([UNIT]);
-      expect((await raw()).keys).toContain(`${UNIT}a/x`);
+      expect((await here.raw()).keys).toContain(`${UNIT}a/x`);
       // The claim beside the commit counts for nothing, and a sweep removes it.
       expect(await backend.sweep(0)).toEqual([]);
-      expect((await raw()).keys).toEqual([`${UNIT}a/x`, `${UNIT}manifest.json`]);
+      expect((await here.raw()).keys).toEqual([`${UNIT}a/x`, `${UNIT}manifest.json`]);
       expect(await backend.remove(UNIT)).toBe(true);
     });
 
     it("of a commit that another program made meanwhile, tells the loser SNAPSHOT_EXISTS", async () => {
-      const backend = backendHere();
+      const backend = here.backend();
       const stage = await backend.stage(BLOB);
-      const other = here.client();
-      const [bucket = "", ...prefix] = place.url.slice("s3://".length).split("/");
-      const { PutObjectCommand } = await import("@aws-sdk/client-s3");
-      await other.send(new PutObjectCommand({ Bucket: bucket, Key: `${prefix.join("/")}/${BLOB}`, Body: "other" }));
-      other.destroy();
+      await here.put(BLOB, "other");
       const error = await failure(stage.publish("", text("mine")));
       expect(isSnapshotError(error, "SNAPSHOT_EXISTS")).toBe(true);
       await stage.abandon();
@@ -164,10 +107,10 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
 
   describe("when the network is bad", () => {
     it("sends a part again that was cut, and reads a body again that was cut", async () => {
-      const backend = backendHere({ partBytes: 5 * MIB });
-      proxy.plan(first(2, ({ target }) => target.includes("partNumber="), "cut request"));
+      const backend = here.backend({ partBytes: 5 * MIB });
+      here.proxy.plan(first(2, ({ target }) => target.includes("partNumber="), "cut request"));
       await saveBlob(backend, 12 * MIB);
-      proxy.plan(first(2, ({ method, target }) => method === "GET" && target.includes(".tar.gz"), "cut body"));
+      here.proxy.plan(first(2, ({ method, target }) => method === "GET" && target.includes(".tar.gz"), "cut body"));
       const blob = await backend.open(BLOB);
       expect(blob?.sizeBytes).toBe(12 * MIB);
       const bytes = await blob?.read(0, 12 * MIB);
@@ -176,21 +119,21 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     });
 
     it("reads again what stalls, and fails with STORAGE_UNREACHABLE when all stalls", async () => {
-      const backend = backendHere({ idleMs: 300 });
+      const backend = here.backend({ idleMs: 300 });
       await saveBlob(backend, 2000);
       const isRead = ({ method, target }: SeenRequest) => method === "GET" && target.includes(".tar.gz");
-      proxy.plan(first(1, isRead, "stall body"));
+      here.proxy.plan(first(1, isRead, "stall body"));
       const blob = await backend.open(BLOB);
       expect((await blob?.read(0, 2000))?.length).toBe(2000);
-      proxy.plan((seen) => isRead(seen) ? "stall" : undefined);
+      here.proxy.plan((seen) => isRead(seen) ? "stall" : undefined);
       const error = await failure(backend.open(BLOB));
       expect(isSnapshotError(error, "STORAGE_UNREACHABLE")).toBe(true);
     });
 
     it("survives a few 500 and 503 answers", async () => {
-      const backend = backendHere();
+      const backend = here.backend();
       let count = 0;
-      proxy.plan(() => {
+      here.proxy.plan(() => {
         count++;
         if (count % 7 === 3) return { status: 500, code: "InternalError" };
         return count % 7 === 5 ? { status: 503, code: "SlowDown" } : undefined;
@@ -198,8 +141,8 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       await saveGroup(backend);
       expect(await unitsOf(backend)).toEqual([UNIT]);
       expect(await backend.remove(UNIT)).toBe(true);
-      proxy.plan(() => undefined);
-      expect((await raw()).keys).toEqual([]);
+      here.proxy.plan(() => undefined);
+      expect((await here.raw()).keys).toEqual([]);
     });
 
     const lasting: [string, Parameters<typeof first>[2]][] = [
@@ -209,24 +152,25 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       ["STORAGE_FAILED", { status: 404, code: "NoSuchBucket" }],
     ];
     it.each(lasting)("fails with %s, also where it lists, and leaves nothing", async (code, fault) => {
-      const backend = backendHere();
+      hurryRetries();
+      const backend = here.backend();
       await saveGroup(backend, "0.state/");
-      proxy.plan((seen) => isCommit(seen) ? fault : undefined);
+      here.proxy.plan((seen) => isManifest(seen) ? fault : undefined);
       expect(await failure(saveGroup(backend))).toMatchObject({ code });
-      proxy.plan(() => fault);
+      here.proxy.plan(() => fault);
       expect(await failure(unitsOf(backend))).toMatchObject({ code });
       const store = new StateStore(backend).register("a", { saveState: (out) => out.json("a", 1), loadState() {} });
       const refused = await failure(store.resume()); // never "fresh"
       expect(isSnapshotError(refused)).toBe(true);
-      proxy.plan(() => undefined);
+      here.proxy.plan(() => undefined);
       expect(await unitsOf(backend)).toEqual(["0.state/"]);
-      expect((await raw()).keys.filter((key) => !key.startsWith("0.state/"))).toEqual([]);
+      expect((await here.raw()).keys.filter((key) => !key.startsWith("0.state/"))).toEqual([]);
     });
 
     it("abandons a large save without leaving a part, also while parts are sent", async () => {
-      const backend = backendHere({ partBytes: 5 * MIB });
+      const backend = here.backend({ partBytes: 5 * MIB });
       for (const end of ["body", "part", "abandon"] as const) {
-        if (end === "part") proxy.plan(({ target }) => target.includes("partNumber=3") ? "cut request" : undefined);
+        if (end === "part") here.proxy.plan(({ target }) => target.includes("partNumber=3") ? "cut request" : undefined);
         const stage = await backend.stage(BLOB);
         let abandon = () => {};
         const body = async function* () {
@@ -239,15 +183,15 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
         abandon = () => void stage.abandon();
         expect(await publishing).toBeInstanceOf(Error);
         await stage.abandon();
-        expect(await raw(), end).toEqual({ keys: [], uploads: 0 });
-        proxy.plan(() => undefined);
+        expect(await here.raw(), end).toEqual({ keys: [], uploads: 0 });
+        here.proxy.plan(() => undefined);
       }
     });
 
     it("works with a clock that is wrong by an hour", async () => {
       vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 3_600_000 });
       try {
-        const backend = backendHere();
+        const backend = here.backend();
         await saveGroup(backend);
         const stage = await backend.stage(BLOB);
         expect(await backend.sweep(10 * 60_000)).toEqual([]); // ages are by the clock of the store
@@ -259,68 +203,30 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     });
   });
 
-  describe("when the server is killed", () => {
-    it("during a save, the save succeeds after the restart, or fails and leaves nothing", async () => {
-      const backend = s3Backend({ ...place, partBytes: 5 * MIB });
-      const stage = await backend.stage(BLOB);
-      let restarted: Promise<void> | undefined;
-      const body = async function* () {
-        for (let count = 0; count < 6; count++) {
-          if (count === 3) {
-            here.killGateway();
-            restarted = here.startGateway();
-          }
-          yield new Uint8Array(4 * MIB);
-        }
-      };
-      const error = await failure(stage.publish("", body()));
-      await restarted;
-      await stage.abandon();
-      if (error !== undefined) expect(isSnapshotError(error)).toBe(true);
-      expect(await raw()).toEqual({ keys: error === undefined ? [BLOB] : [], uploads: 0 });
-      await saveGroup(backend);
-      expect(await unitsOf(backend)).toContain(UNIT);
-    });
-  });
-
-  describe("when others write", () => {
-    it("lets one of 20 racing writers of one name win", async () => {
-      const attempts = await Promise.allSettled(Array.from({ length: 20 }, async (_, writer) => {
-        await saveGroup(backendHere(), writer % 2 ? UNIT : "2026-01-02.state/");
-        return writer;
-      }));
-      expect(attempts.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
-      for (const attempt of attempts) {
-        if (attempt.status === "rejected") expect(attempt.reason).toMatchObject({ code: "SNAPSHOT_EXISTS" });
-      }
-      expect((await raw()).keys).toEqual([`${UNIT}a/x`, `${UNIT}manifest.json`]);
-    });
-  });
-
   describe("on a store that ignores conditions", () => {
     const ignoring = () =>
-      proxy.plan(({ headers }) =>
+      here.proxy.plan(({ headers }) =>
         headers["if-none-match"] !== undefined || headers["if-match"] !== undefined ? "ignore condition" : undefined
       );
 
     it("does not save, and says what to do", async () => {
       ignoring();
-      const error = await failure(saveGroup(backendHere()));
+      const error = await failure(saveGroup(here.backend()));
       expect(error).toMatchObject({ code: "CONDITIONS_IGNORED" });
       expect(String(error)).toContain("withoutConditions");
-      expect((await raw()).keys).toEqual([]);
+      expect((await here.raw()).keys).toEqual([]);
     });
 
     it("saves, removes and labels where one writer at a time is promised", async () => {
       ignoring();
-      const backend = backendHere({ withoutConditions: true });
+      const backend = here.backend({ withoutConditions: true });
       await saveGroup(backend);
       expect(await failure(saveGroup(backend))).toMatchObject({ code: "SNAPSHOT_EXISTS" });
       const unlock = await backend.notes.lock?.("2026-01-02.state");
       await backend.notes.put("2026-01-02.state", new TextEncoder().encode("note"));
       await unlock?.();
       expect(await backend.remove(UNIT)).toBe(true);
-      expect((await raw()).keys).toEqual([".notes/2026-01-02.state.json"]);
+      expect((await here.raw()).keys).toEqual([".notes/2026-01-02.state.json"]);
     });
   });
 
@@ -332,7 +238,7 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     };
     const options = [{ credentials: wrong }, { credentials: { ...credentials, secretAccessKey: "verysecretkey" } }];
     for (const { credentials } of options) {
-      const error = await failure(unitsOf(backendHere({ credentials })));
+      const error = await failure(unitsOf(here.backend({ credentials })));
       expect(error).toMatchObject({ code: "STORAGE_FORBIDDEN" });
       const shown = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error);
       for (const secret of [...Object.values(credentials), "Signature=", "AWS4-HMAC", "uthorization:"]) {
