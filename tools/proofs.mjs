@@ -83,7 +83,7 @@ export const proofs = {
     about: "an object store fails at every request or is killed, and programs race for its names",
     files: ["test/s3/every_request.test.ts", "test/s3/killed.test.ts", "test/s3/race.test.ts"],
     measures: {
-      stride: { short: [5, 11], long: 1, what: "every how many requests of an operation one is struck" },
+      stride: { short: [7, 15], long: 1, what: "every how many requests of an operation one is struck" },
       kills: { short: 2, long: [30, 10], what: "kills of the server at random moments" },
       racers: { short: 2, long: 6, what: "programs that race" },
       races: { short: 4, long: 50, what: "names they race for" },

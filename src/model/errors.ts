@@ -177,6 +177,8 @@ export interface SnapshotErrorDetails {
    * Remedy: use another store, or pass `withoutConditions: true` if only one program writes at a time.
    */
   CONDITIONS_IGNORED: { uri: string };
+  /** An optional package that this needs cannot be imported. Remedy: install it; the message has the command. */
+  PACKAGE_MISSING: { package: string };
   /**
    * The snapshot is visible, but may not survive a power loss. On an object store: the answer to the commit was lost,
    * and the store cannot be asked whether the snapshot is visible. Remedy: list again; save again, and check the disk

@@ -2,7 +2,7 @@
 // with the first request. The client retries with back-off; bodies that break off are asked for again here.
 import type * as Sdk from "@aws-sdk/client-s3";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
-import { type SnapshotError, storageError } from "../model/errors.ts";
+import { SnapshotError } from "../model/errors.ts";
 import type { S3Address } from "./address.ts";
 import { faultOf, isMissing, storeError, StoreFault } from "./faults.ts";
 
@@ -10,7 +10,7 @@ const MOST_ATTEMPTS = 5;
 const MOST_BREAKS = 4;
 const CONNECTION_MS = 10_000;
 const DELETED_AT_ONCE = 1000;
-const MISSING_PACKAGE = "the package @aws-sdk/client-s3 is not installed; run `npm install @aws-sdk/client-s3`";
+const PACKAGE = "@aws-sdk/client-s3";
 // Some stores hand metadata back with dashes.
 const WRITE_ID = "snapkeep_write_id";
 
@@ -449,11 +449,8 @@ export class ObjectStore {
     const { uri, endpoint, region, credentials, idleMs } = this.address;
     const sdk = await import("@aws-sdk/client-s3").catch((cause: unknown) => {
       this.#loading = undefined;
-      throw storageError(
-        "use",
-        uri,
-        Object.assign(new Error(MISSING_PACKAGE, { cause }), { code: "MODULE_NOT_FOUND" }),
-      );
+      const reason = `the package ${PACKAGE} cannot be imported; run \`npm install ${PACKAGE}\``;
+      throw new SnapshotError("PACKAGE_MISSING", `Cannot use "${uri}": ${reason}`, { package: PACKAGE }, { cause });
     });
     const client = new sdk.S3Client({
       ...endpoint === undefined ? {} : { endpoint, forcePathStyle: true },

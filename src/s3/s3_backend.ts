@@ -242,6 +242,9 @@ function isPlainPath(path: string): boolean {
  * @returns The backend.
  * @throws {TypeError} If an option is not what it must be, or a URL contains credentials.
  * @throws {RangeError} If `partBytes` or `idleMs` is out of its range.
+ * @throws {SnapshotError} From its methods: `PACKAGE_MISSING` if the package is not installed; `STORAGE_UNREACHABLE`,
+ *   `STORAGE_FORBIDDEN`, `STORAGE_THROTTLED`, `STORAGE_FULL` or `STORAGE_FAILED` if the store fails; `CONDITIONS_IGNORED` if it ignores
+ *   conditional writes and something is to be written.
  * @example Save to a bucket
  * ```ts no-run
  * import { StateStore } from "snapkeep";

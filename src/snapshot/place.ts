@@ -1,15 +1,20 @@
 // From what a caller calls a place to a backend: a folder, or a prefix of a bucket.
-import { fileBackend } from "../file/file_backend.ts";
+import { type Durability, fileBackend } from "../file/file_backend.ts";
 import { type Address, type PathOrUrl, readAddress, readPath, splitPath } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { isS3Url } from "../s3/address.ts";
 import { s3Backend } from "../s3/s3_backend.ts";
 
-/** The backend of a folder, or of an `s3:` URL. */
-export function placeAt(where: PathOrUrl): Backend {
-  if (where === "") return fileBackend(where); // which says what is wrong
-  const { url } = readAddress(where);
-  return url !== undefined && isS3Url(url) ? s3Backend({ url }) : fileBackend(where);
+/** The backend of a folder, or of an `s3:` URL, which has no choice of durability. */
+export function placeAt(where: PathOrUrl, durability?: Durability): Backend {
+  const options = durability === undefined ? {} : { durability };
+  if (where === "") return fileBackend(where, options); // which says what is wrong
+  const { url, shown } = readAddress(where);
+  if (url === undefined || !isS3Url(url)) return fileBackend(where, options);
+  if (durability !== undefined) {
+    throw new TypeError(`Cannot set the durability of "${shown}": an object store is always durable`);
+  }
+  return s3Backend({ url });
 }
 
 /** The place and the file name of a snapshot at a path, or at an `s3:` URL. */

@@ -1,5 +1,5 @@
 // How a store is made: what its options are, and what they stand for.
-import { type Durability, fileBackend } from "../file/file_backend.ts";
+import type { Durability } from "../file/file_backend.ts";
 import { placeAt } from "../snapshot/place.ts";
 import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
 import type { PathOrUrl } from "../model/address.ts";
@@ -98,8 +98,7 @@ export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
 /** The backend of a place. */
 export function backendOf(where: StoreLocation, durability: Durability | undefined): Backend {
   if (typeof where === "string" || where instanceof URL) {
-    if (durability === undefined) return placeAt(where);
-    return fileBackend(where, { durability });
+    return placeAt(where, durability);
   }
   if (!isBackend(where)) {
     throw new TypeError(`Cannot make a store of ${show(where)}: expected a folder's path, a file: URL or a backend`);

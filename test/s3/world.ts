@@ -25,8 +25,8 @@ export interface World {
   backend(options?: Partial<S3Options>): S3Backend;
   /** Puts an object of the place. */
   put(key: string, body?: string | Uint8Array): Promise<void>;
-  /** All keys and uploads of the place, as the store has them. */
-  raw(): Promise<{ keys: string[]; uploads: number }>;
+  /** All keys and uploads of a place, as the store has them. */
+  raw(url?: string): Promise<{ keys: string[]; uploads: number }>;
 }
 
 /** The world of a file, which its tests use one after the other; their proxy does nothing at the beginning of each. */
@@ -64,8 +64,8 @@ export function world(): World {
       const { Bucket, prefix } = whereIs(place);
       await client.send(new PutObjectCommand({ Bucket, Key: prefix + key, Body: body }));
     },
-    async raw() {
-      const { Bucket, prefix } = whereIs(place);
+    async raw(url = place.url) {
+      const { Bucket, prefix } = whereIs({ url });
       const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket, Prefix: prefix }));
       const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: prefix }));
       return { keys: Contents.map(({ Key = "" }) => Key.slice(prefix.length)), uploads: Uploads.length };
