@@ -5,9 +5,12 @@ import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { SnapshotError } from "../model/errors.ts";
 import type { S3Address } from "./address.ts";
 import { faultOf, isMissing, storeError, StoreFault } from "./faults.ts";
+import { PartMemory } from "./part_memory.ts";
 
 const MOST_ATTEMPTS = 5;
 const MOST_BREAKS = 4;
+/** How many parts of an upload are sent at a time. */
+export const PARTS_IN_FLIGHT = 4;
 const CONNECTION_MS = 10_000;
 const DELETED_AT_ONCE = 1000;
 const PACKAGE = "@aws-sdk/client-s3";
@@ -68,6 +71,8 @@ interface BodyStream {
 /** The objects of one bucket below one prefix; keys are relative to the prefix. */
 export class ObjectStore {
   readonly address: S3Address;
+  /** Memory for parts, of which an upload holds one more than are sent at a time. */
+  readonly partMemory: PartMemory = new PartMemory(PARTS_IN_FLIGHT + 1);
   #loading: Promise<{ sdk: typeof Sdk; client: Sdk.S3Client }> | undefined;
   #deletesOneByOne = false;
 

@@ -26,6 +26,8 @@ import { S3Stage } from "./stage.ts";
 
 // A removal by another program without a heartbeat for so long is taken over.
 const REMOVAL_STALE_AFTER_MS = 60_000;
+// The writer of a committed unit is about to remove its claim: who took it over just then could lose it.
+const COMMITTED_STALE_AFTER_MS = 5_000;
 const COMMIT_SEEN_MS = 60_000;
 const AFTER_DOTS = "/"; // the character behind the dot
 const BEFORE_COMMIT = "manifest.jsom\u{10ffff}";
@@ -163,10 +165,10 @@ class ObjectBackend implements S3Backend {
       const found = await Claim.find(this.#place, name);
       const isDead = found !== undefined &&
         (found.ageMs >= REMOVAL_STALE_AFTER_MS && found.purpose === "remove" ||
-          await hasCommitted(this.#place, found));
+          found.ageMs >= COMMITTED_STALE_AFTER_MS && await hasCommitted(this.#place, found));
       const taken = isDead
         ? await Claim.take(this.#place, name, unit, "remove", found)
-        : found !== undefined && found.purpose !== "remove"
+        : found !== undefined && found.purpose !== "remove" && !await hasCommitted(this.#place, found)
         ? await takeOver(this.#place, name, unit, "remove")
         : undefined;
       if (taken !== undefined) return taken;

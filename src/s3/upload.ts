@@ -3,13 +3,13 @@
 import type { ByteSource } from "../model/backend.ts";
 import { chunkOf } from "../runtime/bytes.ts";
 import type { SnapshotError } from "../model/errors.ts";
-import { type ObjectStore, pause, type UploadedPart } from "./client.ts";
+import { type ObjectStore, PARTS_IN_FLIGHT, pause, type UploadedPart } from "./client.ts";
 import { decide, look } from "./decide.ts";
 import { faultBeneath, isRefusedByCondition, storeError, StoreFault } from "./faults.ts";
+import type { PartMemory } from "./part_memory.ts";
 import type { Conditions } from "./probe.ts";
 
 const MOST_PARTS = 10_000;
-const PARTS_IN_FLIGHT = 4;
 const FIRST_BYTES = 64 * 1024;
 const MOST_TRIES = 4;
 
@@ -40,10 +40,9 @@ export async function upload(
   options: UploadOptions,
 ): Promise<{ readonly sizeBytes: number; readonly hasWon: boolean }> {
   const partBytes = partBytesFor(store, options.leastBytes);
-  const spare: Uint8Array<ArrayBuffer>[] = [];
-  const chunks = chunksOf(body, partBytes, options.leastBytes ?? 0, spare);
+  const chunks = chunksOf(body, partBytes, options.leastBytes ?? 0, store.partMemory);
   const first = await chunks.next();
-  const head = first.done ? new Uint8Array() : first.value;
+  const head: Uint8Array<ArrayBuffer> = first.done ? new Uint8Array() : first.value;
   const next = head.length < partBytes ? undefined : await chunks.next();
   if (next === undefined || next.done) {
     options.signal.throwIfAborted();
@@ -51,9 +50,10 @@ export async function upload(
     const condition = { ifNoneMatch: "*" } as const;
     const { conditions, writeId } = options;
     const decision = await decide(store, conditions, key, head, { condition, writeId });
+    store.partMemory.give(head);
     return { sizeBytes: head.length, hasWon: decision !== "lost" };
   }
-  return await uploadParts(store, key, [head as Uint8Array<ArrayBuffer>, next.value], chunks, { ...options, spare });
+  return await uploadParts(store, key, [head, next.value], chunks, options);
 }
 
 async function uploadParts(
@@ -61,18 +61,21 @@ async function uploadParts(
   key: string,
   begun: readonly Uint8Array<ArrayBuffer>[],
   more: AsyncGenerator<Uint8Array<ArrayBuffer>, void>,
-  options: UploadOptions & { readonly spare: Uint8Array<ArrayBuffer>[] },
+  options: UploadOptions,
 ): Promise<{ sizeBytes: number; hasWon: boolean }> {
   const stop = new AbortController();
   const onAbort = () => stop.abort(options.signal.reason);
   options.signal.addEventListener("abort", onAbort);
   if (options.signal.aborted) onAbort();
   const sending = new Set<Promise<void>>();
+  let cleaning: Promise<void> | undefined;
   const parts: UploadedPart[] = [];
   let failure: { readonly error: unknown } | undefined;
   let sizeBytes = 0;
   try {
     const uploadId = await store.createUpload(key, options.writeId, stop.signal);
+    // One whose start had no answer: it holds no part, and what cannot be removed is no failure of the save.
+    cleaning = removeUploads(store, key, (other, id) => other === key && id !== uploadId).catch(() => {});
     const send = async (bytes: Uint8Array<ArrayBuffer>) => {
       while (sending.size >= PARTS_IN_FLIGHT) await Promise.race(sending);
       if (failure !== undefined) throw failure.error;
@@ -82,7 +85,7 @@ async function uploadParts(
       const task = store.uploadPart(key, uploadId, number, bytes, stop.signal)
         .then((part) => {
           parts[number - 1] = part;
-          options.spare.push(bytes);
+          store.partMemory.give(bytes);
         })
         .catch((error: unknown) => void (failure ??= { error }))
         .finally(() => sending.delete(task));
@@ -94,16 +97,13 @@ async function uploadParts(
     await Promise.all(sending);
     if (failure !== undefined) throw (failure as { error: unknown }).error;
     stop.signal.throwIfAborted();
-    const hasWon = await complete(store, key, uploadId, parts, options);
-    // One whose start had no answer: it holds no part, and what cannot be removed is no failure of the save.
-    await removeUploads(store, key, (other) => other === key).catch(() => {});
-    return { sizeBytes, hasWon };
+    return { sizeBytes, hasWon: await complete(store, key, uploadId, parts, options) };
   } catch (error) {
     stop.abort(error);
     throw error;
   } finally {
     // All have ended before anybody removes the parts: a part that is still sent would come after.
-    await Promise.allSettled(sending);
+    await Promise.allSettled([...sending, cleaning]);
     options.signal.removeEventListener("abort", onAbort);
     await more.return().catch(() => {});
   }
@@ -117,10 +117,12 @@ async function complete(
   parts: readonly UploadedPart[],
   { conditions, writeId, beforeCommit }: UploadOptions,
 ): Promise<boolean> {
-  await beforeCommit();
-  // The condition helps where the store knows it. What keeps others out is the claim, which was renewed just now.
+  // The condition helps where the store knows it. What keeps others out is the claim, which was held all the time.
   const condition = conditions.complete ? { ifNoneMatch: "*" } as const : undefined;
-  if (condition === undefined && await store.head(key) !== undefined) return false;
+  const looking = condition === undefined ? store.head(key) : Promise.resolve(undefined);
+  looking.catch(() => {}); // awaited below
+  await beforeCommit();
+  if (await looking !== undefined) return false;
   let first: unknown;
   for (let attempt = 0; attempt < MOST_TRIES; attempt++) {
     try {
@@ -143,10 +145,10 @@ async function complete(
 export async function removeUploads(
   store: ObjectStore,
   prefix: string,
-  isOurs: (key: string) => boolean,
+  isMeant: (key: string, uploadId: string) => boolean,
 ): Promise<void> {
   for (let attempt = 0;; attempt++) {
-    const uploads = (await store.uploads(prefix)).filter(({ key }) => isOurs(key));
+    const uploads = (await store.uploads(prefix)).filter(({ key, uploadId }) => isMeant(key, uploadId));
     if (uploads.length === 0) return;
     for (const { key, uploadId } of uploads) {
       await store.abortUpload(key, uploadId);
@@ -176,7 +178,7 @@ async function* chunksOf(
   body: ByteSource,
   partBytes: number,
   leastBytes: number,
-  spare: Uint8Array<ArrayBuffer>[],
+  memory: PartMemory,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   let room = new Uint8Array(Math.min(partBytes, Math.max(leastBytes, FIRST_BYTES)));
   let usedBytes = 0;
@@ -184,11 +186,12 @@ async function* chunksOf(
     for (let rest = chunkOf(given); rest.length > 0;) {
       if (usedBytes === partBytes) {
         yield room;
-        [room, usedBytes] = [spare.pop() ?? new Uint8Array(partBytes), 0];
+        [room, usedBytes] = [memory.take(partBytes) ?? new Uint8Array(partBytes), 0];
       }
       const neededBytes = Math.min(partBytes, usedBytes + rest.length);
       if (neededBytes > room.length) {
-        const grown = new Uint8Array(Math.min(partBytes, Math.max(neededBytes, 4 * room.length)));
+        const grown = memory.take(partBytes) ??
+          new Uint8Array(Math.min(partBytes, Math.max(neededBytes, 4 * room.length)));
         grown.set(room.subarray(0, usedBytes));
         room = grown;
       }
