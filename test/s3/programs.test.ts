@@ -1,8 +1,17 @@
 // Programs on an object store: stores, keepers, labels, copies and addresses work as on files.
 import path from "node:path";
 import process from "node:process";
-import { keepLatest, LatestStatesKeeper, locate, RetentionKeeper, StateStore } from "snapkeep";
+import {
+  autosave,
+  keepLatest,
+  LatestStatesKeeper,
+  locate,
+  PeriodicSaveCondition,
+  RetentionKeeper,
+  StateStore,
+} from "snapkeep";
 import { afterEach, describe, expect, it } from "vitest";
+import { copyAll, MirroredStatesKeeper } from "../../examples/local_first/mirrored_keeper.ts";
 import { credentials } from "../../tools/object_store.mjs";
 import { temporaryFolder } from "../backend/temporary.ts";
 import { endpoint, hasObjectStore } from "./object_store.ts";
@@ -101,6 +110,37 @@ describe.skipIf(!hasObjectStore)("a store on s3Backend", () => {
     expect(planned.every(({ method, target }) => method === "GET" && target.includes("list-type"))).toBe(true);
     expect(await new LatestStatesKeeper(store, 2).cleanup()).toHaveLength(4);
     expect(await store.list()).toHaveLength(2);
+  });
+
+  it("saves by itself, keeps what is pinned, and prunes the rest", async () => {
+    const values = { big: noise(1000), small: 0 };
+    const store = storeOn(here.backend(), values);
+    const keeper = new RetentionKeeper(store, [keepLatest(2)]);
+    store.startFresh();
+    const saver = autosave(store, { condition: new PeriodicSaveCondition("1h"), keeper });
+    for (; values.small < 5; values.small++) {
+      expect(await saver.requestSave()).toMatchObject({ outcome: "saved" });
+      if (values.small === 1) await (await store.latest())?.label({ pinned: true });
+    }
+    values.small = 5;
+    await saver.close();
+    const kept: unknown[] = [];
+    for (const snapshot of await store.list()) {
+      await using reader = await snapshot.open();
+      kept.push(await reader.json("small/small.json"));
+    }
+    expect(kept).toEqual([1, 4, 5]); // the last round saves once more
+  });
+
+  it("is the mirror of a folder, whose keeper spares what is not verified here", async () => {
+    const local = storeOn(path.join(await temporaryFolder(), "states"), { big: noise(1000), small: 1 });
+    const remote = new StateStore(here.backend());
+    for (let count = 0; count < 3; count++) await local.saveState();
+    const keeper = new MirroredStatesKeeper(local, remote, 1);
+    expect(await keeper.cleanup()).toEqual([]);
+    expect(await copyAll(local, remote)).toHaveLength(3);
+    expect(await keeper.cleanup()).toHaveLength(2);
+    expect([(await local.list()).length, (await remote.list()).length]).toEqual([1, 3]);
   });
 
   it("is found by s3: URLs, with what the environment says", async () => {
