@@ -2,7 +2,7 @@
 import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { inspect } from "node:util";
 import { type Backend, isSnapshotError, StateStore } from "snapkeep";
-import { describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { credentials } from "../../tools/object_store.mjs";
 import { collectWarnings } from "../backend/warnings.ts";
 import { first, type SeenRequest } from "./fault_proxy.ts";
@@ -26,6 +26,8 @@ const here = world();
 
 describe.skipIf(!hasObjectStore)("s3Backend", () => {
   describe("when an answer is lost", () => {
+    beforeEach(hurryRetries);
+
     const deciding: [string, (seen: SeenRequest) => boolean, (backend: Backend) => Promise<void>][] = [
       ["of the claim", ({ method, target }) => method === "PUT" && target.includes(".claims/"), saveGroup],
       ["of a blob", ({ method, target }) => method === "PUT" && target.includes("/a/x"), saveGroup],
@@ -107,6 +109,7 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
 
   describe("when the network is bad", () => {
     it("sends a part again that was cut, and reads a body again that was cut", async () => {
+      hurryRetries();
       const backend = here.backend({ partBytes: 5 * MIB });
       here.proxy.plan(first(2, ({ target }) => target.includes("partNumber="), "cut request"));
       await saveBlob(backend, 12 * MIB);
@@ -131,6 +134,7 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     });
 
     it("survives a few 500 and 503 answers", async () => {
+      hurryRetries();
       const backend = here.backend();
       let count = 0;
       here.proxy.plan(() => {
@@ -168,6 +172,7 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     });
 
     it("abandons a large save without leaving a part, also while parts are sent", async () => {
+      hurryRetries();
       const backend = here.backend({ partBytes: 5 * MIB });
       for (const end of ["body", "part", "abandon"] as const) {
         if (end === "part") here.proxy.plan(({ target }) => target.includes("partNumber=3") ? "cut request" : undefined);
