@@ -28,7 +28,10 @@ export default defineConfig({
   },
   test: {
     projects: [
-      { extends: true, test: { name: "shared", include: ["test/**/*.test.ts"], exclude: [...alone, "test/s3/**"], isolate: false } },
+      {
+        extends: true,
+        test: { name: "shared", include: ["test/**/*.test.ts"], exclude: [...alone, "test/s3/**"], isolate: false },
+      },
       { extends: true, test: { name: "alone", include: alone, sequence: { groupOrder: 1 } } },
       {
         extends: true,

@@ -81,7 +81,12 @@ export const proofs = {
   store: {
     group: "durability",
     about: "an object store fails at every request or is killed, and programs race for its names",
-    files: ["test/s3/conformance.test.ts", "test/s3/every_request.test.ts", "test/s3/killed.test.ts", "test/s3/race.test.ts"],
+    files: [
+      "test/s3/conformance.test.ts",
+      "test/s3/every_request.test.ts",
+      "test/s3/killed.test.ts",
+      "test/s3/race.test.ts",
+    ],
     measures: {
       stride: { short: [9, 21], long: 1, what: "every how many requests of an operation one is struck" },
       kills: { short: 2, long: [30, 10], what: "kills of the server at random moments" },

@@ -10,17 +10,18 @@ const backend = s3Backend({ url });
 const bytes = [new TextEncoder().encode(id)];
 
 async function save(unit: string): Promise<string> {
-  let stage: Awaited<ReturnType<typeof backend.stage>> | undefined;
+  let abandon: (() => Promise<void>) | undefined;
   try {
-    stage = await backend.stage(unit);
+    const stage = await backend.stage(unit);
+    abandon = () => stage.abandon();
     if (!unit.endsWith("/")) await stage.publish("", bytes);
     else {
-      await Promise.all(["a", "b/c"].map((path) => stage?.write(path, bytes)));
+      await Promise.all(["a", "b/c"].map((path) => stage.write(path, bytes)));
       await stage.publish("manifest.json", bytes);
     }
     return `won ${unit}`;
   } catch (error) {
-    await stage?.abandon();
+    await abandon?.();
     return `lost ${unit} ${isSnapshotError(error) ? error.code : String(error)}`;
   }
 }

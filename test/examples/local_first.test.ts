@@ -5,7 +5,10 @@ import { expect, it } from "vitest";
 import { copyAll, MirroredStatesKeeper } from "../../examples/local_first/mirrored_keeper.ts";
 import { temporaryFolder } from "../backend/temporary.ts";
 
-const state = { saveState: (out: { json(path: string, value: unknown): Promise<void> }) => out.json("a", 1), loadState() {} };
+const state = {
+  saveState: (out: { json(path: string, value: unknown): Promise<void> }) => out.json("a", 1),
+  loadState() {},
+};
 const names = async (store: StateStore) => (await store.list()).map(({ name }) => name);
 
 async function stores(backend: Backend = memoryBackend()) {

@@ -101,7 +101,9 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     for (const [index, fault] of faults.entries()) {
       for (let nth = index % stride; nth < asked.length; nth += stride) {
         struck += 2;
-        const of = `${JSON.stringify(fault)} at request ${nth} of ${asked.length}, ${asked[nth]?.method} ${asked[nth]?.target}`;
+        const of = `${JSON.stringify(fault)} at request ${nth} of ${asked.length}, ${asked[nth]?.method} ${
+          asked[nth]?.target
+        }`;
         const once = await attempt(nth, fault, false);
         expect(once.error, of).toBeUndefined();
         expect(await found(once.backend), of).toEqual({ keys: operation.after, uploads: 0 });
@@ -112,7 +114,9 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
         const units = await unitsOf(lasting.backend);
         const { keys, uploads } = await found(lasting.backend);
         expect(uploads, of).toBe(0);
-        expect(keys, of).toEqual(nth > commit || nth === commit && fault === "cut answer" ? operation.after : operation.before);
+        expect(keys, of).toEqual(
+          nth > commit || nth === commit && fault === "cut answer" ? operation.after : operation.before,
+        );
         expect(await unitsOf(lasting.backend), of).toEqual(units); // a sweep changes nothing that was visible
         if (nth > commit) expect(code, of).toBe(undefined);
         else if (nth < commit) expect(code, of).toBe(usual);

@@ -1,5 +1,4 @@
 // Saves and loads over a network that cuts, stalls and refuses. In the end there is one truth: what a save says is what is there.
-import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { inspect } from "node:util";
 import { type Backend, isSnapshotError, StateStore } from "snapkeep";
 import { beforeEach, describe, expect, it, vi } from "vitest";
@@ -175,7 +174,9 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       hurryRetries();
       const backend = here.backend({ partBytes: 5 * MIB });
       for (const end of ["body", "part", "abandon"] as const) {
-        if (end === "part") here.proxy.plan(({ target }) => target.includes("partNumber=3") ? "cut request" : undefined);
+        if (end === "part") {
+          here.proxy.plan(({ target }) => target.includes("partNumber=3") ? "cut request" : undefined);
+        }
         const stage = await backend.stage(BLOB);
         let abandon = () => {};
         const body = async function* () {
@@ -235,17 +236,24 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     });
   });
 
-  it("shows no key, secret or signature in errors", async () => {
+  it("shows no key, secret or signature in errors, logs and JSON", async () => {
     const wrong = {
       accessKeyId: "AKIASECRETID12345678",
       secretAccessKey: "verysecretkey",
       sessionToken: "secrettoken",
     };
     const options = [{ credentials: wrong }, { credentials: { ...credentials, secretAccessKey: "verysecretkey" } }];
+    const logged = await collectWarnings();
     for (const { credentials } of options) {
-      const error = await failure(unitsOf(here.backend({ credentials })));
+      const backend = here.backend({ credentials });
+      const error = await failure(unitsOf(backend));
       expect(error).toMatchObject({ code: "STORAGE_FORBIDDEN" });
-      const shown = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error);
+      await backend.scratch().then((scratch) => scratch.remove());
+      const refused = await failure(new StateStore(backend).resume());
+      const shown = [error, refused].map((each) =>
+        inspect(each, { depth: 20, showHidden: true }) + JSON.stringify(each)
+      )
+        .join() + inspect(backend, { depth: 20 }) + JSON.stringify(backend) + logged.join();
       for (const secret of [...Object.values(credentials), "Signature=", "AWS4-HMAC", "uthorization:"]) {
         expect(shown).not.toContain(secret);
       }

@@ -18,7 +18,6 @@ import {
   MIB,
   saveBlob,
   saveGroup,
-  text,
   UNIT,
   unitsOf,
   world,
@@ -92,24 +91,29 @@ describe.skipIf(!hasObjectStore)("s3Backend when the server is killed", () => {
   it.each([
     ["the claim", isClaim],
     ["a part", isPart],
-  ])("and stays away, fails an archive with STORAGE_UNREACHABLE at %s, and leaves what a sweep removes", async (_, isMeant) => {
-    const backend = backendHere(PARTS);
-    await backend.probe();
-    const over = killAt(isMeant, "before", "later");
-    expect(await failure(saveBlob(backend, 11 * MIB))).toMatchObject({ code: "STORAGE_UNREACHABLE" });
-    over();
-    await restart();
-    expect(await unitsOf(backend)).toEqual([]);
-    await backend.sweep(-1);
-    expect(await here.raw()).toEqual({ keys: [], uploads: 0 });
-    await saveBlob(backend, 11 * MIB);
-    expect(await unitsOf(backend)).toEqual([BLOB]);
-  });
+  ])(
+    "and stays away, fails an archive with STORAGE_UNREACHABLE at %s, and leaves what a sweep removes",
+    async (_, isMeant) => {
+      const backend = backendHere(PARTS);
+      await backend.probe();
+      const over = killAt(isMeant, "before", "later");
+      expect(await failure(saveBlob(backend, 11 * MIB))).toMatchObject({ code: "STORAGE_UNREACHABLE" });
+      over();
+      await restart();
+      expect(await unitsOf(backend)).toEqual([]);
+      await backend.sweep(-1);
+      expect(await here.raw()).toEqual({ keys: [], uploads: 0 });
+      await saveBlob(backend, 11 * MIB);
+      expect(await unitsOf(backend)).toEqual([BLOB]);
+    },
+  );
 
-  it.each([
-    ["before it carried it out, which is absent then", "before"],
-    ["after it carried it out, which is whole then", "after"],
-  ] as const)("and stays away at a commit, fails with COMMIT_UNCERTAIN %s", async (_, moment) => {
+  it.each(
+    [
+      ["before it carried it out, which is absent then", "before"],
+      ["after it carried it out, which is whole then", "after"],
+    ] as const,
+  )("and stays away at a commit, fails with COMMIT_UNCERTAIN %s", async (_, moment) => {
     for (const [unit, isMeant] of [[UNIT, isManifest], [BLOB, isCompletion]] as const) {
       const backend = backendHere(PARTS);
       await backend.probe();

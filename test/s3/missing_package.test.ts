@@ -32,7 +32,9 @@ it("s3Backend fails with PACKAGE_MISSING and the command when the client is not 
   }
   const installed = await readdir(path.join(root, "node_modules"));
   for (const name of installed) {
-    if (!name.startsWith(".") && name !== "@aws-sdk") await symlink(path.join(root, "node_modules", name), path.join(modules, name));
+    if (!name.startsWith(".") && name !== "@aws-sdk") {
+      await symlink(path.join(root, "node_modules", name), path.join(modules, name));
+    }
   }
   await writeFile(path.join(folder, "package.json"), '{ "type": "module" }');
   await writeFile(path.join(folder, "main.js"), PROGRAM);

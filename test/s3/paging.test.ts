@@ -41,7 +41,10 @@ async function within<T>(objects: ReadonlyMap<string, Uint8Array>, work: (store:
 it("resume and keepLatest list 10,000 snapshots by pages, and open none but the newest", async () => {
   const objects = await oneSnapshot("p/");
   for (let count = 0; count < 9999; count++) {
-    const [date, time] = new Date(Date.UTC(2020, 0, 1) + count * 60_000).toISOString().split(/[T.]/) as [string, string];
+    const [date, time] = new Date(Date.UTC(2020, 0, 1) + count * 60_000).toISOString().split(/[T.]/) as [
+      string,
+      string,
+    ];
     objects.set(`p/${date}_${time.replaceAll(":", "-")},000000.state.tar.gz`, new Uint8Array(10)); // opening it fails
   }
   await within(objects, async ({ endpoint, take }) => {

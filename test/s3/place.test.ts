@@ -1,6 +1,7 @@
 // What lies on an object store: hostile keys, what dead writers left, claims and notes of others.
-import { CreateMultipartUploadCommand, UploadPartCommand } from "@aws-sdk/client-s3";
+import { CreateMultipartUploadCommand, DeleteObjectCommand, UploadPartCommand } from "@aws-sdk/client-s3";
 import { describe, expect, it } from "vitest";
+import type { SeenRequest } from "./fault_proxy.ts";
 import { hasObjectStore, whereIs } from "./object_store.ts";
 import { MIB, unitsOf, world } from "./world.ts";
 
@@ -34,7 +35,9 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
     const claim = (unit: string) => JSON.stringify({ format: "snapkeep-claim", unit, purpose: "stage", id: "dead.1" });
     const upload = async (Key: string) => {
       const { UploadId } = await here.client.send(new CreateMultipartUploadCommand({ Bucket, Key }));
-      await here.client.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: 1, Body: new Uint8Array(100) }));
+      await here.client.send(
+        new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: 1, Body: new Uint8Array(100) }),
+      );
     };
     await here.put(".claims/1.state.json", claim("1.state/"));
     await here.put("1.state/a/b");
@@ -63,6 +66,27 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       await stage.abandon();
       expect(await unitsOf(backend)).toEqual([]);
     }
+  });
+
+  it("leaves a fresh claim beside a commit to its writer before it removes the unit", async () => {
+    const claim = { format: "snapkeep-claim", unit: "1.state/", purpose: "stage", id: "living.1" };
+    await here.put("1.state/manifest.json");
+    await here.put(".claims/1.state.json", JSON.stringify(claim));
+    const isOnClaim = ({ target }: SeenRequest) => target.includes(".claims/");
+    let looks = 0;
+    const hasLookedTwice = new Promise<void>((resolve) => {
+      here.proxy.plan((seen) => {
+        if (isOnClaim(seen) && seen.method === "GET" && ++looks === 2) resolve();
+        return undefined;
+      });
+    });
+    const removing = here.backend().remove("1.state/");
+    await hasLookedTwice;
+    const { Bucket, prefix } = whereIs(here.place);
+    expect(here.proxy.take().some((seen) => isOnClaim(seen) && seen.headers["if-match"] !== undefined)).toBe(false);
+    await here.client.send(new DeleteObjectCommand({ Bucket, Key: `${prefix}.claims/1.state.json` }));
+    expect(await removing).toBe(true);
+    expect((await here.raw()).keys).toEqual([]);
   });
 
   it("puts a note that was read under a lock only where it is still the same", async () => {

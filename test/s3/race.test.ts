@@ -55,7 +55,10 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
   it("lets one of several programs win each name they race for, with all its bytes", async () => {
     const racers = Array.from({ length: amount("store", "racers") }, (_, index) => racer(`program ${index}`));
     for (const each of racers) expect(await each.next()).toBe("ready");
-    const units = Array.from({ length: amount("store", "races") }, (_, index) => `${index}.state${index % 2 ? "/" : ".tar"}`);
+    const units = Array.from(
+      { length: amount("store", "races") },
+      (_, index) => `${index}.state${index % 2 ? "/" : ".tar"}`,
+    );
     for (const unit of units) {
       for (const each of racers) each.save(unit);
       const answers = await Promise.all(racers.map((each) => each.next()));

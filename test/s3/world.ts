@@ -1,10 +1,5 @@
 // What tests on the object store share: a proxy in front of it, a place of its own for each test, and looks past the backend.
-import {
-  ListMultipartUploadsCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  type S3Client,
-} from "@aws-sdk/client-s3";
+import { ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import type { Backend } from "snapkeep";
 import { type S3Backend, s3Backend, type S3Options } from "snapkeep/s3";
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";

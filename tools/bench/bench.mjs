@@ -159,7 +159,9 @@ async function measureAll() {
   if (isWanted("s3")) {
     console.log("== s3");
     objectStore = await measureObjectStore(
-      flags.quick ? { sizeMiB: 32, rounds: 1, entries: 300 } : { sizeMiB: 256, rounds: 2 * repeat + 1, entries: 10_000 },
+      flags.quick
+        ? { sizeMiB: 32, rounds: 1, entries: 300 }
+        : { sizeMiB: 256, rounds: 2 * repeat + 1, entries: 10_000 },
     );
   }
   const minutes = (performance.now() - since) / 60_000;

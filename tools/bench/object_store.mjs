@@ -156,7 +156,10 @@ async function smallEntries(endpoint, entries) {
         async loadState(from) {
           for (let index = 0; index < entries; index++) await from.bytes(`${index}`);
         },
-      }).register("one", { saveState: (out) => out.json("one", 1), loadState: async (from) => void await from.json("one") });
+      }).register("one", {
+        saveState: (out) => out.json("one", 1),
+        loadState: async (from) => void await from.json("one"),
+      });
       await backend.probe();
       store.startFresh();
       const saved = await store.saveState(); // which sweeps
