@@ -12,7 +12,7 @@ import { saveBlob, saveGroup, UNIT, unitsOf, world } from "./world.ts";
 const here = world();
 const children: ChildProcess[] = [];
 
-/** A program that saves the units it is told, with its answers as lines. */
+/** A program that saves the units it receives, with its answers as lines. */
 function racer(id: string) {
   const [command, before] = commandOf("race_for_names");
   const env = {
