@@ -1,5 +1,5 @@
 // Why an archive is refused: a closed list of reasons, each with where it was found.
-import { addressOf } from "../model/address.ts";
+import { showAddress } from "../model/address.ts";
 import { CompressionFault } from "../compression/codec.ts";
 import { MAX_MANIFEST_BYTES } from "../manifest/manifest.ts";
 import { type RejectionReason, SnapshotError } from "../model/errors.ts";
@@ -22,7 +22,7 @@ export function rejected(
   what: string,
   cause?: unknown,
 ): SnapshotError {
-  const message = `Cannot read the archive "${addressOf(uri)}": ${what} (${reason} at byte ${offset})`;
+  const message = `Cannot read the archive ${showAddress(uri)}: ${what} (${reason} at byte ${offset})`;
   return new SnapshotError("ARCHIVE_REJECTED", message, { uri, reason, offset }, { cause });
 }
 
@@ -37,7 +37,7 @@ export function asRejection(error: unknown, uri: string): unknown {
 export function assertManifestSize(sizeBytes: number, uri: string): void {
   if (sizeBytes <= MAX_MANIFEST_BYTES) return;
   const reason = `it is larger than ${MAX_MANIFEST_BYTES} bytes`;
-  throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of "${addressOf(uri)}": ${reason}`, {
+  throw new SnapshotError("MANIFEST_INVALID", `Cannot read the manifest of ${showAddress(uri)}: ${reason}`, {
     uri,
     reason,
   });
@@ -55,5 +55,5 @@ export function manifestMissing(uri: string, paths: Iterable<string> = []): Snap
   const reason = top === undefined
     ? `it is an archive without ${MANIFEST_PATH} and no snapshot`
     : `its ${MANIFEST_PATH} lies under "${top}/"; pack from within the folder: tar -czf "${top}.tar.gz" -C "${top}" .`;
-  return new SnapshotError("MANIFEST_MISSING", `Cannot open "${addressOf(uri)}": ${reason}`, { uri });
+  return new SnapshotError("MANIFEST_MISSING", `Cannot open ${showAddress(uri)}: ${reason}`, { uri });
 }

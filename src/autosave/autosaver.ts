@@ -274,7 +274,10 @@ class StoreAutosaver implements Autosaver {
         else if (schedule.due === undefined && schedule.asksForSave()) schedule.due = "due";
         if (schedule.due !== undefined) {
           if (this.#store.hasBegun) this.#begin(schedule.due);
-          else if (!this.#hasToldNotBegun) this.#skip(schedule.due, "not begun");
+          else if (!this.#hasToldNotBegun || this.#requests.length > 0) {
+            const event = this.#skip(schedule.due, "not begun");
+            for (const resolve of this.#requests.splice(0)) resolve(event);
+          }
         }
       }
     } catch (error) {

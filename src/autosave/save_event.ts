@@ -1,5 +1,6 @@
 // What becomes of each round, as data: every round ends in one event, which the caller, the log and the diagnostics channel receive.
 import process from "node:process";
+import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
@@ -155,31 +156,41 @@ function tellLog(
   const { uri } = event;
   if (event.outcome === "joined") return log.debug("Joined a save of '{uri}'", { uri });
   if (event.resumeError !== undefined) {
-    warn("PAUSE_NOT_ENDED", uri, `Cannot end the pause of the save to "${uri}": ${reasonOf(event.resumeError)}`);
+    warn(
+      "PAUSE_NOT_ENDED",
+      uri,
+      `Cannot end the pause of the save to ${showAddress(uri)}: ${reasonOf(event.resumeError)}`,
+    );
   }
   switch (event.outcome) {
     case "saved":
       log.debug("Saved '{snapshot}', {heldMs} ms held", { snapshot: String(event.snapshot), heldMs: event.heldMs });
       if (event.keeperError === undefined) return;
-      return warn("CLEANUP_FAILED", uri, `Cannot clean up "${uri}" after a save: ${reasonOf(event.keeperError)}`);
+      return warn(
+        "CLEANUP_FAILED",
+        uri,
+        `Cannot clean up ${showAddress(uri)} after a save: ${reasonOf(event.keeperError)}`,
+      );
     case "skipped":
       if (event.why === "ended") return log.debug("Skipped a save of '{uri}': its autosaver has ended", { uri });
       if (event.why === "not paused") {
         return warn(
           "SAVE_SKIPPED",
           uri,
-          `A save to "${uri}" was skipped: the program did not pause: ${reasonOf(event.error)}`,
+          `A save to ${showAddress(uri)} was skipped: the program did not pause: ${reasonOf(event.error)}`,
         );
       }
       return warn(
         "AUTOSAVE_NOT_BEGUN",
         uri,
-        `A save to "${uri}" is due, but no snapshot was loaded; call await store.resume() before the loop, ` +
+        `A save to ${
+          showAddress(uri)
+        } is due, but no snapshot was loaded; call await store.resume() before the loop, ` +
           "or store.startFresh() if the program is to begin without the snapshots there",
       );
     case "failed": {
       const code = isSnapshotError(event.error) ? `${event.error.code}: ` : "";
-      return warn("AUTOSAVE_FAILED", uri, `A save to "${uri}" has failed: ${code}${reasonOf(event.error)}`);
+      return warn("AUTOSAVE_FAILED", uri, `A save to ${showAddress(uri)} has failed: ${code}${reasonOf(event.error)}`);
     }
   }
 }

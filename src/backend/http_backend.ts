@@ -1,4 +1,5 @@
 // One snapshot behind an HTTP address, read-only, by ranges: the way to look into an archive far away without fetching it.
+import { showAddress } from "../model/address.ts";
 import type { Backend, BlobReader, SnapshotNotes, Stage } from "../model/backend.ts";
 import { concat } from "../runtime/bytes.ts";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
@@ -243,7 +244,7 @@ class HttpBackend implements Backend {
       discard(answer);
       const next = withoutUser(this.#target(location, url));
       if (url.protocol === "https:" && next.protocol === "http:") {
-        throw this.#failed(`the server redirects from https to http, to "${shownUrl(next)}"`);
+        throw this.#failed(`the server redirects from https to http, to ${showAddress(shownUrl(next))}`);
       }
       if (next.origin !== url.origin) own = new Headers();
       url = next;
@@ -274,7 +275,7 @@ class HttpBackend implements Backend {
       return await this.#soon(ask(url, init));
     } catch (cause) {
       aborter.abort();
-      throw storageError("fetch", this.#shown, withoutSecrets(cause, [...this.#secrets, ...secretsOf(url)]));
+      throw storageError("fetch", this.#shown, explained(cause, [...this.#secrets, ...secretsOf(url)]));
     }
   }
 
@@ -291,7 +292,7 @@ class HttpBackend implements Backend {
         yield value;
       }
     } catch (cause) {
-      throw storageError("fetch", this.#shown, withoutSecrets(cause, this.#secrets));
+      throw storageError("fetch", this.#shown, explained(cause, this.#secrets));
     } finally {
       reader.cancel().catch(() => {}); // what is to hear of it may hang as well
     }
@@ -331,9 +332,11 @@ class HttpBackend implements Backend {
 
   changed(): SnapshotError {
     const uri = this.#shown;
-    return new SnapshotError("SNAPSHOT_CHANGED", `Cannot go on reading "${uri}": it is another file than it was`, {
-      uri,
-    });
+    return new SnapshotError(
+      "SNAPSHOT_CHANGED",
+      `Cannot go on reading ${showAddress(uri)}: it is another file than it was`,
+      { uri },
+    );
   }
 
   #readOnly(verb: string): SnapshotError {
@@ -368,7 +371,7 @@ function headersOf(url: URL, given: HeadersInit | undefined, shown: string): Hea
     headers = new Headers(given);
   } catch {
     // The runtime's own message shows the value.
-    throw new TypeError(`Cannot locate "${shown}": a name or value in headers is not valid in HTTP`);
+    throw new TypeError(`Cannot locate ${showAddress(shown)}: a name or value in headers is not valid in HTTP`);
   }
   if ((url.username !== "" || url.password !== "") && !headers.has("authorization")) {
     const user = new TextEncoder().encode(`${unescaped(url.username)}:${unescaped(url.password)}`);
@@ -390,17 +393,24 @@ function secretsOf({ username, password, search, searchParams }: URL): string[] 
   return [username, password, unescaped(username), unescaped(password), search.slice(1), ...searchParams.values()];
 }
 
-/** A failure of `fetch`; another one in its place if it shows a secret. */
-function withoutSecrets(cause: unknown, parts: readonly string[]): unknown {
+/** A failure of `fetch` with its causes and their code in the message, as runtimes only say "fetch failed"; without secrets. */
+function explained(cause: unknown, parts: readonly string[]): unknown {
   const secrets = parts.filter((part) => part.length > 3).sort((a, b) => b.length - a.length);
   const texts: string[] = [];
+  let code: string | undefined;
   for (let error = cause, depth = 0; error !== undefined && depth < 5; depth++) {
     texts.push(reasonOf(error));
-    error = (error as { cause?: unknown } | null)?.cause;
+    const inner = error as { readonly cause?: unknown; readonly code?: unknown } | null;
+    if (typeof inner?.code === "string") code = inner.code;
+    error = inner?.cause;
   }
-  if (!secrets.some((secret) => texts.some((text) => text.includes(secret)))) return cause;
-  const text = secrets.reduce((shown, secret) => shown.replaceAll(secret, "…"), texts.join(": "));
-  return new Error(text);
+  const told = [...new Set(texts)].filter((text) => text !== "").join(": ");
+  const text = code === undefined || told.includes(code) ? told : `${told} (${code})`;
+  const hasSecret = secrets.some((secret) => text.includes(secret));
+  if (!hasSecret && text === texts[0]) return cause;
+  const shown = secrets.reduce((shown, secret) => shown.replaceAll(secret, "…"), text);
+  const error = new Error(shown, hasSecret ? {} : { cause });
+  return code === undefined ? error : Object.assign(error, { code });
 }
 
 /**

@@ -18,7 +18,7 @@ import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { type PathOrUrl, readPath } from "../model/address.ts";
+import { type PathOrUrl, readPath, showAddress } from "../model/address.ts";
 import { isGroup, MANIFEST_PATH, nameOfUnit, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
 import { FileBlob, FileScratch, GlancedBlob } from "./file_blob.ts";
@@ -311,9 +311,10 @@ class FileBackend implements Backend {
     } catch (error) {
       if (!isNotAllowed(error)) throw error;
       const { root } = this.#place;
-      const reason = `"${path}" may not be read by this program, so it cannot be synced`;
-      const message =
-        `Cannot be sure that "${root}" survives a power loss if it is new: ${reason}; allow it to read that folder`;
+      const reason = `${showAddress(path)} may not be read by this program, so it cannot be synced`;
+      const message = `Cannot be sure that ${
+        showAddress(root)
+      } survives a power loss if it is new: ${reason}; allow it to read that folder`;
       warnUser({ className: "FileBackend", kind: "PARENT_NOT_SYNCED", address: root, message });
     }
   }
@@ -428,7 +429,9 @@ class FileBackend implements Backend {
  */
 export function fileBackend(folder: PathOrUrl, options: FileBackendOptions = {}): Backend {
   assertOptions("keep snapshots in a folder", options, FILE_OPTIONS);
-  if (folder === "") throw new TypeError("Cannot keep snapshots in a folder without a name");
+  if (folder === "") {
+    throw new TypeError(`Cannot keep snapshots in "": expected the path of a folder, such as "states"`);
+  }
   return new FileBackend(readPath(folder), options);
 }
 

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { systemMs } from "../runtime/clock.ts";
+import { showAddress } from "../model/address.ts";
 import { errnoOf, reasonOf } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { isGroup, MANIFEST_PATH, type Unit } from "../model/unit.ts";
@@ -63,7 +64,9 @@ export async function orLater({ root }: FilePlace, path: string, deletion: () =>
   try {
     await deletion();
   } catch (error) {
-    const message = `Cannot delete "${path}": ${reasonOf(error)}; its room is not free until a sweep can delete it`;
+    const message = `Cannot delete ${showAddress(path)}: ${
+      reasonOf(error)
+    }; its room is not free until a sweep can delete it`;
     warnUser({ className: "FileBackend", kind: "ROOM_NOT_FREED", address: root, message });
   }
 }

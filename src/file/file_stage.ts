@@ -1,6 +1,7 @@
 // Writing a unit on a file system: claim the name, write under a hidden name, make durable, publish whole. The order of
 // the calls here is the commit sequence; docs/durability.md explains each.
 import { dirname, join } from "node:path";
+import { showAddress } from "../model/address.ts";
 import type { ByteSource, Scratch, Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
@@ -73,7 +74,9 @@ export class FileStage implements Stage {
       // Only after claiming: a writer that published meanwhile kept its claim until its unit was there to be seen.
       for (const other of allowOtherLayouts ? [unit] : UNIT_SUFFIXES.map((suffix) => name + suffix)) {
         const path = pathOfUnit(place, other);
-        if (await place.look(path) !== undefined) throw existsError(name, path, `"${path}" is there already`);
+        if (await place.look(path) !== undefined) {
+          throw existsError(name, path, `${showAddress(path)} exists already; remove it, or choose another name`);
+        }
       }
       await place.files.makeFolder(stage.#stagePath);
       stage.#hasFolder = true;
@@ -125,7 +128,7 @@ export class FileStage implements Stage {
       await this.#place.sync.folder(this.#place.root);
     } catch (cause) {
       const uri = pathOfUnit(this.#place, this.unit);
-      const message = `Cannot be sure that "${uri}" survives a power loss: ${reasonOf(cause)}`;
+      const message = `Cannot be sure that ${showAddress(uri)} survives a power loss: ${reasonOf(cause)}`;
       throw new SnapshotError("COMMIT_UNCERTAIN", message, { uri }, { cause });
     } finally {
       await this.#releaseClaim();
@@ -165,7 +168,14 @@ export class FileStage implements Stage {
       // It is what was staged: the link was made, and only its answer was lost.
       if (found?.identity !== undefined && found.identity === await this.#identityOf(blobPath)) return;
       if (LINK_FAILED.has(errnoOf(error))) throw error;
-      if (found !== undefined) throw existsError(this.#name, finalPath, `"${finalPath}" is there already`, error);
+      if (found !== undefined) {
+        throw existsError(
+          this.#name,
+          finalPath,
+          `${showAddress(finalPath)} exists already; remove it, or choose another name`,
+          error,
+        );
+      }
       await files.rename(blobPath, finalPath);
     }
   }
@@ -247,7 +257,12 @@ export class FileStage implements Stage {
       }
       const finalPath = pathOfUnit(this.#place, this.unit);
       if (TAKEN.has(errno) && await this.#isThere(finalPath)) {
-        throw existsError(this.#name, finalPath, `"${finalPath}" is there already`, cause);
+        throw existsError(
+          this.#name,
+          finalPath,
+          `${showAddress(finalPath)} exists already; remove it, or choose another name`,
+          cause,
+        );
       }
       throw cause;
     }

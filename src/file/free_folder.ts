@@ -3,6 +3,7 @@
 import { closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { FORMAT_NAME } from "../manifest/schema.ts";
+import { showAddress } from "../model/address.ts";
 import { MANIFEST_PATH, suffixOf } from "../model/unit.ts";
 
 const HEAD_BYTES = 1024;
@@ -20,13 +21,15 @@ export function assertNoSnapshot(root: string): void {
   }
   for (let path = root; dirname(path) !== path; path = dirname(path)) {
     if (!isSnapshot(path)) continue;
-    const reason = path === root ? "it is a snapshot itself" : `it lies inside the snapshot "${path}"`;
+    const reason = path === root ? "it is a snapshot itself" : `it lies inside the snapshot ${showAddress(path)}`;
     throw refusal(root, reason, dirname(path));
   }
 }
 
 function refusal(root: string, reason: string, instead: string): TypeError {
-  return new TypeError(`Cannot keep snapshots in "${root}": ${reason}; use its parent folder "${instead}"`);
+  return new TypeError(
+    `Cannot keep snapshots in ${showAddress(root)}: ${reason}; use its parent folder ${showAddress(instead)}`,
+  );
 }
 
 function isSnapshot(path: string): boolean {

@@ -14,12 +14,12 @@ const EXECUTE_RIGHTS = 0o111;
  */
 export function modeOf(mode: unknown): number {
   if (typeof mode !== "number") {
-    const shown = typeof mode === "string" ? JSON.stringify(mode) : String(mode);
-    throw new TypeError(`Cannot use the mode ${shown}: it must be a number, such as 0o700`);
+    const written = typeof mode === "string" ? JSON.stringify(mode) : String(mode);
+    throw new TypeError(`Cannot use the mode ${written}: it must be a number, such as 0o700`);
   }
   if (Number.isInteger(mode) && mode >= OWNER_RIGHTS && mode <= ALL_RIGHTS) return mode;
-  const shown = Number.isInteger(mode) && mode >= 0 ? `0o${mode.toString(8)}` : String(mode);
-  throw new RangeError(`Cannot use the mode ${shown}: it must be from 0o700 to 0o777; 0o700 lets only the owner in`);
+  const written = Number.isInteger(mode) && mode >= 0 ? `0o${mode.toString(8)}` : String(mode);
+  throw new RangeError(`Cannot use the mode ${written}: it must be from 0o700 to 0o777; 0o700 lets only the owner in`);
 }
 
 /** A file system on which all that is made at a path and below it gets these rights. */

@@ -24,8 +24,10 @@ import {
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, parse, resolve, sep } from "node:path";
+import { showAddress } from "../model/address.ts";
 import { errnoOf, storageError } from "../model/errors.ts";
-import { systemMs } from "../runtime/clock.ts";
+import { setTimeout, systemMs } from "../runtime/clock.ts";
+import { Pace } from "../runtime/concurrency.ts";
 import type { FileKind } from "./file_system.ts";
 
 // Without O_NONBLOCK, opening what became a pipe meanwhile would wait for its writer.
@@ -173,7 +175,7 @@ export function readSteady(path: string): SteadyFile | undefined {
     if (typeof again === "object" && Buffer.compare(file.bytes, again.bytes) === 0) return again;
   }
   throw new TypeError(
-    `Cannot save "${path}": it changes while it is read; save when nothing writes to it, or ignore it`,
+    `Cannot save ${showAddress(path)}: it changes while it is read; save when nothing writes to it, or ignore it`,
   );
 }
 
@@ -200,29 +202,39 @@ function readOnce(path: string): SteadyFile | "gone" | "changed" {
 }
 
 /**
- * Streams a file too big to hold.
+ * Streams a file too big to hold, as it is at one moment.
  *
  * @param node What it was when it was looked at.
  * @throws {TypeError} If it is another one, or changes while it is read.
  */
-export function* piecesOf(path: string, node: RealNode): Generator<Uint8Array<ArrayBuffer>, void> {
-  const changed = () =>
-    new TypeError(`Cannot save "${path}": it changes while it is read; save when nothing writes to it, or ignore it`);
+export async function* piecesOf(path: string, node: RealNode): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const file = openToRead(path);
-  if (file === undefined) throw changed();
+  const assertSame = () => {
+    if (file !== undefined && nodeOf(fstatSync(file)).stamp === node.stamp) return;
+    throw new TypeError(
+      `Cannot save ${showAddress(path)}: it changes while it is read; save when nothing writes to it, or ignore it`,
+    );
+  };
   try {
-    if (nodeOf(fstatSync(file)).stamp !== node.stamp) throw changed();
-    let position = 0;
-    while (position < node.sizeBytes) {
+    assertSame();
+    // A change within the tick of the last one would leave the stamp as it is, so that tick is waited out before the first byte.
+    const ageMs = systemMs() - node.changedAtMs;
+    if (Math.abs(ageMs) <= COARSE_MS) {
+      await new Promise((done) => setTimeout(done, COARSE_MS - ageMs + 1));
+      assertSame();
+    }
+    const pace = new Pace();
+    for (let position = 0; position < node.sizeBytes;) {
+      if (pace.isDue) await pace.rest();
       const piece = new Uint8Array(Math.min(PIECE_BYTES, node.sizeBytes - position));
-      const read = attempt("read", path, () => readSync(file, piece, 0, piece.length, position));
-      if (read === 0) throw changed();
+      const read = attempt("read", path, () => readSync(file as number, piece, 0, piece.length, position));
+      if (read === 0) break;
       position += read;
       yield piece.subarray(0, read);
     }
-    if (nodeOf(fstatSync(file)).stamp !== node.stamp) throw changed();
+    assertSame();
   } finally {
-    closeSync(file);
+    if (file !== undefined) closeSync(file);
   }
 }
 
@@ -231,13 +243,15 @@ function openToRead(path: string): number | undefined {
     return openSync(path, READ);
   } catch (cause) {
     if (errnoOf(cause) === "ENOENT" || errnoOf(cause) === "ENOTDIR") return undefined;
-    if (errnoOf(cause) === "ELOOP") throw new TypeError(`Cannot save "${path}": it became a link`, { cause });
+    if (errnoOf(cause) === "ELOOP") {
+      throw new TypeError(`Cannot save ${showAddress(path)}: it became a link`, { cause });
+    }
     throw storageError("open", path, cause);
   }
 }
 
 function assertFile(path: string, { kind }: RealNode): void {
-  if (kind !== "file") throw new TypeError(`Cannot save "${path}": it is not an ordinary file`);
+  if (kind !== "file") throw new TypeError(`Cannot save ${showAddress(path)}: it is not an ordinary file`);
 }
 
 /** How a new file is written. */

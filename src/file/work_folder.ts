@@ -2,6 +2,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { showAddress } from "../model/address.ts";
 import type { BlobInfo, ByteSource, WorkFolder } from "../model/backend.ts";
 import { errnoOf, hasNoRoom } from "../model/errors.ts";
 import type { StateReader, StateWriter } from "../model/state.ts";
@@ -38,7 +39,7 @@ function temporaryFolder(): WorkFolder {
 export async function* filesIn(folder: string): AsyncGenerator<BlobInfo, void> {
   for await (const file of walkTree(nodeFileSystem, folder)) {
     if (!file.isRegular) {
-      throw new TypeError(`Cannot save "${file.path}": only ordinary files and folders can be saved`);
+      throw new TypeError(`Cannot save ${showAddress(file.path)}: only ordinary files and folders can be saved`);
     }
     yield file;
   }

@@ -4,7 +4,7 @@ import { ArchiveEncoder } from "../archive/archive_encoder.ts";
 import { openArchive, scanArchive } from "../archive/archive_reader.ts";
 import type { Compression } from "../compression/codec.ts";
 import { codecOf } from "../compression/codecs.ts";
-import { addressOf, uriOfUnit } from "../model/address.ts";
+import { showAddress, uriOfUnit } from "../model/address.ts";
 import type { BlobReader, Scratch } from "../model/backend.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { deferred, unlessAborted } from "../runtime/concurrency.ts";
@@ -143,5 +143,5 @@ async function openBlob(backend: UnitSource, unit: Unit): Promise<BlobReader> {
   const blob = await backend.open(unit);
   if (blob !== undefined) return blob;
   const uri = uriOfUnit(backend, unit);
-  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${addressOf(uri)}": there is no such snapshot`, { uri });
+  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open ${showAddress(uri)}: there is no such snapshot`, { uri });
 }

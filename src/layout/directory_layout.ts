@@ -3,7 +3,7 @@ import { Digester, digestOf } from "../runtime/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
 import type { BlobInfo, BlobReader } from "../model/backend.ts";
-import { addressOf, uriOfUnit } from "../model/address.ts";
+import { showAddress, uriOfUnit } from "../model/address.ts";
 import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { SnapshotError } from "../model/errors.ts";
@@ -208,11 +208,13 @@ async function absence(backend: UnitSource, unit: Unit): Promise<SnapshotError> 
   for await (const _blob of backend.blobs(unit)) {
     return new SnapshotError(
       "MANIFEST_MISSING",
-      `Cannot open "${addressOf(uri)}": it has no ${MANIFEST_PATH}, so it was never committed or is not ours`,
+      `Cannot open ${
+        showAddress(uri)
+      }: it has no ${MANIFEST_PATH}, so it was never committed or is no snapshot of snapkeep`,
       { uri },
     );
   }
   const hint = LIKE_FILE.test(unit) ? "; a file of one ends with .tar.gz, .tar.zst or .tar" : "";
   const reason = `there is no such snapshot${hint}`;
-  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open "${addressOf(uri)}": ${reason}`, { uri });
+  return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open ${showAddress(uri)}: ${reason}`, { uri });
 }

@@ -1,6 +1,6 @@
 // The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
 // names are safe, its sums add up.
-import { addressOf } from "../model/address.ts";
+import { showAddress } from "../model/address.ts";
 import { concatenating, textOf } from "../runtime/bytes.ts";
 import { atOnce, inSlices, type Work } from "../runtime/concurrency.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../model/entry_path.ts";
@@ -230,7 +230,7 @@ function findEntry(text: string, entryPath: string): ManifestEntry | undefined {
 }
 
 function invalid(uri: string, reason: string, cause?: unknown): SnapshotError {
-  const message = `Cannot read the manifest of "${addressOf(uri)}": ${reason}`;
+  const message = `Cannot read the manifest of ${showAddress(uri)}: ${reason}`;
   return new SnapshotError("MANIFEST_INVALID", message, { uri, reason }, { cause });
 }
 
@@ -294,7 +294,7 @@ function* parsing(text: string, uri: string, { manifestOf }: Shapes): Work<Manif
     const details = { uri, found: String(version), supported: String(FORMAT_VERSION) };
     const remedy = version === 0 ? "it is a draft that was never released" : "update snapkeep";
     const what = `it has format ${version}, this snapkeep reads ${details.supported}; ${remedy}`;
-    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read "${addressOf(uri)}": ${what}`, details);
+    throw new SnapshotError("FORMAT_UNSUPPORTED", `Cannot read ${showAddress(uri)}: ${what}`, details);
   }
   let manifest;
   let fault;

@@ -53,7 +53,7 @@ function urlOf(where: string): URL {
 export function readPath(where: PathOrUrl): string {
   const { path, shown } = readAddress(where);
   if (path !== undefined) return path;
-  throw new TypeError(`Cannot use "${shown}" as a place: expected a path or a file: URL`);
+  throw new TypeError(`Cannot use ${showAddress(shown)} as a place: expected a path or a file: URL`);
 }
 
 /** Splits the absolute path of a snapshot into its folder and its file name. */
@@ -63,7 +63,12 @@ export function splitPath(path: string): { readonly folder: string; readonly fil
 
 /** The path that a `file:` address stands for, or the address itself. */
 export function pathOfUri(uri: string): string {
-  return uri.startsWith("file:") ? fileURLToPath(uri).replace(/(?<=.)[/\\]$/, "") : uri;
+  if (!uri.startsWith("file:")) return uri;
+  try {
+    return fileURLToPath(uri).replace(/(?<=.)[/\\]$/, "");
+  } catch {
+    return uri; // of a backend that calls its place so; a message must not fail
+  }
 }
 
 /** A unit's address as a URI; a name may have characters that stand for something else in URIs. */
@@ -72,7 +77,12 @@ export function uriOfUnit(backend: { readonly uri: string }, unit: Unit): string
   return backend.uri + name + (isGroup(unit) ? "/" : "");
 }
 
-/** A unit's URI, or what a caller calls a snapshot, as messages write it. */
+/** A URI or path without the slash at its end: a path where it is a file's. */
 export function addressOf(uri: string): string {
   return pathOfUri(uri).replace(/(?<=[^/\\])[/\\]$/, "");
+}
+
+/** An address as every message and warning writes it: a path, or else a URI, in double quotes. */
+export function showAddress(address: PathOrUrl | { toString(): string }): string {
+  return `"${addressOf(address instanceof URL ? shownUrl(address) : String(address))}"`;
 }

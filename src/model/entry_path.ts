@@ -1,6 +1,7 @@
 // Which names are safe and portable: on every file system, in every archive tool, on every runtime. The writer refuses
 // the rest when it is handed over, and the reader refuses it again, because archives are hostile input.
 import { SnapshotError } from "./errors.ts";
+import { show } from "./show.ts";
 import { MANIFEST_PATH, TABLE_PATH, UNIT_SUFFIXES } from "./unit.ts";
 
 const MAX_PATH_BYTES = 1024;
@@ -25,7 +26,7 @@ const encoder = new TextEncoder();
 
 /** A name as messages quote it: none that is allowed is cut, and hostile ones may be of any length. */
 export function quoted(name: string): string {
-  if (typeof name !== "string") return String(name);
+  if (typeof name !== "string") return show(name);
   return name.length <= MAX_PATH_BYTES ? `"${name}"` : `"${name.slice(0, 100)}…"`;
 }
 
@@ -57,7 +58,7 @@ function faultOfPart(part: string): string | undefined {
  */
 export function faultOfEntryPath(path: string): string | undefined {
   if (path === "") return "it is empty";
-  if (path.startsWith("/")) return "it is absolute";
+  if (path.startsWith("/")) return "it must not begin with a slash";
   // Three bytes a character at the most: only long paths need to be encoded to be measured.
   if (path.length * 3 > MAX_PATH_BYTES && encoder.encode(path).length > MAX_PATH_BYTES) {
     return `it is longer than ${MAX_PATH_BYTES} bytes`;
@@ -145,6 +146,21 @@ export function assertSnapshotName(name: string): void {
   throw new SnapshotError("NAME_UNSAFE", `Cannot use the snapshot name ${quoted(name)}: ${reason}`, { name, reason });
 }
 
+/**
+ * Throws unless an entry path is safe.
+ *
+ * @param path Path within a state or a snapshot.
+ * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`.
+ */
+export function assertEntryPath(path: string): void {
+  const reason = faultOfEntryPath(path);
+  if (reason === undefined) return;
+  throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path ${quoted(path)}: ${reason}`, {
+    path,
+    reason,
+  });
+}
+
 /** What lies below a folder, by the key of the first part of its path; a path ends with a slash where it is a folder's. */
 type Below = Map<string, string | Branch>;
 
@@ -168,7 +184,7 @@ export class PathSet {
    * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`, or `ENTRY_EXISTS` where it equals or collides with an earlier one.
    */
   add(path: string): void {
-    this.#assertSafe(path);
+    assertEntryPath(path);
     this.#enter(path, path);
   }
 
@@ -179,7 +195,7 @@ export class PathSet {
    * @throws {SnapshotError} `ENTRY_PATH_UNSAFE`, or `ENTRY_EXISTS` where it collides with an earlier path.
    */
   addFolder(path: string): void {
-    this.#assertSafe(path);
+    assertEntryPath(path);
     this.#enter(path, `${path}/`);
   }
 
@@ -224,15 +240,6 @@ export class PathSet {
       shared = next;
     }
     return shared;
-  }
-
-  #assertSafe(path: string): void {
-    const reason = faultOfEntryPath(path);
-    if (reason === undefined) return;
-    throw new SnapshotError("ENTRY_PATH_UNSAFE", `Cannot use the entry path ${quoted(path)}: ${reason}`, {
-      path,
-      reason,
-    });
   }
 
   #refuse(path: string, existing: string): never {

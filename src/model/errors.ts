@@ -1,7 +1,7 @@
 // Everything that can go wrong in the world, as one closed list. A caller's mistake is a TypeError or RangeError
 // instead, thrown before any I/O; so a SnapshotError always speaks of data, storage or a state's own code.
 
-import { addressOf } from "./address.ts";
+import { showAddress } from "./address.ts";
 
 /** Which rule an archive breaks. */
 export type RejectionReason =
@@ -262,6 +262,21 @@ export function isSnapshotError<Code extends SnapshotErrorCode = SnapshotErrorCo
 
 const FULL = new Set(["ENOSPC", "EDQUOT"]);
 
+const PERMISSIONS = "check the permissions of the program there";
+const FILES = "raise the limit of open files, or close some";
+const REMEDIES: Readonly<Record<string, string>> = {
+  EACCES: PERMISSIONS,
+  EPERM: PERMISSIONS,
+  NotCapable: PERMISSIONS,
+  ERR_ACCESS_DENIED: PERMISSIONS,
+  ENOTDIR: "a file lies where a folder is expected",
+  EROFS: "the file system is read-only",
+  EMFILE: FILES,
+  ENFILE: FILES,
+  ENOSPC: "free some space and save again",
+  EDQUOT: "free some space and save again",
+};
+
 /**
  * The error a storage operation must fail with: `STORAGE_FULL` for a full disk or quota, else `STORAGE_FAILED`.
  *
@@ -273,9 +288,13 @@ const FULL = new Set(["ENOSPC", "EDQUOT"]);
 export function storageError(operation: string, path: string, cause: unknown): SnapshotError {
   if (isSnapshotError(cause)) return cause;
   const errno = errnoOf(cause);
-  const reason = reasonOf(cause);
+  const remedy = REMEDIES[errno];
+  // The runtime repeats the call and its paths, each in another form.
+  const reason = reasonOf(cause).replace(/, \w+ '.*'$/s, "") + (remedy === undefined ? "" : `; ${remedy}`);
   const code = FULL.has(errno) ? "STORAGE_FULL" : "STORAGE_FAILED";
-  return new SnapshotError(code, `Cannot ${operation} "${path}": ${reason}`, { operation, path, errno }, { cause });
+  return new SnapshotError(code, `Cannot ${operation} ${showAddress(path)}: ${reason}`, { operation, path, errno }, {
+    cause,
+  });
 }
 
 /**
@@ -313,7 +332,7 @@ export function reasonOf(error: unknown): string {
 
 /** An entry is not what the manifest says. */
 export function corruptEntry(uri: string, path: string, expected: string, actual: string): SnapshotError {
-  const message = `Cannot trust "${path}" in "${addressOf(uri)}": expected ${expected}, found ${actual}`;
+  const message = `Cannot trust "${path}" in ${showAddress(uri)}: expected ${expected}, found ${actual}`;
   return new SnapshotError("SNAPSHOT_CORRUPT", message, { uri, path, expected, actual });
 }
 

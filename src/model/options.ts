@@ -54,10 +54,11 @@ export const SIGNAL_OPTION: OptionNames<SignalOptions> = { signal: "an AbortSign
  *
  * @param word What was written.
  * @param candidates What could have been meant.
- * @returns The nearest one; `undefined` only where there is no candidate.
+ * @param mostEdits How many letters may differ.
+ * @returns The nearest one; `undefined` if there is none.
  */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  return closestMatch(word, candidates);
+export function nearest(word: string, candidates: readonly string[], mostEdits: number = Infinity): string | undefined {
+  return closestMatch(word, candidates, { maxDistance: mostEdits });
 }
 
 /**
@@ -97,7 +98,9 @@ function remedyOf(option: string, names: AnyNames): string {
   const known = Object.keys(names);
   if (known.length === 0) return "it takes none";
   const holder = known.find((name) => typeof names[name] === "object" && Object.hasOwn(names[name], option));
-  const near = `did you mean "${nearest(option, known)}"?`;
+  const isNear = nearest(option, known, Math.max(2, Math.floor(option.length / 2))) !== undefined;
+  const all = isNear || known.length === 1 ? "" : ` It takes ${known.map((name) => `"${name}"`).join(", ")}`;
+  const near = `did you mean "${nearest(option, known)}"?${all}`;
   return holder === undefined ? near : `it belongs in { ${holder}: { ${option}: ... } }`;
 }
 

@@ -1,4 +1,5 @@
 // Carrying out what a keeper selects: the one place where retention removes snapshots, behind guards that no keeper can forget.
+import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
@@ -65,6 +66,6 @@ export async function cleanup(
   const errors = [...failures.values()];
   const failed = [...failures.keys()];
   const cause = new AggregateError(errors, errors.map(reasonOf).join("; "));
-  const message = `Cannot remove ${failed.map((uri) => `"${uri}"`).join(", ")}: ${cause.message}`;
+  const message = `Cannot remove ${failed.map(showAddress).join(", ")}: ${cause.message}`;
   throw new SnapshotError("CLEANUP_FAILED", message, { removed: removed.map(String), failed }, { cause });
 }

@@ -1,6 +1,6 @@
 // pamiq-core's keeper: the latest N. It also is the only one that may remove foreign folders, and only with an option.
 import { keepLatest, type RetentionRule } from "./rule.ts";
-import { pathOfUri } from "../model/address.ts";
+import { pathOfUri, showAddress } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { show, showType } from "../model/show.ts";
@@ -82,7 +82,7 @@ export class LatestStatesKeeper extends RetentionKeeper {
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {
       throw new TypeError(
-        `Cannot look for foreign folders in "${pathOfUri(this.store.backend.uri)}": there can be none`,
+        `Cannot look for foreign folders in ${showAddress(this.store.backend.uri)}: there can be none`,
       );
     }
     guardsIn(this).mayRemoveNewest = maxKeep === 0;

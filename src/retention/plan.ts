@@ -2,7 +2,7 @@
 // carrying out a plan leaves nothing to do.
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
-import { show } from "../model/show.ts";
+import { show, showType } from "../model/show.ts";
 import { RetentionCalendar } from "./calendar.ts";
 import { keepUnderBudgets } from "./budget.ts";
 import { guardsOf, type Reasons } from "./guards.ts";
@@ -93,10 +93,17 @@ export class RetentionPlan<T extends RetentionSnapshot = RetentionSnapshot> {
  * @throws {TypeError} If there is none, all are off, or one is no rule.
  */
 export function readRules(given: readonly (RetentionRule | RetentionFunction)[]): RetentionRule[] {
-  if (!Array.isArray(given)) throw new TypeError("Cannot plan retention: the rules must be an array");
+  if (!Array.isArray(given)) {
+    throw new TypeError(
+      `Cannot plan retention: the rules must be an array, such as [keepLatest(5)], but ${showType(given)}`,
+    );
+  }
   const rules = given.map(asRule).filter(({ isOff }) => !isOff);
   if (rules.length === 0) {
-    throw new TypeError("Cannot plan retention without a rule that is on: it would remove everything");
+    throw new TypeError(
+      "Cannot plan retention without a rule that keeps something: it would remove everything; give a rule such as keepLatest(5), " +
+        "or use new LatestStatesKeeper(where, 0) to keep none",
+    );
   }
   return rules;
 }

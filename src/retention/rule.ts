@@ -251,8 +251,8 @@ export function keepEverySteps(steps: number): RetentionRule {
  */
 export function keepBest(metric: string, mode: "min" | "max", count: number): RetentionRule {
   const text = `keepBest(${show(metric)}, ${show(mode)}, ${show(count)})`;
+  if (mode !== "min" && mode !== "max") throw new TypeError(`Cannot use ${text}: the mode must be "min" or "max"`);
   assertCount(text, count);
-  if (mode !== "min" && mode !== "max") throw new TypeError(`Cannot use ${text}: the mode is "min" or "max"`);
   const keep: RetentionFunction = (snapshots) =>
     rankByMetric(notPinned(snapshots), metric, mode).slice(0, count).map(({ name, metrics }, index) => {
       const isMeasured = Number.isFinite(metrics?.[metric] ?? NaN);

@@ -1,5 +1,5 @@
 // The contract of keepers: one says what may go, and cleanup removes it.
-import { pathOfUri } from "../model/address.ts";
+import { showAddress } from "../model/address.ts";
 import { assertOptions } from "../model/options.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { StateStore } from "../store/state_store.ts";
@@ -78,7 +78,9 @@ export abstract class StatesKeeper {
    */
   append(locator: SnapshotLocator): void {
     if (locator.backend.uri !== this.store.backend.uri) {
-      throw new TypeError(`Cannot keep "${locator}": it lies elsewhere than "${pathOfUri(this.store.backend.uri)}"`);
+      throw new TypeError(
+        `Cannot keep ${showAddress(locator)}: it lies elsewhere than ${showAddress(this.store.backend.uri)}`,
+      );
     }
     this.#appended.set(locator.name, locator);
   }

@@ -1,9 +1,8 @@
 // Where a place on an object store is, out of what a caller gives. No secret is part of an address.
 import process from "node:process";
-import type { PathOrUrl } from "../model/address.ts";
+import { type PathOrUrl, showAddress } from "../model/address.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
-import { shownUrl } from "../model/shown_url.ts";
 import { warnUser } from "../runtime/logging.ts";
 
 /** Keys of an account on an object store. */
@@ -139,8 +138,7 @@ function bucketOf(where: unknown): { bucket: string; prefix: string } {
     // The text may contain credentials.
     throw new TypeError('Cannot use an object store: "url" must be a URL such as "s3://bucket/prefix"');
   }
-  const shown = shownUrl(url);
-  const refuse = (reason: string) => new TypeError(`Cannot use "${shown}" as a place: ${reason}`);
+  const refuse = (reason: string) => new TypeError(`Cannot use ${showAddress(url)} as a place: ${reason}`);
   if (!isS3Url(url)) throw refuse('expected a URL such as "s3://bucket/prefix"');
   if (url.username !== "" || url.password !== "") {
     throw refuse("an s3: URL must not contain credentials; pass the option credentials, or set AWS_ACCESS_KEY_ID");
@@ -172,18 +170,18 @@ function endpointOf(endpoint: unknown, uri: string): string | undefined {
     ? new URL(endpoint)
     : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    throw new TypeError(`Cannot use "${uri}" as a place: its endpoint must be an http: or https: URL`);
+    throw new TypeError(`Cannot use ${showAddress(uri)} as a place: its endpoint must be an http: or https: URL`);
   }
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
     throw new TypeError(
-      `Cannot use "${uri}" as a place: its endpoint "${
-        shownUrl(url)
-      }" must not contain credentials, a query or a fragment`,
+      `Cannot use ${showAddress(uri)} as a place: its endpoint ${
+        showAddress(url)
+      } must not contain credentials, a query or a fragment`,
     );
   }
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
     const message =
-      `The endpoint "${url.origin}" of "${uri}" is plain http: everybody on the way can read and change ` +
+      `The endpoint "${url.origin}" of ${showAddress(uri)} is plain http: everybody on the way can read and change ` +
       "the snapshots; use https";
     warnUser({ className: "S3Backend", kind: "ENDPOINT_PLAIN_HTTP", address: uri, message });
   }

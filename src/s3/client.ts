@@ -2,6 +2,7 @@
 // with the first request. The client retries with back-off; bodies that break off are asked for again here.
 import type * as Sdk from "@aws-sdk/client-s3";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
+import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import type { S3Address } from "./address.ts";
 import { faultOf, isMissing, storeError, StoreFault } from "./faults.ts";
@@ -455,7 +456,9 @@ export class ObjectStore {
     const sdk = await import("@aws-sdk/client-s3").catch((cause: unknown) => {
       this.#loading = undefined;
       const reason = `the package ${PACKAGE} cannot be imported; run \`npm install ${PACKAGE}\``;
-      throw new SnapshotError("PACKAGE_MISSING", `Cannot use "${uri}": ${reason}`, { package: PACKAGE }, { cause });
+      throw new SnapshotError("PACKAGE_MISSING", `Cannot use ${showAddress(uri)}: ${reason}`, { package: PACKAGE }, {
+        cause,
+      });
     });
     const client = new sdk.S3Client({
       ...endpoint === undefined ? {} : { endpoint, forcePathStyle: true },

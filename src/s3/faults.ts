@@ -1,5 +1,6 @@
 // What went wrong at an object store, as errors of ours. Errors of the client carry requests with their signatures, and
 // answers with whatever the store put in: nothing of them but a code and a status goes on.
+import { showAddress } from "../model/address.ts";
 import { errnoOf, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 
 const FORBIDDEN: ReadonlySet<string> = new Set([
@@ -85,7 +86,11 @@ function withoutSecrets(text: string): string {
 /** The error of a fault: one code each for forbidden, throttled, unreachable, full and failed. */
 export function storeError(operation: string, path: string, fault: StoreFault): SnapshotError {
   const { code: errno, message } = fault;
-  return new SnapshotError(codeOf(fault), `Cannot ${operation} "${path}": ${message}`, { operation, path, errno }, {
+  return new SnapshotError(codeOf(fault), `Cannot ${operation} ${showAddress(path)}: ${message}`, {
+    operation,
+    path,
+    errno,
+  }, {
     cause: fault,
   });
 }

@@ -1,5 +1,6 @@
 // Which conditions a store respects. Its name says nothing: stores differ by version and setting, and some ignore conditions in
 // silence. So each place is asked once, by writes that must fail.
+import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import type { ObjectStore } from "./client.ts";
 import { isRefusedByCondition, wordOf } from "./faults.ts";
@@ -49,7 +50,9 @@ export function assertConditions(store: ObjectStore, conditions: Conditions): vo
   if (conditions.create || withoutConditions) return;
   throw new SnapshotError(
     "CONDITIONS_IGNORED",
-    `Cannot save to "${uri}": the store ignores conditional writes, so two programs could overwrite each other; ` +
+    `Cannot save to ${
+      showAddress(uri)
+    }: the store ignores conditional writes, so two programs could overwrite each other; ` +
       "if only one program writes at a time, pass withoutConditions: true",
     { uri },
   );

@@ -1,5 +1,6 @@
 // An object read by ranges. Ranges that are asked for together and lie near each other are read by one request; large ones by
 // several at a time, in bounded memory.
+import { showAddress } from "../model/address.ts";
 import type { BlobReader } from "../model/backend.ts";
 import { unshared } from "../runtime/bytes.ts";
 import { deferred, mapAhead, turn } from "../runtime/concurrency.ts";
@@ -142,6 +143,6 @@ export class RangeBlob implements BlobReader {
 
   #gone(code: "SNAPSHOT_GONE" | "SNAPSHOT_CHANGED", reason: string): SnapshotError {
     const uri = this.#store.uriOf(this.#key);
-    return new SnapshotError(code, `Cannot read "${uri}": ${reason}`, { uri });
+    return new SnapshotError(code, `Cannot read ${showAddress(uri)}: ${reason}`, { uri });
   }
 }

@@ -1,4 +1,5 @@
 // Writing a unit: claim the name, write the blobs, write the one that commits. What is there without a commit counts for nothing.
+import { showAddress } from "../model/address.ts";
 import type { ByteSource, Scratch, Stage, StageOptions } from "../model/backend.ts";
 import { reasonOf, SnapshotError, storageError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -49,7 +50,12 @@ export class S3Stage implements Stage {
       const taken = await Promise.all(units.map((other) => isTaken(place, other)));
       const other = units.find((_, index) => taken[index]);
       if (other !== undefined) {
-        throw exists(place, name, unit, `"${place.store.uriOf(other)}" is there already`);
+        throw exists(
+          place,
+          name,
+          unit,
+          `${showAddress(place.store.uriOf(other))} exists already; remove it, or choose another name`,
+        );
       }
       return stage;
     } catch (error) {
@@ -112,12 +118,17 @@ export class S3Stage implements Stage {
       this.#state = "uncertain";
       const uri = this.#place.store.uriOf(this.unit);
       const reason = reasonOf(error.cause);
-      const message = `Cannot tell whether "${uri}" was saved: ${reason}; list again`;
+      const message = `Cannot tell whether ${showAddress(uri)} was saved: ${reason}; list again`;
       throw new SnapshotError("COMMIT_UNCERTAIN", message, { uri }, { cause: error.cause });
     }
     if (!hasWon) {
       this.#state = "open";
-      throw exists(this.#place, this.#name, this.unit, `"${this.#place.store.uriOf(key)}" is there already`);
+      throw exists(
+        this.#place,
+        this.#name,
+        this.unit,
+        `${showAddress(this.#place.store.uriOf(key))} exists already; remove it, or choose another name`,
+      );
     }
     this.#state = "published";
     await this.#claim.release();

@@ -1,7 +1,7 @@
 // Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
-import { type PathOrUrl, readAddress } from "../model/address.ts";
+import { type PathOrUrl, readAddress, showAddress } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { inSlices } from "../runtime/concurrency.ts";
@@ -76,7 +76,7 @@ export function targetOf(
   options: ExportOptions,
   source: LayoutKind,
 ): { backend: Backend; unit: Unit; layout: Layout } {
-  assertOptions(`export to "${target}"`, options, EXPORT_OPTIONS);
+  assertOptions(`export to ${showAddress(target)}`, options, EXPORT_OPTIONS);
   const { endsWithSlash } = readAddress(target);
   const kind = options.layout ?? (endsWithSlash ? source : "directory");
   assertKind(kind);
@@ -88,13 +88,13 @@ export function targetOf(
   if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(
-      `Cannot export to "${target}": ${reason}; for a folder of this name say { layout: "directory" }`,
+      `Cannot export to ${showAddress(target)}: ${reason}; for a folder of this name say { layout: "directory" }`,
     );
   }
   const unit = unitOfFileName(fileName);
   const layout = layoutOfUnit(unit, options.archive);
   if (options.layout !== undefined && options.layout !== layout.kind) {
-    throw new TypeError(`Cannot export to "${target}": the layout "${kind}" ends with "${suffix}"`);
+    throw new TypeError(`Cannot export to ${showAddress(target)}: the layout "${kind}" ends with "${suffix}"`);
   }
   return { backend, unit, layout };
 }

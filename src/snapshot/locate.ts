@@ -1,9 +1,10 @@
 // From what a caller names (a path, a URL, a name on a backend) to the address of a snapshot.
 import { httpBackend } from "../backend/http_backend.ts";
 import { isS3Url } from "../s3/address.ts";
-import { type PathOrUrl, readAddress } from "../model/address.ts";
+import { type PathOrUrl, readAddress, showAddress } from "../model/address.ts";
 import { type Backend, isBackend } from "../model/backend.ts";
 import { assertOptions } from "../model/options.ts";
+import { showType } from "../model/show.ts";
 import { unitOfFileName } from "../model/unit.ts";
 import { isReadableStream } from "../runtime/sources.ts";
 import { isLocator, SnapshotLocator } from "./locator.ts";
@@ -70,9 +71,7 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
   }
   if (typeof where !== "string" && !(where instanceof URL)) {
     const wanted = "expected a path, a URL, a locator or a ReadableStream";
-    throw new TypeError(
-      `Cannot locate a snapshot: ${wanted}; of a Response give its body, of a Node stream Readable.toWeb()`,
-    );
+    throw new TypeError(`Cannot locate a snapshot: ${wanted}, but ${showType(where)}; ${remedyOf(where)}`);
   }
   const { path, url, shown } = readAddress(where);
   const isServer = url !== undefined && /^https?:$/.test(url.protocol);
@@ -82,14 +81,25 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
     return new SnapshotLocator(backend, [unitOfFileName(unit)]);
   }
   if (path === undefined && !(url !== undefined && isS3Url(url))) {
-    throw new TypeError(`Cannot locate "${shown}": expected a path, or a URL of file:, http:, https: or s3:`);
+    throw new TypeError(
+      `Cannot locate ${showAddress(shown)}: expected a path, or a URL of file:, http:, https: or s3:`,
+    );
   }
   const { backend, fileName } = splitPlace(where);
   return new SnapshotLocator(backend, [unitOfFileName(fileName)]);
 }
 
+/** What the caller may have meant. */
+function remedyOf(where: unknown): string {
+  const body = "of a Response give its body, of a Node stream Readable.toWeb()";
+  if (where === undefined) return `store.latest() is undefined if there is no snapshot; ${body}`;
+  return where instanceof Promise ? `await a Promise; ${body}` : body;
+}
+
 function assertLocateOptions(address: string, options: LocateOptions, isServer: boolean): void {
-  assertOptions(`locate "${address}"`, options, { headers: true, fetch: "a function" });
+  assertOptions(`locate ${showAddress(address)}`, options, { headers: true, fetch: "a function" });
   if (isServer) return;
-  throw new TypeError(`Cannot locate "${address}" with headers or fetch: only http: and https: URLs are fetched`);
+  throw new TypeError(
+    `Cannot locate ${showAddress(address)} with headers or fetch: only http: and https: URLs are fetched`,
+  );
 }

@@ -2,13 +2,13 @@
 import { fileBackend } from "../file/file_backend.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, type PathOrUrl, uriOfUnit } from "../model/address.ts";
+import { pathOfUri, type PathOrUrl, showAddress, uriOfUnit } from "../model/address.ts";
 import type { Backend, BlobReader } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName, faultOfSnapshotName } from "../model/entry_path.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { assertOptions, nearest, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, type LayoutKind, nameOfUnit, splitUnit, type Unit } from "../model/unit.ts";
@@ -37,6 +37,7 @@ const REMOVE_OPTIONS = { keepPinned: "true or false" } as const;
 
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
+const MOST_COMPARED = 1000;
 
 // What the commit was like that facts were read of: its stamp as it was listed before, or the end of its bytes.
 const commits = new WeakMap<
@@ -143,7 +144,7 @@ export class SnapshotLocator {
    * ```
    */
   async open(options: SignalOptions = {}): Promise<SnapshotReader> {
-    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    assertOptions(`open ${showAddress(this)}`, options, SIGNAL_OPTION);
     return new SnapshotReader(
       String(this),
       await this.#openUnit(this.backend, options.signal),
@@ -160,7 +161,7 @@ export class SnapshotLocator {
    * @throws {SnapshotError} As {@link SnapshotLocator.open}.
    */
   async manifest(options: SignalOptions = {}): Promise<Manifest> {
-    assertOptions(`open "${this}"`, options, SIGNAL_OPTION);
+    assertOptions(`open ${showAddress(this)}`, options, SIGNAL_OPTION);
     const unit = await this.#openUnit(this.#glancing(), options.signal);
     await unit.close();
     return await unit.sealed.read();
@@ -290,7 +291,7 @@ export class SnapshotLocator {
     const report = withFindings({ ...found, uri: String(this) }, await this.#findingsOfNote());
     if (!report.isWhole && await this.#hasGone()) {
       // What a removal took away is no damage.
-      const message = `Cannot verify "${this}": it was removed meanwhile`;
+      const message = `Cannot verify ${showAddress(this)}: it was removed meanwhile`;
       throw new SnapshotError("SNAPSHOT_GONE", message, { uri: String(this) });
     }
     return report;
@@ -404,7 +405,7 @@ export class SnapshotLocator {
     signal?.throwIfAborted();
     const opening = layoutOfUnit(this.#unit).open(source, this.#unit);
     return await unlessAborted(opening, signal).catch(async (error) => {
-      if (signal?.aborted !== true) throw await this.#asFolderOfSnapshots(error) ?? error;
+      if (signal?.aborted !== true) throw await this.#withWayOut(error) ?? error;
       opening.then((late) => late.close(), () => {}); // no caller waits for it any more
       throw signal.reason;
     });
@@ -429,6 +430,29 @@ export class SnapshotLocator {
     return this.backend.glance?.(unit, path) ?? await this.backend.open(unit, path);
   }
 
+  async #withWayOut(cause: unknown): Promise<SnapshotError | undefined> {
+    return isSnapshotError(cause, "SNAPSHOT_NOT_FOUND")
+      ? await this.#withNearest(cause)
+      : await this.#asFolderOfSnapshots(cause);
+  }
+
+  /** The error with the snapshot at the place whose name is most like this one. */
+  async #withNearest(cause: SnapshotError<"SNAPSHOT_NOT_FOUND">): Promise<SnapshotError | undefined> {
+    if (/^https?:/.test(this.uri)) return undefined; // there is one
+    const names: string[] = [];
+    try {
+      for await (const unit of this.backend.list()) names.push(unit.replace(/\/$/, ""));
+    } catch {
+      return undefined; // the first error tells more
+    }
+    const place = showAddress(this.backend.uri);
+    const near = nearest(this.#unit.replace(/\/$/, ""), names.slice(-MOST_COMPARED));
+    const remedy = near === undefined
+      ? `${place} has no snapshots; check the path and the working directory`
+      : `the nearest in ${place} is "${near}"; store.list() has all`;
+    return new SnapshotError("SNAPSHOT_NOT_FOUND", `${cause.message}; ${remedy}`, cause.details, { cause });
+  }
+
   /** A better error where the address is that of a store: a folder that holds snapshots and is none itself. */
   async #asFolderOfSnapshots(cause: unknown): Promise<SnapshotError | undefined> {
     if (!isSnapshotError(cause, "MANIFEST_MISSING") || !this.uri.startsWith("file:")) return undefined;
@@ -446,8 +470,10 @@ export class SnapshotLocator {
     }
     const newest = names.at(-1);
     if (newest === undefined) return undefined;
-    const remedy = `resume from the newest with store.resume(), or name one of them, such as "${newest}"`;
-    const message = `Cannot open "${this}": it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
+    const remedy = `resume from the newest with store.resume(), or name one of them, such as ${showAddress(newest)}`;
+    const message = `Cannot open ${
+      showAddress(this)
+    }: it is a folder of ${names.length} snapshots and no snapshot; ${remedy}`;
     return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
   }
 
@@ -465,7 +491,7 @@ export function isAsListed(snapshot: SnapshotLocator, facts: SnapshotFacts): boo
 /** Warns the user that the labels of a snapshot count as those it was saved with. */
 export function warnOfNote(className: string, snapshot: SnapshotLocator): void {
   const address = String(snapshot);
-  const message = `The note of '${address}' is damaged`;
+  const message = `The note of ${showAddress(address)} is damaged`;
   warnUser({ className, kind: "NOTE_DAMAGED", address, message });
 }
 

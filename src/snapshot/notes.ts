@@ -2,7 +2,7 @@
 // anything to remove, what a dead writer of the same name noted must be gone, and no change may undo another.
 import { errnoOf, hasNoRoom, isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { parseNote, renderNote } from "../manifest/labels.ts";
-import { addressOf, uriOfUnit } from "../model/address.ts";
+import { showAddress, uriOfUnit } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { Labels } from "../model/snapshot.ts";
@@ -41,19 +41,29 @@ const changing = new Map<string, Promise<unknown>>();
 /** Changes the note of a snapshot that exists: no other program changes it while `change` reads and puts it. */
 export async function changeNote<T>(backend: Backend, name: string, change: () => Promise<T>): Promise<T> {
   return await inTurn(backend, name, async () => {
-    const unlock = await backend.notes.lock?.(name);
+    const unlock = await lockToChange(backend, name);
     try {
       if (await isThere(backend, name)) return await change();
-      const uri = backend.uri + name;
-      throw new SnapshotError(
-        "SNAPSHOT_NOT_FOUND",
-        `Cannot label "${addressOf(uriOfUnit(backend, name))}": there is no snapshot`,
-        { uri },
-      );
+      throw nothingToLabel(backend, name);
     } finally {
       await unlock?.();
     }
   });
+}
+
+/** The lock of a note; without a snapshot, where a folder may be missing as well, the error is that. */
+async function lockToChange(backend: Backend, name: string): Promise<(() => Promise<void>) | undefined> {
+  try {
+    return await backend.notes.lock?.(name);
+  } catch (error) {
+    throw errnoOf(error) === "ENOENT" && !await isThere(backend, name) ? nothingToLabel(backend, name) : error;
+  }
+}
+
+function nothingToLabel(backend: Backend, name: string): SnapshotError {
+  const reason = "there is no such snapshot; store.list() has all";
+  const message = `Cannot label ${showAddress(uriOfUnit(backend, name))}: ${reason}`;
+  return new SnapshotError("SNAPSHOT_NOT_FOUND", message, { uri: backend.uri + name });
 }
 
 /** Within this program, what is done to one note waits for what was asked for before. */

@@ -1,6 +1,6 @@
 // From what a caller calls a place to a backend: a folder, or a prefix of a bucket.
 import { type Durability, fileBackend } from "../file/file_backend.ts";
-import { type Address, type PathOrUrl, readAddress, readPath, splitPath } from "../model/address.ts";
+import { type Address, type PathOrUrl, readAddress, readPath, showAddress, splitPath } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { isS3Url } from "../s3/address.ts";
 import { s3Backend } from "../s3/s3_backend.ts";
@@ -12,7 +12,7 @@ export function placeAt(where: PathOrUrl, durability?: Durability): Backend {
   const { url, shown } = readAddress(where);
   if (url === undefined || !isS3Url(url)) return fileBackend(where, options);
   if (durability !== undefined) {
-    throw new TypeError(`Cannot set the durability of "${shown}": an object store is always durable`);
+    throw new TypeError(`Cannot set the durability of ${showAddress(shown)}: an object store is always durable`);
   }
   return s3Backend({ url });
 }
@@ -35,8 +35,8 @@ function splitS3Url(url: URL, { shown }: Address): { backend: Backend; fileName:
   try {
     fileName = decodeURIComponent(path.slice(slash + 1));
   } catch {
-    throw new TypeError(`Cannot locate "${shown}": its escapes are not UTF-8`);
+    throw new TypeError(`Cannot locate ${showAddress(shown)}: its escapes are not UTF-8`);
   }
-  if (fileName === "") throw new TypeError(`Cannot locate "${shown}": it names a bucket and no snapshot`);
+  if (fileName === "") throw new TypeError(`Cannot locate ${showAddress(shown)}: it names a bucket and no snapshot`);
   return { backend, fileName };
 }

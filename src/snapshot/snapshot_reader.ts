@@ -4,6 +4,7 @@ import { constants } from "node:buffer";
 import { Digester, digestOf } from "../runtime/digest.ts";
 import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream, unshared } from "../runtime/bytes.ts";
+import { showAddress } from "../model/address.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
 import { assertOptions, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
@@ -237,7 +238,7 @@ export class SnapshotReader {
     const [first] = issues;
     const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
     const reason = first === undefined ? "its schema refuses it" : `${first.place}: ${first.message}${more}`;
-    const message = `Cannot use "${path}" in "${this.#uri}": ${reason}`;
+    const message = `Cannot use "${path}" in ${showAddress(this.#uri)}: ${reason}`;
     throw new SnapshotError("ENTRY_INVALID", message, { uri: this.#uri, path, issues });
   }
 
@@ -515,7 +516,9 @@ export class SnapshotReader {
     const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#all().get(path);
     if (entry === undefined) {
       const reason = `there is no such entry; ${this.#nearestTo(path)}`;
-      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in "${this.#uri}": ${reason}`, { path });
+      throw new SnapshotError("ENTRY_NOT_FOUND", `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`, {
+        path,
+      });
     }
     return entry;
   }
@@ -546,7 +549,7 @@ export class SnapshotReader {
       return source;
     }
     if (await this.#isGone()) {
-      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read "${this.#uri}": it was removed meanwhile`, {
+      throw new SnapshotError("SNAPSHOT_GONE", `Cannot read ${showAddress(this.#uri)}: it was removed meanwhile`, {
         uri: this.#uri,
       });
     }

@@ -46,14 +46,7 @@ export function fileState(file: string | URL): PersistentState {
       if (node.kind !== "file") throw new TypeError(`Cannot save "${path}": it is not an ordinary file`);
       const small = node.sizeBytes <= SMALL_BYTES ? readSteady(path)?.bytes : undefined;
       if (small !== undefined) return await out.write(PATH, small, { owned: true });
-      const pieces = piecesOf(path, node);
-      await out.write(
-        PATH,
-        (async function* () {
-          yield* pieces;
-        })(),
-        { sizeBytes: node.sizeBytes },
-      );
+      await out.write(PATH, piecesOf(path, node), { sizeBytes: node.sizeBytes });
     },
     async loadState(from) {
       const path = realPath(given);

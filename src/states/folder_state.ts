@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { lookAt, piecesOf, readSteady, realPath, targetOf } from "../file/real_tree.ts";
+import { showAddress } from "../model/address.ts";
 import { assertOptions } from "../model/options.ts";
 import type { PersistentState, StateReader, StateWriter } from "../model/state.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -136,7 +137,9 @@ class WorkingFolder implements FolderState {
     const kind = lookAt(root)?.kind;
     if (kind !== "folder") {
       throw new TypeError(
-        `Cannot save "${root}": ${kind === undefined ? "there is no folder; make it first" : `it is a ${kind}`}`,
+        `Cannot save ${showAddress(root)}: ${
+          kind === undefined ? "there is no folder; make it first" : `it is a ${kind}`
+        }`,
       );
     }
     const places = new StorePlaces(root);
@@ -197,7 +200,7 @@ class WorkingFolder implements FolderState {
       if (entry !== FILES + path) names.push([entry, path]);
       if ((file?.node ?? node).isExecutable) executables.push(path);
       if (file === undefined) {
-        await out.write(entry, streamed(piecesOf(full, node)), { sizeBytes: node.sizeBytes });
+        await out.write(entry, piecesOf(full, node), { sizeBytes: node.sizeBytes });
         continue;
       }
       pending.push(out.write(entry, file.bytes, { owned: true }));
@@ -269,7 +272,7 @@ class WorkingFolder implements FolderState {
   }> {
     const kind = lookAt(root)?.kind;
     if (kind !== "folder" && kind !== undefined) {
-      throw new TypeError(`Cannot restore "${root}": a ${kind} lies there; move it away`);
+      throw new TypeError(`Cannot restore ${showAddress(root)}: a ${kind} lies there; move it away`);
     }
     const places = new StorePlaces(root, from.uri);
     const stored = new IgnoreLists(ignored);
@@ -327,7 +330,9 @@ const underWay = new Set<string>();
 async function alone(root: string, run: () => Promise<void>): Promise<void> {
   const other = [...underWay].find((path) => path === root || isWithin(path, root) || isWithin(root, path));
   if (other !== undefined) {
-    throw new TypeError(`Cannot restore "${root}": "${other}" is being restored; await that first`);
+    throw new TypeError(
+      `Cannot restore ${showAddress(root)}: ${showAddress(other)} is being restored; await that first`,
+    );
   }
   underWay.add(root);
   try {
@@ -370,12 +375,4 @@ function assertInside(links: ReadonlyMap<string, string>): void {
 /** A line of .gitignore that means one path and nothing else. */
 function lineOf(path: string): string {
   return `/${path.replaceAll(/[\\*?[\]#! ]/g, "\\$&")}`;
-}
-
-async function* streamed(pieces: Iterable<Uint8Array<ArrayBuffer>>): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  const pace = new Pace();
-  for (const piece of pieces) {
-    if (pace.isDue) await pace.rest();
-    yield piece;
-  }
 }

@@ -3,7 +3,7 @@
 import { monotonicMs } from "../runtime/clock.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { chunkOf, discard, hold, iterate, viewOf } from "../runtime/bytes.ts";
-import { PathSet } from "../model/entry_path.ts";
+import { assertEntryPath, PathSet } from "../model/entry_path.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { type EntrySource, SMALL_ENTRY_BYTES } from "../model/snapshot.ts";
@@ -12,6 +12,7 @@ import type { WorkFolder } from "../model/backend.ts";
 import type { EntryBody, StateWriter, WriteJsonOptions, WriteOptions } from "../model/state.ts";
 import { stringifyStrictly } from "./strict_json.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
+import { showType } from "../model/show.ts";
 import type { CapturedBytes, CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
 import type { Registration } from "./registry.ts";
@@ -497,6 +498,7 @@ class StateCapture implements StateWriter {
         loggerOf("StateStore").error("{message}", { message: late.message, error: late });
         throw late;
       }
+      if (path === "" || path.startsWith("/")) assertEntryPath(path); // with the name before it, both are another mistake
       this.#paths.add(`${this.name}/${path}`); // as it will lie in the snapshot, where its length counts
       const entry = new PendingEntry(this.name, path, capture(), this.#onRelease);
       this.#writes++;
@@ -540,7 +542,10 @@ class StateCapture implements StateWriter {
     }
     if (isReadableStream(body)) return { body: iterate(body), ...declared };
     if (isAsyncIterable(body)) return { body, ...declared };
-    throw new TypeError(`Cannot write "${path}": a body is a string, bytes or a stream of bytes`);
+    throw new TypeError(
+      `Cannot write "${path}": expected a string, bytes or a stream of bytes, but ${showType(body)}; ` +
+        "out.json() writes other values",
+    );
   }
 
   /** An error of the state's own, as an error of the save. */

@@ -1,4 +1,5 @@
 // Whose snapshots a place holds: the program that saves them, and the one run of it.
+import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { quoted } from "../model/entry_path.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
@@ -58,7 +59,7 @@ export function assertProgram(
   const own = programs.map(quoted).join(", ");
   throw new SnapshotError(
     "PROGRAM_MISMATCH",
-    `Cannot ${action} "${uri}": the program ${quoted(found)} saved it, and this store is of ${own}; ` +
+    `Cannot ${action} ${showAddress(uri)}: the program ${quoted(found)} saved it, and this store is of ${own}; ` +
       "use one folder per program, or name both programs in the option program",
     { uri, expected: programs, found },
   );

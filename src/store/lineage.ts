@@ -1,5 +1,6 @@
 // What a program may save over: it knows which snapshots the program has loaded, which states a failed load left half-changed,
 // which were never loaded, and which snapshots another run has added since. It holds names only, and does no I/O.
+import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 
@@ -202,7 +203,7 @@ export class Lineage {
     if (torn.length > 0) {
       throw new SnapshotError(
         "STATES_TORN",
-        `Cannot ${action} the states of "${this.#uri}": a load failed after it had called ${
+        `Cannot ${action} the states of ${showAddress(this.#uri)}: a load failed after it had called ${
           listOf(torn)
         }, so they may ` +
           "hold a mixture; load a whole snapshot with await store.resume() or store.loadState(), " +
@@ -217,7 +218,9 @@ export class Lineage {
       "";
     throw new SnapshotError(
       "STATE_NOT_LOADED",
-      `Cannot ${action} the states of "${this.#uri}": ${listOf(unloaded)} came after "${snapshot}" was loaded, ` +
+      `Cannot ${action} the states of ${showAddress(this.#uri)}: ${
+        listOf(unloaded)
+      } came after "${snapshot}" was loaded, ` +
         "which holds saved data for it; load it with await store.loadState(locator, { only: [...] }), register states " +
         "before resume(), unregister it, or call store.startFresh()",
       { uri: this.#uri, snapshot, states: unloaded },
@@ -255,7 +258,7 @@ export class Lineage {
     const them = snapshots === 1 ? `1 snapshot, "${newest}"` : `${snapshots} snapshots, the newest "${newest}"`;
     return new SnapshotError(
       "RESUME_FIRST",
-      `Cannot save to "${this.#uri}": it holds ${them}, and this program has loaded none; ` +
+      `Cannot save to ${showAddress(this.#uri)}: it holds ${them}, and this program has loaded none; ` +
         "call await store.resume() before the first save, or store.startFresh() if it is to begin without them",
       { uri: this.#uri, snapshots, newest },
     );
@@ -265,7 +268,7 @@ export class Lineage {
     const what = `the run "${otherRun}" has saved "${snapshot}" there since this run, "${this.#run}", last looked`;
     const remedy = "call await store.resume() or store.startFresh(), and use one folder per program";
     if (this.#isExclusive) {
-      throw new SnapshotError("STORE_SHARED", `Cannot save to "${this.#uri}": ${what}; ${remedy}`, {
+      throw new SnapshotError("STORE_SHARED", `Cannot save to ${showAddress(this.#uri)}: ${what}; ${remedy}`, {
         uri: this.#uri,
         snapshot,
         run: this.#run,
@@ -277,7 +280,9 @@ export class Lineage {
       className: "StateStore",
       kind: "STORE_SHARED",
       address: this.#uri,
-      message: `Two programs save to "${this.#uri}": ${what}; a restart resumes from the newest of both; ${remedy}`,
+      message: `Two programs save to ${
+        showAddress(this.#uri)
+      }: ${what}; a restart resumes from the newest of both; ${remedy}`,
     });
   }
 }

@@ -2,11 +2,13 @@
 import { memoryBackend } from "../backend/memory_backend.ts";
 import { directoryLayout } from "../layout/directory_layout.ts";
 import { sealing } from "../manifest/manifest.ts";
+import { showAddress } from "../model/address.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
 import { inSlices } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { StateReader } from "../model/state.ts";
+import { WatchedReader } from "./awaited_reads.ts";
 import { Capture } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import { callState } from "./inside.ts";
@@ -100,8 +102,9 @@ export async function loadStates(
     if (missing.length > 0 && !options.allowMissing) {
       const list = missing.map((name) => `"${name}"`).join(", ");
       const remedy =
-        "one that is new may be missing with allowMissing, one that was renamed is registered with formerly";
-      const message = `Cannot load "${uri}": it lacks the registered state ${list}; ${remedy}`;
+        "if it is new, pass allowMissing: true; if it was renamed, register it with its former name in formerly; " +
+        "if another program saved the snapshot, use one folder per program";
+      const message = `Cannot load ${showAddress(uri)}: it lacks the registered state ${list}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
     await reader.verifyAll({ signal: options.signal, onProgress: options.onProgress });
@@ -151,7 +154,8 @@ function matchStates(
     }
     for (let step = from.version; step < version; step++) {
       if (migrate.has(step)) continue;
-      const reason = `it has version ${from.version}, and there is no migration from ${step} to ${step + 1}`;
+      const reason = `it has version ${from.version}, and there is no migration from ${step} to ${step + 1}; ` +
+        `register it with { migrate: { ${step}: ... } }`;
       throw incompatible(uri, name, from.version, version, reason);
     }
     if (from.version > version) {
@@ -164,7 +168,7 @@ function matchStates(
 }
 
 function incompatible(uri: string, state: string, found: number, supported: number, reason: string): SnapshotError {
-  return new SnapshotError("STATE_INCOMPATIBLE", `Cannot load the state "${state}" of "${uri}": ${reason}`, {
+  return new SnapshotError("STATE_INCOMPATIBLE", `Cannot load the state "${state}" of ${showAddress(uri)}: ${reason}`, {
     uri,
     state,
     found,
@@ -177,7 +181,7 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
   const { name, version, migrate } = registration;
   let current = from;
   for (let step = from.version; step < version; step++) {
-    const source = current;
+    const source = new WatchedReader(current);
     const migration: Registration = {
       ...registration,
       version: step + 1,
@@ -185,8 +189,11 @@ async function migrated(uri: string, { registration, from }: Match, store: objec
     };
     try {
       current = (await inMemory([migration], store, uri)).state(name) as StateReader;
+      source.assertAwaited();
     } catch (cause) {
-      const message = `Cannot migrate the state "${name}" of "${uri}" from version ${step}: ${reasonOf(cause)}`;
+      const message = `Cannot migrate the state "${name}" of ${showAddress(uri)} from version ${step}: ${
+        reasonOf(cause)
+      }`;
       throw new SnapshotError("STATE_INCOMPATIBLE", message, {
         uri,
         state: name,
@@ -232,9 +239,11 @@ async function applyAll(
   const loaded: string[] = [];
   for (const { registration: { name, state }, from } of matches) {
     try {
-      await callState(store, () => state.loadState(from));
+      const watched = new WatchedReader(from);
+      await callState(store, () => state.loadState(watched));
+      watched.assertAwaited();
     } catch (cause) {
-      const message = `Cannot load the state "${name}" of "${uri}": ${reasonOf(cause)}`;
+      const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
       if (before === undefined) {
         onTorn([...loaded, name]);
         throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });

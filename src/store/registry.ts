@@ -68,7 +68,9 @@ export class Registry {
       throw new RangeError(`Cannot register "${name}": the version ${show(version)} must be a whole number from 1 on`);
     }
     if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
-      throw new TypeError(`Cannot register "${name}": it needs the methods saveState and loadState`);
+      throw new TypeError(
+        `Cannot register "${name}": expected an object with the methods saveState(out) and loadState(from)`,
+      );
     }
     const key = collisionKey(name);
     const registered = this.#namesByKey.get(key);

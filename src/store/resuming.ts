@@ -3,6 +3,7 @@
 import { rankByMetric, withNote } from "../manifest/labels.ts";
 import { types } from "node:util";
 import { mapBounded } from "../runtime/concurrency.ts";
+import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError, type SnapshotErrorCode } from "../model/errors.ts";
 import { loggerOf, warnUser } from "../runtime/logging.ts";
 import type { OptionNames } from "../model/options.ts";
@@ -154,7 +155,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
   const tried: ResumeRefusal[] = [];
   const refuse = (what: string, cause?: unknown): never => {
     const told = tried.map(({ snapshot, reason }) => ({ snapshot: String(snapshot), reason }));
-    throw new SnapshotError("RESUME_REFUSED", `Cannot resume from "${source.uri}": ${what}`, {
+    throw new SnapshotError("RESUME_REFUSED", `Cannot resume from ${showAddress(source.uri)}: ${what}`, {
       uri: source.uri,
       tried: told,
     }, { cause });
@@ -166,7 +167,7 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
     const reason = reasonOf(error);
     tried.push({ snapshot, reason, error });
     const address = String(snapshot);
-    const message = `Not resumed from '${address}': ${reason}`;
+    const message = `Not resumed from ${showAddress(address)}: ${reason}`;
     // What is thrown is seen, and what was removed is no loss.
     if (isDamage(error)) warnUser({ className: "StateStore", kind: "SNAPSHOT_DAMAGED", address, message });
     else loggerOf("StateStore").warn("{message}", { message });
@@ -217,7 +218,10 @@ export async function resumeFrom(source: ResumeSource, options: ResumeOptions): 
   const [first] = tried;
   if (first === undefined) return refuse(`no snapshot is the one that was asked for, ${choiceOf(options)}`);
   const others = tried.length > 1 ? ` (and ${tried.length - 1} more, see "tried" in the details)` : "";
-  return refuse(`none of its snapshots is whole: "${first.snapshot}": ${first.reason}${others}`, first.error);
+  return refuse(
+    `none of its snapshots is whole: ${showAddress(first.snapshot)}: ${first.reason}${others}`,
+    first.error,
+  );
 }
 
 /** Whether an error is damage, or absence; a format of the future is neither, though verification reports it as a finding. */

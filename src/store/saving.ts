@@ -2,6 +2,7 @@
 // publish. Saves of one store come one after the other; those that wait may be joined.
 import { type ManifestFacts, sealing } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
+import { showAddress } from "../model/address.ts";
 import { type Backend, type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
@@ -118,7 +119,7 @@ export class Saver {
     if (this.#waiting.size >= maxWaiting) {
       throw new SnapshotError(
         "SAVE_BACKLOG",
-        `Cannot save to "${backend.uri}": ${this.#waiting.size} saves wait already; ` +
+        `Cannot save to ${showAddress(backend.uri)}: ${this.#waiting.size} saves wait already; ` +
           'save less often, await each save, or share a waiting one with saveState({ ifBusy: "join" })',
         { uri: backend.uri, waiting: this.#waiting.size },
       );

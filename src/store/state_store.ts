@@ -3,7 +3,7 @@
 import { archiveKindOf, archiveLayoutOf, layoutOfKind } from "../layout/layouts.ts";
 import type { ArchiveOptions } from "../layout/archive_layout.ts";
 import { storableLabels } from "../manifest/labels.ts";
-import { pathOfUri } from "../model/address.ts";
+import { pathOfUri, showAddress } from "../model/address.ts";
 import { type Backend, STALE_AFTER_MS } from "../model/backend.ts";
 import { assertOptions, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
@@ -508,8 +508,9 @@ export class StateStore {
     if (this.#registry.all.length > 0 || this.#hasWarned) return;
     this.#hasWarned = true;
     const address = pathOfUri(this.backend.uri);
-    const message =
-      `No state is registered in the store of "${address}": there is nothing to ${action}; call store.register() first`;
+    const message = `No state is registered in the store of ${
+      showAddress(address)
+    }: there is nothing to ${action}; call store.register() first`;
     warnUser({ className: "StateStore", kind: "NOTHING_REGISTERED", address, message });
   }
 

@@ -95,6 +95,8 @@ export const STORE_OPTIONS: OptionNames<StateStoreOptions> = {
   maxWaiting: true,
 };
 
+const BACKEND_METHODS = ["create", "stage", "list", "open", "blobs", "scratch", "remove", "sweep"] as const;
+
 /** The backend of a place. */
 export function backendOf(where: StoreLocation, durability: Durability | undefined): Backend {
   if (typeof where === "string" || where instanceof URL) {
@@ -102,6 +104,13 @@ export function backendOf(where: StoreLocation, durability: Durability | undefin
   }
   if (!isBackend(where)) {
     throw new TypeError(`Cannot make a store of ${show(where)}: expected a folder's path, a file: URL or a backend`);
+  }
+  const missing = BACKEND_METHODS.filter((method) => typeof where[method] !== "function");
+  if (missing.length > 0) {
+    throw new TypeError(
+      `Cannot make a store of a backend without ${missing.map((method) => `${method}()`).join(", ")}; ` +
+        "to wrap a backend, delegate each method: { ...backend } copies no methods of a class",
+    );
   }
   if (durability === undefined) return where;
   throw new TypeError("Cannot set the durability of a backend that was made elsewhere");

@@ -1,5 +1,6 @@
 // Verifying all that lies at a place: each snapshot alone, and then what only a look at all of them shows.
 import { mapAhead } from "../runtime/concurrency.ts";
+import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import type { Manifest } from "../model/snapshot.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
@@ -81,7 +82,7 @@ function findingsOfLayouts(locator: SnapshotLocator, expected: Manifest, manifes
     step: "layouts",
     problem: "differs",
     path: MANIFEST_PATH,
-    expected: `the states of "${locator}", which is read`,
+    expected: `the states of ${showAddress(locator)}, which is read`,
     actual: "other states",
   }];
 }

@@ -300,6 +300,16 @@ describe("before the program has loaded anything", () => {
     expect((await until(2))[1]).toMatchObject({ outcome: "saved", reason: "due" });
   });
 
+  it("a requested save resolves as skipped, so that a program that awaits it can go on and resume", async () => {
+    const { saver, store, until } = makeWorld({ condition: button(), store: { startFresh: false } });
+    expect(await saver.requestSave()).toMatchObject({ outcome: "skipped", why: "not begun" });
+    expect(await saver.requestSave()).toMatchObject({ outcome: "skipped", why: "not begun" });
+    store.startFresh();
+    const event = saver.requestSave();
+    expect((await until(3)).at(-1)).toMatchObject({ outcome: "saved", reason: "requested" });
+    expect(await event).toMatchObject({ outcome: "saved" });
+  });
+
   it.each(["resume", "loadState", "startFresh"] as const)("begins after %s()", async (how) => {
     const earlier = makeWorld({});
     const snapshot = await earlier.store.saveState();

@@ -139,6 +139,56 @@ describe("an archive behind an address", () => {
     expect(await rejection(locator.open())).toMatchObject({ code: "STORAGE_FAILED", cause: reason });
   });
 
+  it.each<[string, Error, string]>([
+    [
+      "a refused connection",
+      Object.assign(new Error("connect ECONNREFUSED ::1:9"), { code: "ECONNREFUSED" }),
+      "ECONNREFUSED",
+    ],
+    [
+      "a refused connection to each address",
+      Object.assign(new AggregateError([]), { code: "ECONNREFUSED" }),
+      "ECONNREFUSED",
+    ],
+    ["an unknown host", Object.assign(new Error("getaddrinfo ENOTFOUND nope"), { code: "ENOTFOUND" }), "ENOTFOUND"],
+    [
+      "a certificate that is not trusted",
+      Object.assign(new Error("self-signed certificate"), { code: "DEPTH_ZERO_SELF_SIGNED_CERT" }),
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+    ],
+  ])("names the cause that the runtime hides when fetch fails for %s", async (_what, cause, code) => {
+    const { locator } = served(await archive(), () => {
+      throw new TypeError("fetch failed", { cause });
+    });
+    const error = await rejection(locator.open());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED", details: { errno: code } });
+    expect(String(error)).toMatch(/: fetch failed/);
+    expect(String(error)).toContain(cause.message);
+    expect(String(error)).toContain(code);
+  });
+
+  it.each([401, 403, 429, 500, 503])(
+    "is refused at the first answer when it is %i, though HEAD would work",
+    async (status) => {
+      const bytes = await archive();
+      const methods: string[] = [];
+      const ask = (_url: unknown, { method = "GET", headers }: RequestInit = {}) => {
+        methods.push(method);
+        const range = new Headers(headers).get("range") ?? "";
+        if (method === "HEAD") {
+          return Promise.resolve(new Response(null, { headers: { "content-length": String(bytes.length) } }));
+        }
+        const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? [];
+        const isFirst = from === undefined;
+        return Promise.resolve(isFirst ? new Response("", { status }) : partOf(bytes, Number(from), Number(to) + 1));
+      };
+      const error = await rejection(locate(URL_OF_IT, { fetch: ask as typeof fetch }).open());
+      expect(error).toMatchObject({ code: "STORAGE_FAILED", details: { errno: `HTTP_${status}` } });
+      expect(String(error)).toContain(`the server answered ${status}`);
+      expect(methods).toEqual(["GET"]);
+    },
+  );
+
   type Later = (bytes: Uint8Array<ArrayBuffer>, from: number, to: number) => Response;
   it.each<[string, string, Later]>([
     ["another file, by the server's word", "SNAPSHOT_CHANGED", () => new Response("", { status: 412 })],

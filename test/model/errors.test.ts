@@ -53,7 +53,21 @@ describe("storageError", () => {
   it("calls everything else a failed storage, with the runtime's error as cause", () => {
     const cause = Object.assign(new Error("denied"), { code: "EACCES" });
     const error = storageError("open", "/a", cause);
-    expect([error.code, error.cause, error.message]).toEqual(["STORAGE_FAILED", cause, 'Cannot open "/a": denied']);
+    expect([error.code, error.cause]).toEqual(["STORAGE_FAILED", cause]);
+    expect(error.message).toBe('Cannot open "/a": denied; check the permissions of the program there');
+  });
+
+  it("names a path once, and the way out, whatever the runtime says", () => {
+    const messages = [
+      ["ENOTDIR", "ENOTDIR: not a directory, scandir '/a'"],
+      ["EIO", "EIO: i/o error, rename '/it's, a' -> '/b'"],
+      ["UNKNOWN", "the connection was reset"],
+    ].map(([code, message]) => storageError("open", "/a", Object.assign(new Error(message), { code })).message);
+    expect(messages).toEqual([
+      'Cannot open "/a": ENOTDIR: not a directory; a file lies where a folder is expected',
+      'Cannot open "/a": EIO: i/o error',
+      'Cannot open "/a": the connection was reset',
+    ]);
   });
 
   it("does not wrap twice", () => {

@@ -18,6 +18,7 @@ import {
   type RetentionRule,
 } from "snapkeep";
 import { describe, expect, it } from "vitest";
+import { showType } from "../../src/model/show.ts";
 import {
   at,
   DAY_MS,
@@ -499,9 +500,11 @@ describe("what is no rule", () => {
   );
 
   it("rules that are no array are a TypeError", () => {
-    const fault = new TypeError("Cannot plan retention: the rules must be an array");
-    expect(() => planOf([], keepLatest(1) as unknown as Rules)).toThrow(fault);
-    expect(() => planOf([], undefined as unknown as Rules)).toThrow(fault);
+    const fault = (found: string) =>
+      new TypeError(`Cannot plan retention: the rules must be an array, such as [keepLatest(5)], but ${found}`);
+    const rule = keepLatest(1);
+    expect(() => planOf([], rule as unknown as Rules)).toThrow(fault(showType(rule)));
+    expect(() => planOf([], undefined as unknown as Rules)).toThrow(fault("it is undefined"));
   });
 
   it.each([-1, 1.5, NaN, -Infinity, 2 ** 53, "3"])("a count of %j is a RangeError", (given) => {

@@ -46,7 +46,7 @@ it("s3Backend fails with PACKAGE_MISSING and the command when the client is not 
   expect(said.map(({ code }) => code)).toEqual(["PACKAGE_MISSING", "RESUME_REFUSED", "PACKAGE_MISSING"]);
   expect(said[1]?.message).toContain("run `npm install @aws-sdk/client-s3`");
   expect(said[0]?.message).toBe(
-    'Cannot use "s3://bucket/p/": the package @aws-sdk/client-s3 cannot be imported; run `npm install @aws-sdk/client-s3`',
+    'Cannot use "s3://bucket/p": the package @aws-sdk/client-s3 cannot be imported; run `npm install @aws-sdk/client-s3`',
   );
   expect(said[0]?.details).toEqual({ package: "@aws-sdk/client-s3" });
 });

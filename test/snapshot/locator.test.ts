@@ -83,6 +83,7 @@ describe("locate", () => {
     ["bytes", () => new Uint8Array(1)],
     ["a Node stream", () => createReadStream(import.meta.filename)],
     ["nothing", () => undefined],
+    ["a Promise", () => Promise.resolve("states/x.state")],
   ])("refuses %s in the place of a snapshot, and says what is expected", async (_, make) => {
     const store = new StateStore(memoryBackend());
     for (const take of [store.loadState.bind(store), store.importSnapshot.bind(store)]) {

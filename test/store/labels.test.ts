@@ -167,6 +167,16 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
     expect(await place.backend.notes.get(snapshot.name)).toBeUndefined();
   });
 
+  it("of a snapshot in a folder that is not there are SNAPSHOT_NOT_FOUND", async () => {
+    const snapshot = locate(path.join(await temporaryFolder(), "none", "x.state"));
+    for (const change of [() => snapshot.pin(), () => snapshot.label({ step: 1 })]) {
+      expect(await rejection(change())).toMatchObject({
+        code: "SNAPSHOT_NOT_FOUND",
+        message: expect.stringMatching(/^Cannot label .*x\.state": there is no such snapshot; store\.list\(\)/),
+      });
+    }
+  });
+
   it("go with their snapshot: its note is removed too", async () => {
     const { place, snapshot } = await saved(make, all);
     await snapshot.label({ step: 1 });
@@ -327,7 +337,7 @@ describe.each(places)("Labels ($layout, $backend)", ({ make, layout }) => {
       await place.backend.notes.put(snapshot.name, new TextEncoder().encode(note));
       expect(await snapshot.note()).toBe("damaged");
       expect(await snapshot.labels()).toEqual({ step: 1 });
-      expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of '${String(snapshot)}' is damaged`]);
+      expect(logs.of("warning")).toEqual([`SnapshotLocator: The note of "${String(snapshot)}" is damaged`]);
       expect((await store.resume()).outcome).toBe("resumed");
       await snapshot.label({ remark: "mended" });
       // The note may have been a pin: retention spared the snapshot, and must do so until a program changes it.

@@ -2,7 +2,7 @@
 import { appendFile, cp, mkdir, readdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { locate, type SnapshotLocator, StateStore } from "snapkeep";
+import { locate, type SnapshotLocator, type StateReader, StateStore, type StateWriter } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { collectLogs } from "./logs.ts";
 import { changed, filePlaces, type Place, places, temporaryFolder } from "./places.ts";
@@ -64,6 +64,111 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     };
     await place.store().register("a", state, { version: 4 }).loadState(snapshot);
     expect(told).toEqual({ name: "a", version: 4, entries: 1 });
+  });
+
+  type Load = (from: StateReader, kept: (value: unknown) => void) => unknown;
+  it.each<[string, Load, string]>([
+    ["assigns the Promise of a read", (from, keep) => keep(from.json("a.json")), 'await from.json("a.json")'],
+    ["assigns it in an async function", async (from, keep) => keep(from.text("a.json")), 'await from.text("a.json")'],
+    ["awaits only another read, which takes as long", async (from, keep) => {
+      keep(from.json("a.json"));
+      await from.json("b.json");
+    }, 'await from.json("a.json")'],
+    ["awaits other work that takes longer", async (from, keep) => {
+      keep({ a: from.bytes("a.json") });
+      for (let index = 0; index < 5; index++) await new Promise((resolve) => setImmediate(resolve));
+    }, 'await from.bytes("a.json")'],
+    [
+      "keeps the Promise of a read that fails",
+      (from, keep) => keep(from.json("none.json")),
+      'await from.json("none.json")',
+    ],
+    ["assigns when a read that it does not return is done", (from, keep) => {
+      void from.json("a.json").then(keep);
+    }, 'await from.json("a.json")'],
+    ["does not return Promise.all of its reads", (from, keep) => {
+      void Promise.all([from.json("a.json"), from.json("b.json")]).then(keep);
+    }, 'await from.json("a.json")'],
+    ["does not await the reading of a stream", (from, keep) => {
+      from.stream("a.json").pipeTo(new WritableStream({ write: keep })).catch(() => {});
+    }, 'from.stream("a.json")'],
+  ])("fails, and says what to await, when a state %s", async (_how, load, told) => {
+    const place = await make();
+    const snapshot = await place.store().register("it", new Files({ "a.json": "1", "b.json": "2" })).saveState();
+    const state = { saveState() {}, loadState: (from: StateReader) => load(from, () => {}) as Promise<void> };
+    const error = await rejection(place.store().register("it", state).loadState(snapshot));
+    expect(error).toMatchObject({ code: "STATE_LOAD_FAILED" });
+    expect(String(error)).toContain(told);
+    expect(String(error)).toContain("await");
+  });
+
+  it.each<[string, Load, unknown]>([
+    ["awaits Promise.all of its reads", async (from, keep) => {
+      const reads = [from.json("a.json"), from.json("b.json")];
+      keep(await Promise.all(reads));
+    }, [1, 2]],
+    ["returns a chain of reads", (from, keep) => from.json("a.json").then(keep), 1],
+    ["returns a read", (from, keep) => {
+      keep("read");
+      return from.json("a.json");
+    }, "read"],
+    ["awaits a read later than it began it", async (from, keep) => {
+      const first = from.json("a.json");
+      const second = await from.json("b.json");
+      keep([await first, second]);
+    }, [1, 2]],
+    [
+      "catches a read that fails",
+      async (from, keep) => keep(await from.json("none.json").catch(() => "default")),
+      "default",
+    ],
+    ["reads nothing of what it has", (_from, keep) => keep("nothing"), "nothing"],
+    ["looks at a stream and does not read it", (from, keep) => keep(from.stream("a.json").locked), false],
+    ["cancels a stream", async (from, keep) => keep(await from.stream("a.json").cancel()), undefined],
+    ["reads a stream in part", async (from, keep) => {
+      const { value } = await from.stream("a.json").getReader().read();
+      keep(new TextDecoder().decode(value));
+    }, "1"],
+    ["reads a stream to its end", async (from, keep) => keep(await new Response(from.stream("a.json")).text()), "1"],
+  ])("loads a state that %s", async (_how, load, expected) => {
+    const place = await make();
+    const snapshot = await place.store().register("it", new Files({ "a.json": "1", "b.json": "2" })).saveState();
+    let kept: unknown;
+    const state = {
+      saveState() {},
+      loadState: (from: StateReader) => load(from, (value) => kept = value) as Promise<void>,
+    };
+    await place.store().register("it", state).loadState(snapshot);
+    expect(kept).toEqual(expected);
+  });
+
+  it("puts a state back when it did not await its reads, if the load is to", async () => {
+    const place = await make();
+    const snapshot = await place.store().register("it", new Cell(1)).saveState();
+    let value: unknown = 2;
+    let loads = 0;
+    const state = {
+      saveState: (out: StateWriter) => out.json("value.json", value),
+      loadState: async (from: StateReader) =>
+        void (value = loads++ === 0 ? from.json("value.json") : await from.json("value.json")),
+    };
+    const error = await rejection(place.store().register("it", state).loadState(snapshot, { rollback: true }));
+    expect(error).toMatchObject({ code: "STATE_LOAD_FAILED" });
+    expect(value).toBe(2);
+  });
+
+  it("names the nearest snapshot, or says that there are none, when there is none of the name", async () => {
+    const place = await make();
+    const store = place.store().register("a", new Cell(1));
+    const snapshot = await store.saveState();
+    const wrong = locate(
+      store.backend,
+      `${snapshot.name.slice(0, -1)}x${layout === "directory" ? ".state" : `.state.${layout}`}`,
+    );
+    const near = `the nearest in .* is "${snapshot.name}.*"; store.list\\(\\) has all`;
+    expect(String(await rejection(store.loadState(wrong)))).toMatch(new RegExp(near));
+    await snapshot.remove();
+    expect(String(await rejection(store.loadState(wrong)))).toContain("has no snapshots; check the path");
   });
 
   it("fails as SNAPSHOT_NOT_FOUND where there is none, and touches nothing", async () => {

@@ -38,7 +38,9 @@ describe("StateStore", () => {
     const backend = memoryBackend();
     for (let time = 0; time < 2; time++) await run(new StateStore(backend, { startFresh: true }));
     expect(await warnings.all()).toEqual([
-      `NOTHING_REGISTERED: No state is registered in the store of "${backend.uri}": there is nothing to ${action}; ` +
+      `NOTHING_REGISTERED: No state is registered in the store of "${
+        backend.uri.slice(0, -1)
+      }": there is nothing to ${action}; ` +
       "call store.register() first",
     ]);
   });
@@ -107,7 +109,7 @@ describe("StateStore", () => {
     const { tried } = await store.resume();
     expect(tried).toHaveLength(1);
     expect(await warnings.all()).toEqual([
-      expect.stringContaining(`SNAPSHOT_DAMAGED: Not resumed from '${damaged}': Cannot trust`),
+      expect.stringContaining(`SNAPSHOT_DAMAGED: Not resumed from "${damaged}": Cannot trust`),
     ]);
     await store.resume();
     expect(await warnings.all()).toHaveLength(1);
@@ -121,7 +123,7 @@ describe("StateStore", () => {
     await writeFile(path.join(folder, ".notes", `${snapshot.name}.json`), "junk");
     await snapshot.labels();
     expect(await warnings.all()).toEqual([
-      expect.stringContaining(`NOTE_DAMAGED: The note of '${snapshot}' is damaged`),
+      expect.stringContaining(`NOTE_DAMAGED: The note of "${snapshot}" is damaged`),
     ]);
   });
 

@@ -163,6 +163,16 @@ describe("options", () => {
       /did you mean "version"\?/,
     ],
     ["{ level }", () => new StateStore("s", { level: 9 } as Any), /it belongs in \{ archive: \{ level: \.\.\. \} \}/],
+    [
+      "{ allow_missing }",
+      ({ store }) => store.resume({ allow_missing: true } as Any),
+      /did you mean "allowMissing"\?$/,
+    ],
+    [
+      "a far name",
+      ({ store, snapshot }) => store.loadState(snapshot, { strictness: 1 } as Any),
+      /did you mean "\w+"\? It takes "only", "allowMissing", "rollback", "signal", "onProgress"$/,
+    ],
     ["label({ tag })", ({ snapshot }) => snapshot.label({ tag: "a" } as Any), /no option "tag"; did you mean "tags"\?/],
   ])("%s names what was meant", async (_name, take, message) => {
     const error = await refusal((_options, world) => take(world), {});

@@ -152,7 +152,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
     expect(isSnapshotError(refusal?.error)).toBe(true);
     expect(refusal?.error).toMatchObject({ message: refusal?.reason });
     expect(logs.of("warning")).toEqual([
-      `StateStore: Not resumed from '${String(refusal?.snapshot)}': ${refusal?.reason}`,
+      `StateStore: Not resumed from "${String(refusal?.snapshot)}": ${refusal?.reason}`,
     ]);
   });
 
@@ -477,7 +477,7 @@ describe.each(places)("StateStore.resume ($layout, $backend)", ({ make, layout }
       const { place, saved, program } = await history(make, 2, [{ tags: ["a"] }, {}]);
       await place.backend.notes.put(at(saved, 0).name, new TextEncoder().encode("half"));
       expect(name((await program().store.resume({ tag: "a" })).snapshot)).toBe(name(saved[0]));
-      expect(logs.of("warning")).toEqual([`StateStore: The note of '${String(saved[0])}' is damaged`]);
+      expect(logs.of("warning")).toEqual([`StateStore: The note of "${String(saved[0])}" is damaged`]);
     });
 
     it("is refused where none has it", async () => {

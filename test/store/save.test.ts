@@ -365,6 +365,12 @@ describe.each(places)("StateStore.saveState ($layout, $backend)", ({ make, layou
 
     it.each<[string, (out: StateWriter) => unknown, object]>([
       ["an unsafe path", (out) => out.write("../x", "1"), { code: "ENTRY_PATH_UNSAFE" }],
+      ["an absolute path", (out) => out.write("/a.bin", "1"), {
+        code: "ENTRY_PATH_UNSAFE",
+        message: 'Cannot use the entry path "/a.bin": it must not begin with a slash',
+        details: { path: "/a.bin", reason: "it must not begin with a slash" },
+      }],
+      ["an empty path", (out) => out.json("", 1), { message: 'Cannot use the entry path "": it is empty' }],
       ["a path written twice", (out) => [out.write("x", "1"), out.write("x", "2")], {
         code: "ENTRY_EXISTS",
         details: { path: "bad/x", existing: "bad/x" },

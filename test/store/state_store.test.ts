@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { fileBackend, isSnapshotError, memoryBackend, StateStore } from "snapkeep";
+import { type Backend, fileBackend, isSnapshotError, memoryBackend, StateStore } from "snapkeep";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { filePlaces, places, temporaryFolder } from "./places.ts";
 import { Cell, rejection } from "./states.ts";
@@ -122,6 +122,14 @@ describe("new StateStore", () => {
 
   it.each([undefined, null, 5, {}])("refuses to keep snapshots in %j, and says what is expected", (where) => {
     expect(() => new StateStore(where as unknown as string)).toThrow(/Cannot make a store of .*a folder's path/);
+  });
+
+  it("refuses a backend whose methods were lost when it was wrapped, and names them", () => {
+    const { stage } = fileBackend("states");
+    const copy = { ...fileBackend("states"), stage } as unknown as Backend;
+    expect(() => new StateStore(copy)).toThrow(
+      /^Cannot make a store of a backend without create\(\), .*list\(\), .*sweep\(\);/,
+    );
   });
 
   it("refuses a durability beside a backend, which has its own", () => {

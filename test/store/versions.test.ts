@@ -1,5 +1,13 @@
 // Versions of states: older ones are migrated before anything is changed, newer ones say what to update.
-import { isSnapshotError, locate, type RegisterOptions, type StateMigration, StateStore } from "snapkeep";
+import {
+  isSnapshotError,
+  locate,
+  type RegisterOptions,
+  type StateMigration,
+  type StateReader,
+  StateStore,
+  type StateWriter,
+} from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { places, temporaryFolder } from "./places.ts";
 import { Cell, Files, rejection } from "./states.ts";
@@ -94,6 +102,35 @@ describe.each(places)("Versions and migrations ($layout, $backend)", ({ make, la
     expect(parent).not.toBeNull();
   });
 
+  it("fail as STATE_INCOMPATIBLE when one does not await what it reads, which would be lost", async () => {
+    const place = await make();
+    const snapshot = await place.store().register("model", new Cell({ a: 1 })).saveState();
+    const model = new Cell(0);
+    const migrate = {
+      1(from: StateReader, out: StateWriter) {
+        const { a = 0 } = from.json("value.json") as { a?: number };
+        return out.json("value.json", { a, b: 2 });
+      },
+    };
+    const error = await rejection(place.store().register("model", model, { version: 2, migrate }).loadState(snapshot));
+    expect(error).toMatchObject({
+      code: "STATE_INCOMPATIBLE",
+      message: expect.stringContaining('await from.json("value.json")'),
+    });
+    expect(model.loads).toBe(0);
+  });
+
+  it("may write streams that they read, and await none", async () => {
+    const place = await make();
+    const snapshot = await place.store().register("model", new Cell({ a: 1 })).saveState();
+    const model = new Cell(0);
+    const migrate = {
+      1: (from: StateReader, out: StateWriter) => void out.write("value.json", from.stream("value.json")),
+    };
+    await place.store().register("model", model, { version: 2, migrate }).loadState(snapshot);
+    expect(model.value).toEqual({ a: 1 });
+  });
+
   it("fail as STATE_INCOMPATIBLE where one is missing in the chain, before any was run", async () => {
     const place = await make();
     const snapshot = await place.store().register("before", new Cell(1)).register("model", new Cell(1)).saveState();
@@ -104,7 +141,8 @@ describe.each(places)("Versions and migrations ($layout, $backend)", ({ make, la
     expect(await rejection(store.loadState(snapshot))).toMatchObject({
       code: "STATE_INCOMPATIBLE",
       message:
-        `Cannot load the state "model" of "${snapshot}": it has version 1, and there is no migration from 2 to 3`,
+        `Cannot load the state "model" of "${snapshot}": it has version 1, and there is no migration from 2 to 3; ` +
+        "register it with { migrate: { 2: ... } }",
       details: { uri: String(snapshot), state: "model", found: 1, supported: 4 },
     });
     expect(log).toEqual([]);

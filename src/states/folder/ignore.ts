@@ -36,8 +36,8 @@ export function faultOfLine(line: string): string | undefined {
   if (line.startsWith("#")) return undefined;
   const [stars, doubles] = [line.match(/\*+/g) ?? [], line.match(/\*\*+/g) ?? []];
   if (stars.length <= MOST_STARS && doubles.length <= MOST_DOUBLE_STARS) return undefined;
-  const shown = JSON.stringify(line.slice(0, 200));
-  return `the line ${shown} of what to ignore has more than ${MOST_DOUBLE_STARS} "**" or ${MOST_STARS} "*"; split it into several`;
+  const excerpt = JSON.stringify(line.slice(0, 200));
+  return `the line ${excerpt} of what to ignore has more than ${MOST_DOUBLE_STARS} "**" or ${MOST_STARS} "*"; split it into several`;
 }
 
 /** Tells what is ignored. What lies in an ignored folder is ignored, whatever else is said of it. */

@@ -99,11 +99,7 @@ async function isEqual(path: string, saved: SavedNode, { kind, ...found }: Found
       return bytes !== undefined && digestOf(bytes) === saved.entry.digest;
     }
     const digester = new Digester();
-    const pace = new Pace();
-    for (const piece of piecesOf(path, { kind, ...found })) {
-      if (pace.isDue) await pace.rest();
-      digester.update(piece);
-    }
+    for await (const piece of piecesOf(path, { kind, ...found })) digester.update(piece);
     return digester.digest() === saved.entry.digest;
   } catch (error) {
     if (error instanceof TypeError) return false; // it changes while it is read

@@ -2,6 +2,7 @@
 // links that lead to them, and by what the file system calls the same folder under another name.
 import { dirname, isAbsolute, relative, sep } from "node:path";
 import { lookIfAllowed, type RealNode, waysTo } from "../../file/real_tree.ts";
+import { showAddress } from "../../model/address.ts";
 import { placesInUse } from "../../store/places_in_use.ts";
 
 /** The places of snapshots in a folder. */
@@ -33,14 +34,18 @@ export class StorePlaces {
     for (const place of placesInUse()) {
       if (this.#holds(place)) {
         throw new TypeError(
-          `Cannot use "${root}" as a working folder: a store has its snapshots in "${place}", which is that folder or holds it; ` +
+          `Cannot use ${showAddress(root)} as a working folder: a store has its snapshots in ${
+            showAddress(place)
+          }, which is that folder or holds it; ` +
             "give the store a folder of its own",
         );
       }
       this.#spare(place);
     }
     if (source === undefined || !isAbsolute(source)) return;
-    if (this.#holds(source)) throw new TypeError(`Cannot use "${root}" as a working folder: it lies in a snapshot`);
+    if (this.#holds(source)) {
+      throw new TypeError(`Cannot use ${showAddress(root)} as a working folder: it lies in a snapshot`);
+    }
     this.#spare(this.#holds(dirname(source)) ? source : dirname(source));
   }
 

@@ -1,0 +1,125 @@
+// Finds the reads that a state begins and does not await: the load would succeed, and the state would hold a Promise, or nothing.
+import type { WorkFolder } from "../model/backend.ts";
+import type { StandardSchema } from "../model/standard_schema.ts";
+import type { EntryInfo, StateReader } from "../model/state.ts";
+import { iterate, toReadableStream } from "../runtime/bytes.ts";
+
+/** The promise of a read. `await`, `return` and `Promise.all` call `then` of a subclass, which shows that the read is awaited. */
+class Read<T> extends Promise<T> {
+  #isAwaited = false;
+  #hasSettled = false;
+
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise;
+  }
+
+  static of<T>(work: Promise<T>): Read<T> {
+    const read = new Read<T>((resolve, reject) => {
+      const settle = (end: () => void) => {
+        read.#hasSettled = true; // before the state goes on
+        end();
+      };
+      work.then((value) => settle(() => resolve(value)), (error) => settle(() => reject(error)));
+    });
+    // Without an await it fails the load; it must not end the process as well.
+    void Promise.prototype.then.call(read, undefined, () => {});
+    return read;
+  }
+
+  /** Whether nothing awaits it, or it still runs. */
+  get isLost(): boolean {
+    return !this.#isAwaited || !this.#hasSettled;
+  }
+
+  // oxlint-disable-next-line unicorn/no-thenable -- a promise has a then
+  override then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#isAwaited = true;
+    return super.then(onFulfilled, onRejected);
+  }
+}
+
+/** A state's reader that remembers which reads were begun. */
+export class WatchedReader implements StateReader {
+  readonly name: string;
+  readonly version: number;
+  readonly entries: readonly EntryInfo[];
+  readonly uri: string | undefined;
+  readonly workFolder: (() => WorkFolder) | undefined;
+  readonly #from: StateReader;
+  /** Calls that were made, and whether each still runs or was not awaited. */
+  readonly #reads: { readonly call: string; readonly isLost: () => boolean }[] = [];
+
+  constructor(from: StateReader) {
+    this.name = from.name;
+    this.version = from.version;
+    this.entries = from.entries;
+    this.uri = from.uri;
+    this.workFolder = from.workFolder;
+    this.#from = from;
+  }
+
+  has(path: string): boolean {
+    return this.#from.has(path);
+  }
+
+  bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#watch("bytes", path, this.#from.bytes(path));
+  }
+
+  text(path: string): Promise<string> {
+    return this.#watch("text", path, this.#from.text(path));
+  }
+
+  json(path: string): Promise<unknown>;
+  json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
+  json(path: string, schema?: StandardSchema): Promise<unknown> {
+    return this.#watch("json", path, this.#from.json(path, schema as StandardSchema));
+  }
+
+  stream(path: string): ReadableStream<Uint8Array> {
+    const source = this.#from.stream(path);
+    let [hasBegun, isReading] = [false, false];
+    const read = async function* () {
+      [hasBegun, isReading] = [true, true];
+      try {
+        for await (const piece of iterate(source)) {
+          isReading = false;
+          yield piece;
+          isReading = true;
+        }
+      } finally {
+        isReading = false;
+      }
+    };
+    const stream = toReadableStream(read(), () => {
+      hasBegun = true;
+      if (!source.locked) source.cancel().catch(() => {}); // it holds nothing yet
+    });
+    this.#reads.push({
+      call: `from.stream("${path}")`,
+      isLost: () => isReading || stream.locked && !hasBegun,
+    });
+    return stream;
+  }
+
+  /**
+   * To call when the code that was handed this reader has settled.
+   *
+   * @throws {TypeError} If the code did not await one of its reads.
+   */
+  assertAwaited(): void {
+    const lost = this.#reads.find(({ isLost }) => isLost());
+    if (lost === undefined) return;
+    const remedy = lost.call.startsWith("from.stream") ? "await the end of its reading" : `write await ${lost.call}`;
+    throw new TypeError(`it has ended without awaiting ${lost.call}; ${remedy}`);
+  }
+
+  #watch<T>(method: string, path: string, work: Promise<T>): Promise<T> {
+    const read = Read.of(work);
+    this.#reads.push({ call: `from.${method}("${path}")`, isLost: () => read.isLost });
+    return read;
+  }
+}
