@@ -141,7 +141,9 @@ function bucketOf(where: unknown): { bucket: string; prefix: string } {
   const refuse = (reason: string) => new TypeError(`Cannot use ${showAddress(url)} as a place: ${reason}`);
   if (!isS3Url(url)) throw refuse('expected a URL such as "s3://bucket/prefix"');
   if (url.username !== "" || url.password !== "") {
-    throw refuse("an s3: URL must not contain credentials; pass the option credentials, or set AWS_ACCESS_KEY_ID");
+    throw refuse(
+      "an s3: URL must not contain credentials; give them as the option credentials, or set AWS_ACCESS_KEY_ID",
+    );
   }
   if (url.search !== "" || url.hash !== "" || url.port !== "") {
     throw refuse("an s3: URL has no port, query or fragment");

@@ -62,6 +62,9 @@ export function faultOf(error: unknown): StoreFault {
     $metadata?: { httpStatusCode?: unknown };
   };
   const status = typeof $metadata?.httpStatusCode === "number" ? $metadata.httpStatusCode : undefined;
+  if (error instanceof Error && error.message === "Region is missing") {
+    return new StoreFault("RegionMissing", undefined, "no region is set; pass the option region, or set AWS_REGION");
+  }
   const [word = "Unknown"] = [Code, code, name].filter((text): text is string => isWord(text));
   const remedy = REMEDIES[word];
   if (status !== undefined) {
@@ -101,6 +104,7 @@ function codeOf({ code, status }: StoreFault): StorageCode {
   if (FULL.has(code) || status === 507) return "STORAGE_FULL";
   if (FORBIDDEN.has(code) || status === 401 || status === 403) return "STORAGE_FORBIDDEN";
   if (THROTTLED.has(code) || status === 429 || status === 503) return "STORAGE_THROTTLED";
+  if (code === "RegionMissing") return "STORAGE_FAILED";
   if (status === undefined || status === 502 || status === 504) return "STORAGE_UNREACHABLE";
   return "STORAGE_FAILED";
 }

@@ -1,6 +1,6 @@
 // From what a caller calls a place to a backend: a folder, or a prefix of a bucket.
 import { type Durability, fileBackend } from "../file/file_backend.ts";
-import { type Address, type PathOrUrl, readAddress, readPath, showAddress, splitPath } from "../model/address.ts";
+import { type Address, type PathOrUrl, readAddress, showAddress, splitPath } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { isS3Url } from "../s3/address.ts";
 import { s3Backend } from "../s3/s3_backend.ts";
@@ -10,7 +10,8 @@ export function placeAt(where: PathOrUrl, durability?: Durability): Backend {
   const options = durability === undefined ? {} : { durability };
   if (where === "") return fileBackend(where, options); // which says what is wrong
   const { url, shown } = readAddress(where);
-  if (url === undefined || !isS3Url(url)) return fileBackend(where, options);
+  if (url === undefined) return fileBackend(where, options);
+  if (!isS3Url(url)) throw notAPlace(shown);
   if (durability !== undefined) {
     throw new TypeError(`Cannot set the durability of ${showAddress(shown)}: an object store is always durable`);
   }
@@ -20,12 +21,17 @@ export function placeAt(where: PathOrUrl, durability?: Durability): Backend {
 /** The place and the file name of a snapshot at a path, or at an `s3:` URL. */
 export function splitPlace(where: PathOrUrl): { readonly backend: Backend; readonly fileName: string } {
   const address = readAddress(where);
-  if (address.url !== undefined && isS3Url(address.url)) return splitS3Url(address.url, address);
-  const { folder, fileName } = splitPath(readPath(where));
+  if (address.path === undefined) return splitS3Url(address);
+  const { folder, fileName } = splitPath(address.path);
   return { backend: fileBackend(folder), fileName };
 }
 
-function splitS3Url(url: URL, { shown }: Address): { backend: Backend; fileName: string } {
+function notAPlace(shown: string): TypeError {
+  return new TypeError(`Cannot use ${showAddress(shown)} as a place: expected a path, or a URL of file: or s3:`);
+}
+
+function splitS3Url({ url, shown }: Address): { backend: Backend; fileName: string } {
+  if (url === undefined || !isS3Url(url)) throw notAPlace(shown);
   const path = url.pathname.replace(/\/$/, "");
   const slash = path.lastIndexOf("/");
   const folder = new URL(url);

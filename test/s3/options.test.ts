@@ -1,4 +1,5 @@
 // What callers say of an object store, before anything is asked of it.
+import process from "node:process";
 import { locate } from "snapkeep";
 import { s3Backend, type S3Options } from "snapkeep/s3";
 import { describe, expect, it } from "vitest";
@@ -39,6 +40,28 @@ describe("s3Backend options", () => {
     expect(() => locate("s3://AKIAKEY:secret@bucket/x.state")).toThrow(/must not contain credentials/);
     expect(() => locate("s3://bucket")).toThrow(TypeError);
     expect(locate("s3://bucket/x.state").uri).toBe("s3://bucket/x.state");
+  });
+
+  it("fail with the way out where no region is set", async () => {
+    const given = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE"].map((name) =>
+      [name, process.env[name]] as const
+    );
+    for (const [name] of given) delete process.env[name];
+    process.env["AWS_CONFIG_FILE"] = "/nowhere";
+    try {
+      const backend = s3Backend({
+        url: "s3://bucket/p",
+        credentials: { accessKeyId: "key", secretAccessKey: "secret" },
+      });
+      const error = await backend.create().catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: "STORAGE_FAILED", details: { errno: "RegionMissing" } });
+      expect(String(error)).toContain("pass the option region");
+    } finally {
+      for (const [name, value] of given) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+    }
   });
 
   it("warn of plain http to another machine, and not of loopback", async () => {
