@@ -9,7 +9,7 @@ const root = path.dirname(fileURLToPath(import.meta.url));
 
 // These have a process each: they start programs, mount disks, measure memory, or do to their process what the pattern below finds.
 // All others share two processes, which spares starting one for each file.
-const named = /^test\/(?:examples|faults|fuzz|house|sequences|torture)\/|memory/;
+const named = /^test\/(?:examples|faults|fuzz|sequences|torture|house\/(?:layers|reference))|memory/;
 const ofProcess = /process\.(?:chdir|on|once)\(|vi\.(?:mock|doMock|resetModules|spyOn)\(|cpuUsage\(/;
 const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
   .map((name) => `test/${name.split(path.sep).join("/")}`)
@@ -44,6 +44,7 @@ export default defineConfig({
       },
     ],
     setupFiles: ["test/setup.ts"],
+    runner: "test/shares.ts",
     // Signals and process.chdir work in child processes only, not in worker threads.
     pool: "forks",
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).

@@ -40,6 +40,9 @@ async function all(...checks) {
   return { code, output };
 }
 
+/** @param {string} file A test file that depends on no runtime; it runs whole. */
+const tested = (file) => sh(node, [script("vitest/vitest.mjs"), "run", file]);
+
 async function packaging() {
   await rm(tarballs, { recursive: true, force: true });
   await mkdir(tarballs, { recursive: true });
@@ -50,6 +53,7 @@ async function packaging() {
     () => sh(deno, ["publish", "--dry-run", "--allow-dirty", "--no-provenance"]),
     () => sh(node, [script("publint/src/cli.js"), "run", tarball, "--strict"]),
     () => sh(node, [script("@arethetypeswrong/cli/dist/index.js"), tarball, "--profile", "esm-only"]),
+    () => tested("test/house/import.test.ts"),
     () => sh(node, ["tools/consumers.mjs", tarball], true),
   );
 }
@@ -74,12 +78,13 @@ const steps = {
       () => sh(node, [script("typescript/bin/tsc"), "-p", "tools/tsconfig.library.json"]),
       () => sh(deno, ["check", ...entries]),
     ),
-  layers: () => sh(node, [script("vitest/vitest.mjs"), "run", "test/house/layers.test.ts"]),
+  layers: () => tested("test/house/layers.test.ts"),
   tests: () => sh(node, ["tools/test.mjs"], true),
   docs: () =>
     all(
       () => sh(deno, ["doc", "--lint", ...entries]),
       () => sh(node, ["tools/examples.mjs"]),
+      () => tested("test/house/reference.test.ts"),
     ),
   packaging,
 };

@@ -3,6 +3,7 @@
 //
 // `npm test` runs every proof in its short form, and `npm run prove` in its long form. The environment chooses:
 //   SNAPKEEP_PROVE=1             the long form of all amounts
+//   SNAPKEEP_TASTE=1             as in `npm test` of all files: each runtime has a share of the tests that take long
 //   SNAPKEEP_CRASH_TREES=1000    one amount, whatever the form: SNAPKEEP_<PROOF>_<AMOUNT>
 import process from "node:process";
 
@@ -11,7 +12,9 @@ import process from "node:process";
  *
  * @typedef {number | readonly [node: number, others: number]} Amount
  * @typedef {{ short: Amount, long: Amount, what: string }} Measure
- * @typedef {{ group: string, about: string, files: readonly string[], measures: Readonly<Record<string, Measure>> }} Proof
+ * @typedef {{ group: string, about: string, files: readonly string[], measures: Readonly<Record<string, Measure>>,
+ *   isWholeByFile?: true }} Proof With `isWholeByFile`, the short form is that of `npm test` of all files: a run of chosen files
+ *   has the long one.
  */
 
 /** An amount that is limited by another one, such as a time. */
@@ -56,7 +59,7 @@ export const proofs = {
     group: "durability",
     about: "the disk fills up, of bytes and of inodes",
     files: ["test/torture/full_disk.test.ts"],
-    measures: { step: { short: 384, long: 48, what: "KiB from one size of a disk to the next" } },
+    measures: { step: { short: 396, long: 48, what: "KiB from one size of a disk to the next" } },
   },
   power: {
     group: "durability",
@@ -175,9 +178,10 @@ export const proofs = {
   },
   speed: {
     group: "resources",
-    about: "plans and listings of many snapshots are quick",
-    files: ["test/retention/speed.test.ts"],
+    about: "plans and listings of many snapshots are quick, and stores of many states",
+    files: ["test/retention/speed.test.ts", "test/store/many_states.test.ts"],
     measures: {
+      states: { short: 5000, long: 20_000, what: "states of a store" },
       zones: { short: 1, long: 2, what: "time zones" },
       archives: { short: 1000, long: 10_000, what: "archives in a folder" },
     },
@@ -203,6 +207,85 @@ export const proofs = {
       files: { short: 2000, long: 20_000, what: "files of a checkout in a folderState" },
       kills: { short: 2, long: 10, what: "kills of a restore" },
     },
+  },
+  whole: {
+    group: "whole",
+    about: "each test on each runtime, where each runtime has a share of them in `npm test`",
+    isWholeByFile: true,
+    files: [
+      "test/archive/attacks.test.ts",
+      "test/archive/canary.test.ts",
+      "test/archive/damage.test.ts",
+      "test/archive/estargz.test.ts",
+      "test/archive/every_bit.test.ts",
+      "test/archive/interop.test.ts",
+      "test/archive/memory.test.ts",
+      "test/archive/other_readers.test.ts",
+      "test/archive/ratio.test.ts",
+      "test/archive/table.test.ts",
+      "test/autosave/signals.test.ts",
+      "test/backend/conformance.test.ts",
+      "test/backend/http_backend.test.ts",
+      "test/compression/gzip_codec.test.ts",
+      "test/compression/pure_gzip.test.ts",
+      "test/examples/game_server.test.ts",
+      "test/examples/http_stream.test.ts",
+      "test/examples/train_digits.test.ts",
+      "test/faults/backend_calls.test.ts",
+      "test/faults/system_calls.test.ts",
+      "test/file/locks.test.ts",
+      "test/file/systems.test.ts",
+      "test/fuzz/fuzz.test.ts",
+      "test/house/docs.test.ts",
+      "test/layout/golden.test.ts",
+      "test/layout/handed_out.test.ts",
+      "test/layout/saving_archives.test.ts",
+      "test/layout/streaming.test.ts",
+      "test/manifest/manifest.test.ts",
+      "test/model/entry_path.test.ts",
+      "test/model/snapshot_name.test.ts",
+      "test/retention/cost.test.ts",
+      "test/retention/keeper.test.ts",
+      "test/retention/latest_states_keeper.test.ts",
+      "test/retention/laws.test.ts",
+      "test/retention/simulation.test.ts",
+      "test/retention/speed.test.ts",
+      "test/sequences/overlap.test.ts",
+      "test/sequences/store.test.ts",
+      "test/snapshot/located_layouts.test.ts",
+      "test/snapshot/progress.test.ts",
+      "test/snapshot/snapshot_reader.test.ts",
+      "test/states/folder_places.test.ts",
+      "test/states/folder_state.test.ts",
+      "test/states/lines_state.test.ts",
+      "test/states/path_state.test.ts",
+      "test/states/structured_state.test.ts",
+      "test/store/busy.test.ts",
+      "test/store/idle_program.test.ts",
+      "test/store/json_speed.test.ts",
+      "test/store/labels.test.ts",
+      "test/store/load.test.ts",
+      "test/store/many_states.test.ts",
+      "test/store/resume.test.ts",
+      "test/store/save.test.ts",
+      "test/store/stretches.test.ts",
+      "test/store/verify_all.test.ts",
+      "test/testing/state_conformance.test.ts",
+      "test/torture/full_disk.test.ts",
+      "test/torture/many_programs.test.ts",
+      "test/torture/power_loss.test.ts",
+      "test/torture/soak.test.ts",
+      "test/torture/system_calls.test.ts",
+    ],
+    measures: { runtimes: { short: 1, long: 3, what: "runtimes that run each test" } },
+  },
+  package: {
+    group: "whole",
+    about:
+      "docs/reference is what the docstrings say, and bundles of the package run (on Node; parts of the gate as well)",
+    isWholeByFile: true,
+    files: ["test/house/reference.test.ts", "test/house/import.test.ts"],
+    measures: { tests: { short: 0, long: 1, what: "whether they run" } },
   },
   mutants: {
     group: "mutants",
@@ -231,7 +314,8 @@ export const variableOf = (proof, measure) => `SNAPKEEP_${proof}_${measure}`.toU
  * @param {"short" | "long"} [form] The form, whatever the environment says.
  */
 export function amountOf(proof, measure, isNode, form) {
-  const amounts = proofs[proof]?.measures[measure];
+  const { measures, isWholeByFile = false } = proofs[proof] ?? {};
+  const amounts = measures?.[measure];
   if (amounts === undefined) {
     throw new RangeError(`Cannot tell ${measure} of ${proof}: tools/proofs.mjs has no such amount`);
   }
@@ -242,7 +326,8 @@ export function amountOf(proof, measure, isNode, form) {
     if (!Number.isFinite(value)) throw new RangeError(`Cannot use ${variable}=${given}: not a number`);
     return value;
   }
-  const amount = amounts[form ?? (isLong ? "long" : "short")];
+  const usual = isLong || isWholeByFile && process.env["SNAPKEEP_TASTE"] !== "1" ? "long" : "short";
+  const amount = amounts[form ?? usual];
   return typeof amount === "number" ? amount : amount[isNode ? 0 : 1];
 }
 

@@ -9,7 +9,7 @@ import process from "node:process";
 import { bin, root, run, runtimes, scratch, script, secondsSince, table } from "./run.mjs";
 
 /**
- * @typedef {{ tests: number, skipped: number, seconds: number }} File
+ * @typedef {{ tests: number, skipped: number, seconds: number, ran: boolean[] }} File
  * @typedef {{ runtime: string, passed: number, failed: number, skipped: number, seconds: number,
  *   files: Map<string, File>, problems: string[] }} Result
  */
@@ -86,17 +86,16 @@ async function suite(runtime, args, env) {
 function read(report, result) {
   for (const file of report.testResults) {
     const name = path.relative(root, file.name).split(path.sep).join("/");
-    let skipped = 0;
-    for (const { status } of file.assertionResults) {
-      if (status === "passed") result.passed++;
-      else if (status === "failed") result.failed++;
-      else skipped++;
-    }
+    const ran = file.assertionResults.map(({ status }) => status === "passed" || status === "failed");
+    const skipped = ran.filter((hasRun) => !hasRun).length;
+    const failed = file.assertionResults.filter(({ status }) => status === "failed").length;
+    result.passed += ran.length - skipped - failed;
+    result.failed += failed;
     result.skipped += skipped;
     const seconds = (file.endTime - file.startTime) / 1000;
-    result.files.set(name, { tests: file.assertionResults.length, skipped, seconds });
+    result.files.set(name, { tests: ran.length, skipped, seconds, ran });
     // A file that does not even load has no tests that could fail.
-    if (file.status === "failed" && !file.assertionResults.some(({ status }) => status === "failed")) {
+    if (file.status === "failed" && failed === 0) {
       result.problems.push(`${result.runtime}: ${name} failed as a whole`);
     }
   }
@@ -113,6 +112,14 @@ function differences(results) {
     const said = results.map(({ runtime }, index) => `${runtime} ${counts[index]}`).join(", ");
     return [`${file} has different numbers of tests: ${said}`];
   });
+}
+
+/** How many tests none of the runtimes ran. @param {readonly Result[]} results */
+function unrun(results) {
+  return namesOf(results).reduce((sum, name) => {
+    const ran = results.map(({ files }) => files.get(name)?.ran ?? []);
+    return sum + (ran[0] ?? []).filter((_, index) => !ran.some((tests) => tests[index])).length;
+  }, 0);
 }
 
 /**
@@ -170,6 +177,9 @@ export async function runSuites(name, { wanted, args, env = {}, closing }) {
     ]),
   ]));
   console.log();
+  const names = results.map(({ runtime }) => runtime).join(", ");
+  const left = unrun(results);
+  if (left > 0) console.log(`Skipped on ${names}: ${left} tests, which need the long form, another runtime or system.`);
   for (const line of closing) console.log(line);
   for (const problem of problems) console.log(`failed: ${problem}`);
   const passed = results.reduce((sum, result) => sum + result.passed, 0);

@@ -8,6 +8,7 @@ import { describe, expect, it } from "vitest";
 import { fileBackend, isSnapshotError, locate, memoryBackend, SnapshotError, StateStore } from "../../mod.ts";
 import { showAddress } from "../../src/model/address.ts";
 import { root } from "../../tools/run.mjs";
+import { runtime } from "../torture/budget.ts";
 
 /** What an address is called in the sources; below `src/file`, a `path` is one too. */
 const ADDRESS = /(?:^|[.#])(?:uri|url|address|shown|root|folder|locator|target|finalPath)$|^this$/;
@@ -40,7 +41,7 @@ function otherForms(name: string, text: string): string[] {
 const literalsOf = ({ head, templateSpans }: ts.TemplateExpression): string =>
   [head.text, ...templateSpans.map(({ literal }) => literal.text)].join("\0");
 
-describe("an address in a message", () => {
+describe.skipIf(runtime !== "node")("an address in a message", () => {
   it("has one form in all sources", async () => {
     const found: string[] = [];
     for (const file of await readdir(path.join(root, "src"), { recursive: true })) {

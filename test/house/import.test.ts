@@ -10,8 +10,9 @@ import { build as vite } from "vite";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
 import { temporaryFolder } from "../backend/temporary.ts";
+import { amount, runtime } from "../torture/budget.ts";
 
-const isNode = (process.env["SNAPKEEP_RUNTIME"] ?? "node") === "node";
+const isElsewhere = runtime !== "node" || amount("package", "tests") === 0;
 const ROUNDS = 5;
 
 const PROGRAM = `
@@ -63,8 +64,8 @@ async function project(program: string): Promise<string> {
 
 const quiet = { configFile: false, logLevel: "silent" } as const;
 
-describe.skipIf(!isNode)("import of snapkeep", () => {
-  it("takes less time than the runtime takes to start", () => {
+describe.skipIf(runtime !== "node")("import of snapkeep", () => {
+  it.skipIf(isElsewhere)("takes less time than the runtime takes to start", () => {
     const empty: number[] = [];
     const library: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
@@ -91,7 +92,7 @@ describe.skipIf(!isNode)("import of snapkeep", () => {
   });
 });
 
-describe.skipIf(!isNode)("a bundle with snapkeep", () => {
+describe.skipIf(isElsewhere)("a bundle with snapkeep", () => {
   it("for Node by esbuild runs", async () => {
     const folder = await project(PROGRAM);
     await esbuild({

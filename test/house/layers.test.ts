@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
+import { runtime } from "../torture/budget.ts";
 import { breaches, loadedWith, packages, type Tree } from "./layers.ts";
 
 function sources(): Tree {
@@ -19,7 +20,7 @@ function tree(files: Record<string, string>): Tree {
 
 const ends = { "src/model/a.ts": "", "src/runtime/a.ts": "", "src/layout/a.ts": "", "src/archive/a.ts": "" };
 
-describe("the sources", () => {
+describe.skipIf(runtime !== "node")("the sources", () => {
   it("keep the laws of the house", () => {
     expect(breaches(sources())).toEqual([]);
   });
@@ -50,7 +51,7 @@ describe("the sources", () => {
   });
 });
 
-describe("the reader of layers", () => {
+describe.skipIf(runtime !== "node")("the reader of layers", () => {
   it("accepts imports downwards, and inside a folder", () => {
     expect(breaches(tree({
       ...ends,

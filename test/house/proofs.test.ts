@@ -12,7 +12,7 @@ const text = (file: string) => readFile(path.join(root, file), "utf8");
 describe("proofs", () => {
   it("consist of test files that exist and read their amounts", async () => {
     for (const [name, { files, measures }] of Object.entries(proofs)) {
-      const sources = await Promise.all([...files, "test/faults/strike.ts"].map(text));
+      const sources = await Promise.all([...files, "test/faults/strike.ts", "test/shares.ts"].map(text));
       for (const measure of Object.keys(measures)) {
         const call = `amount("${name}", "${measure}")`;
         expect(sources.some((source) => source.includes(call)), `${call} in ${files.join(", ")}`).toBe(true);
@@ -23,7 +23,8 @@ describe("proofs", () => {
   it("are all named beside the guarantees, and nothing else is", async () => {
     const rows = (await text("docs/guarantees.md")).split("\n").filter((line) => /^\| G\d+ \|/.test(line));
     const named = rows.flatMap((row) => (row.split("|")[4] ?? "").split(",").map((name) => name.trim()));
-    const known = Object.keys(proofs).filter((name) => name !== "mutants" && name !== "speed"); // these guard no promise
+    const others = ["mutants", "speed", "package"]; // these guard no promise
+    const known = Object.keys(proofs).filter((name) => !others.includes(name));
     expect([...new Set(named)].filter((name) => name !== "" && name !== "all").sort()).toEqual(known.sort());
   });
 
@@ -42,7 +43,12 @@ describe("proofs", () => {
 
 describe("amountOf", () => {
   const variable = variableOf("crash", "trees");
-  afterEach(() => void delete process.env[variable]);
+  const { SNAPKEEP_TASTE: taste } = process.env;
+  afterEach(() => {
+    delete process.env[variable];
+    if (taste === undefined) delete process.env["SNAPKEEP_TASTE"];
+    else process.env["SNAPKEEP_TASTE"] = taste;
+  });
 
   it("gives the amount of a form, by runtime where they differ", () => {
     expect(amountOf("crash", "trees", true, "short")).toBeLessThan(1000);
@@ -54,6 +60,13 @@ describe("amountOf", () => {
     expect([variable, amountOf("crash", "trees", true)]).toEqual(["SNAPKEEP_CRASH_TREES", 77]);
     process.env[variable] = "many";
     expect(() => amountOf("crash", "trees", true)).toThrow("Cannot use SNAPKEEP_CRASH_TREES=many: not a number");
+  });
+
+  it("gives the short amount of a proof of whole files in npm test of all files only", () => {
+    process.env["SNAPKEEP_TASTE"] = "1";
+    expect(amountOf("whole", "runtimes", true)).toBe(1);
+    delete process.env["SNAPKEEP_TASTE"];
+    expect(amountOf("whole", "runtimes", true)).toBe(3);
   });
 
   it("refuses an amount that no proof has", () => {

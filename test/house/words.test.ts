@@ -4,6 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
+import { runtime } from "../torture/budget.ts";
 
 const INSTEAD: readonly (readonly [RegExp, string])[] = [
   [/\b(?:whoever|whosoever|nobody|somebody)\b/i, "name the caller, the store, the backend, another program"],
@@ -47,7 +48,7 @@ async function texts(): Promise<string[]> {
 /** A text with the markers of comments and Markdown left out, so that a phrase is found across lines. */
 const prose = (text: string) => text.replaceAll(/\n\s*(?:\*|\/\/|>|-)?\s*/g, " ");
 
-describe("the texts of the repository", () => {
+describe.skipIf(runtime !== "node")("the texts of the repository", () => {
   it("have no phrase without an actor, and no term that the field does not use", async () => {
     const found: string[] = [];
     const names = await texts();

@@ -395,7 +395,7 @@ describe("structuredState", () => {
     };
     let [ours, theirs] = [Infinity, Infinity];
     // In turns, so that both meet the same machine; longer where others disturb it.
-    for (let round = 0; round < 15 || round < 100 && ours >= theirs * 2; round++) {
+    for (let round = 0; round < 5 || round < 100 && ours >= theirs * 2; round++) {
       ours = Math.min(ours, cpu(() => state.saveState(out)));
       theirs = Math.min(theirs, cpu(() => stringify(records)));
     }

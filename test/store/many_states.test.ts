@@ -2,7 +2,10 @@
 import process from "node:process";
 import { memoryBackend, StateStore } from "snapkeep";
 import { expect, it } from "vitest";
+import { amount } from "../torture/budget.ts";
 import { Files } from "./states.ts";
+
+const STATES = amount("speed", "states");
 
 /** Milliseconds of computing that registering, saving, loading and reading so many states takes. */
 async function costOf(states: number): Promise<number> {
@@ -20,5 +23,5 @@ async function costOf(states: number): Promise<number> {
 
 it("StateStore takes constant time a state to register, save, load and read", async () => {
   await costOf(500); // what is compiled now
-  expect(await costOf(20_000)).toBeLessThan(25 * await costOf(2_000));
+  expect(await costOf(STATES)).toBeLessThan(25 * await costOf(STATES / 10));
 }, 120_000);

@@ -1,0 +1,45 @@
+// In `npm test` of all files, each runtime runs a share of the tests that take long: a test of the files that tools/proofs.mjs
+// lists as `whole` runs on one of the three runtimes, and is skipped on the others. Neighbouring tests go to different runtimes,
+// and so do equal tests of neighbouring suites: of a test that runs in each layout and backend, every runtime runs a part.
+import path from "node:path";
+import { type RunnerTestFile, type RunnerTestSuite, TestRunner } from "vitest";
+import { proofs } from "../tools/proofs.mjs";
+import { root, runtimes } from "../tools/run.mjs";
+import { amount, runtime } from "./torture/budget.ts";
+
+const listed = proofs["whole"]?.files ?? [];
+
+/** In these, tests of a suite build on one another, and go to one runtime. */
+const together = /^test\/(?:examples|faults)\//;
+
+/**
+ * Skips the tests that other runtimes run, and the suites of which none is left.
+ *
+ * @param at The place of the suite among its neighbours and of the runtime among the three, added up. The same sum of a test,
+ *   modulo 3, is less than `count` if the test runs here.
+ * @param count The number of runtimes that run each test.
+ * @param isTogether Whether all tests of a suite within go to one runtime.
+ */
+export function skipOthers(suite: RunnerTestSuite, at: number, count: number, isTogether = false, step = 1): void {
+  for (const [index, task] of suite.tasks.entries()) {
+    const sum = at + index * step;
+    if (task.type === "suite") skipOthers(task, sum, count, isTogether, isTogether ? 0 : 1);
+    else if (task.mode === "run" && sum % runtimes.length >= count) {
+      task.mode = "skip";
+      task.result = { state: "skip" };
+    }
+  }
+  if (suite.tasks.every(({ mode }) => mode === "skip")) suite.mode = "skip";
+}
+
+export default class SharesRunner extends TestRunner {
+  /** vitest calls this when it has collected the tests of a file, before it runs them. */
+  onCollected(files: RunnerTestFile[]): void {
+    for (const file of files) {
+      const name = path.relative(root, file.filepath).split(path.sep).join("/");
+      const place = listed.indexOf(name);
+      if (place < 0) continue;
+      skipOthers(file, place + runtimes.indexOf(runtime), amount("whole", "runtimes"), together.test(name));
+    }
+  }
+}
