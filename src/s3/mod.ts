@@ -6,4 +6,5 @@
  * @module
  */
 export type { S3Credentials, S3Options } from "./address.ts";
-export { type S3Backend, s3Backend, type S3Conditions } from "./s3_backend.ts";
+export type { Conditions as S3Conditions } from "./probe.ts";
+export { type S3Backend, s3Backend } from "./s3_backend.ts";

@@ -5,7 +5,7 @@ import { SnapshotError } from "../model/errors.ts";
 import type { ObjectStore } from "./client.ts";
 import { isRefusedByCondition, wordOf } from "./faults.ts";
 
-/** What a store respects, as its probe found it. */
+/** Which conditional requests a store respects, as a probe found it. */
 export interface Conditions {
   /** Whether `If-None-Match: *` keeps a PUT from replacing an object. Saving needs it. */
   readonly create: boolean;

@@ -39,11 +39,8 @@ export interface S3Backend extends Backend {
    *
    * @returns What the probe found.
    */
-  probe(): Promise<S3Conditions>;
+  probe(): Promise<Conditions>;
 }
-
-/** Which conditional requests a store respects, as a probe found it. */
-export interface S3Conditions extends Conditions {}
 
 class ObjectBackend implements S3Backend {
   readonly uri: string;
@@ -59,7 +56,7 @@ class ObjectBackend implements S3Backend {
     this.notes = new S3Notes(this.#place);
   }
 
-  async probe(): Promise<S3Conditions> {
+  async probe(): Promise<Conditions> {
     return await this.#place.conditions();
   }
 
