@@ -22,7 +22,7 @@ export { type Durability, fileBackend, type FileBackendOptions } from "./src/fil
 export type { ArchiveStreamOptions, ExportOptions } from "./src/snapshot/copying.ts";
 export type { ArchiveKind, ArchiveOptions } from "./src/layout/archive_layout.ts";
 export type { RetentionCalendar, RetentionCalendarUnit } from "./src/retention/calendar.ts";
-export type { Duration } from "./src/retention/duration.ts";
+export type { Duration } from "./src/model/duration.ts";
 export {
   planRetention,
   type PlanRetentionOptions,
@@ -92,8 +92,19 @@ export {
 } from "./src/autosave/save_event.ts";
 export type { EndSignal } from "./src/autosave/signals.ts";
 export { LatestStatesKeeper, type LatestStatesKeeperOptions } from "./src/retention/latest_states_keeper.ts";
+export {
+  type DiffOptions,
+  diffSnapshots,
+  type EntryDiff,
+  type SnapshotDiff,
+  type StateDiff,
+} from "./src/snapshot/diff.ts";
+export type { JsonChange, JsonDifference } from "./src/snapshot/json_changes.ts";
+export { type LargestParts, largestParts, type LargestPartsOptions, type SizedPart } from "./src/snapshot/top.ts";
+export { type CopiedSnapshot, copySnapshots, type CopySnapshotsOptions } from "./src/store/copy_snapshots.ts";
+export { type EntryChange, type EntryHistory, historyOfEntry } from "./src/store/history.ts";
 export { locate, type LocateOptions, type SnapshotSource } from "./src/snapshot/locate.ts";
-export { SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
+export { type LabelChanges, SnapshotLocator, type SnapshotStat } from "./src/snapshot/locator.ts";
 export { pathState, type PathStateMethods } from "./src/states/path_state.ts";
 export type { ProgressOptions, SnapshotProgress } from "./src/snapshot/progress.ts";
 export { SnapshotReader, type VerifyAllOptions } from "./src/snapshot/snapshot_reader.ts";
@@ -130,6 +141,7 @@ export type {
   EntryBody,
   EntryInfo,
   PersistentState,
+  StateHome,
   StateReader,
   StateWriter,
   WriteJsonOptions,

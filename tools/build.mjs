@@ -1,35 +1,82 @@
-// Makes dist/: tsc emits every file with its types, then rolldown puts the entry points over it, with what they share in chunks.
+// Makes dist/: tsc emits every file with its types, then rolldown puts the entry points over it, with what they share in chunks. The
+// command line is a bundle of its own.
 // Node takes longer to find a hundred files than to run them. dist/ is made beside and then put in place by rename, so that
 // programs running from it meet it half-written only for the moment between two renames.
 import { existsSync } from "node:fs";
-import { readFile, rename, rm } from "node:fs/promises";
+import { chmod, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { rolldown } from "rolldown";
 import { root, run, script } from "./run.mjs";
 
+// The command line, which package.json has as "bin".
+const BIN = "src/bin.ts";
+const BUILT_BIN = BIN.replace(/ts$/, "js");
+const PROCESS = "node:process";
 const fresh = path.join(root, `.dist-${process.pid}`);
 const old = path.join(root, `.dist-${process.pid}-old`);
 const dist = path.join(root, "dist");
+
+/**
+ * Leaves out what the command line has no use for: the messages of zod in other languages, half of its code, and LogTape, which only a
+ * program configures. The library does without LogTape if it cannot be loaded. Node makes every property of the process when the module
+ * is imported, and the global one does as well.
+ *
+ * @type {import("rolldown").Plugin}
+ */
+const withoutUnused = {
+  name: "without-unused",
+  resolveId: (id) => id === PROCESS ? id : undefined,
+  load(id) {
+    if (id === PROCESS) return "module.exports = globalThis.process;";
+    if (id.endsWith("zod/v4/locales/index.js")) return 'export { default as en } from "./en.js";';
+    return id.includes("/@logtape/logtape/") ? 'throw new Error("LogTape is not in the command line");' : undefined;
+  },
+};
+
+/**
+ * @param {readonly string[]} files Sources, as paths below the root.
+ * @param {RegExp} external What stays an import.
+ * @param {string} chunks What the names of shared chunks begin with.
+ * @param {Pick<import("rolldown").OutputOptions, "minify" | "codeSplitting"> & { plugins?: import("rolldown").Plugin[] }} [options]
+ */
+async function bundle(files, external, chunks, { plugins = [], minify = false, codeSplitting = true } = {}) {
+  const bundled = await rolldown({
+    cwd: root,
+    input: Object.fromEntries(files.map((file) => [file.replace(/\.ts$/, ""), file])),
+    external,
+    platform: "node",
+    tsconfig: false,
+    plugins,
+  });
+  await bundled.write({
+    dir: fresh,
+    chunkFileNames: `${chunks}[name]-[hash].js`,
+    sourcemap: true,
+    sourcemapExcludeSources: true,
+    minify,
+    codeSplitting,
+    banner: ({ fileName }) => fileName === BUILT_BIN ? "#!/usr/bin/env node" : "",
+  });
+  await bundled.close();
+}
 
 /** Bundles the entry points; packages stay imports. */
 async function bundleEntries() {
   const { exports } = JSON.parse(await readFile(path.join(root, "deno.json"), "utf8"));
   const entries = /** @type {string[]} */ (Object.values(exports)).map((file) => path.posix.normalize(file));
-  const bundle = await rolldown({
-    cwd: root,
-    input: Object.fromEntries(entries.map((file) => [file.replace(/\.ts$/, ""), file])),
-    external: /^(?![./])/,
-    platform: "node",
-    tsconfig: false,
+  await bundle(entries, /^(?![./])/, "chunks/");
+}
+
+/** Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. */
+async function bundleCommand() {
+  await bundle([BIN], /^node:(?!process$)/, "chunks/cli/", {
+    plugins: [withoutUnused],
+    minify: true,
+    // What several commands share, in one file.
+    codeSplitting: { groups: [{ name: "library", minShareCount: 2 }] },
   });
-  await bundle.write({
-    dir: fresh,
-    chunkFileNames: "chunks/[name]-[hash].js",
-    sourcemap: true,
-    sourcemapExcludeSources: true,
-  });
-  await bundle.close();
+  await chmod(path.join(fresh, BUILT_BIN), 0o755);
 }
 
 const tsc = await run(process.execPath, [
@@ -42,6 +89,7 @@ const tsc = await run(process.execPath, [
 process.stderr.write(tsc.output);
 if (existsSync(fresh)) {
   await bundleEntries();
+  await bundleCommand();
   await rename(dist, old).catch((error) => {
     if (error.code !== "ENOENT") throw error;
   });

@@ -1,6 +1,6 @@
 // A save every so often.
 import { show } from "../model/show.ts";
-import { milliseconds } from "../retention/duration.ts";
+import { milliseconds } from "../model/duration.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { SaveMoment } from "./save_condition.ts";
 

@@ -20,6 +20,7 @@ export type {
   BlobReader,
   ByteSource,
   ForeignFolders,
+  Journal,
   ListOptions,
   LockOptions,
   Scratch,

@@ -6,6 +6,7 @@ import type {
   BlobInfo,
   BlobReader,
   ForeignFolders,
+  Journal,
   ListOptions,
   Scratch,
   SnapshotNotes,
@@ -28,6 +29,7 @@ import type { FileKind, FileStat, FileSystem, QuickFile } from "./file_system.ts
 import { removeTree, unlessGone, walkTree } from "./file_tree.ts";
 import { assertNoSnapshot } from "./free_folder.ts";
 import { assertRoom } from "./free_space.ts";
+import { FileJournal } from "./file_journal.ts";
 import { FileNotes } from "./file_notes.ts";
 import { Haste } from "./haste.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -79,6 +81,7 @@ class FileBackend implements Backend {
   readonly notes: SnapshotNotes;
   readonly foreign: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
+  readonly journal?: (name: string) => Journal;
   readonly #place: FilePlace;
   readonly #prefix: string;
   // Folders whose entries are to be made durable before anything is saved below them. The place's own is among them also
@@ -104,6 +107,7 @@ class FileBackend implements Backend {
     this.#isFree = system !== nodeFileSystem; // another file system has other paths
     this.notes = new FileNotes(this.#place);
     if (system === nodeFileSystem) this.workFolder = () => this.#workFolder();
+    if (files.openToAppend !== undefined) this.journal = (name) => this.#journal(name);
     this.foreign = { list: () => this.#foreign(), remove: (name) => this.#removeForeign(name) };
   }
 
@@ -242,6 +246,11 @@ class FileBackend implements Backend {
   #assertFree(): void {
     if (!this.#isFree) assertNoSnapshot(this.#place.root);
     this.#isFree = true;
+  }
+
+  #journal(name: string): Journal {
+    assertSnapshotName(name);
+    return new FileJournal(this.#place, name, () => this.create());
   }
 
   #workFolder(): WorkFolder {
@@ -384,7 +393,7 @@ class FileBackend implements Backend {
   async *#foreign(): AsyncGenerator<{ name: string; modifiedAtMs: number }, void> {
     this.#assertFree();
     for (const name of await this.#visibleNames()) {
-      if (await this.#commit(name) !== undefined) continue;
+      if ((this.#commitNow(name) ?? await this.#commit(name)) !== undefined) continue;
       const stat = await this.#place.files.stat(join(this.#place.root, name));
       if (stat?.kind === "folder") yield { name, modifiedAtMs: stat.modifiedAtMs };
     }

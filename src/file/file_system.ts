@@ -64,6 +64,11 @@ export interface FileSystem {
   createTemporary?(): Promise<OpenFile>;
   /** Opens a file for reading; a symbolic link fails unless it is to be followed. */
   open(path: string, followsLink?: boolean): Promise<OpenFile>;
+  /**
+   * Opens a file to append to, and makes it if it is missing, with a `mode` as for `create`; a symbolic link fails. Its `write` appends, whatever the
+   * position, behind what others appended meanwhile. Optional: without it, the backend has no journals.
+   */
+  openToAppend?(path: string, mode?: number): Promise<OpenFile>;
   /** Makes one folder; fails with EEXIST if the path is taken. A `mode` is as for `create`. */
   makeFolder(path: string, mode?: number): Promise<void>;
   /** Makes one folder before it returns; throws as `makeFolder` rejects. */
@@ -94,7 +99,7 @@ export interface FileSystem {
    * where files are compressed. What fails here fails nothing.
    */
   freeBytes?(path: string): Promise<number | undefined>;
-  /** As `stat`, before it returns; throws as `stat` rejects. Optional, as is `openNow`. */
+  /** As `stat`, before it returns, with the identity where it is known at once; throws as `stat` rejects. Optional, as is `openNow`. */
   statNow?(path: string, followsLink?: boolean): FileStat | undefined;
   /** As `open`, before it returns; throws as `open` rejects, and for what is no ordinary file. */
   openNow?(path: string, followsLink?: boolean): QuickFile;

@@ -9,6 +9,7 @@
 //   .<token>.work             a real folder for libraries that insist on one; likewise
 //   .<token>.trash            removed, perhaps not wholly deleted yet
 //   .notes/                   labels
+//   .NAME.journal             lines that a state has appended
 //
 // A token begins with the process that made it, so that every thread, every copy of the library and every path to the place knows
 // what its own process writes.
@@ -68,6 +69,9 @@ export const lockName = (name: string): string => `.${name}.lock`;
 
 /** Hidden name of the file that says which process holds the lock of a snapshot's note. */
 export const lockOwnerName = (name: string): string => `.${name}.lock-owner`;
+
+/** Hidden name of a journal. */
+export const journalName = (name: string): string => `.${name}.journal`;
 
 /** Hidden name of a new stage of a unit. */
 export const stageName = (unit: Unit): string => `.${isGroup(unit) ? unit.slice(0, -1) : unit}.${newToken()}.stage`;

@@ -68,13 +68,17 @@ function attemptNow<T>(operation: string, path: string, run: () => T): T {
   }
 }
 
+const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW | (constants.O_NONBLOCK ?? 0);
+
 class NodeFile implements OpenFile {
   // A state that hangs leaves a save that nothing refers to. When a handle is collected, Bun ends the program and Node warns.
   static readonly #open = new Set<NodeFile>();
   readonly #handle: FileHandle;
   readonly #path: string;
+  readonly #appends: boolean;
 
-  constructor(handle: FileHandle, path: string) {
+  constructor(handle: FileHandle, path: string, appends = false) {
+    this.#appends = appends;
     this.#handle = handle;
     this.#path = path;
     NodeFile.#open.add(this);
@@ -92,9 +96,9 @@ class NodeFile implements OpenFile {
     return attempt("write", this.#path, async () => {
       for (let done = 0; done < bytes.length;) {
         const [from, lengthBytes] = [done, bytes.length - done];
-        const throughPool = async () =>
-          (await this.#handle.write(bytes, from, lengthBytes, position + from)).bytesWritten;
-        const now = () => writeSync(this.#handle.fd, bytes, from, lengthBytes, position + from);
+        const at = this.#appends ? null : position + from;
+        const throughPool = async () => (await this.#handle.write(bytes, from, lengthBytes, at)).bytesWritten;
+        const now = () => writeSync(this.#handle.fd, bytes, from, lengthBytes, at);
         done += await (lengthBytes > SMALL_BYTES ? throughPool() : promptness.call(now, throughPool));
       }
     });
@@ -182,6 +186,12 @@ function kindOf(found: Stats | BigIntStats): FileKind {
 
 function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string | undefined {
   return dev === 0n || ino === 0n ? undefined : `${dev}:${ino}`;
+}
+
+/** The same text, where the numbers of a look without waiting are exact. */
+function identityNow({ dev, ino }: Stats): string | undefined {
+  if (!Number.isSafeInteger(dev) || !Number.isSafeInteger(ino)) return undefined;
+  return identityOf({ dev: BigInt(dev), ino: BigInt(ino) });
 }
 
 async function createFile(path: string, mode?: number): Promise<FileHandle> {
@@ -289,6 +299,8 @@ export const nodeFileSystem: FileSystem = {
     }),
   open: (path, followsLink = false) =>
     attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
+  openToAppend: (path, mode) =>
+    attempt("open", path, async () => new NodeFile(await open(path, APPEND, mode), path, true)),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
       await promptness.call(() => mkdirSync(path, mode), () => mkdir(path, mode));
@@ -342,7 +354,7 @@ export const nodeFileSystem: FileSystem = {
     attemptNow("stat", path, () => {
       try {
         const found = (followsLink ? statSync : lstatSync)(path, { throwIfNoEntry: false });
-        return found && fileStatOf(found);
+        return found && { ...fileStatOf(found), identity: identityNow(found) };
       } catch (error) {
         if (errnoOf(error) === "ENOTDIR") return undefined;
         throw error;

@@ -26,11 +26,12 @@ export function modeOf(mode: unknown): number {
 export function privateFileSystem(files: FileSystem, root: string, mode: number): FileSystem {
   const below = root.endsWith(sep) ? root : root + sep;
   const modeAt = (path: string) => path === root || path.startsWith(below) ? mode : undefined;
-  const { createTemporary, unlockFolder, freeBytes } = files;
+  const { createTemporary, openToAppend, unlockFolder, freeBytes } = files;
   return {
     create: (path) => files.create(path, mode & ~EXECUTE_RIGHTS),
     ...createTemporary && { createTemporary: createTemporary.bind(files) },
     open: (path, followsLink) => files.open(path, followsLink),
+    ...openToAppend && { openToAppend: (path: string) => openToAppend.call(files, path, mode & ~EXECUTE_RIGHTS) },
     makeFolder: (path) => files.makeFolder(path, modeAt(path)),
     makeFolderNow: (path) => files.makeFolderNow(path, modeAt(path)),
     readFolder: (path) => files.readFolder(path),

@@ -29,7 +29,7 @@ let shapes: Promise<Shapes> | undefined;
  * @returns The shapes, the same for all.
  */
 export async function loadShapes(): Promise<Shapes> {
-  shapes ??= import("zod/mini").then(shapesOf);
+  shapes ??= makeShapes();
   try {
     return await shapes;
   } catch (error) {
@@ -38,37 +38,55 @@ export async function loadShapes(): Promise<Shapes> {
   }
 }
 
-function shapesOf(z: typeof import("zod/mini")): Shapes {
-  const size = z.int().check(z.nonnegative());
+async function makeShapes(): Promise<Shapes> {
+  // By name, so that a bundler leaves out the rest.
+  const {
+    boolean,
+    custom,
+    int,
+    iso,
+    literal,
+    locales,
+    looseObject,
+    nonnegative,
+    nullable,
+    number,
+    optional,
+    prettifyError,
+    regex,
+    strictObject,
+    string,
+  } = await import("zod/mini");
+  const size = int().check(nonnegative());
   // Lists are checked by hand, down to their first fault: zod tells every fault, and takes a KiB for each of many millions.
   const labels = {
-    tags: z.optional(z.custom<string[]>(isTags, "expected an array of strings")),
-    metrics: z.optional(z.custom<Record<string, number | null>>(isMetrics, "expected an object of numbers")),
-    step: z.optional(z.number()),
-    remark: z.optional(z.string()),
-    pinned: z.optional(z.boolean()),
+    tags: optional(custom<string[]>(isTags, "expected an array of strings")),
+    metrics: optional(custom<Record<string, number | null>>(isMetrics, "expected an object of numbers")),
+    step: optional(number()),
+    remark: optional(string()),
+    pinned: optional(boolean()),
   };
-  const manifest = z.looseObject({
-    format: z.literal(FORMAT_NAME),
-    formatVersion: z.literal(FORMAT_VERSION),
-    name: z.string(),
-    savedAt: z.iso.datetime({ precision: 3 }),
-    library: z.looseObject({ name: z.string(), version: z.string() }),
-    program: z.optional(z.string()),
-    run: z.optional(z.string()),
-    parent: z.nullable(z.string()),
-    states: z.custom<unknown[]>(Array.isArray, "expected an array"),
-    totals: z.looseObject({ states: size, entries: size, sizeBytes: size }),
-    labels: z.looseObject(labels),
-    digest: z.string().check(z.regex(DIGEST)),
+  const manifest = looseObject({
+    format: literal(FORMAT_NAME),
+    formatVersion: literal(FORMAT_VERSION),
+    name: string(),
+    savedAt: iso.datetime({ precision: 3 }),
+    library: looseObject({ name: string(), version: string() }),
+    program: optional(string()),
+    run: optional(string()),
+    parent: nullable(string()),
+    states: custom<unknown[]>(Array.isArray, "expected an array"),
+    totals: looseObject({ states: size, entries: size, sizeBytes: size }),
+    labels: looseObject(labels),
+    digest: string().check(regex(DIGEST)),
   });
-  const noteHead = { format: z.literal(NOTE_FORMAT_NAME), formatVersion: z.int().check(z.nonnegative()) };
-  const note = z.looseObject({ ...noteHead, labels: z.looseObject(labels) });
-  const bareNote = z.strictObject({ ...noteHead, labels: z.strictObject(labels) });
-  const error = z.locales.en().localeError; // the messages of zod/mini are no help without a language
+  const noteHead = { format: literal(NOTE_FORMAT_NAME), formatVersion: int().check(nonnegative()) };
+  const note = looseObject({ ...noteHead, labels: looseObject(labels) });
+  const bareNote = strictObject({ ...noteHead, labels: strictObject(labels) });
+  const error = locales.en().localeError; // the messages of zod/mini are no help without a language
   const shaped = (schema: typeof manifest | typeof note | typeof bareNote, value: unknown): Record<string, unknown> => {
     const parsed = schema.safeParse(value, { error });
-    if (!parsed.success) throw new TypeError(z.prettifyError(parsed.error), { cause: parsed.error });
+    if (!parsed.success) throw new TypeError(prettifyError(parsed.error), { cause: parsed.error });
     return parsed.data;
   };
   return {

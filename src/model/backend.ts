@@ -167,6 +167,22 @@ export interface WorkFolder {
   remove(): Promise<void>;
 }
 
+/** Lines that programs append durably beside the units. No sweep and no retention removes them. */
+export interface Journal {
+  /**
+   * The lines, in the order they were appended, without newlines and those that are empty. A line may be torn, as a killed writer left it, or anybody's: the caller
+   * must check each. None where nothing was appended. Passes over lines of more than 16 MiB.
+   */
+  lines(): AsyncIterable<Uint8Array>;
+  /**
+   * Appends lines without newlines; resolves once they are durable. Never continues a torn line. If it fails, they may be there or not. May be
+   * called concurrently, also by several programs. Throws a RangeError for a line of more than 16 MiB.
+   */
+  append(lines: readonly Uint8Array[]): Promise<void>;
+  /** Removes the lines for which `keeps` returns false, in one step: a crash leaves the old lines or the new ones. No concurrent append is lost. */
+  rewrite(keeps: (line: Uint8Array) => boolean): Promise<void>;
+}
+
 /** How units are listed. */
 export interface ListOptions {
   /**
@@ -289,4 +305,8 @@ export interface Backend {
   readonly foreign?: ForeignFolders;
   /** Present where the place can give a real, private, empty folder; made before the call returns. */
   workFolder?(): WorkFolder;
+  /**
+   * Returns the journal of a name. Present where the place can append durably. Must fail with `NAME_UNSAFE` for what `assertSnapshotName` refuses.
+   */
+  journal?(name: string): Journal;
 }

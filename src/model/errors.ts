@@ -156,6 +156,11 @@ export interface SnapshotErrorDetails {
    * loop free, and the clocks equal.
    */
   STAGE_LOST: { unit: string };
+  /**
+   * An action was in flight when a program ended: it may have happened or not. Remedy: ask the outside world for it by its key; then call
+   * `once` with `inFlight: "run"`, with a function that repeats it or returns its known outcome.
+   */
+  LEDGER_IN_FLIGHT: { key: string; startedAt: string };
   /** The storage is full (ENOSPC, EDQUOT). Remedy: clean up and save again. */
   STORAGE_FULL: { operation: string; path: string; errno: string };
   /** The storage failed. Remedy: see `errno`: check permissions, mounts and limits of open files. */

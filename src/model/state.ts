@@ -1,5 +1,5 @@
 // What a program's objects must do to be saved and loaded, and what they are handed for it.
-import type { WorkFolder } from "./backend.ts";
+import type { Backend, WorkFolder } from "./backend.ts";
 import type { Digest } from "./snapshot.ts";
 import type { StandardSchema } from "./standard_schema.ts";
 
@@ -132,6 +132,20 @@ export interface StateReader {
   readonly workFolder?: (() => WorkFolder) | undefined;
 }
 
+/** What a state learns of its store when it is registered. */
+export interface StateHome {
+  /** Name the state is registered under. */
+  readonly name: string;
+  /** Names it had before. */
+  readonly formerly: readonly string[];
+  /** Where the snapshots of the store lie; a state may keep a journal there. */
+  readonly backend: Backend;
+  /** Names of the programs whose snapshots the store accepts; it records the first. */
+  readonly programs: readonly string[];
+  /** Returns the time of the store, in milliseconds since 1970. */
+  now(): number;
+}
+
 /**
  * An object that can be saved and loaded (pamiq-core's `PersistentStateMixin`).
  *
@@ -171,4 +185,12 @@ export interface PersistentState {
    * the state in memory first.
    */
   undoLoad?(): void | Promise<void>;
+  /** Optional: called when the state is registered, with what it may know of the store. If it throws, the state is not registered. */
+  onRegister?(home: StateHome): void;
+  /**
+   * Optional: called after a load in which all `loadState` calls succeeded, and after a `resume()` that found no snapshot. The store calls it for every
+   * registered state, in order of registration, as a part of the load: an error fails the load. After a rollback it is called for the
+   * states that were restored.
+   */
+  onLoaded?(): void | Promise<void>;
 }

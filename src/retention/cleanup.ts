@@ -14,6 +14,8 @@ export interface CleanupGuards {
   readonly snapshots?: ((selected: readonly SnapshotLocator[]) => Promise<readonly SnapshotLocator[]>) | undefined;
   /** Folders among what is selected that are no snapshots of ours. */
   readonly foreign: WeakSet<SnapshotLocator>;
+  /** Aborts between two snapshots. */
+  readonly signal: AbortSignal | undefined;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface CleanupGuards {
 export async function cleanup(
   store: StateStore,
   select: () => readonly SnapshotLocator[] | Promise<readonly SnapshotLocator[]>,
-  { className, snapshots, foreign }: CleanupGuards,
+  { className, snapshots, foreign, signal }: CleanupGuards,
 ): Promise<SnapshotLocator[]> {
   const selected = [...await select()].sort((a, b) => a.name < b.name ? -1 : 1);
   if (selected.length === 0) return [];
@@ -39,6 +41,7 @@ export async function cleanup(
   /** Does it for each, as long as it does not fail. */
   const each = async (locators: readonly SnapshotLocator[], work: (locator: SnapshotLocator) => Promise<void>) => {
     for (const locator of locators) {
+      signal?.throwIfAborted();
       try {
         await work(locator);
       } catch (error) {

@@ -4,7 +4,7 @@ import type { RetentionCalendar, RetentionCalendarUnit } from "./calendar.ts";
 import { rankByMetric } from "../manifest/labels.ts";
 import { show, showType } from "../model/show.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
-import { type Duration, durationText, milliseconds } from "./duration.ts";
+import { type Duration, durationText, milliseconds } from "../model/duration.ts";
 
 /** What rules receive beside the snapshots. */
 export interface RetentionContext {

@@ -1,7 +1,7 @@
 // What rules come to over time: how many snapshots, how many bytes, how large a gap.
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { RetentionCalendar } from "./calendar.ts";
-import { type Duration, durationText, milliseconds } from "./duration.ts";
+import { type Duration, durationText, milliseconds } from "../model/duration.ts";
 import { planWith, readRules } from "./plan.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";

@@ -1,6 +1,6 @@
 // The contract of keepers: one says what may go, and cleanup removes it.
 import { showAddress } from "../model/address.ts";
-import { assertOptions } from "../model/options.ts";
+import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { StateStore } from "../store/state_store.ts";
 import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
@@ -92,17 +92,20 @@ export abstract class StatesKeeper {
    * What has gone meanwhile is skipped. A removal that fails does not hold up the others. Never call it before a save has
    * resolved; snapshots being saved are not seen.
    *
+   * @param options `signal` aborts between two removals: rejects with its reason, and what was removed stays removed.
    * @returns What was removed.
    * @throws {SnapshotError} `CLEANUP_FAILED` after all were tried, with an AggregateError as cause. `PROGRAM_MISMATCH` if the
    *   store has a program and one of the manifests that were read is of another: nothing was removed.
    */
-  async cleanup(): Promise<SnapshotLocator[]> {
+  async cleanup(options: SignalOptions = {}): Promise<SnapshotLocator[]> {
+    assertOptions("clean up", options, SIGNAL_OPTION);
     const { mayRemoveNewest, foreign } = this.#guards;
     const snapshots = mayRemoveNewest ? undefined : (selected: readonly SnapshotLocator[]) => this.#among(selected);
     return await cleanup(this.store, () => this.selectRemovalStates(), {
       className: this.constructor.name,
       snapshots,
       foreign,
+      signal: options.signal,
     });
   }
 

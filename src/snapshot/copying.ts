@@ -4,7 +4,7 @@ import { openArchive } from "../archive/archive_reader.ts";
 import { type PathOrUrl, readAddress, showAddress } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
-import { inSlices } from "../runtime/concurrency.ts";
+import { inSlices, unlessAborted } from "../runtime/concurrency.ts";
 import { storageError } from "../model/errors.ts";
 import { ARCHIVE_OPTIONS, type ArchiveKind, type ArchiveOptions } from "../layout/archive_layout.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
@@ -33,7 +33,7 @@ export interface ExportOptions extends ProgressOptions {
    */
   readonly archive?: ArchiveOptions;
   /**
-   * Aborts the export between two entries; nothing becomes visible. After the commit has begun, it has no effect.
+   * Aborts the export at once, in the middle of an entry too; nothing stays. After the commit has begun, it has no effect.
    *
    * @default none
    */
@@ -111,13 +111,30 @@ async function* entriesOf(
     const path = `${source.state}/${source.path}`;
     const { body, sizeBytes } = source;
     if (Array.isArray(body)) return { ...source, release: () => progress.entry(path, sizeBytes) };
-    const pieces = counted(body as AsyncIterable<Uint8Array>, path, progress);
+    const pieces = counted(untilAborted(body as AsyncIterable<Uint8Array>, signal), path, progress);
     return { ...source, body: pieces, release: () => progress.entry(path) };
   };
-  for await (const next of copying(reader, mayLend)) {
+  for await (const next of untilAborted(copying(reader, mayLend), signal)) {
     signal?.throwIfAborted();
-    if (options.onProgress === undefined) yield next;
+    if (options.onProgress === undefined && signal === undefined) yield next;
     else yield "body" in next ? watched(next) : next.map(watched);
+  }
+}
+
+/** What comes until the signal aborts. Does not wait for a read that hangs: closing the reader ends it. */
+async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
+  if (signal === undefined) return yield* items;
+  const iterator = items[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await unlessAborted(iterator.next(), signal);
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    const ending = iterator.return?.();
+    if (signal.aborted) ending?.catch(() => {});
+    else await ending;
   }
 }
 
@@ -153,7 +170,7 @@ export async function leastBytesOf(reader: SnapshotReader, layout: Layout): Prom
 interface WatchOptions extends ProgressOptions {
   /** Address of the source, for progress. */
   readonly uri?: string;
-  /** Aborts, between one entry and the next. */
+  /** Aborts at once. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -51,6 +51,9 @@ export const listedStamps: WeakMap<SnapshotLocator, string> = new WeakMap();
 // Marks locators across copies of the library, where instanceof fails.
 const BRAND = Symbol.for("snapkeep.SnapshotLocator");
 
+/** What to set of the labels of a snapshot; `undefined` takes a label away. */
+export type LabelChanges = { readonly [Key in keyof Labels]?: Labels[Key] | undefined };
+
 /** Facts about a snapshot, out of its manifest and its storage. */
 export interface SnapshotStat {
   /** Its name, as it was saved. */
@@ -213,7 +216,7 @@ export class SnapshotLocator {
    * programs, come one after the other, and none undoes another.
    *
    * @param changes What to set, each label as a whole: `metrics` replaces all metrics. The other labels stay, `undefined` takes one
-   *   away.
+   *   away. A function receives the labels as they are, and returns what to set: no other change comes in between.
    * @returns The labels now.
    * @throws {TypeError} If a label has the wrong type.
    * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`, or where the storage fails.
@@ -226,13 +229,14 @@ export class SnapshotLocator {
    * await snapshot.pin();
    * ```
    */
-  async label(changes: { readonly [Key in keyof Labels]?: Labels[Key] | undefined }): Promise<Labels> {
-    const set = storableLabels(changes as Labels);
-    const changed = new Set(Object.keys(changes));
+  async label(changes: LabelChanges | ((labels: Labels) => LabelChanges)): Promise<Labels> {
+    const read = (wanted: LabelChanges) => ({ set: storableLabels(wanted as Labels), names: Object.keys(wanted) });
+    const given = typeof changes === "function" ? undefined : read(changes); // refused before anything is locked
     return await changeNote(this.backend, this.name, async () => {
       const mayBePin = await this.note() === "damaged" ? { pinned: true } : {};
       const before = { ...await this.labels(), ...mayBePin };
-      const kept = Object.entries(before).filter(([label]) => !changed.has(label));
+      const { set, names } = given ?? read((changes as (labels: Labels) => LabelChanges)(before));
+      const kept = Object.entries(before).filter(([label]) => !names.includes(label));
       const labels: Labels = { ...Object.fromEntries(kept), ...set };
       await this.backend.notes.put(this.name, renderNote(labels));
       return labels;

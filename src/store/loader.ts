@@ -6,7 +6,7 @@ import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { sealedOf, type SnapshotReader } from "../snapshot/snapshot_reader.ts";
 import { assertProgram } from "./identity.ts";
 import { readLastRun } from "./last_run.ts";
-import { type LoadedStates, type LoadOptions, loadStates } from "./loading.ts";
+import { failedAfresh, type LoadedStates, type LoadOptions, loadStates, tellLoaded } from "./loading.ts";
 import { resumeFrom, type ResumeOptions, type ResumeReport, type ResumeSource } from "./resuming.ts";
 import type { Saver, StoreParts } from "./saving.ts";
 
@@ -56,7 +56,10 @@ export class Loader {
       };
       const load = (snapshot: SnapshotLocator) => this.#open(snapshot, options, newest, true);
       const report = await resumeFrom({ ...place, list, load }, options);
-      if (report.outcome === "fresh") this.#parts.lineage.resumedFresh();
+      if (report.outcome === "fresh") {
+        await tellLoaded(this.#parts.registry.all, this.#parts.store, failedAfresh(place.uri));
+        this.#parts.lineage.resumedFresh();
+      }
       // Of a part of the states it cannot be said what was lost.
       if (tellLastRun === undefined || options.only !== undefined) return report;
       return { ...report, lastRun: tellLastRun(report.outcome === "fresh" ? undefined : this.#saver.lastKnown) };

@@ -111,7 +111,7 @@ export async function loadStates(
     const ready: Match[] = [];
     for (const match of matches) ready.push({ ...match, from: await migrated(uri, match, caller.store) });
     options.signal?.throwIfAborted();
-    const loaded = await applyAll(uri, ready, options.rollback ?? false, caller);
+    const loaded = await applyAll(uri, ready, registrations, options.rollback ?? false, caller);
     const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
     const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
@@ -231,38 +231,63 @@ async function inMemory(
 async function applyAll(
   uri: string,
   matches: readonly Match[],
+  registrations: readonly Registration[],
   isReversible: boolean,
   { store, onTorn }: LoadingStore,
 ): Promise<string[]> {
   const kept = matches.map(({ registration }) => registration).filter(({ state }) => state.undoLoad === undefined);
   const before = isReversible ? await inMemory(kept, store) : undefined;
   const loaded: string[] = [];
+  const fail = async (name: string, cause: unknown): Promise<never> => {
+    const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
+    if (before === undefined) {
+      onTorn([...new Set([...loaded, name])]);
+      throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
+    }
+    const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
+    onTorn(failures.map(({ name }) => name));
+    const stillLoaded = failures.length === 0 ? [] : loaded;
+    const reason = failures.length === 0 ? cause : new AggregateError(
+      [cause, ...failures.map(({ error }) => error)],
+      "it failed, and so did putting states back",
+    );
+    const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
+    throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: stillLoaded }, {
+      cause: reason,
+    });
+  };
   for (const { registration: { name, state }, from } of matches) {
     try {
       const watched = new WatchedReader(from);
       await callState(store, () => state.loadState(watched));
       watched.assertAwaited();
     } catch (cause) {
-      const message = `Cannot load the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
-      if (before === undefined) {
-        onTorn([...loaded, name]);
-        throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded }, { cause });
-      }
-      const failures = await putBack(before, matches.slice(0, loaded.length + 1), store);
-      onTorn(failures.map(({ name }) => name));
-      const stillLoaded = failures.length === 0 ? [] : loaded;
-      const reason = failures.length === 0 ? cause : new AggregateError(
-        [cause, ...failures.map(({ error }) => error)],
-        "it failed, and so did putting states back",
-      );
-      const what = failures.length === 0 ? "; all states were put back" : "; some states could not be put back";
-      throw new SnapshotError("STATE_LOAD_FAILED", message + what, { uri, state: name, loaded: stillLoaded }, {
-        cause: reason,
-      });
+      return await fail(name, cause);
     }
     loaded.push(name);
   }
+  await tellLoaded(registrations, store, fail);
   return loaded;
+}
+
+/** Calls `onLoaded` of all states, after a load or where there was nothing to load. Stops at an error that `fail` throws. */
+export async function tellLoaded(
+  registrations: readonly Registration[],
+  store: object,
+  fail: (name: string, cause: unknown) => Promise<void>,
+): Promise<void> {
+  for (const { name, state } of registrations) {
+    if (state.onLoaded === undefined) continue;
+    await callState(store, () => state.onLoaded?.()).catch((cause: unknown) => fail(name, cause));
+  }
+}
+
+/** Makes the error of a state that fails where there was nothing to load. */
+export function failedAfresh(uri: string): (name: string, cause: unknown) => Promise<never> {
+  return (name, cause) => {
+    const message = `Cannot begin with the state "${name}" of ${showAddress(uri)}: ${reasonOf(cause)}`;
+    throw new SnapshotError("STATE_LOAD_FAILED", message, { uri, state: name, loaded: [] }, { cause });
+  };
 }
 
 /** Loads states as they were before, the last one first, as one may have changed what an earlier one holds; tries all. */
@@ -282,5 +307,11 @@ async function putBack(
       failures.push({ name, error });
     }
   }
+  const failed = new Set(failures.map(({ name }) => name));
+  const restored = matches.map(({ registration }) => registration).filter(({ name }) => !failed.has(name));
+  await tellLoaded(restored, store, (name, error) => {
+    failures.push({ name, error });
+    return Promise.resolve();
+  });
   return failures;
 }

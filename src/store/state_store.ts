@@ -155,7 +155,15 @@ export class StateStore {
    * @throws {RangeError} If the version is not a whole number of at least 1, or a migration is from none before it.
    */
   register(name: string, state: PersistentState, options: RegisterOptions = {}): this {
-    this.#lineage.registered(this.#registry.register(name, state, options));
+    const registration = this.#registry.register(name, state, options);
+    const { backend, programs, now } = this;
+    try {
+      state.onRegister?.({ name, formerly: registration.formerly, backend, programs, now });
+    } catch (error) {
+      this.#registry.unregister(name);
+      throw error;
+    }
+    this.#lineage.registered(registration);
     return this;
   }
 

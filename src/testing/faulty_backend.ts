@@ -5,6 +5,7 @@ import type {
   BlobReader,
   ByteSource,
   ForeignFolders,
+  Journal,
   ListOptions,
   LockOptions,
   Scratch,
@@ -121,6 +122,7 @@ class FaultyBackend implements Backend {
   readonly notes: SnapshotNotes;
   readonly foreign?: ForeignFolders;
   readonly workFolder?: () => WorkFolder;
+  readonly journal?: (name: string) => Journal;
   readonly glance?: (unit: Unit, path?: string) => BlobReader | undefined;
   readonly #backend: Backend;
   readonly #faults: Faults;
@@ -152,6 +154,17 @@ class FaultyBackend implements Backend {
         faults.count("open", unit + path);
         const blob = glance(unit, path);
         return blob === undefined ? undefined : new FaultyBlob(blob, unit + path, faults);
+      };
+    }
+    const journal = backend.journal?.bind(backend);
+    if (journal !== undefined) {
+      this.journal = (name) => {
+        const plain = journal(name);
+        return {
+          lines: () => counted(faults, "journal.lines", name, plain.lines()),
+          append: (lines) => this.#counted("journal.append", name, () => plain.append(lines)),
+          rewrite: (keeps) => this.#counted("journal.rewrite", name, () => plain.rewrite(keeps)),
+        };
       };
     }
     if (backend.workFolder !== undefined) this.workFolder = () => this.#workFolder();

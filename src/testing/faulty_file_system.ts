@@ -101,6 +101,14 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
     },
     open: (path, followsLink) =>
       counted("open", path, async () => new FaultyFile(await files.open(path, followsLink), path, faults)),
+    ...files.openToAppend === undefined ? {} : {
+      openToAppend: (path: string, mode?: number) =>
+        counted("openToAppend", path, async () => {
+          const file = await files.openToAppend?.(path, mode);
+          if (file === undefined) throw new TypeError("Cannot append to a file: there is no way any more");
+          return new FaultyFile(file, path, faults);
+        }),
+    },
     makeFolder: (path, mode) => counted("makeFolder", path, () => files.makeFolder(path, mode)),
     makeFolderNow: (path, mode) => {
       faults.count("makeFolderNow", path);

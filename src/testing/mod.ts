@@ -39,4 +39,10 @@ export { backendConformance, type ConformanceCase, type ConformanceOptions } fro
 export { type FaultCall, type FaultPlan, Faults, forEachFault } from "./faults.ts";
 export { faultyBackend } from "./faulty_backend.ts";
 export { faultyFileSystem } from "./faulty_file_system.ts";
+export {
+  assertResumeEquivalent,
+  type ResumableProgram,
+  type ResumeEquivalenceOptions,
+  type ResumeEquivalenceReport,
+} from "./resume_equivalence.ts";
 export { stateConformance, type StateConformanceOptions } from "./state_conformance.ts";

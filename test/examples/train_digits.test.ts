@@ -3,7 +3,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import os from "node:os";
 import path from "node:path";
 import process from "node:process";
+import { assertResumeEquivalent } from "snapkeep/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Training } from "../../examples/train_digits/training.ts";
+import { loadDigits } from "../../examples/train_digits/digits.ts";
 import { root, run } from "../../tools/run.mjs";
 
 const demo = (process.env["SNAPKEEP_RUNTIME"] ?? "node") === "node"
@@ -59,5 +62,16 @@ describe("the demo", () => {
     expect(output).toContain("the demo did not make it");
     expect(await readdir(folder)).toEqual(["thesis.txt"]);
     expect(await readFile(path.join(folder, "thesis.txt"), "utf8")).toBe("years of work");
+  });
+
+  it("resumes as if it was never cut, at any step", async () => {
+    const digits = await loadDigits(0.012);
+    const { steps } = await assertResumeEquivalent(async function* (store) {
+      const training = new Training(digits, 3);
+      training.register(store);
+      await store.resume();
+      while (training.share < 1) yield training.step();
+    }, { randomCuts: 2 });
+    expect(steps).toBe(9);
   });
 });

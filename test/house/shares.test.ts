@@ -8,10 +8,11 @@ type Tree = readonly (string | Tree)[];
 
 /** What vitest collects of tests and suites, as far as shares read it; a test whose name begins with "-" is skipped anyway. */
 function collected(tree: Tree): RunnerTestSuite {
+  const name = "a suite";
   const tasks = tree.map((it) =>
     typeof it === "string" ? { type: "test", name: it, mode: it.startsWith("-") ? "skip" : "run" } : collected(it)
   );
-  return { type: "suite", mode: "run", tasks } as unknown as RunnerTestSuite;
+  return { type: "suite", name, mode: "run", tasks } as unknown as RunnerTestSuite;
 }
 
 const running = (suite: RunnerTestSuite): string[] =>
@@ -46,6 +47,10 @@ describe("the shares of the runtimes", () => {
 
   it("have whole suites where tests build on one another", () => {
     expect(shares(layouts, 1, true)).toEqual([layouts[0], layouts[2], layouts[1]]);
+  });
+
+  it("have a test each that not every runtime can run", () => {
+    for (const share of shares(["with zstd"], 1)) expect(share).toEqual(["with zstd"]);
   });
 
   it("have no test that is skipped anyway, and no suite without a test", () => {

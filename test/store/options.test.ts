@@ -3,8 +3,11 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
   autosave,
+  copySnapshots,
+  diffSnapshots,
   fileBackend,
   keepLatest,
+  largestParts,
   LatestStatesKeeper,
   locate,
   memoryBackend,
@@ -16,7 +19,7 @@ import {
   StateStore,
   type StateWriter,
 } from "snapkeep";
-import { backendConformance, Faults, forEachFault, stateConformance } from "snapkeep/testing";
+import { assertResumeEquivalent, backendConformance, Faults, forEachFault, stateConformance } from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
 import { isSnapshotError } from "../../src/model/errors.ts";
@@ -78,6 +81,9 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
       await reader.close();
     }
   }],
+  ["CopySnapshotsOptions", (options, { store, snapshot }) => copySnapshots([snapshot], store, options)],
+  ["LargestPartsOptions", async (options, { snapshot }) => largestParts(await snapshot.manifest(), options)],
+  ["DiffOptions", (options, { snapshot }) => diffSnapshots(snapshot, snapshot, options)],
   ["WriteOptions", (options) => failureOf((out) => out.write("a", "b", options))],
   ["WriteJsonOptions", (options) => failureOf((out) => out.json("a", "b", options))],
   ["LocateOptions", (options) => locate("https://example.org/x.state.tar.gz", options)],
@@ -95,6 +101,7 @@ const TAKERS: readonly (readonly [type: string, take: (options: Any, world: Worl
   ["SaveConditionOptions", (options) => new PeriodicSaveCondition(1, options)],
   ["ConformanceOptions", (options) => backendConformance(memoryBackend, options)],
   ["StateConformanceOptions", (options) => stateConformance(() => new Cell(1), () => {}, options)],
+  ["ResumeEquivalenceOptions", (options) => assertResumeEquivalent(async function* () {}, options)],
   ["FaultPlan", (plan) => new Faults(plan)],
   ["FaultPlan", (plan) => forEachFault(() => Promise.resolve(), plan)],
 ];

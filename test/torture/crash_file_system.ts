@@ -1,6 +1,7 @@
 // A file system in memory that forgets as disks do. What is written reaches the disk only by a sync of that file, an entry of
 // a folder only by a sync of that folder; until then each may be there after a crash or not, in any combination. Only a
 // rename is one step: both its names change, or none. A file that was not synced may hold anything.
+import { Buffer } from "node:buffer";
 import type { FileStat, FileSystem, OpenFile } from "../../src/file/file_system.ts";
 import { storageError } from "../../src/model/errors.ts";
 
@@ -53,6 +54,12 @@ const garbled = new WeakMap<Uint8Array, Uint8Array[]>();
 
 /** What a file that was not synced may hold after a crash, the bytes themselves first. */
 function remainsOf({ bytes, durable }: FileNode): readonly Uint8Array[] {
+  if (durable.length > 0 && bytes.length > durable.length && startsWith(bytes, durable)) {
+    // What was appended may be lost or garbled; what was synced before it stays.
+    const appended = new FileNode(bytes.subarray(durable.length));
+    appended.durable = NOTHING;
+    return remainsOf(appended).map((rest) => joined(durable, rest));
+  }
   let found = garbled.get(bytes);
   if (found === undefined) {
     const half = bytes.length >> 1;
@@ -64,12 +71,25 @@ function remainsOf({ bytes, durable }: FileNode): readonly Uint8Array[] {
   return durable.length === 0 ? found : [...found, durable];
 }
 
+function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
+  return Buffer.compare(bytes.subarray(0, start.length), start) === 0;
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
+}
+
 class CrashFile implements OpenFile {
   readonly #node: FileNode;
   readonly #path: string;
   readonly #call: (operation: string, path: string) => void;
+  readonly #appends: boolean;
 
-  constructor(node: FileNode, path: string, call: (operation: string, path: string) => void) {
+  constructor(node: FileNode, path: string, call: (operation: string, path: string) => void, appends = false) {
+    this.#appends = appends;
     this.#node = node;
     this.#path = path;
     this.#call = call;
@@ -84,9 +104,10 @@ class CrashFile implements OpenFile {
   write(bytes: Uint8Array, position: number): Promise<void> {
     this.#call("write", this.#path);
     const { bytes: before } = this.#node;
-    const grown = new Uint8Array(Math.max(before.length, position + bytes.length));
+    const at = this.#appends ? before.length : position;
+    const grown = new Uint8Array(Math.max(before.length, at + bytes.length));
     grown.set(before);
-    grown.set(bytes, position);
+    grown.set(bytes, at);
     this.#node.bytes = grown;
     this.#node.modifiedAtMs = Date.now();
     return Promise.resolve();
@@ -319,6 +340,16 @@ export class CrashFileSystem implements FileSystem {
     if (node === undefined) fail("ENOENT", "open", path);
     if (node instanceof FolderNode) fail("EISDIR", "open", path);
     return new CrashFile(node, path, () => {});
+  }
+
+  async openToAppend(path: string): Promise<OpenFile> {
+    const found = this.#find(path);
+    if (found instanceof FolderNode) fail("EISDIR", "open", path);
+    if (found !== undefined) return new CrashFile(found, path, this.#call, true);
+    this.#call("create", path);
+    const node = new FileNode(NOTHING);
+    this.#change({ ...this.#parentOf("open", path), node });
+    return new CrashFile(node, path, this.#call, true);
   }
 
   async makeFolder(path: string): Promise<void> {

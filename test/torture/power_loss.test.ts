@@ -6,6 +6,7 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { StateStore } from "snapkeep";
+import { Ledger } from "snapkeep/states";
 import { describe, expect, it } from "vitest";
 import { startChild } from "../faults/child.ts";
 import { amount, report, skipped } from "./budget.ts";
@@ -58,11 +59,20 @@ function refusal({ format: [command = ""] }: Disk): string | undefined {
   }
 }
 
-/** A copy of the image, and what the writer had said when it was made. */
+/** A copy of the image, and what the writer had said and done to the rest of the world when it was made. */
 interface Moment {
   readonly image: string;
   readonly lines: readonly string[];
+  readonly world: readonly string[];
 }
+
+/** What writes while the power fails: a program of test/children, and the verb of its lines that acknowledge something. */
+interface Writer {
+  readonly name: string;
+  readonly verb: string;
+}
+const saver: Writer = { name: "save_for_ever", verb: "saved" };
+const actor: Writer = { name: "act_for_ever", verb: "done" };
 
 async function isStopped(pid: number): Promise<boolean> {
   return /^State:\s+T/m.test(await readFile(`/proc/${pid}/status`, "utf8").catch(() => "State: T"));
@@ -73,8 +83,8 @@ async function stop(child: ChildProcess): Promise<void> {
   while (!await isStopped(child.pid ?? 0)) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
-/** Lets a program save on a fresh disk, and copies the disk some times meanwhile. */
-async function copies(disk: Disk, room: string, count: number): Promise<Moment[]> {
+/** Lets a program write to a fresh disk, and copies the disk some times meanwhile. */
+async function copies(disk: Disk, room: string, count: number, writer: Writer): Promise<Moment[]> {
   const [image, folder] = [path.join(room, "image"), path.join(room, "disk")];
   await mkdir(folder, { recursive: true });
   await rm(image, { force: true });
@@ -83,10 +93,12 @@ async function copies(disk: Disk, room: string, count: number): Promise<Moment[]
   execFileSync(format, [...args, image]);
   return await mounted(["-o", disk.options, image], folder, async () => {
     execFileSync("sync", ["-f", folder]); // an empty disk is no part of what is tested
-    const child = startChild("save_for_ever", [path.join(folder, "states")]);
+    const world = path.join(room, "world");
+    await rm(world, { force: true });
+    const child = startChild(writer.name, [path.join(folder, "states"), ...writer === actor ? [world] : []]);
     const hasEnded = new Promise((resolve) => child.on("close", resolve));
     try {
-      return await copiesWhile(child, image, room, count);
+      return await copiesWhile(child, room, count, writer.verb);
     } finally {
       child.kill("SIGKILL");
       await hasEnded;
@@ -96,9 +108,9 @@ async function copies(disk: Disk, room: string, count: number): Promise<Moment[]
 
 async function copiesWhile(
   child: ReturnType<typeof startChild>,
-  image: string,
   room: string,
   count: number,
+  verb: string,
 ): Promise<Moment[]> {
   const lines: string[] = [];
   let complaints = "";
@@ -107,17 +119,18 @@ async function copiesWhile(
   const moments: Moment[] = [];
   let said = 0;
   for (let copy = 0; copy < count; copy++) {
-    // Somewhere in what it does after it has said something new; the last copy is made after an acknowledged save.
+    // Somewhere in what it does after it has said something new; the last copy is made after it has acknowledged something.
     const isEarly = () =>
-      lines.length <= said || copy === count - 1 && !lines.some((line) => line.startsWith("saved "));
+      lines.length <= said || copy === count - 1 && !lines.some((line) => line.startsWith(`${verb} `));
     while (isEarly() && complaints === "") await new Promise((resolve) => setTimeout(resolve, 1));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
     await stop(child);
     // What it had said lies in the pipe: it is read before the copy is made.
     await new Promise((resolve) => setTimeout(resolve, 5));
     said = lines.length;
-    const moment = { image: path.join(room, `copy_${copy}`), lines: [...lines] };
-    execFileSync("cp", ["--sparse=always", image, moment.image]);
+    const world = (await readFile(path.join(room, "world"), "utf8").catch(() => "")).split("\n").slice(0, -1);
+    const moment = { image: path.join(room, `copy_${copy}`), lines: [...lines], world };
+    execFileSync("cp", ["--sparse=always", path.join(room, "image"), moment.image]);
     moments.push(moment);
     signal(child, "SIGCONT");
   }
@@ -158,27 +171,61 @@ async function checkRetained(folder: string, lines: readonly string[], where: st
   return listed.length;
 }
 
+/** Starts the machine again, and asks the ledger for each action that had happened. */
+async function askLedger(disk: Disk, room: string, { image, lines, world }: Moment, where: string): Promise<number> {
+  const machine = path.join(room, "copy");
+  await mkdir(machine, { recursive: true });
+  const done = lines.filter((line) => line.startsWith("done ")).map((line) => line.split(" ")[1] ?? "");
+  await mounted(["-o", disk.options, image], machine, async () => {
+    const ledger = new Ledger();
+    const store = new StateStore(path.join(machine, "states")).register("ledger", ledger)
+      .register("next", { saveState: (out) => out.json("next.json", 0), loadState() {} });
+    await store.resume();
+    const run = () => Promise.reject(new Error(`it is not recorded, ${where}`));
+    for (const key of done) expect(await ledger.once(key, run), where).toBe(key);
+    const open = world.filter((key) => ledger.inFlight.includes(key));
+    expect(open.length, where).toBeLessThanOrEqual(1);
+    for (const key of world.filter((key) => !open.includes(key))) expect(await ledger.once(key, run), where).toBe(key);
+    expect(await ledger.once("new", () => "ran"), where).toBe("ran");
+    expect(await ledger.forget(new Date(8.64e15)), where).toBeGreaterThan(done.length); // also closes the file
+  });
+  await rm(image);
+  return done.length;
+}
+
 describe("a power loss", () => {
   for (const [name, disk] of Object.entries(disks)) {
     const reason = refusal(disk);
     if (reason !== undefined) skipped(`power loss on ${name}`, reason);
 
-    it.skipIf(reason !== undefined)(`on ${name} takes nothing that was acknowledged`, async () => {
-      const since = performance.now();
-      const room = await makeRoom();
-      let saved = 0;
-      try {
-        for (let point = 0; point < disk.points; point += AT_ONCE) {
-          const count = Math.min(AT_ONCE, disk.points - point);
-          for (const [index, moment] of (await copies(disk, room, count)).entries()) {
-            saved += await lookAt(disk, room, moment, `at point ${point + index}`);
+    const ways = [
+      { what: "takes nothing that was acknowledged", points: disk.points, writer: saver, look: lookAt, unit: "saves" },
+      {
+        what: "takes nothing that a ledger has recorded",
+        points: amount("power", "ledger"),
+        writer: actor,
+        look: askLedger,
+        unit: "actions",
+      },
+    ];
+    for (const { what, points, writer, look, unit } of ways) {
+      it.skipIf(reason !== undefined)(`on ${name} ${what}`, async () => {
+        const since = performance.now();
+        const room = await makeRoom();
+        let acknowledged = 0;
+        try {
+          for (let point = 0; point < points; point += AT_ONCE) {
+            const count = Math.min(AT_ONCE, points - point);
+            for (const [index, moment] of (await copies(disk, room, count, writer)).entries()) {
+              acknowledged += await look(disk, room, moment, `at point ${point + index}`);
+            }
           }
+        } finally {
+          await rm(room, { recursive: true, force: true });
         }
-      } finally {
-        await rm(room, { recursive: true, force: true });
-      }
-      report(`power loss on ${name}`, since, `${disk.points} points, ${saved} saves acknowledged`);
-      expect(saved).toBeGreaterThan(disk.points / 10); // a busy machine saves less between two copies
-    }, (2.5 + disk.points / 10) * 60_000);
+        report(`power loss on ${name}`, since, `${points} points, ${acknowledged} ${unit} acknowledged`);
+        expect(acknowledged).toBeGreaterThan(points / 10); // a busy machine saves less between two copies
+      }, (2.5 + points / 10) * 60_000);
+    }
   }
 });

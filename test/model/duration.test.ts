@@ -1,7 +1,7 @@
 // Durations: what is read, what is refused, and that text and length say the same.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { durationText, milliseconds } from "../../src/retention/duration.ts";
+import { durationText, milliseconds } from "../../src/model/duration.ts";
 
 describe("durations", () => {
   it.each(

@@ -1,5 +1,5 @@
 // Durations as people write them. They are exact: a day is 24 hours; months and years have no length and are not offered.
-import { show } from "../model/show.ts";
+import { show } from "./show.ts";
 
 /** A span of time: milliseconds, or text such as `"90s"`, `"15m"`, `"36h"`, `"7d"`, `"2w"`, `"1d12h"`. */
 export type Duration = number | string;

@@ -1,0 +1,4 @@
+// The command "snapkeep".
+import { main } from "./cli/main.ts";
+
+await main();

@@ -1,0 +1,69 @@
+// snapkeep copy
+import process from "node:process";
+import { reasonOf } from "../model/errors.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { copySnapshots } from "../store/copy_snapshots.ts";
+import type { Command } from "./command.ts";
+import { EXIT, exitCodeOf, UsageError } from "./exit_code.ts";
+
+/** Copies snapshots. */
+export const copyCommand: Command = {
+  name: "copy",
+  group: "Move",
+  summary: "Copy snapshots with their labels to another store, only what it lacks.",
+  details:
+    "Each is verified, and is visible there completely or not at all. After an interruption, run it again: it continues. Labels that " +
+    "only the other store has stay as they are.",
+  args: [["[snapshot...]", "which ones"]],
+  options: [
+    { flags: "-a, --all", about: "all snapshots of the store" },
+    { flags: "-t, --to <folder>", about: "the other store (required)" },
+  ],
+  examples: [
+    ["snapkeep copy --all --to /backup/states -s states", "all that the backup lacks"],
+    ["snapkeep copy latest @good --to /backup/states -s states", "two of them"],
+  ],
+  run: async (context, [given], { all = false, to }: { readonly all?: boolean; readonly to?: string }) => {
+    const { output, signal } = context;
+    const names = given as readonly string[];
+    if (to === undefined) throw new UsageError("say where to copy to with --to <folder>");
+    if (all === names.length > 0) throw new UsageError("name the snapshots to copy, or give --all");
+    const sources: SnapshotLocator[] = [];
+    if (all) sources.push(...await (await context.store()).list({ signal }));
+    for (const name of names) sources.push(await context.snapshot(name));
+    const target = await context.storeAt(to, { mayBeMissing: true });
+    const progress = await output.progress("copy", await sizeOf(sources));
+    const failures: unknown[] = [];
+    const counts = { copied: 0, labeled: 0, present: 0, failed: 0 };
+    try {
+      const onProgress = ({ uri, phase, sizeBytes }: { uri: string; phase: string; sizeBytes: number }) =>
+        progress.set(`${phase} ${uri}`, sizeBytes);
+      for await (const { source, copy, outcome, error } of copySnapshots(sources, target, { signal, onProgress })) {
+        counts[outcome]++;
+        if (error !== undefined) failures.push(error);
+        const reason = error === undefined ? undefined : reasonOf(error);
+        if (output.isJson) await output.json({ type: "snapshot", name: source.name, outcome, uri: copy?.uri, reason });
+        else if (reason === undefined) await output.line(outcome.padEnd(8), source.name);
+        else output.error(reason, { exitCode: exitCodeOf(error) });
+      }
+    } finally {
+      progress.stop();
+    }
+    if (output.isJson) await output.json({ type: "summary", ...counts });
+    else {
+      const labeled = counts.labeled === 0 ? "" : `, ${counts.labeled} labeled`;
+      const failed = counts.failed === 0 ? "" : `, ${counts.failed} failed`;
+      output.message(`${counts.copied} copied, ${counts.present} were there${labeled}${failed}`);
+    }
+    if (failures.length === 0) return EXIT.done;
+    return failures.length < sources.length ? EXIT.partly : exitCodeOf(failures[0]);
+  },
+};
+
+/** All bytes that are verified and then copied, as far as manifests tell. */
+async function sizeOf(sources: readonly SnapshotLocator[]): Promise<number> {
+  if (process.stderr.isTTY !== true) return 0;
+  let sum = 0;
+  for (const source of sources) sum += (await source.manifest().catch(() => undefined))?.totals.sizeBytes ?? 0;
+  return 2 * sum;
+}

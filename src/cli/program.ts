@@ -1,0 +1,139 @@
+// The command line: parses it, runs a command, and turns errors into messages and exit codes. The only file that knows commander.
+import process from "node:process";
+import { styleText } from "node:util";
+import { Command as Parser, CommanderError, InvalidArgumentError, Option } from "commander";
+import { isSnapshotError, reasonOf } from "../model/errors.ts";
+import { VERSION } from "../model/version.ts";
+import { unlessAborted } from "../runtime/concurrency.ts";
+import { type Command, Context, type GlobalOptions } from "./command.ts";
+import { loadCommands } from "./commands.ts";
+import { EXIT, type ExitCode, exitCodeOf, Interruption, UsageError } from "./exit_code.ts";
+import { BrokenPipe, Output } from "./output.ts";
+import { visibleLines } from "./visible.ts";
+
+/** What the help of the program says at its end. */
+export const NAMING: string = [
+  "A <snapshot> is:",
+  "  2026-11-23_07-04-34,123000.state   its name, or the beginning of it if no other name begins so",
+  "  latest, latest~1                   the newest, the one before",
+  "  @nightly                           the newest with the tag nightly",
+  "  backup/X.state.tar.gz              a path; without a slash, names in the store come first",
+  "  https://host/X.state.tar.gz        a URL of an archive",
+].join("\n");
+
+/** What the exit codes mean. */
+export const EXIT_CODES =
+  "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 damage found, 130 interrupted.";
+
+/** Options that every command takes. */
+export const GLOBAL_OPTIONS: readonly { readonly flags: string; readonly about: string; readonly env?: string }[] = [
+  { flags: "-s, --store <folder>", about: "folder of the snapshots", env: "SNAPKEEP_STORE" },
+  { flags: "--json", about: "print results as JSON: one object, or one a line with a type" },
+  { flags: "--name-format <format>", about: "strftime format of the snapshot names, if the program sets its own" },
+];
+
+/** The usage line of a command, without the program's name. */
+export function usageOf({ name, args }: Command): string {
+  return [name, ...args.map(([arg]) => arg)].join(" ");
+}
+
+/** How long an interrupted command may clean up. What hangs longer is left to `sweep`. */
+const MOST_CLEANUP_MS = 5000;
+
+type Run = (command: Command, args: readonly unknown[], options: GlobalOptions) => Promise<void>;
+
+function makeParser(commands: readonly Command[], run: Run): Parser {
+  const parser = new Parser("snapkeep")
+    .description("Looks at the snapshots of a program, moves them, and keeps the right ones.")
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
+    .configureHelp({ showGlobalOptions: true, styleTitle: (title) => styleText("bold", title) })
+    .configureOutput({ writeErr: (text) => void process.stderr.write(visibleLines(text)) })
+    .exitOverride()
+    .addHelpText("after", `\n${NAMING}\n\n${EXIT_CODES}`);
+  for (const { flags, about, env } of GLOBAL_OPTIONS) {
+    const option = new Option(flags, about);
+    parser.addOption(env === undefined ? option : option.env(env));
+  }
+  for (const command of commands) parser.addCommand(parserOf(command, run).copyInheritedSettings(parser));
+  return parser;
+}
+
+function parserOf(command: Command, run: Run): Parser {
+  const { name, group, summary, details, args, options, examples } = command;
+  const parser = new Parser(name).summary(summary).helpGroup(`${group}:`)
+    .description(details === undefined ? summary : `${summary} ${details}`);
+  for (const [arg, about] of args) parser.argument(arg, about);
+  for (const { flags, about, read } of options) {
+    const option = new Option(flags, about);
+    if (read !== undefined) option.argParser((text, before: unknown) => reading(() => read(text, before)));
+    parser.addOption(option);
+  }
+  const width = Math.max(...examples.map(([line]) => line.length));
+  const lines = examples.map(([line, about]) => `  ${line.padEnd(width)}  ${about}`);
+  parser.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+  parser.action(async (...given: unknown[]) => {
+    await run(command, given.slice(0, -2), parser.optsWithGlobals());
+  });
+  return parser;
+}
+
+function reading<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof RangeError || error instanceof TypeError) {
+      throw new InvalidArgumentError(error.message);
+    }
+    throw error;
+  }
+}
+
+/**
+ * Runs a command line to its end.
+ *
+ * @param args What follows the program's name.
+ * @param signal Aborts the command; its reason is an {@link Interruption}.
+ * @returns The exit code; everything is written.
+ */
+export async function runCommandLine(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
+  const output = new Output({ isJson: args.includes("--json") });
+  let code: ExitCode = EXIT.done;
+  try {
+    const parser = makeParser(await loadCommands(args[0]), async (command, given, options) => {
+      const context = new Context(output, signal, options);
+      const running = command.run(context, given, options as never);
+      // What only looks has nothing to clean up, and need not wait for a server that is silent.
+      code = await (command.group === "Look" ? unlessAborted(running, signal) : cleanedUp(running, signal)) ??
+        EXIT.done;
+    });
+    await parser.parseAsync(args, { from: "user" });
+    return signal.aborted ? exitCodeOfInterruption(signal) : code;
+  } catch (error) {
+    return failed(error, output, signal);
+  }
+}
+
+/** Waits for a command; after an interruption no longer than its clean-up may take. */
+async function cleanedUp<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await unlessAborted(running, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return await unlessAborted(running, AbortSignal.timeout(MOST_CLEANUP_MS));
+  }
+}
+
+function exitCodeOfInterruption({ reason }: AbortSignal): ExitCode {
+  return reason instanceof Interruption ? reason.exitCode : EXIT.interrupted;
+}
+
+function failed(error: unknown, output: Output, signal: AbortSignal): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  if (error instanceof BrokenPipe || output.isBroken) return EXIT.done;
+  const exitCode = signal.aborted ? exitCodeOfInterruption(signal) : exitCodeOf(error);
+  const code = isSnapshotError(error) ? error.code : undefined;
+  output.error(signal.aborted ? "interrupted" : reasonOf(error), { exitCode, ...code === undefined ? {} : { code } });
+  return exitCode;
+}

@@ -1,0 +1,103 @@
+// From what an operator calls a snapshot to its address: a name, a unique prefix, latest, latest~1, @tag, a path or a URL.
+import { nodeFileSystem } from "../file/node_file_system.ts";
+import { readAddress } from "../model/address.ts";
+import { SnapshotError } from "../model/errors.ts";
+import { nearest } from "../model/options.ts";
+import { splitUnit } from "../model/unit.ts";
+import { listSnapshots } from "../snapshot/listing.ts";
+import { locate } from "../snapshot/locate.ts";
+import type { SnapshotLocator } from "../snapshot/locator.ts";
+import type { StateStore } from "../store/state_store.ts";
+import { surveyOf } from "../store/survey.ts";
+import { UsageError } from "./exit_code.ts";
+
+const WAYS = "a name, the beginning of one, latest, latest~1, @tag, a path or a URL";
+
+/**
+ * Finds a snapshot.
+ *
+ * @param text What the operator calls it.
+ * @param store Opens the store, if one is named.
+ * @returns Its address.
+ * @throws {UsageError} If it is ambiguous, or needs a store and none is named.
+ * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`.
+ */
+export async function resolveSnapshot(
+  text: string,
+  store: (() => Promise<StateStore>) | undefined,
+): Promise<SnapshotLocator> {
+  if (text === "") throw new UsageError(`a snapshot needs a name: ${WAYS}`);
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /[/\\]/.test(text)) return locate(text);
+  if (store === undefined) {
+    if (await isPath(text)) return locate(text);
+    throw new UsageError(`"${text}" is not a path; to find it by name, name the store with -s or SNAPKEEP_STORE`);
+  }
+  const place = await store();
+  const found = await findByName(place, text);
+  if (found !== undefined) return found;
+  if (await isPath(text)) return locate(text);
+  const names = (await listSnapshots(place.backend)).map(({ name }) => name);
+  const uri = place.backend.uri;
+  const near = nearest(text, names);
+  const remedy = near === undefined
+    ? `there are no snapshots in "${readAddress(new URL(uri)).path}"`
+    : `the nearest name is "${near}"`;
+  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the snapshot "${text}": ${remedy}`, { uri });
+}
+
+async function findByName(store: StateStore, text: string): Promise<SnapshotLocator | undefined> {
+  const all = await listSnapshots(store.backend);
+  const isNamed = (name: string) => all.find((snapshot) => snapshot.name === name);
+  if (text !== "latest") {
+    const exact = isNamed(text) ?? isNamed(splitUnit(text)?.name ?? text);
+    if (exact !== undefined) return exact;
+  }
+  const [, base = text, steps] = /^(.+)~(\d+)$/s.exec(text) ?? [];
+  if (steps !== undefined) return await before(store, base, Number(steps));
+  if (text === "latest") return await newest(store);
+  if (text.startsWith("@")) return await tagged(store, text.slice(1));
+  const begun = all.filter(({ name }) => name.startsWith(text));
+  if (begun.length <= 1) return begun[0];
+  const first = begun.slice(0, 5).map(({ name }) => `"${name}"`).join(", ");
+  const more = begun.length > 5 ? ` and ${begun.length - 5} more` : "";
+  throw new UsageError(`"${text}" is the beginning of ${begun.length} names: ${first}${more}`);
+}
+
+async function isPath(text: string): Promise<boolean> {
+  return await nodeFileSystem.stat(readAddress(text).path ?? text, true).catch(() => undefined) !== undefined;
+}
+
+async function newest(store: StateStore): Promise<SnapshotLocator> {
+  const latest = await store.latest();
+  if (latest !== undefined) return latest;
+  const others = (await listSnapshots(store.backend)).length;
+  const uri = store.backend.uri;
+  const why = others === 0
+    ? "the store has no snapshots"
+    : `none of its ${others} snapshots has a name of this format; name one, or give --name-format`;
+  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the latest snapshot: ${why}`, { uri });
+}
+
+async function before(store: StateStore, base: string, steps: number): Promise<SnapshotLocator> {
+  const from = await findByName(store, base);
+  const all = await store.list();
+  const at = all.findIndex(({ name }) => name === from?.name);
+  const found = at < 0 ? undefined : all[at - steps];
+  if (found !== undefined) return found;
+  const why = at < 0 ? `there is no "${base}"` : `there are only ${at} before "${base}"`;
+  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the snapshot "${base}~${steps}": ${why}`, {
+    uri: store.backend.uri,
+  });
+}
+
+async function tagged(store: StateStore, tag: string): Promise<SnapshotLocator> {
+  const { snapshots } = await surveyOf(store);
+  const carriers = snapshots.filter(({ labels }) => labels.tags?.includes(tag));
+  const found = carriers.filter(({ isTimed }) => isTimed).at(-1) ?? carriers.at(-1);
+  if (found !== undefined) return found.locator;
+  const near = nearest(tag, snapshots.flatMap(({ labels }) => labels.tags ?? []));
+  const remedy = near === undefined ? "no snapshot has a tag" : `the nearest tag is "@${near}"`;
+  throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find a snapshot with the tag "${tag}": ${remedy}`, {
+    uri: store.backend.uri,
+  });
+}

@@ -1,0 +1,101 @@
+// What takes up the room in a snapshot, and what grew since another one: from manifests alone.
+import { assertOptions, type OptionNames } from "../model/options.ts";
+import type { Manifest } from "../model/snapshot.ts";
+
+/** What {@link largestParts} compares with, and how much it returns. */
+export interface LargestPartsOptions {
+  /** The manifest to compare with. @default none */
+  readonly since?: Pick<Manifest, "states"> | undefined;
+  /** How many entries. @default 10 */
+  readonly count?: number;
+}
+
+const OPTIONS: OptionNames<LargestPartsOptions> = { since: true, count: "a number" };
+
+/** A state or an entry with its size. */
+export interface SizedPart {
+  /** Name of the state, or `<state>/<path>` of the entry. */
+  readonly path: string;
+  /** Size in bytes. */
+  readonly sizeBytes: number;
+  /** Bytes more than before, negative if it shrank; all bytes if it is new. Absent if nothing is compared. */
+  readonly grownBytes?: number;
+}
+
+/** The largest parts of a snapshot. */
+export interface LargestParts {
+  /** Sum of all entries in bytes, and by how much it grew. */
+  readonly total: SizedPart;
+  /** All states, largest first. */
+  readonly states: readonly SizedPart[];
+  /** The largest entries, largest first. */
+  readonly entries: readonly SizedPart[];
+  /** The entries that grew most, most first; none if nothing is compared. */
+  readonly grown: readonly SizedPart[];
+}
+
+/**
+ * Returns the largest states and entries of a snapshot, and what grew since another one. Reads nothing.
+ *
+ * @param manifest The snapshot's manifest.
+ * @param options What to compare with; how many entries.
+ * @returns The parts.
+ * @throws {TypeError} If an option does not exist or cannot be what it is.
+ * @throws {RangeError} If `count` is not a whole number from 0 on.
+ * @example
+ * ```ts
+ * import { largestParts, StateStore } from "snapkeep";
+ *
+ * const store = new StateStore("states").register("run", {
+ *   saveState: async (out) => {
+ *     await out.json("run.json", { step: 1 });
+ *     await out.write("weights.bin", new Uint8Array(1000));
+ *   },
+ *   loadState() {},
+ * });
+ * const { entries } = largestParts(await (await store.saveState()).manifest());
+ * console.log(entries[0]); // { path: "run/weights.bin", sizeBytes: 1000 }
+ * ```
+ */
+export function largestParts(
+  manifest: Pick<Manifest, "states">,
+  options: LargestPartsOptions = {},
+): LargestParts {
+  assertOptions("list the largest entries", options, OPTIONS);
+  const { since, count = 10 } = options;
+  if (!(Number.isSafeInteger(count) && count >= 0)) {
+    throw new RangeError(`Cannot list the largest ${String(count)} entries: count must be a whole number from 0 on`);
+  }
+  const before = since && sizesOf(since);
+  const sized = (path: string, sizeBytes: number): SizedPart =>
+    before === undefined ? { path, sizeBytes } : { path, sizeBytes, grownBytes: sizeBytes - (before.get(path) ?? 0) };
+  const sizes = sizesOf(manifest);
+  const parts = [...sizes].map(([path, sizeBytes]) => sized(path, sizeBytes));
+  const isEntry = ({ path }: SizedPart) => path.includes("/");
+  const largest = (a: SizedPart, b: SizedPart) => b.sizeBytes - a.sizeBytes || (a.path < b.path ? -1 : 1);
+  const entries = parts.filter(isEntry);
+  const grown = entries.filter(({ grownBytes = 0 }) => grownBytes > 0)
+    .sort((a, b) => (b.grownBytes ?? 0) - (a.grownBytes ?? 0) || largest(a, b));
+  return {
+    total: sized("", sizes.get("") ?? 0),
+    states: parts.filter((part) => part.path !== "" && !isEntry(part)).sort(largest),
+    entries: entries.sort(largest).slice(0, count),
+    grown: grown.slice(0, count),
+  };
+}
+
+/** Sizes of all entries and states, and of the whole under the empty path. */
+function sizesOf({ states }: Pick<Manifest, "states">): Map<string, number> {
+  const sizes = new Map<string, number>();
+  let total = 0;
+  for (const { name, entries } of states) {
+    let sum = 0;
+    for (const { path, sizeBytes } of entries) {
+      sizes.set(`${name}/${path}`, sizeBytes);
+      sum += sizeBytes;
+    }
+    sizes.set(name, sum);
+    total += sum;
+  }
+  return sizes.set("", total);
+}
