@@ -1,6 +1,6 @@
 // From what an operator calls a snapshot to its address: a name, a unique prefix, latest, latest~1, @tag, a path or a URL.
 import { nodeFileSystem } from "../file/node_file_system.ts";
-import { readAddress } from "../model/address.ts";
+import { readAddress, showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { nearest } from "../model/options.ts";
 import { splitUnit } from "../model/unit.ts";
@@ -40,7 +40,7 @@ export async function resolveSnapshot(
   const uri = place.backend.uri;
   const near = nearest(text, names);
   const remedy = near === undefined
-    ? `there are no snapshots in "${readAddress(new URL(uri)).path}"`
+    ? `there are no snapshots in ${showAddress(uri)}`
     : `the nearest name is "${near}"`;
   throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the snapshot "${text}": ${remedy}`, { uri });
 }

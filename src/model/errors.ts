@@ -343,10 +343,20 @@ export function corruptEntry(uri: string, path: string, expected: string, actual
 
 const NOT_ALLOWED = new Set(["EACCES", "EPERM", "NotCapable", "ERR_ACCESS_DENIED"]);
 const NO_ROOM = new Set(["EROFS", "ENOSPC", "EDQUOT"]);
+const OUT_OF_REACH: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
+  "STORAGE_FORBIDDEN",
+  "STORAGE_THROTTLED",
+  "STORAGE_UNREACHABLE",
+]);
 
 /** Whether the system, or the permissions of the runtime (Deno's, Node's `--permission`), refused a call to this user. */
 export function isNotAllowed(error: unknown): boolean {
   return NOT_ALLOWED.has(errnoOf(error));
+}
+
+/** Whether an object store did not let anybody look: it gave no answer, refused, or asked for fewer requests. */
+export function isOutOfReach(error: unknown): boolean {
+  return isSnapshotError(error) && OUT_OF_REACH.has(error.code);
 }
 
 /** Whether a place has no room to give: it is full, read-only or not ours to write to. Another place may have some. */
