@@ -39,6 +39,7 @@ export default defineConfig({
           name: "object store",
           include: ["test/s3/**/*.test.ts"],
           globalSetup: "test/s3/server.ts",
+          isolate: false, // loading the client takes a second
           sequence: { groupOrder: 1 },
         },
       },

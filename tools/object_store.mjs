@@ -188,6 +188,22 @@ export async function startObjectStore() {
   }
 }
 
+const GIVEN = "SNAPKEEP_OBJECT_STORE";
+
+/** The environment of programs that are to use a running store. @param {{ endpoint: string, folder: string }} store */
+export const environmentOf = ({ endpoint, folder }) => ({ [GIVEN]: `${endpoint} ${folder}` });
+
+/**
+ * The store that another program has started for this one, and ends.
+ *
+ * @returns {{ endpoint: string, folder: string, stop(): Promise<void> } | undefined}
+ */
+export function givenObjectStore() {
+  const [, endpoint, folder] = /^(\S+) (.+)$/.exec(process.env[GIVEN] ?? "") ?? [];
+  if (endpoint === undefined || folder === undefined) return undefined;
+  return { endpoint, folder, stop: () => Promise.resolve() };
+}
+
 async function main() {
   const [command = "install"] = process.argv.slice(2);
   if (command === "install") {

@@ -154,10 +154,16 @@ describe.skipIf(!hasObjectStore)("s3Backend when the server is killed", () => {
     const unknown = new Set<string>();
     for (let kill = 0, step = 0; kill < amount("store", "kills"); kill++) {
       let isKilled = false;
-      const timer = setTimeout(() => {
-        gateway.kill();
-        isKilled = true;
-      }, Math.random() * 15_000); // hurried
+      let left = Math.ceil(Math.random() * 40); // requests; a save has eleven
+      proxy.plan(() => {
+        if (--left === 0) {
+          setTimeout(() => {
+            gateway.kill();
+            isKilled = true;
+          }, Math.random() * 500); // hurried: within the next request or two
+        }
+        return undefined;
+      });
       while (!isKilled) {
         const unit = `${String(++step).padStart(4, "0")}.state${step % 2 ? "/" : ".tar"}`;
         const error = await failure(step % 2 ? saveGroup(backend, unit) : saveBlob(backend, 6 * MIB, unit));
@@ -165,7 +171,7 @@ describe.skipIf(!hasObjectStore)("s3Backend when the server is killed", () => {
         else if (isSnapshotError(error, "COMMIT_UNCERTAIN")) unknown.add(unit);
         else expect(error).toMatchObject({ code: "STORAGE_UNREACHABLE" });
       }
-      clearTimeout(timer);
+      proxy.plan(() => undefined);
       await gateway.restart();
       const listed = await unitsOf(backend);
       expect(listed.filter((unit) => !unknown.has(unit)), `kill ${kill}`).toEqual([...there].sort());

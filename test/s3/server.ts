@@ -1,7 +1,8 @@
-// Starts the object store before the first test of this folder, once for each runtime, and ends it after the last one.
+// Starts the object store before the first test of this folder and ends it after the last one, unless tools/suites.mjs has
+// started one for all runtimes.
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import type { TestProject } from "vitest/node";
-import { credentials, isInstalled, remedy, startObjectStore } from "../../tools/object_store.mjs";
+import { credentials, givenObjectStore, isInstalled, remedy, startObjectStore } from "../../tools/object_store.mjs";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -18,9 +19,9 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
     project.provide("objectStore", undefined);
     return undefined;
   }
-  const { endpoint, folder, stop } = await startObjectStore();
+  const { endpoint, folder, stop } = givenObjectStore() ?? await startObjectStore();
   const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true, credentials });
-  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  await client.send(new CreateBucketCommand({ Bucket: BUCKET })); // of an own one, again does nothing
   client.destroy();
   project.provide("objectStore", { endpoint, folder });
   return stop;

@@ -29,6 +29,7 @@ export function world(): World {
   let client: S3Client;
   let proxy: FaultProxy;
   let place: Place;
+  afterEach(() => vi.restoreAllMocks());
   if (hasObjectStore) {
     beforeAll(async () => {
       client = bareClient();
@@ -127,5 +128,3 @@ export function hurryRetries(): void {
   const hurried = (callback: () => void, ms = 0, ...args: []) => real(callback, ms < 5000 ? ms / 50 : ms, ...args);
   vi.spyOn(globalThis, "setTimeout").mockImplementation(hurried as typeof setTimeout);
 }
-
-afterEach(() => vi.restoreAllMocks());
