@@ -258,6 +258,7 @@ export const proofs = {
       "test/retention/speed.test.ts",
       "test/sequences/overlap.test.ts",
       "test/sequences/store.test.ts",
+      "test/s3/command_line.test.ts",
       "test/s3/conformance.test.ts",
       "test/s3/every_request.test.ts",
       "test/s3/faults.test.ts",

@@ -49,9 +49,7 @@ export const doctorCommand: Command = {
     const { output, signal } = context;
     const checks: Check[] = [runtime(), ...codecs()];
     if (context.hasStore) {
-      const store = await context.store();
-      const survey = await surveyOf(store, { signal });
-      checks.push(...await checksOf(store, survey));
+      checks.push(...await storeChecks(await context.store(), signal));
     } else {checks.push({
         name: "store",
         status: "warning",
@@ -99,6 +97,16 @@ function codecs(): Check[] {
       text: `gzip only: ${reasonOf(error)}`,
       mend: "use another runtime for tar.zst",
     }];
+  }
+}
+
+/** Looks at a store; one that cannot be looked at is the problem. */
+async function storeChecks(store: StateStore, signal: AbortSignal): Promise<Check[]> {
+  try {
+    return await checksOf(store, await surveyOf(store, { signal }));
+  } catch (error) {
+    if (signal.aborted || !isSnapshotError(error)) throw error;
+    return [{ name: "store", status: "problem", text: reasonOf(error), mend: "mend that, then run doctor again" }];
   }
 }
 

@@ -1,6 +1,7 @@
 // Writing a unit: claim the name, write the blobs, write the one that commits. What is there without a commit counts for nothing.
 import { showAddress } from "../model/address.ts";
 import type { ByteSource, Scratch, Stage, StageOptions } from "../model/backend.ts";
+import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { reasonOf, SnapshotError, storageError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
@@ -12,6 +13,9 @@ import type { Conditions } from "./probe.ts";
 import { S3Scratch } from "./scratch.ts";
 import { removeUploads, upload } from "./upload.ts";
 
+/** How long an abandoned stage waits for blobs that are on their way. */
+const SETTLE_MS = 2_000;
+
 /** A unit being written. */
 export class S3Stage implements Stage {
   readonly borrows = true;
@@ -22,9 +26,12 @@ export class S3Stage implements Stage {
   readonly #conditions: Conditions;
   readonly #leastBytes: number | undefined;
   readonly #aborter = new AbortController();
+  readonly #canceller = new AbortController();
   readonly #working = new Set<Promise<unknown>>();
   readonly #written = new Set<string>();
   #mayHaveParts = false;
+  /** Whether a blob that was cancelled may appear after all the others were removed. */
+  #mayAppear = false;
   #state: "open" | "committing" | "published" | "uncertain" | "abandoned" = "open";
   #abandoning: Promise<void> | undefined;
 
@@ -89,9 +96,10 @@ export class S3Stage implements Stage {
       const written = await this.#upload(key, body, sizeBytes, async () => {
         this.#assertOpen();
         await this.#claim.renewIfOld();
-      });
+      }, this.#canceller.signal);
       if (written.hasWon) return { sizeBytes: written.sizeBytes };
     } catch (error) {
+      if (this.#canceller.signal.aborted) this.#mayAppear = true;
       throw undoubted(error);
     }
     await this.#claim.renew(); // STAGE_LOST where that is the reason
@@ -134,7 +142,13 @@ export class S3Stage implements Stage {
     await this.#claim.release();
   }
 
-  async #upload(key: string, body: ByteSource, leastBytes: number | undefined, beforeCommit: () => Promise<void>) {
+  async #upload(
+    key: string,
+    body: ByteSource,
+    leastBytes: number | undefined,
+    beforeCommit: () => Promise<void>,
+    cancelSignal?: AbortSignal,
+  ) {
     const { signal } = this.#aborter;
     const { partBytes } = this.#place.store.address;
     let sizeBytes = 0;
@@ -150,6 +164,7 @@ export class S3Stage implements Stage {
         conditions: this.#conditions,
         writeId: this.#claim.writeId,
         signal,
+        cancelSignal,
         leastBytes,
         beforeCommit,
       });
@@ -164,12 +179,14 @@ export class S3Stage implements Stage {
       this.#aborter.abort(this.#ended());
     }
     // Deleting what is just being published could leave a part of it to be seen.
+    const settling = setTimeout(() => this.#canceller.abort(this.#ended()), SETTLE_MS);
     while (this.#working.size > 0) await Promise.allSettled(this.#working);
+    clearTimeout(settling);
     if (this.#state === "published") return;
     // Perhaps it can be seen: what was written must stay. A sweep finds out.
     if (this.#state === "uncertain") return await this.#claim.release({ isLeft: true });
     this.#state = "abandoned";
-    let isLeft = false;
+    let isLeft = this.#mayAppear; // then a sweep removes it
     try {
       await this.#discard();
     } catch (error) {

@@ -19,6 +19,8 @@ export interface UploadOptions {
   readonly writeId: string;
   /** Aborts the requests before the one that makes the object. */
   readonly signal: AbortSignal;
+  /** Cancels also the request that makes a small object, which may be carried out all the same. */
+  readonly cancelSignal?: AbortSignal | undefined;
   /** Lower bound of its size. */
   readonly leastBytes?: number | undefined;
   /** Called before the request that makes the object; a failure of it keeps the object from being made. */
@@ -48,8 +50,8 @@ export async function upload(
     options.signal.throwIfAborted();
     await options.beforeCommit();
     const condition = { ifNoneMatch: "*" } as const;
-    const { conditions, writeId } = options;
-    const decision = await decide(store, conditions, key, head, { condition, writeId });
+    const { conditions, writeId, cancelSignal: signal } = options;
+    const decision = await decide(store, conditions, key, head, { condition, writeId, signal });
     store.partMemory.give(head);
     return { sizeBytes: head.length, hasWon: decision !== "lost" };
   }

@@ -38,9 +38,11 @@ it("s3Backend fails with PACKAGE_MISSING and the command when the client is not 
   }
   await writeFile(path.join(folder, "package.json"), '{ "type": "module" }');
   await writeFile(path.join(folder, "main.js"), PROGRAM);
-  const args = runtime === "deno" ? ["run", "-A", "--node-modules-dir=manual", "main.js"] : ["main.js"];
+  const before = runtime === "deno" ? ["run", "-A", "--node-modules-dir=manual"] : [];
   const env = { ...process.env, NODE_OPTIONS: "", NODE_PATH: "", DENO_NO_UPDATE_CHECK: "1" };
-  const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: "utf8", env });
+  const run = (args: readonly string[]) =>
+    spawnSync(process.execPath, [...before, ...args], { cwd: folder, encoding: "utf8", env });
+  const { stdout, stderr } = run(["main.js"]);
   expect(stderr).not.toContain("rror");
   const said = JSON.parse(stdout) as { code: string; message: string; details: unknown }[];
   expect(said.map(({ code }) => code)).toEqual(["PACKAGE_MISSING", "RESUME_REFUSED", "PACKAGE_MISSING"]);
@@ -49,4 +51,7 @@ it("s3Backend fails with PACKAGE_MISSING and the command when the client is not 
     'Cannot use "s3://bucket/p": the package @aws-sdk/client-s3 cannot be imported; run `npm install @aws-sdk/client-s3`',
   );
   expect(said[0]?.details).toEqual({ package: "@aws-sdk/client-s3" });
+  const command = run([path.join(own, "dist/src/bin.js"), "list", "-s", "s3://bucket/p"]);
+  expect([command.status, command.stdout]).toEqual([1, ""]);
+  expect(command.stderr).toContain("run `npm install @aws-sdk/client-s3`");
 });
