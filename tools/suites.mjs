@@ -145,7 +145,8 @@ function suites(results) {
 /** Whether tests against an object store may be among those of vitest's arguments. @param {readonly string[]} args */
 function mayUseObjectStore(args) {
   const files = args.filter((arg) => arg.startsWith("test"));
-  return isInstalled() && (files.length === 0 || files.some((file) => "test/s3/".startsWith(file) || file.startsWith("test/s3")));
+  return isInstalled() &&
+    (files.length === 0 || files.some((file) => "test/s3/".startsWith(file) || file.startsWith("test/s3")));
 }
 
 /**
@@ -167,7 +168,9 @@ export async function runSuites(name, { wanted, args, env = {}, closing }) {
     console.log(build.output);
     problems.push("the build has type errors");
   }
-  const store = wanted.length > 1 && mayUseObjectStore(args) ? await startObjectStore() : undefined;
+  const store = wanted.length > 1 && mayUseObjectStore(args)
+    ? await startObjectStore().catch((error) => void problems.push(`the object store does not start: ${error}`))
+    : undefined;
   /** @type {Result[]} */
   const results = [];
   try {

@@ -151,7 +151,9 @@ async function objectStoreChecks(url: URL): Promise<Check[]> {
     return [{ name: "permissions", status: "ok", text: "these keys may read and write" }, conditionsCheck(conditions)];
   } catch (error) {
     if (!isSnapshotError(error)) throw error;
-    const mend = isSnapshotError(error, "STORAGE_FORBIDDEN") ? "compare the policy of the bucket with the guide" : "try again later";
+    const mend = isSnapshotError(error, "STORAGE_FORBIDDEN")
+      ? "compare the policy of the bucket with the guide"
+      : "try again later";
     return [{ name: "permissions", status: "problem", text: `cannot write: ${reasonOf(error)}`, mend }];
   }
 }

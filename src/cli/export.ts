@@ -27,7 +27,8 @@ export const exportCommand: Command = {
   options: [
     {
       flags: "-o, --output <file>",
-      about: "file or s3:// URL that ends with .tar.gz, .tar.zst or .tar; a folder if it ends with /; - is stdout (default)",
+      about:
+        "file or s3:// URL that ends with .tar.gz, .tar.zst or .tar; a folder if it ends with /; - is stdout (default)",
     },
     { flags: "--layout <layout>", about: "archive for stdout: tar.gz, tar.zst or tar", read: readKind },
     { flags: "-f, --force", about: "replace the file if it exists" },

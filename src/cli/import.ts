@@ -12,7 +12,8 @@ export const importCommand: Command = {
   name: "import",
   group: "Move",
   summary: "Copy snapshots into the store: archives, folders, URLs, or an archive from stdin.",
-  details: "Each is verified first, and is visible completely or not at all. The store is made if it does not exist; a bucket is not.",
+  details:
+    "Each is verified first, and is visible completely or not at all. The store is made if it does not exist; a bucket is not.",
   args: [["<source...>", "files, folders or URLs; - is stdin"]],
   options: [],
   examples: [
@@ -33,8 +34,9 @@ export const importCommand: Command = {
           onProgress: ({ uri, phase, sizeBytes }) => progress.set(`${phase} ${uri}`, sizeBytes),
         });
         progress.stop();
-        if (output.isJson) await output.json({ type: "imported", source: shown(source), name: snapshot.name, uri: snapshot.uri });
-        else await output.line(snapshot.name);
+        if (output.isJson) {
+          await output.json({ type: "imported", source: shown(source), name: snapshot.name, uri: snapshot.uri });
+        } else await output.line(snapshot.name);
       } catch (error) {
         progress.stop();
         if (signal.aborted || sources.length === 1) throw error;

@@ -43,7 +43,10 @@ const namesOf = (snapshots: readonly SnapshotLocator[]) => snapshots.map(({ name
 
 describe.skipIf(!hasObjectStore)("the command line on an object store", () => {
   it("looks at snapshots", async () => {
-    const { remote } = await fillBoth({ layout: "tar.gz", labels: (step) => ({ step, tags: step === 2 ? ["good"] : [] }) });
+    const { remote } = await fillBoth({
+      layout: "tar.gz",
+      labels: (step) => ({ step, tags: step === 2 ? ["good"] : [] }),
+    });
     const [list, show, diff, verify, history, top] = await Promise.all([
       run(["list"]),
       run(["show", "latest", "--json"]),
@@ -202,12 +205,14 @@ describe.skipIf(!hasObjectStore)("the command line on an object store", () => {
         ["import", `${here.place.url}/x.state`, "-s", await temporaryFolder()],
       ];
       for (let at = 0; at < commands.length; at += 4) {
-        await Promise.all(commands.slice(at, at + 4).map(async (args) => {
-          const { code, stdout, stderr } = await run(args, away);
-          expect([code, stdout + stderr], args.join(" ")).toEqual([1, expect.stringContaining("no answer")]);
-          expect(stdout + stderr).not.toMatch(/no snapshots|damaged/);
-          if (args[0] !== "doctor") expect(stdout).toBe("");
-        }));
+        await Promise.all(
+          commands.slice(at, at + 4).map(async (args) => {
+            const { code, stdout, stderr } = await run(args, away);
+            expect([code, stdout + stderr], args.join(" ")).toEqual([1, expect.stringContaining("no answer")]);
+            expect(stdout + stderr).not.toMatch(/no snapshots|damaged/);
+            if (args[0] !== "doctor") expect(stdout).toBe("");
+          }),
+        );
       }
     });
 
