@@ -13,7 +13,7 @@ const named = /^test\/(?:examples|faults|fuzz|sequences|torture|house\/(?:layers
 const ofProcess = /process\.(?:chdir|on|once)\(|vi\.(?:mock|doMock|resetModules|spyOn)\(|cpuUsage\(/;
 const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
   .map((name) => `test/${name.split(path.sep).join("/")}`)
-  .filter((file) => file.endsWith(".test.ts"))
+  .filter((file) => file.endsWith(".test.ts") && !file.startsWith("test/s3/"))
   .filter((file) => named.test(file) || ofProcess.test(readFileSync(path.join(root, file), "utf8")));
 
 export default defineConfig({
@@ -21,14 +21,28 @@ export default defineConfig({
     alias: [
       { find: /^snapkeep$/, replacement: path.join(root, "mod.ts") },
       { find: /^snapkeep\/backend$/, replacement: path.join(root, "src/backend/mod.ts") },
+      { find: /^snapkeep\/s3$/, replacement: path.join(root, "src/s3/mod.ts") },
       { find: /^snapkeep\/states$/, replacement: path.join(root, "src/states/mod.ts") },
       { find: /^snapkeep\/testing$/, replacement: path.join(root, "src/testing/mod.ts") },
     ],
   },
   test: {
     projects: [
-      { extends: true, test: { name: "shared", include: ["test/**/*.test.ts"], exclude: alone, isolate: false } },
+      {
+        extends: true,
+        test: { name: "shared", include: ["test/**/*.test.ts"], exclude: [...alone, "test/s3/**"], isolate: false },
+      },
       { extends: true, test: { name: "alone", include: alone, sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: {
+          name: "object store",
+          include: ["test/s3/**/*.test.ts"],
+          globalSetup: "test/s3/server.ts",
+          isolate: false, // loading the client takes a second
+          sequence: { groupOrder: 1 },
+        },
+      },
     ],
     setupFiles: ["test/setup.ts"],
     runner: "test/shares.ts",

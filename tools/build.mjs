@@ -72,9 +72,12 @@ async function bundleEntries() {
   await bundle(entries, /^(?![./])/, "chunks/");
 }
 
-/** Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. */
+/**
+ * Bundles the command line with its packages: finding and compiling their files takes a runtime longer than a command. The client of object
+ * stores stays an import: it is large, and each operator installs it if it is needed.
+ */
 async function bundleCommand() {
-  await bundle([BIN], /^node:(?!(?:process|child_process)$)/, "chunks/cli/", {
+  await bundle([BIN], /^node:(?!(?:process|child_process)$)|^@aws-sdk\//, "chunks/cli/", {
     plugins: [withoutUnused],
     minify: true,
     // What several commands share, in one file.

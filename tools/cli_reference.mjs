@@ -38,7 +38,7 @@ function commandPage(command, usage) {
  * @param {typeof import("../src/cli/program.ts")} program
  * @returns {string}
  */
-export function cliReference(commands, { usageOf, GLOBAL_OPTIONS, NAMING, EXIT_CODES }) {
+export function cliReference(commands, { usageOf, GLOBAL_OPTIONS, NAMING, OBJECT_STORES, EXIT_CODES }) {
   const groups = [...new Set(commands.map(({ group }) => group))];
   return [
     "# Command line",
@@ -63,7 +63,7 @@ export function cliReference(commands, { usageOf, GLOBAL_OPTIONS, NAMING, EXIT_C
         { flags, about, env },
       ) => /** @type {const} */ ([flags, env === undefined ? about : `${about} (environment: \`${env}\`)`])),
     ),
-    `\`\`\`\n${NAMING}\n\`\`\``,
+    `\`\`\`\n${NAMING}\n\n${OBJECT_STORES}\n\`\`\``,
     ...groups.flatMap((group) => [
       `## ${group}`,
       ...commands.filter((command) => command.group === group).flatMap((command) =>

@@ -62,6 +62,7 @@ console.log("consumer ok");
 const typed = `import { type PersistentState, type SnapshotLocator, StateStore } from "snapkeep";
 import type {} from "snapkeep/backend";
 import { structuredState } from "snapkeep/states";
+import type {} from "snapkeep/s3";
 import type {} from "snapkeep/testing";
 
 const counter: PersistentState = {

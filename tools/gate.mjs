@@ -12,7 +12,7 @@ import { bin, present, run, scratch, script, secondsSince, table } from "./run.m
 
 const node = process.execPath;
 const deno = bin("deno");
-const entries = ["mod.ts", "src/backend/mod.ts", "src/states/mod.ts", "src/testing/mod.ts"];
+const entries = ["mod.ts", "src/backend/mod.ts", "src/s3/mod.ts", "src/states/mod.ts", "src/testing/mod.ts"];
 const tarballs = path.join(scratch, "tarball");
 
 /** @param {string} command @param {readonly string[]} args @param {boolean} [show] @returns {Promise<Outcome>} */

@@ -6,6 +6,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
+import { environmentOf, isInstalled, startObjectStore } from "./object_store.mjs";
 import { bin, root, run, runtimes, scratch, script, secondsSince, table } from "./run.mjs";
 
 /**
@@ -141,6 +142,13 @@ function suites(results) {
   return table([["suite", ...head], ...rows]);
 }
 
+/** Whether tests against an object store may be among those of vitest's arguments. @param {readonly string[]} args */
+function mayUseObjectStore(args) {
+  const files = args.filter((arg) => arg.startsWith("test"));
+  return isInstalled() &&
+    (files.length === 0 || files.some((file) => "test/s3/".startsWith(file) || file.startsWith("test/s3")));
+}
+
 /**
  * Builds, runs test files on some runtimes, prints what came of it, and writes it to `.scratch/<name>.json`. The exit code
  * of this process tells as well.
@@ -160,9 +168,17 @@ export async function runSuites(name, { wanted, args, env = {}, closing }) {
     console.log(build.output);
     problems.push("the build has type errors");
   }
+  const store = wanted.length > 1 && mayUseObjectStore(args)
+    ? await startObjectStore().catch((error) => void problems.push(`the object store does not start: ${error}`))
+    : undefined;
   /** @type {Result[]} */
   const results = [];
-  for (const runtime of wanted) results.push(await suite(runtime, args, env));
+  try {
+    const all = store === undefined ? env : { ...env, ...environmentOf(store) };
+    for (const runtime of wanted) results.push(await suite(runtime, args, all));
+  } finally {
+    await store?.stop();
+  }
   problems.push(...results.flatMap((result) => result.problems), ...differences(results));
 
   console.log(`\n${suites(results)}\n`);

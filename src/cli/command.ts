@@ -1,6 +1,8 @@
 // What a command is, and what it works with. Commands know neither the parser nor the process.
 import { nodeFileSystem } from "../file/node_file_system.ts";
 import { readAddress, showAddress } from "../model/address.ts";
+import { suffixOf } from "../model/unit.ts";
+import { isS3Url } from "../s3/address.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { StateStore } from "../store/state_store.ts";
 import { type ExitCode, UsageError } from "./exit_code.ts";
@@ -67,7 +69,7 @@ export class Context {
   }
 
   /**
-   * Returns the store that the command line names.
+   * Returns the store that the command line names: a folder, or a prefix on an object store, which is not asked yet.
    *
    * @param options Name of the program whose snapshots may be removed; whether the folder may be missing.
    * @throws {UsageError} If none is named, or there is no such folder.
@@ -85,17 +87,11 @@ export class Context {
     where: string,
     { program, mayBeMissing = false }: { readonly program?: string; readonly mayBeMissing?: boolean } = {},
   ): Promise<StateStore> {
-    const { path } = readAddress(where);
-    if (path === undefined) {
-      throw new UsageError(`${showAddress(where)} is not a folder; name a snapshot at a URL in place of <snapshot>`);
-    }
-    const kind = (await nodeFileSystem.stat(path, true))?.kind;
-    if (kind === undefined && !mayBeMissing) throw new UsageError(`there is no folder "${path}"`);
-    if (kind !== undefined && kind !== "folder") {
-      throw new UsageError(`"${path}" is a ${kind}, not a folder of snapshots; name it in place of <snapshot>`);
-    }
+    const { path, url, shown } = readAddress(where);
+    if (path !== undefined) await assertFolder(path, mayBeMissing);
+    else assertObjectStore(url, shown);
     const { nameFormat } = this.#options;
-    return new StateStore(path, {
+    return new StateStore(path ?? where, {
       ...program === undefined ? {} : { program },
       ...nameFormat === undefined ? {} : { stateNameFormat: nameFormat },
     });
@@ -105,6 +101,24 @@ export class Context {
   async snapshot(text: string): Promise<SnapshotLocator> {
     return await resolveSnapshot(text, this.hasStore ? () => this.store() : undefined);
   }
+}
+
+async function assertFolder(path: string, mayBeMissing: boolean): Promise<void> {
+  const kind = (await nodeFileSystem.stat(path, true))?.kind;
+  if (kind === undefined && !mayBeMissing) throw new UsageError(`there is no folder "${path}"`);
+  if (kind !== undefined && kind !== "folder") {
+    throw new UsageError(`"${path}" is a ${kind}, not a folder of snapshots; name it in place of <snapshot>`);
+  }
+}
+
+function assertObjectStore(url: URL | undefined, shown: string): void {
+  if (url === undefined || !isS3Url(url)) {
+    throw new UsageError(
+      `${showAddress(shown)} is neither a folder nor an s3:// URL; name a snapshot at a URL in place of <snapshot>`,
+    );
+  }
+  if (suffixOf(url.pathname.replace(/\/$/, "")) === undefined) return;
+  throw new UsageError(`${showAddress(shown)} is an archive, not a place of snapshots; name it in place of <snapshot>`);
 }
 
 /** Whether a path leads to something. */

@@ -17,16 +17,17 @@ export const copyCommand: Command = {
   args: [["[snapshot...]", "which ones"]],
   options: [
     { flags: "-a, --all", about: "all snapshots of the store" },
-    { flags: "-t, --to <folder>", about: "the other store (required)" },
+    { flags: "-t, --to <folder>", about: "the other store: a folder, or s3://bucket/prefix (required)" },
   ],
   examples: [
     ["snapkeep copy --all --to /backup/states -s states", "all that the backup lacks"],
+    ["snapkeep copy --all --to s3://backups/counter -s states", "all that the object store lacks"],
     ["snapkeep copy latest @good --to /backup/states -s states", "two of them"],
   ],
   run: async (context, [given], { all = false, to }: { readonly all?: boolean; readonly to?: string }) => {
     const { output, signal } = context;
     const names = given as readonly string[];
-    if (to === undefined) throw new UsageError("say where to copy to with --to <folder>");
+    if (to === undefined) throw new UsageError("say where to copy to with --to <folder>, or --to s3://bucket/prefix");
     if (all === names.length > 0) throw new UsageError("name the snapshots to copy, or give --all");
     const sources: SnapshotLocator[] = [];
     if (all) sources.push(...await (await context.store()).list({ signal }));

@@ -5,11 +5,13 @@ import { STALE_AFTER_MS } from "../model/backend.ts";
 import { pathOfUri, showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
+import type { Conditions } from "../s3/probe.ts";
+import { s3Backend } from "../s3/s3_backend.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type Survey, surveyOf } from "../store/survey.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
-import { leftoversOf } from "./leftovers.ts";
+import { leftoversOf, objectStoreOf } from "./leftovers.ts";
 import type { Style } from "./output.ts";
 import { ageText, sizeText } from "./readable.ts";
 
@@ -22,6 +24,8 @@ interface Check {
   readonly mend?: string;
   /** Whether snapshots are damaged. */
   readonly isDamage?: boolean;
+  /** Which conditional requests an object store respects. */
+  readonly conditions?: Conditions;
 }
 
 const STYLES: Readonly<Record<Check["status"], Style>> = { ok: "green", warning: "yellow", problem: "red" };
@@ -33,18 +37,19 @@ export const doctorCommand: Command = {
   group: "Keep",
   summary: "Tell what is wrong with a store and this machine, and which command mends it.",
   details:
-    "It looks at the runtime, codecs, permissions, free space, the clock, leftovers, manifests and notes. It reads no entry: verify " +
-    "does. The exit code is 4 if snapshots are damaged, 1 if something else keeps programs from saving.",
+    "It looks at the runtime, codecs, permissions, free space, the clock, leftovers, manifests and notes. An object store is probed: " +
+    "a hidden object is put and deleted, to see which conditional requests it respects. No entry is read: verify does that. The exit code is 4 if snapshots are damaged, 1 if something else keeps programs from saving.",
   args: [],
   options: [],
-  examples: [["snapkeep doctor -s states", "look at the store in the folder states"]],
+  examples: [
+    ["snapkeep doctor -s states", "look at the store in the folder states"],
+    ["snapkeep doctor -s s3://backups/counter", "look at one on an object store"],
+  ],
   run: async (context) => {
     const { output, signal } = context;
     const checks: Check[] = [runtime(), ...codecs()];
     if (context.hasStore) {
-      const store = await context.store();
-      const survey = await surveyOf(store, { signal });
-      checks.push(...await checksOf(store, survey));
+      checks.push(...await storeChecks(await context.store(), signal));
     } else {checks.push({
         name: "store",
         status: "warning",
@@ -63,7 +68,7 @@ export const doctorCommand: Command = {
       : EXIT.done;
     if (output.isJson) {
       await output.json({
-        checks: checks.map(({ name, status, text, mend }) => ({ name, status, text, mend })),
+        checks: checks.map(({ name, status, text, mend, conditions }) => ({ name, status, text, mend, conditions })),
         problems: problems.length,
       });
     } else output.message(problems.length === 0 ? "no problem found" : `${problems.length} problems found`);
@@ -95,11 +100,21 @@ function codecs(): Check[] {
   }
 }
 
+/** Looks at a store; one that cannot be looked at is the problem. */
+async function storeChecks(store: StateStore, signal: AbortSignal): Promise<Check[]> {
+  try {
+    return await checksOf(store, await surveyOf(store, { signal }));
+  } catch (error) {
+    if (signal.aborted || !isSnapshotError(error)) throw error;
+    return [{ name: "store", status: "problem", text: reasonOf(error), mend: "mend that, then run doctor again" }];
+  }
+}
+
 async function checksOf(store: StateStore, survey: Survey): Promise<Check[]> {
+  const url = objectStoreOf(store);
   return [
     found(store, survey),
-    await permissions(store),
-    await freeSpace(store, survey),
+    ...await (url === undefined ? folderChecks(store, survey) : objectStoreChecks(url)),
     clock(store, survey),
     await leftovers(store),
     ...manifests(store, survey),
@@ -110,7 +125,7 @@ async function checksOf(store: StateStore, survey: Survey): Promise<Check[]> {
 
 function shell(store: StateStore): string {
   const path = pathOfUri(store.backend.uri);
-  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+  return /^[\w.:%/-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 function found(store: StateStore, { snapshots }: Survey): Check {
@@ -123,6 +138,43 @@ function found(store: StateStore, { snapshots }: Survey): Check {
     status: "ok",
     text: `${showAddress(store.backend.uri)} has ${snapshots.length} snapshots${age}`,
   };
+}
+
+async function folderChecks(store: StateStore, survey: Survey): Promise<Check[]> {
+  return [await permissions(store), await freeSpace(store, survey)];
+}
+
+/** Whether objects can be put and deleted, and what the store respects: the probe does all that a save does. */
+async function objectStoreChecks(url: URL): Promise<Check[]> {
+  try {
+    const conditions = await s3Backend({ url }).probe();
+    return [{ name: "permissions", status: "ok", text: "these keys may read and write" }, conditionsCheck(conditions)];
+  } catch (error) {
+    if (!isSnapshotError(error)) throw error;
+    const mend = isSnapshotError(error, "STORAGE_FORBIDDEN")
+      ? "compare the policy of the bucket with the guide"
+      : "try again later";
+    return [{ name: "permissions", status: "problem", text: `cannot write: ${reasonOf(error)}`, mend }];
+  }
+}
+
+function conditionsCheck(conditions: Conditions): Check {
+  const { create, replace, complete, remove } = conditions;
+  const said = (isRespected: boolean) => isRespected ? "respected" : "ignored";
+  const found = [
+    `PUT If-None-Match ${said(create)}`,
+    `PUT If-Match ${said(replace !== false)}${replace === "unquoted" ? " with unquoted ETags" : ""}`,
+    `CompleteMultipartUpload If-None-Match ${said(complete)}`,
+    `DELETE If-Match ${said(remove)}`,
+  ].join(", ");
+  const check = { name: "conditions", conditions };
+  if (!create) {
+    const text = `two programs could overwrite each other: ${found}`;
+    return { ...check, status: "problem", text, mend: "let one program write, which passes withoutConditions: true" };
+  }
+  if (replace !== false) return { ...check, status: "ok", text: found };
+  const text = `two programs that change a claim or labels at once can undo each other: ${found}`;
+  return { ...check, status: "warning", text, mend: "let one program write at a time" };
 }
 
 /** Whether a file can be made and removed: a hidden one, which a sweep would remove if this process died now. */
@@ -235,6 +287,6 @@ function programs({ snapshots }: Survey): Check[] {
     name: "programs",
     status: "warning",
     text,
-    mend: "give each program a folder of its own; prune needs --program",
+    mend: "give each program a place of its own; prune needs --program",
   }];
 }

@@ -27,7 +27,8 @@ export const exportCommand: Command = {
   options: [
     {
       flags: "-o, --output <file>",
-      about: "file that ends with .tar.gz, .tar.zst or .tar; a folder if it ends with /; - is stdout (default)",
+      about:
+        "file or s3:// URL that ends with .tar.gz, .tar.zst or .tar; a folder if it ends with /; - is stdout (default)",
     },
     { flags: "--layout <layout>", about: "archive for stdout: tar.gz, tar.zst or tar", read: readKind },
     { flags: "-f, --force", about: "replace the file if it exists" },
@@ -103,9 +104,9 @@ async function toFile(
     return await snapshot.exportTo(target, options);
   } catch (error) {
     if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
-    const path = readPath(target);
-    const suffix = suffixOf(basename(path));
-    if (suffix === undefined || (await nodeFileSystem.stat(path))?.kind !== "file") {
+    const { path } = readAddress(target);
+    const suffix = suffixOf(basename(path ?? ""));
+    if (path === undefined || suffix === undefined || (await nodeFileSystem.stat(path))?.kind !== "file") {
       const message = `${error.message}; --force replaces files only, so remove it first`;
       throw new SnapshotError("SNAPSHOT_EXISTS", force ? message : error.message, error.details, { cause: error });
     }

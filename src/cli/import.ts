@@ -1,6 +1,7 @@
 // snapkeep import
 import process from "node:process";
 import { Readable } from "node:stream";
+import { readAddress } from "../model/address.ts";
 import { reasonOf } from "../model/errors.ts";
 import { locate, type SnapshotSource } from "../snapshot/locate.ts";
 import type { Command } from "./command.ts";
@@ -12,11 +13,13 @@ export const importCommand: Command = {
   name: "import",
   group: "Move",
   summary: "Copy snapshots into the store: archives, folders, URLs, or an archive from stdin.",
-  details: "Each is verified first, and is visible completely or not at all. The store is made if it does not exist.",
+  details:
+    "Each is verified first, and is visible completely or not at all. The store is made if it does not exist; a bucket is not.",
   args: [["<source...>", "files, folders or URLs; - is stdin"]],
   options: [],
   examples: [
     ["snapkeep import backup.tar.gz -s states", "an archive"],
+    ["snapkeep import s3://backups/counter/X.state.tar.gz -s states", "one from an object store"],
     ["curl -s https://host/X.state.tar.gz | snapkeep import - -s states", "an archive from stdin"],
   ],
   run: async (context, [given]) => {
@@ -33,8 +36,9 @@ export const importCommand: Command = {
           onProgress: ({ uri, phase, sizeBytes }) => progress.set(`${phase} ${uri}`, sizeBytes),
         });
         progress.stop();
-        if (output.isJson) await output.json({ type: "imported", source, name: snapshot.name, uri: snapshot.uri });
-        else await output.line(snapshot.name);
+        if (output.isJson) {
+          await output.json({ type: "imported", source: shown(source), name: snapshot.name, uri: snapshot.uri });
+        } else await output.line(snapshot.name);
       } catch (error) {
         progress.stop();
         if (signal.aborted || sources.length === 1) throw error;
@@ -46,6 +50,11 @@ export const importCommand: Command = {
     return failures.length < sources.length ? EXIT.partly : exitCodeOf(failures[0]);
   },
 };
+
+/** A source without the user and the query of a URL. */
+function shown(source: string): string {
+  return source === "-" ? source : readAddress(source).shown;
+}
 
 function stdin(): ReadableStream<Uint8Array> {
   if (process.stdin.isTTY) throw new UsageError("stdin is a terminal; pipe an archive into it, or name a file");

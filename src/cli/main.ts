@@ -15,7 +15,9 @@ export async function main(): Promise<void> {
   }
   // The runtime would print warnings of the library as they are, with names that are not safe on a terminal.
   process.removeAllListeners("warning");
-  process.on("warning", (warning) => void process.stderr.write(`${visible(`warning: ${warning.message}`)}\n`));
+  process.on("warning", ({ message }) => {
+    if (!message.startsWith("NodeVersionSupportWarning")) process.stderr.write(`${visible(`warning: ${message}`)}\n`);
+  });
   const code = await runCommandLine(process.argv.slice(2), interruption.signal);
   for (const stream of [process.stdout, process.stderr]) {
     await new Promise<void>((resolve) => stream.write("", () => resolve()));

@@ -19,6 +19,17 @@ export const NAMING: string = [
   "  @nightly                           the newest with the tag nightly",
   "  backup/X.state.tar.gz              a path; without a slash, names in the store come first",
   "  https://host/X.state.tar.gz        a URL of an archive",
+  "  s3://bucket/prefix/X.state         one on an object store",
+].join("\n");
+
+/** How object stores are reached. */
+export const OBJECT_STORES: string = [
+  "An object store is named s3://bucket/prefix, without keys, in place of a <folder>.",
+  "It needs the package @aws-sdk/client-s3, and is reached as the AWS tools do, by:",
+  "  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY  keys, and AWS_SESSION_TOKEN",
+  "  AWS_PROFILE                               or a profile of the AWS files",
+  "  AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL     the server, if it is not AWS",
+  "  AWS_REGION                                the region of the bucket",
 ].join("\n");
 
 /** What the exit codes mean. */
@@ -27,7 +38,7 @@ export const EXIT_CODES =
 
 /** Options that every command takes. */
 export const GLOBAL_OPTIONS: readonly { readonly flags: string; readonly about: string; readonly env?: string }[] = [
-  { flags: "-s, --store <folder>", about: "folder of the snapshots", env: "SNAPKEEP_STORE" },
+  { flags: "-s, --store <folder>", about: "folder of the snapshots, or s3://bucket/prefix", env: "SNAPKEEP_STORE" },
   { flags: "--json", about: "print results as JSON: one object, or one a line with a type" },
   { flags: "--name-format <format>", about: "strftime format of the snapshot names, if the program sets its own" },
 ];
@@ -52,7 +63,7 @@ function makeParser(commands: readonly Command[], run: Run): Parser {
     .configureOutput({ writeErr: (text) => void process.stderr.write(visibleLines(text)), outputError: () => {} })
     .addHelpText("after", "\nsnapkeep help <command> prints the options of a command, with examples.")
     .exitOverride()
-    .addHelpText("after", `\n${NAMING}\n\n${EXIT_CODES}`);
+    .addHelpText("after", `\n${NAMING}\n\n${OBJECT_STORES}\n\n${EXIT_CODES}`);
   for (const { flags, about, env } of GLOBAL_OPTIONS) {
     const option = new Option(flags, about);
     parser.addOption(env === undefined ? option : option.env(env));

@@ -41,9 +41,7 @@ export async function resolveSnapshot(
   const names = (await listSnapshots(place.backend)).map(({ name }) => name);
   const uri = place.backend.uri;
   const near = names.length === 0 ? undefined : nearest(text, ["latest", ...names]);
-  const remedy = near === undefined
-    ? `there are no snapshots in "${readAddress(new URL(uri)).path}"`
-    : `the nearest name is "${near}"`;
+  const remedy = near === undefined ? `there are no snapshots in ${showAddress(uri)}` : `the nearest name is "${near}"`;
   throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the snapshot "${text}": ${remedy}`, { uri });
 }
 

@@ -1,5 +1,5 @@
 // snapkeep top
-import { isSnapshotError } from "../model/errors.ts";
+import { isOutOfReach, isSnapshotError } from "../model/errors.ts";
 import type { Manifest } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { largestParts, type SizedPart } from "../snapshot/top.ts";
@@ -64,7 +64,7 @@ async function parentOf({ backend }: SnapshotLocator, { parent }: Manifest): Pro
   try {
     return (await listSnapshots(backend)).find(({ name }) => name === parent);
   } catch (error) {
-    if (isSnapshotError(error)) return undefined; // a place that cannot be listed, such as a server
-    throw error;
+    if (isOutOfReach(error) || !isSnapshotError(error)) throw error;
+    return undefined; // a place that cannot be listed, such as a server
   }
 }

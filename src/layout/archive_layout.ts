@@ -118,7 +118,7 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
       const published = stage.publish("", bodyFor(stage, body())).then(() => {
         if (!isRead) throw new TypeError(`Cannot save "${stage.unit}": its stage published less than it was given`);
       });
-      await Promise.race([written.promise, published]);
+      await unlessAborted(Promise.race([written.promise, published]), signal);
       return {
         entries: archive.written,
         async publish(manifest) {

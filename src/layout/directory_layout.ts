@@ -2,9 +2,9 @@
 import { Digester, digestOf } from "../runtime/digest.ts";
 import { MAX_MANIFEST_BYTES, openManifest } from "../manifest/manifest.ts";
 import { MeasuredEntry } from "../manifest/measured_entry.ts";
-import type { BlobInfo, BlobReader } from "../model/backend.ts";
+import type { BlobInfo, BlobReader, Stage } from "../model/backend.ts";
 import { showAddress, uriOfUnit } from "../model/address.ts";
-import { mapBounded, Pace } from "../runtime/concurrency.ts";
+import { mapBounded, Pace, unlessAborted } from "../runtime/concurrency.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { readBytes } from "../runtime/reading.ts";
 import { SnapshotError } from "../model/errors.ts";
@@ -57,49 +57,8 @@ export const directoryLayout: Layout = {
   },
 
   async write(stage, entries, { signal }) {
-    const written: WrittenEntry[] = [];
-    const writing = new Set<Promise<unknown>>();
-    let failure: { readonly error: unknown } | undefined;
-    let interrupt = () => {};
-    const interrupted = new Promise<void>((resolve) => interrupt = resolve);
-    const throwIfFailed = (): void => {
-      if (failure !== undefined) throw failure.error;
-    };
-    const write = async (source: EntrySource, index: number): Promise<void> => {
-      const entry = new MeasuredEntry(source);
-      await stage.write(
-        entry.path,
-        bodyFor(stage, entry.chunks()),
-        source.sizeBytes === undefined ? {} : { sizeBytes: source.sizeBytes },
-      );
-      written[index] = entry.finish();
-    };
-    const start = (source: EntrySource): void => {
-      const task = write(source, written.length++).catch((error: unknown) => {
-        failure ??= { error };
-        interrupt();
-      }).finally(() => writing.delete(task));
-      writing.add(task);
-    };
-    const iterator = entries[Symbol.asyncIterator]();
-    const pace = new Pace(); // for backends whose writes never wait
-    while (true) {
-      // A failed write is reported at once, also while a slow state keeps its next entry waiting.
-      const next = await Promise.race([iterator.next(), interrupted]);
-      throwIfFailed();
-      if (next === undefined || next.done) break;
-      const sources = listOfSources(next.value);
-      for (const source of sources) {
-        if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
-        if (pace.isDue) await pace.rest();
-        throwIfFailed();
-        start(source);
-      }
-      // A list, also of one, is valid until the next is asked for. Streams are written one by one: they may depend on each other.
-      if (!("body" in next.value) || !Array.isArray(next.value.body)) await Promise.all(writing);
-    }
-    await Promise.all(writing);
-    throwIfFailed();
+    // A write that hangs ends when the stage is abandoned.
+    const written = await unlessAborted(writeEntries(stage, entries), signal);
     return {
       entries: written,
       async publish({ bytes }) {
@@ -204,4 +163,55 @@ async function absence(backend: UnitSource, unit: Unit): Promise<SnapshotError> 
   const hint = LIKE_FILE.test(unit) ? "; a file of one ends with .tar.gz, .tar.zst or .tar" : "";
   const reason = `there is no such snapshot${hint}`;
   return new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot open ${showAddress(uri)}: ${reason}`, { uri });
+}
+
+/** Writes all entries, several at a time; the first failure is reported at once. */
+async function writeEntries(
+  stage: Stage,
+  entries: AsyncIterable<EntrySource | readonly EntrySource[]>,
+): Promise<readonly WrittenEntry[]> {
+  const written: WrittenEntry[] = [];
+  const writing = new Set<Promise<unknown>>();
+  let failure: { readonly error: unknown } | undefined;
+  let interrupt = () => {};
+  const interrupted = new Promise<void>((resolve) => interrupt = resolve);
+  const throwIfFailed = (): void => {
+    if (failure !== undefined) throw failure.error;
+  };
+  const write = async (source: EntrySource, index: number): Promise<void> => {
+    const entry = new MeasuredEntry(source);
+    await stage.write(
+      entry.path,
+      bodyFor(stage, entry.chunks()),
+      source.sizeBytes === undefined ? {} : { sizeBytes: source.sizeBytes },
+    );
+    written[index] = entry.finish();
+  };
+  const start = (source: EntrySource): void => {
+    const task = write(source, written.length++).catch((error: unknown) => {
+      failure ??= { error };
+      interrupt();
+    }).finally(() => writing.delete(task));
+    writing.add(task);
+  };
+  const iterator = entries[Symbol.asyncIterator]();
+  const pace = new Pace(); // for backends whose writes never wait
+  while (true) {
+    // A failed write is reported at once, also while a slow state keeps its next entry waiting.
+    const next = await Promise.race([iterator.next(), interrupted]);
+    throwIfFailed();
+    if (next === undefined || next.done) break;
+    const sources = listOfSources(next.value);
+    for (const source of sources) {
+      if (writing.size >= WRITTEN_AT_ONCE) await Promise.race(writing);
+      if (pace.isDue) await pace.rest();
+      throwIfFailed();
+      start(source);
+    }
+    // A list, also of one, is valid until the next is asked for. Streams are written one by one: they may depend on each other.
+    if (!("body" in next.value) || !Array.isArray(next.value.body)) await Promise.all(writing);
+  }
+  await Promise.all(writing);
+  throwIfFailed();
+  return written;
 }

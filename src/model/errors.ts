@@ -165,7 +165,30 @@ export interface SnapshotErrorDetails {
   STORAGE_FULL: { operation: string; path: string; errno: string };
   /** The storage failed. Remedy: see `errno`: check permissions, mounts and limits of open files. */
   STORAGE_FAILED: { operation: string; path: string; errno: string };
-  /** The snapshot is visible, but may not survive a power loss. Remedy: save again, and check the disk. */
+  /**
+   * The object store refused the request: wrong keys, an expired token or a missing permission. Remedy: check the
+   * credentials and the policy of the bucket.
+   */
+  STORAGE_FORBIDDEN: { operation: string; path: string; errno: string };
+  /** The object store asked for fewer requests, also after retries. Remedy: try again later. */
+  STORAGE_THROTTLED: { operation: string; path: string; errno: string };
+  /**
+   * The object store gave no answer, also after retries. It is unknown what it holds. Remedy: check the endpoint and
+   * the network, then try again.
+   */
+  STORAGE_UNREACHABLE: { operation: string; path: string; errno: string };
+  /**
+   * The object store ignores conditional writes, so two programs could overwrite each other. Nothing was saved.
+   * Remedy: use another store, or pass `withoutConditions: true` if only one program writes at a time.
+   */
+  CONDITIONS_IGNORED: { uri: string };
+  /** An optional package that this needs cannot be imported. Remedy: install it; the message has the command. */
+  PACKAGE_MISSING: { package: string };
+  /**
+   * The snapshot is visible, but may not survive a power loss. On an object store: the answer to the commit was lost,
+   * and the store cannot be asked whether the snapshot is visible. Remedy: list again; save again, and check the disk
+   * or the network.
+   */
   COMMIT_UNCERTAIN: { uri: string };
   /**
    * Some snapshots could not be removed; the others were. Remedy: see `failed` and `cause`; the next cleanup
@@ -286,7 +309,9 @@ export function storageError(operation: string, path: string, cause: unknown): S
  * @returns The code, or the error's name where the runtime gives no code.
  */
 export function errnoOf(error: unknown): string {
-  if (isSnapshotError(error, "STORAGE_FAILED") || isSnapshotError(error, "STORAGE_FULL")) return error.details.errno;
+  if (isSnapshotError(error) && error.code.startsWith("STORAGE_")) {
+    return (error.details as SnapshotErrorDetails["STORAGE_FAILED"]).errno;
+  }
   try {
     if (!(error instanceof Error)) return "UNKNOWN";
     const code = (error as { code?: unknown }).code;
@@ -318,10 +343,20 @@ export function corruptEntry(uri: string, path: string, expected: string, actual
 
 const NOT_ALLOWED = new Set(["EACCES", "EPERM", "NotCapable", "ERR_ACCESS_DENIED"]);
 const NO_ROOM = new Set(["EROFS", "ENOSPC", "EDQUOT"]);
+const OUT_OF_REACH: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
+  "STORAGE_FORBIDDEN",
+  "STORAGE_THROTTLED",
+  "STORAGE_UNREACHABLE",
+]);
 
 /** Whether the system, or the permissions of the runtime (Deno's, Node's `--permission`), refused a call to this user. */
 export function isNotAllowed(error: unknown): boolean {
   return NOT_ALLOWED.has(errnoOf(error));
+}
+
+/** Whether an object store did not let anybody look: it gave no answer, refused, or asked for fewer requests. */
+export function isOutOfReach(error: unknown): boolean {
+  return isSnapshotError(error) && OUT_OF_REACH.has(error.code);
 }
 
 /** Whether a place has no room to give: it is full, read-only or not ours to write to. Another place may have some. */

@@ -1,8 +1,7 @@
 // Copying snapshots: from one layout to another, from one place to another, and out as a stream. A copy has the manifest of
 // its source to the byte, and every entry is verified on its way.
 import { openArchive } from "../archive/archive_reader.ts";
-import { fileBackend } from "../file/file_backend.ts";
-import { type PathOrUrl, readAddress, readPath, showAddress, splitPath } from "../model/address.ts";
+import { type PathOrUrl, readAddress, showAddress } from "../model/address.ts";
 import type { Backend, BlobReader, Scratch, Stage } from "../model/backend.ts";
 import { bodyFor, chunkOf, iterate } from "../runtime/bytes.ts";
 import { inSlices, unlessAborted } from "../runtime/concurrency.ts";
@@ -17,6 +16,7 @@ import { relabelling } from "../manifest/manifest.ts";
 import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
 import type { RawSnapshot } from "./raw_snapshot.ts";
+import { placeAt, splitPlace } from "./place.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { rawOf, SnapshotReader } from "./snapshot_reader.ts";
 
@@ -94,9 +94,9 @@ export function targetOf(
   assertKind(kind);
   const suffix = suffixOfLayout(kind);
   if (endsWithSlash) {
-    return { backend: fileBackend(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
+    return { backend: placeAt(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
   }
-  const { folder, fileName } = splitPath(readPath(target));
+  const { backend, fileName } = splitPlace(target);
   if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(
@@ -108,7 +108,7 @@ export function targetOf(
   if (options.layout !== undefined && options.layout !== layout.kind) {
     throw new TypeError(`Cannot export to ${showAddress(target)}: the layout "${kind}" ends with "${suffix}"`);
   }
-  return { backend: fileBackend(folder), unit, layout };
+  return { backend, unit, layout };
 }
 
 /** The entries of an open snapshot; each is compared with its digest where it is written. */

@@ -1,13 +1,14 @@
 // From what a caller names (a path, a URL, a name on a backend) to the address of a snapshot.
 import { httpBackend } from "../backend/http_backend.ts";
-import { fileBackend } from "../file/file_backend.ts";
-import { type PathOrUrl, readAddress, showAddress, splitPath } from "../model/address.ts";
+import { isS3Url } from "../s3/address.ts";
+import { type PathOrUrl, readAddress, showAddress } from "../model/address.ts";
 import { type Backend, isBackend } from "../model/backend.ts";
 import { assertOptions } from "../model/options.ts";
 import { showType } from "../model/show.ts";
 import { unitOfFileName } from "../model/unit.ts";
 import { isReadableStream } from "../runtime/sources.ts";
 import { isLocator, SnapshotLocator } from "./locator.ts";
+import { splitPlace } from "./place.ts";
 
 /** How {@link locate} fetches an archive from a server. */
 export interface LocateOptions {
@@ -38,7 +39,8 @@ export function locatorOf(from: SnapshotSource): SnapshotLocator | undefined {
  * Address of a snapshot that lies at a path; nothing is read yet.
  *
  * @param path Path or `file:` URL: `states/X.state` is a directory snapshot, `states/X.state.tar.gz` or `X.tgz` an archive. An `http:` or
- *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. A text with `://` is a URL.
+ *   `https:` URL of an archive is read-only: entries are fetched one by one, by range requests. An `s3:` URL is reached as the AWS tools
+ *   do, by environment variables and configuration files. A text with `://` is a URL.
  * @param options For `http:` and `https:` URLs: how the archive is fetched.
  * @returns The locator. Its address has neither the user nor the query of the URL, which requests use all the same.
  * @throws {TypeError} If it is a URL of another scheme, or anything else, or an option is unknown or not for such an address.
@@ -78,11 +80,13 @@ export function locate(where: PathOrUrl | Backend, more?: string | LocateOptions
     const { backend, unit } = httpBackend(url, more as LocateOptions | undefined);
     return new SnapshotLocator(backend, [unitOfFileName(unit)]);
   }
-  if (path === undefined) {
-    throw new TypeError(`Cannot locate ${showAddress(shown)}: expected a path, or a URL of file:, http: or https:`);
+  if (path === undefined && !(url !== undefined && isS3Url(url))) {
+    throw new TypeError(
+      `Cannot locate ${showAddress(shown)}: expected a path, or a URL of file:, http:, https: or s3:`,
+    );
   }
-  const { folder, fileName } = splitPath(path);
-  return new SnapshotLocator(fileBackend(folder), [unitOfFileName(fileName)]);
+  const { backend, fileName } = splitPlace(where);
+  return new SnapshotLocator(backend, [unitOfFileName(fileName)]);
 }
 
 /** What the caller may have meant. */

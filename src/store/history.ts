@@ -1,5 +1,5 @@
 // The history of one entry, from manifests alone: digests tell when it changed, no entry is read.
-import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
+import { isOutOfReach, isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import { assertOptions, nearest, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { ManifestEntry } from "../model/snapshot.ts";
@@ -44,7 +44,8 @@ export interface EntryHistory {
  * @param options `signal` aborts.
  * @returns The changes, and the snapshots that could not be read.
  * @throws {TypeError} If `path` is not `<state>/<path>`.
- * @throws {SnapshotError} `ENTRY_NOT_FOUND` if there are snapshots and none has the entry; `STORAGE_FAILED`.
+ * @throws {SnapshotError} `ENTRY_NOT_FOUND` if there are snapshots and none has the entry; `STORAGE_FAILED`;
+ *   `STORAGE_UNREACHABLE`, `STORAGE_FORBIDDEN` or `STORAGE_THROTTLED` if an object store does not answer.
  * @example
  * ```ts
  * import { historyOfEntry, StateStore } from "snapkeep";
@@ -78,7 +79,7 @@ export async function historyOfEntry(
       const entry = states.find((state) => state.name === name)?.entries.find((each) => each.path === inner);
       return { snapshot, savedAt: new Date(savedAt), entry };
     } catch (error) {
-      if (!isSnapshotError(error)) throw error;
+      if (isOutOfReach(error) || !isSnapshotError(error)) throw error;
       if (error.code !== "SNAPSHOT_NOT_FOUND") skipped.push({ snapshot: String(snapshot), reason: reasonOf(error) });
       return undefined;
     }

@@ -128,6 +128,9 @@ const OF_A_STATE: ReadonlySet<SnapshotErrorCode> = new Set<SnapshotErrorCode>([
   "ENTRY_SIZE_MISMATCH",
   "STORAGE_FULL",
   "STORAGE_FAILED",
+  "STORAGE_FORBIDDEN",
+  "STORAGE_THROTTLED",
+  "STORAGE_UNREACHABLE",
 ]);
 
 const WRITE_OPTIONS: OptionNames<WriteOptions> = { sizeBytes: true, owned: "true or false" };

@@ -1,5 +1,6 @@
 // How a store is made: what its options are, and what they stand for.
-import { type Durability, fileBackend } from "../file/file_backend.ts";
+import type { Durability } from "../file/file_backend.ts";
+import { placeAt } from "../snapshot/place.ts";
 import { ARCHIVE_OPTIONS, type ArchiveOptions } from "../layout/archive_layout.ts";
 import type { PathOrUrl } from "../model/address.ts";
 import { type Backend, isBackend } from "../model/backend.ts";
@@ -7,7 +8,10 @@ import type { OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { LayoutKind } from "../model/unit.ts";
 
-/** Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, or a backend. */
+/**
+ * Where a store keeps its snapshots: a folder's path (a relative one is made absolute at once) or `file:` URL, an `s3:` URL, or a
+ * backend.
+ */
 export type StoreLocation = PathOrUrl | Backend;
 
 /** How a `StateStore` names and arranges snapshots. */
@@ -96,7 +100,7 @@ const BACKEND_METHODS = ["create", "stage", "list", "open", "blobs", "scratch", 
 /** The backend of a place. */
 export function backendOf(where: StoreLocation, durability: Durability | undefined): Backend {
   if (typeof where === "string" || where instanceof URL) {
-    return fileBackend(where, durability === undefined ? {} : { durability });
+    return placeAt(where, durability);
   }
   if (!isBackend(where)) {
     throw new TypeError(`Cannot make a store of ${show(where)}: expected a folder's path, a file: URL or a backend`);

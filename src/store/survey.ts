@@ -1,12 +1,11 @@
 // All that lies at a place, in one look: what each manifest and note says, what is damaged, and what is not a snapshot. Reads no
 // entry and removes nothing.
-import { isSnapshotError, reasonOf } from "../model/errors.ts";
+import { isOutOfReach, isSnapshotError, reasonOf } from "../model/errors.ts";
 import type { Labels, Manifest } from "../model/snapshot.ts";
 import type { LayoutKind } from "../model/unit.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
-import { isUnreadable } from "../snapshot/verification.ts";
 import type { StateStore } from "./state_store.ts";
 
 /** What a survey takes from a manifest. */
@@ -46,7 +45,8 @@ export interface Survey {
  * @param store The store.
  * @param options `signal` aborts.
  * @returns What lies there.
- * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed.
+ * @throws {SnapshotError} `STORAGE_FAILED` if the place cannot be listed; `STORAGE_UNREACHABLE`, `STORAGE_FORBIDDEN` or
+ *   `STORAGE_THROTTLED` if an object store does not answer, which is no damage.
  */
 export async function surveyOf(store: StateStore, { signal }: { signal?: AbortSignal } = {}): Promise<Survey> {
   const { backend } = store;
@@ -73,7 +73,7 @@ async function lookAt(
   hasNote: boolean,
 ): Promise<SurveyedSnapshot | undefined> {
   const layouts = locator.alternatives().map(({ layout }) => layout);
-  const note = hasNote ? await locator.note().catch(() => "damaged" as const) : undefined;
+  const note = hasNote ? await noteOf(locator) : undefined;
   const labels = note === "damaged" ? undefined : note;
   const known = { locator, isTimed, layouts, hasDamagedNote: note === "damaged" };
   try {
@@ -89,7 +89,16 @@ async function lookAt(
     return { ...known, manifest, damage: undefined, labels: labels ?? saved };
   } catch (error) {
     if (isSnapshotError(error, "SNAPSHOT_NOT_FOUND")) return undefined;
-    if (!isUnreadable(error) && !isSnapshotError(error)) throw error;
+    if (isOutOfReach(error) || !isSnapshotError(error)) throw error;
     return { ...known, manifest: undefined, damage: reasonOf(error), labels: labels ?? {} };
+  }
+}
+
+async function noteOf(locator: SnapshotLocator): Promise<Labels | "damaged" | undefined> {
+  try {
+    return await locator.note();
+  } catch (error) {
+    if (isOutOfReach(error)) throw error;
+    return "damaged";
   }
 }

@@ -13,6 +13,7 @@ interface Package {
   exports: Record<string, string | { types: string; default: string }>;
   files: string[];
   dependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
 }
 
 interface Deno {
@@ -37,7 +38,8 @@ describe("package", () => {
   });
 
   it("has the same dependencies on npm and JSR", () => {
-    const imports = Object.entries(npm.dependencies).map(([name, range]) => [name, `npm:${name}@${range}`]);
+    const declared = { ...npm.dependencies, ...npm.peerDependencies };
+    const imports = Object.entries(declared).map(([name, range]) => [name, `npm:${name}@${range}`]);
     // Deno reads its own sources under their public names; without these it would resolve them to a build, through npm.
     const own = Object.entries(deno.exports).map(([name, source]) => [name.replace(".", "snapkeep"), source]);
     expect(deno.imports).toEqual(Object.fromEntries([...imports, ...own]));

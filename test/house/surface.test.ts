@@ -212,6 +212,12 @@ describe("the public surface", () => {
     `);
   });
 
+  it("of snapkeep/s3 is what was promised", async () => {
+    const { values, types } = surface("src/s3/mod.ts");
+    expect(Object.keys(await import("snapkeep/s3")).sort()).toEqual(values);
+    expect([...values, ...types]).toEqual(["s3Backend", "S3Backend", "S3Conditions", "S3Credentials", "S3Options"]);
+  });
+
   it("of snapkeep/states is what was promised", async () => {
     const { values, types } = surface("src/states/mod.ts");
     expect(Object.keys(await import("snapkeep/states")).sort()).toEqual(values);

@@ -216,9 +216,9 @@ describe("exportTo", () => {
       expect(String(copy)).toBe(path.join(folder, name));
       expect((await copy.verify()).isWhole).toBe(true);
     }
-    for (const url of ["s3://bucket/x.tar.gz", "https://h/into/"]) {
+    for (const url of ["gs://bucket/x.tar.gz", "https://h/into/"]) {
       await expect(locator.exportTo(url)).rejects.toThrow(
-        `"${url.replace(/\/$/, "")}" as a place: expected a path or a file: URL`,
+        `"${url.replace(/\/$/, "")}" as a place: expected a path, or a URL of file: or s3:`,
       );
     }
   });

@@ -99,7 +99,7 @@ describe("StateStore.unregister", () => {
 });
 
 describe("new StateStore", () => {
-  it.each([["", TypeError], [new URL("https://example.org/states"), TypeError], ["s3://states", TypeError]])(
+  it.each([["", TypeError], [new URL("https://example.org/states"), TypeError], ["gs://states", TypeError]])(
     "refuses %j",
     (where, kind) => {
       expect(() => new StateStore(where)).toThrow(kind);

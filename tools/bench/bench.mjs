@@ -18,6 +18,7 @@ import { groups } from "./groups.mjs";
 import { guard } from "./guard.mjs";
 import { machineFacts } from "./machine.mjs";
 import { Measuring, place, prepare } from "./measuring.mjs";
+import { measureObjectStore } from "./object_store.mjs";
 import { renderReport } from "./report.mjs";
 
 const { values: flags } = parseArgs({
@@ -42,10 +43,10 @@ const repeat = Number(flags.repeat ?? (flags.quick ? 1 : 3));
 const wanted = flags.only?.split(",");
 for (const name of flags.guard ? [] : wanted ?? []) {
   if (
-    name !== "costs" && !Object.keys(groups).some((key) => key.startsWith(name))
+    name !== "costs" && name !== "s3" && !Object.keys(groups).some((key) => key.startsWith(name))
   ) {
     throw new RangeError(
-      `Cannot measure "${name}": not one of ${Object.keys(groups).join(", ")}, costs`,
+      `Cannot measure "${name}": not one of ${Object.keys(groups).join(", ")}, costs, s3`,
     );
   }
 }
@@ -134,7 +135,8 @@ async function measureGroup(name, group) {
 }
 
 async function measureAll() {
-  await prepare({ keepBuild: flags["keep-build"], needs: ["node24"] });
+  const isStoreAlone = wanted?.every((name) => name === "s3") ?? false;
+  await prepare({ keepBuild: flags["keep-build"], needs: isStoreAlone ? [] : ["node24"], needsPeers: !isStoreAlone });
   const facts = machineFacts(place);
   const since = performance.now();
   for (const [name, group] of Object.entries(groups)) {
@@ -153,14 +155,23 @@ async function measureAll() {
       costs.push({ workload, ...await costsOf(ours, plain) });
     }
   }
+  let objectStore;
+  if (isWanted("s3")) {
+    console.log("== s3");
+    objectStore = await measureObjectStore(
+      flags.quick
+        ? { sizeMiB: 32, rounds: 1, entries: 300 }
+        : { sizeMiB: 256, rounds: 2 * repeat + 1, entries: 10_000 },
+    );
+  }
   const minutes = (performance.now() - since) / 60_000;
   const isWhole = wanted === undefined && size === "full";
   const target = isWhole ? path.join(root, "docs", "benchmarks.md") : path.join(place, "benchmarks.md");
-  const report = renderReport({ facts, results, costs, size, repeat, minutes }) +
+  const report = renderReport({ facts, results, costs, objectStore, size, repeat, minutes }) +
     (isWhole ? await handWritten(target) : "");
   await writeFile(
     path.join(place, `results-${size}.json`),
-    JSON.stringify({ facts, results, costs, minutes }, null, 1),
+    JSON.stringify({ facts, results, costs, objectStore, minutes }, null, 1),
   );
   await writeFile(target, report);
   console.log(

@@ -27,11 +27,12 @@ async function sh(command, args, cwd = root) {
 /**
  * Installs the peers where they are absent, and builds what is measured.
  *
- * @param {{ keepBuild?: boolean, needs?: readonly string[] }} [options] `needs` names further runtimes to install.
+ * @param {{ keepBuild?: boolean, needs?: readonly string[], needsPeers?: boolean }} [options] `needs` names further runtimes to
+ *   install.
  */
-export async function prepare({ keepBuild = false, needs = [] } = {}) {
+export async function prepare({ keepBuild = false, needs = [], needsPeers = true } = {}) {
   await mkdir(place, { recursive: true });
-  if (!existsSync(path.join(here, "node_modules"))) {
+  if (needsPeers && !existsSync(path.join(here, "node_modules"))) {
     // Not `npm ci`: a peer of a peer names packages for other systems that the registry may lack, and it stops at them.
     await sh("npm", [
       "install",

@@ -166,10 +166,10 @@ function costSection(costs) {
 }
 
 /**
- * @param {{ facts: [string, string][], results: Record<string, any>, costs: any[], size: string, repeat: number, minutes: number }} run
+ * @param {{ facts: [string, string][], results: Record<string, any>, costs: any[], objectStore?: string[][][] | undefined, size: string, repeat: number, minutes: number }} run
  * @returns {string}
  */
-export function renderReport({ facts, results, costs, size, repeat, minutes }) {
+export function renderReport({ facts, results, costs, objectStore, size, repeat, minutes }) {
   const targets = targetsOf(results, costs);
   const parts = [
     "# Benchmarks",
@@ -213,5 +213,12 @@ export function renderReport({ facts, results, costs, size, repeat, minutes }) {
   }
   parts.push("## Results", ...Object.values(results).map(section));
   if (costs.length > 0) parts.push(costSection(costs));
+  if (objectStore !== undefined) {
+    parts.push(
+      "### An object store",
+      "Ceph's gateway on the same machine, in memory, and the bare AWS client beside it. Ratios are the client's time over ours.",
+      ...objectStore.map(table),
+    );
+  }
   return `${parts.join("\n\n")}\n`;
 }
