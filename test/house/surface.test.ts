@@ -281,6 +281,7 @@ describe("the public surface", () => {
     expect(types).toMatchInlineSnapshot(`
       [
         "ConformanceCase",
+        "ConformanceContext",
         "ConformanceOptions",
         "FaultCall",
         "FaultPlan",
