@@ -287,6 +287,7 @@ describe("the public surface", () => {
     expect(types).toMatchInlineSnapshot(`
       [
         "ConformanceCase",
+        "ConformanceContext",
         "ConformanceOptions",
         "FaultCall",
         "FaultPlan",

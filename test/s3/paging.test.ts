@@ -2,6 +2,7 @@
 import { keepLatest, memoryBackend, RetentionKeeper, StateStore } from "snapkeep";
 import { s3Backend } from "snapkeep/s3";
 import { expect, it } from "vitest";
+import { readBytes } from "../../src/runtime/reading.ts";
 import { type CannedStore, cannedStore } from "./canned_store.ts";
 import { unitsOf } from "./world.ts";
 
@@ -23,7 +24,10 @@ async function oneSnapshot(prefix: string): Promise<Map<string, Uint8Array>> {
   for await (const unit of memory.list()) {
     for await (const { path, sizeBytes } of memory.blobs(unit)) {
       const blob = await memory.open(unit, path);
-      objects.set(`${prefix}${unit}${path}`, await blob?.read(0, sizeBytes) ?? new Uint8Array());
+      objects.set(
+        `${prefix}${unit}${path}`,
+        blob === undefined ? new Uint8Array() : await readBytes(blob, 0, sizeBytes),
+      );
     }
   }
   return objects;
