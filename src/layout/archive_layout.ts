@@ -136,7 +136,7 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
       if (digest) return yield* scanArchive(await openBlob(backend, unit), uriOfUnit(backend, unit), signal);
       const reader = await this.open(backend, unit); // which holds the table, or every header, against the manifest
       await reader.close();
-      for (const state of reader.sealed.manifest.states) {
+      for (const state of (await reader.sealed.read()).states) {
         for (const { path, sizeBytes } of state.entries) {
           yield { path: `${state.name}/${path}`, sizeBytes, isRegular: true };
         }
