@@ -204,7 +204,7 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       here.proxy.plan(({ method, target }) => {
         if (method !== "PUT" || !target.includes("/a/x")) return undefined;
         abort.abort(new Error("enough"));
-        return new Promise(() => {}); // for ever
+        return new Promise(() => {}); // it hangs
       });
       expect(await failure(store.saveState({ signal: abort.signal }))).toMatchObject({ message: "enough" });
       here.proxy.plan(() => undefined);
