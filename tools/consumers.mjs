@@ -16,11 +16,13 @@ const further = ["node22", "node24"];
 /**
  * @param {string} from Where the package is imported from.
  * @param {string} states Where its ready-made states are.
+ * @param {string} s3 Where its object stores are.
  */
-const program = (from, states) =>
+const program = (from, states, s3) =>
   `import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { StateStore } from ${JSON.stringify(from)};
+import { s3Backend } from ${JSON.stringify(s3)};
 import { folderState, structuredState } from ${JSON.stringify(states)};
 
 const [folder] = process.argv.slice(2);
@@ -56,6 +58,8 @@ writeFileSync(\`\${work}/plan\`, "lost");
 await ready.loadState(snapshot);
 const plan = readFileSync(\`\${work}/plan\`, "utf8");
 if (seen.get("here")?.getTime() !== 0 || plan !== "saved") throw new Error("ready-made states lost something");
+// Without its client, which is loaded with the first request.
+if (s3Backend({ url: "s3://bucket/p" }).uri !== "s3://bucket/p/") throw new Error("s3Backend is not whole");
 console.log("consumer ok");
 `;
 
@@ -153,7 +157,7 @@ async function typecheck(project) {
 
 /** @param {string} project */
 async function runInstalled(project) {
-  await writeFile(path.join(project, "consumer.mjs"), program("snapkeep", "snapkeep/states"));
+  await writeFile(path.join(project, "consumer.mjs"), program("snapkeep", "snapkeep/states", "snapkeep/s3"));
   const commands = [
     { name: `Node ${process.versions.node}`, command: process.execPath, before: [] },
     ...(await installNodes()).map((name) => ({ name, command: path.join(nodes, name, "bin", "node"), before: [] })),
@@ -204,12 +208,12 @@ async function runCommandLine(project) {
 
 /** @param {string} project */
 async function runSources(project) {
-  const [from = "", states = ""] = ["mod.ts", "src/states/mod.ts"].map((file) =>
+  const [from = "", states = "", s3 = ""] = ["mod.ts", "src/states/mod.ts", "src/s3/mod.ts"].map((file) =>
     pathToFileURL(path.join(root, file)).href
   );
   await writeFile(
     path.join(project, "sources.ts"),
-    `// @ts-nocheck\n${program(from, states)}`,
+    `// @ts-nocheck\n${program(from, states, s3)}`,
   );
   await check("Bun from the sources", bin("bun"), ["--bun", "sources.ts", path.join(project, "bun_sources")], {
     cwd: project,

@@ -92,8 +92,8 @@ export const proofs = {
       "test/s3/race.test.ts",
     ],
     measures: {
-      stride: { short: [9, 21], long: [1, 3], what: "every how many requests of an operation one is struck" },
-      kills: { short: 1, long: [12, 4], what: "kills of the server at random moments" },
+      stride: { short: [9, 21], long: [2, 6], what: "every how many requests of an operation one is struck" },
+      kills: { short: 1, long: [8, 3], what: "kills of the server at random moments" },
       racers: { short: 2, long: [4, 3], what: "programs that race" },
       races: { short: 4, long: 20, what: "names they race for" },
     },

@@ -202,12 +202,16 @@ function assertWithin(option: string, value: number, least: number, most: number
   );
 }
 
-function assertCredentials(credentials: unknown): void {
-  if (credentials === undefined || typeof credentials === "function") return;
+/** Whether a value has the texts that credentials need. */
+export function areCredentials(credentials: unknown): credentials is S3Credentials {
   const { accessKeyId, secretAccessKey, sessionToken } = (credentials ?? {}) as Partial<Record<string, unknown>>;
   const areTexts = typeof accessKeyId === "string" && typeof secretAccessKey === "string" &&
     (sessionToken === undefined || typeof sessionToken === "string");
-  if (areTexts && accessKeyId !== "" && secretAccessKey !== "") return;
+  return areTexts && accessKeyId !== "" && secretAccessKey !== "";
+}
+
+function assertCredentials(credentials: unknown): void {
+  if (credentials === undefined || typeof credentials === "function" || areCredentials(credentials)) return;
   // The value itself must not be shown.
   throw new TypeError(
     "Cannot use an object store: credentials must be { accessKeyId, secretAccessKey } as strings, or a function that returns them",

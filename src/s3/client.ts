@@ -1,10 +1,11 @@
 // What snapkeep asks of an object store, on top of its client. The only file that knows @aws-sdk/client-s3, which is imported
 // with the first request. The client retries with back-off; bodies that break off are asked for again here.
+import { setMaxListeners } from "node:events";
 import type * as Sdk from "@aws-sdk/client-s3";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type { S3Address } from "./address.ts";
+import { areCredentials, type S3Address, type S3Credentials } from "./address.ts";
 import { faultOf, isMissing, storeError, StoreFault } from "./faults.ts";
 import { PartMemory } from "./part_memory.ts";
 
@@ -463,7 +464,9 @@ export class ObjectStore {
     const client = new sdk.S3Client({
       ...endpoint === undefined ? {} : { endpoint, forcePathStyle: true },
       ...region === undefined ? {} : { region },
-      ...credentials === undefined ? {} : { credentials },
+      ...credentials === undefined
+        ? {}
+        : { credentials: typeof credentials === "function" ? () => givenBy(credentials) : credentials },
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
       maxAttempts: MOST_ATTEMPTS,
@@ -471,6 +474,26 @@ export class ObjectStore {
     });
     return { sdk, client };
   }
+}
+
+/** A controller whose signal more requests listen to than the runtime thinks usual. */
+export function sharedController(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
+}
+
+/** The credentials that a caller's function returns. Nothing of what it throws or returns goes into an error: it may be secret. */
+async function givenBy(credentials: () => Promise<S3Credentials>): Promise<S3Credentials> {
+  let given: unknown;
+  try {
+    given = await credentials();
+  } catch {
+    throw new StoreFault("CredentialsProviderError", undefined, "the function credentials failed");
+  }
+  if (areCredentials(given)) return given;
+  const reason = "the function credentials returned no { accessKeyId, secretAccessKey }";
+  throw new StoreFault("CredentialsProviderError", undefined, reason);
 }
 
 /** Waits before something is tried again: longer each time, and not for the same time as others. */

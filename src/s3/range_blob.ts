@@ -4,7 +4,7 @@ import { showAddress } from "../model/address.ts";
 import type { BlobReader } from "../model/backend.ts";
 import { deferred, mapAhead, turn } from "../runtime/concurrency.ts";
 import { SnapshotError } from "../model/errors.ts";
-import type { ObjectInfo, ObjectPart, ObjectStore } from "./client.ts";
+import { type ObjectInfo, type ObjectPart, type ObjectStore, sharedController } from "./client.ts";
 import { isRefusedByCondition } from "./faults.ts";
 
 /** What the first request reads: the end of an archive, the beginning of any other object. */
@@ -26,7 +26,7 @@ export class RangeBlob implements BlobReader {
   readonly #key: string;
   readonly #info: ObjectInfo;
   readonly #opened: ObjectPart;
-  readonly #aborter = new AbortController();
+  readonly #aborter = sharedController();
   #asked: Asked[] = [];
 
   private constructor(store: ObjectStore, key: string, opened: ObjectPart) {

@@ -6,6 +6,7 @@ import { reasonOf, SnapshotError, storageError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 import { Claim } from "./claim.ts";
+import { sharedController } from "./client.ts";
 import { Doubt, undoubted } from "./decide.ts";
 import { takeOver } from "./debris.ts";
 import { type S3Place, safeNameOf } from "./place.ts";
@@ -25,8 +26,8 @@ export class S3Stage implements Stage {
   readonly #claim: Claim;
   readonly #conditions: Conditions;
   readonly #leastBytes: number | undefined;
-  readonly #aborter = new AbortController();
-  readonly #canceller = new AbortController();
+  readonly #aborter = sharedController();
+  readonly #canceller = sharedController();
   readonly #working = new Set<Promise<unknown>>();
   readonly #written = new Set<string>();
   #mayHaveParts = false;

@@ -3,7 +3,7 @@
 import type { ByteSource } from "../model/backend.ts";
 import { chunkOf } from "../runtime/bytes.ts";
 import type { SnapshotError } from "../model/errors.ts";
-import { type ObjectStore, PARTS_IN_FLIGHT, pause, type UploadedPart } from "./client.ts";
+import { type ObjectStore, PARTS_IN_FLIGHT, pause, sharedController, type UploadedPart } from "./client.ts";
 import { decide, look } from "./decide.ts";
 import { faultBeneath, isRefusedByCondition, storeError, StoreFault } from "./faults.ts";
 import type { PartMemory } from "./part_memory.ts";
@@ -65,7 +65,7 @@ async function uploadParts(
   more: AsyncGenerator<Uint8Array<ArrayBuffer>, void>,
   options: UploadOptions,
 ): Promise<{ sizeBytes: number; hasWon: boolean }> {
-  const stop = new AbortController();
+  const stop = sharedController();
   const onAbort = () => stop.abort(options.signal.reason);
   options.signal.addEventListener("abort", onAbort);
   if (options.signal.aborted) onAbort();

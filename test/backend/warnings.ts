@@ -15,7 +15,10 @@ export async function collectWarnings(): Promise<string[]> {
   return messages;
 }
 
-/** Stops collecting. */
+let stopping: Promise<void> = Promise.resolve();
+
+/** Stops collecting. Tests that run concurrently end at once, and LogTape refuses a reset during another. */
 export async function stopCollecting(): Promise<void> {
-  await reset();
+  stopping = stopping.then(reset);
+  await stopping;
 }

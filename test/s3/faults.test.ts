@@ -195,6 +195,25 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       }
     });
 
+    it("ends an aborted save of small objects though the store is silent, and leaves what a sweep removes", async () => {
+      const backend = here.backend();
+      const store = new StateStore(backend, { startFresh: true })
+        .register("a", { saveState: (out) => out.json("x", 1), loadState() {} });
+      await store.saveState();
+      const { keys: before } = await here.raw();
+      const abort = new AbortController();
+      here.proxy.plan(({ method, target }) => {
+        if (method !== "PUT" || !target.includes("/a/x")) return undefined;
+        abort.abort(new Error("enough"));
+        return new Promise(() => {}); // it hangs
+      });
+      expect(await failure(store.saveState({ signal: abort.signal }))).toMatchObject({ message: "enough" });
+      here.proxy.plan(() => undefined);
+      expect((await here.raw()).keys.filter((key) => !key.startsWith(".") && !before.includes(key))).toEqual([]);
+      await backend.sweep(-1);
+      expect((await here.raw()).keys).toEqual(before);
+    });
+
     it("works with a clock that is wrong by an hour", async () => {
       vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 3_600_000 });
       try {
@@ -243,7 +262,11 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
       secretAccessKey: "verysecretkey",
       sessionToken: "secrettoken",
     };
-    const options = [{ credentials: wrong }, { credentials: { ...credentials, secretAccessKey: "verysecretkey" } }];
+    const throwing = () => Promise.reject(new Error("verysecretkey"));
+    const empty = () => Promise.resolve({ accessKeyId: "", secretAccessKey: "verysecretkey" });
+    const other = { ...credentials, secretAccessKey: "verysecretkey" };
+    const options = [throwing, empty, wrong, other].map((each) => ({ credentials: each }));
+    const secrets = ["verysecretkey", "secrettoken", wrong.accessKeyId, ...Object.values(credentials)];
     const logged = await collectWarnings();
     for (const { credentials } of options) {
       const backend = here.backend({ credentials });
@@ -255,7 +278,7 @@ describe.skipIf(!hasObjectStore)("s3Backend", () => {
         inspect(each, { depth: 20, showHidden: true }) + JSON.stringify(each)
       )
         .join() + inspect(backend, { depth: 20 }) + JSON.stringify(backend) + logged.join();
-      for (const secret of [...Object.values(credentials), "Signature=", "AWS4-HMAC", "uthorization:"]) {
+      for (const secret of [...secrets, "Signature=", "AWS4-HMAC", "uthorization:"]) {
         expect(shown).not.toContain(secret);
       }
     }
