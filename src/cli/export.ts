@@ -2,7 +2,7 @@
 import { basename, dirname, join } from "node:path";
 import { nodeFileSystem } from "../file/node_file_system.ts";
 import type { ArchiveKind } from "../layout/archive_layout.ts";
-import { readAddress, readPath, showAddress } from "../model/address.ts";
+import { readAddress, showAddress } from "../model/address.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { suffixOf } from "../model/unit.ts";
 import { iterate } from "../runtime/bytes.ts";
