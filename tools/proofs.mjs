@@ -324,7 +324,7 @@ export const proofs = {
     about: "a safeguard is taken away, and some suite notices (on Node)",
     files: ["test/torture/mutants.test.ts"],
     measures: {
-      sample: { short: 0, long: 8, what: "mutants, of some 300" },
+      sample: { short: 0, long: 8, what: "mutants, of some 570" },
       minutes: { short: 0, long: 2, what: "minutes within which the last one is begun" },
       seed: { short: 1, long: 1, what: "which mutants are drawn" },
     },

@@ -42,6 +42,7 @@ export async function decide(
   const isRespected = isCreation ? conditions.create : conditions.replace !== false;
   const sent = isRespected ? asWanted(condition, conditions) : undefined;
   let first: unknown;
+  let isInDoubt = false;
   for (let attempt = 0; attempt < MOST_TRIES; attempt++) {
     if (!isRespected && !holds(condition, await store.head(key))) return "lost";
     try {
@@ -52,6 +53,7 @@ export async function decide(
       const isRefused = isRefusedByCondition(error) || status === 404 && !isCreation;
       if (!isRefused && !isConflict && !mayHaveHappened(error)) throw error;
       first ??= error;
+      isInDoubt ||= !isRefused;
       const found = await look(store, key, first);
       if (found?.writeId === writeId) return { etag: found.etag };
       if (!holds(condition, found)) return "lost";
@@ -59,6 +61,8 @@ export async function decide(
     }
     await pause(attempt, signal);
   }
+  // Refused each time, and gone at each look: others take and remove it, as a lock.
+  if (!isInDoubt) return "lost";
   throw first;
 }
 

@@ -27,7 +27,7 @@ export const PLANTED: readonly Planted[] = [
     target: "table",
     edits: [
       ["archive/table.js", "row.sizeBytes !== sizeBytes || row.digest !== digest", "row.sizeBytes !== sizeBytes"],
-      ["snapshot/snapshot_reader.js", "if (digest !== entry.digest)", "if (false)"],
+      ["snapshot/raw_snapshot.js", "if (digest !== entry.digest)", "if (false)"],
     ],
   },
   {

@@ -15,6 +15,7 @@ import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/pr
 import path from "node:path";
 import process from "node:process";
 import ts from "typescript";
+import { isInstalled } from "../object_store.mjs";
 import { bin, root, scratch, script, secondsSince } from "../run.mjs";
 
 /** @typedef {{ name: string, file: string, start: number, end: number, by: string, was: string }} Mutant */
@@ -145,6 +146,7 @@ const DAMAGE = [...suitesIn("archive", "damage", "every_bit"), "test/fuzz"];
 
 /** Suites that should notice, the likeliest and quickest first. @type {[RegExp, string[][]][]} */
 const suites = [
+  [/^src\/s3\//, [["test/s3"]]],
   [/backend\//, [suitesIn("backend", "http_backend"), ["test/backend"]]],
   [/file\//, [
     suitesIn("file", "commit_sequence", "file_backend", "free_space", "heartbeat"),
@@ -240,10 +242,11 @@ function valueOf(flag) {
   return at < 0 ? undefined : process.argv[at + 1];
 }
 
-// Tests of the command line drive the built program, in which a mutant of its sources is not.
+// Tests of the command line drive the built program, in which a mutant of its sources is not; those of an object store need its server.
+const untested = isInstalled() ? /^src\/(?:testing|cli)\/|^src\/bin\.ts$/ : /^src\/(?:testing|cli|s3)\/|^src\/bin\.ts$/;
 const files = (await readdir(path.join(root, "src"), { recursive: true }))
   .map((name) => `src/${String(name).split(path.sep).join("/")}`)
-  .filter((name) => name.endsWith(".ts") && !/^src\/(?:testing|cli)\/|^src\/bin\.ts$/.test(name))
+  .filter((name) => name.endsWith(".ts") && !untested.test(name))
   .sort();
 /** @type {Mutant[]} */
 let mutants = [];
