@@ -365,6 +365,20 @@ describe("an archive behind an address", () => {
     }
   });
 
+  it("is STORAGE_FAILED where the server tells its size in no answer, and asks no further", async () => {
+    const wanted: string[] = [];
+    const ask = (_url: unknown, { method, headers }: RequestInit = {}) => {
+      const range = new Headers(headers).get("range") ?? "";
+      if (method !== "HEAD") wanted.push(range);
+      const part = { status: 206, headers: { "content-range": "bytes 0-0/*" } };
+      return Promise.resolve(range === "bytes=0-0" ? new Response("x", part) : new Response(null, { status: 416 }));
+    };
+    const error = await rejection(locate(URL_OF_IT, { fetch: ask as typeof fetch }).open());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(String(error)).toContain("bytes=0-0");
+    expect(wanted.at(-1)).toBe("bytes=0-0");
+  });
+
   it("is STORAGE_FAILED where the server answers every range with all of a file, of which nothing is taken", async () => {
     const { body, seen } = endless(new Uint8Array(10), false);
     const ask = (_url: unknown, { method }: RequestInit = {}) =>
