@@ -1,13 +1,17 @@
 // In `npm test` of all files, each runtime runs a share of the tests that take long: a test of the files that tools/proofs.mjs
 // lists as `whole` runs on one of the three runtimes, and is skipped on the others. Neighbouring tests go to different runtimes,
 // and so do equal tests of neighbouring suites: of a test that runs in each layout and backend, every runtime runs a part.
+// `npm run prove` runs the rest: such a test on the other two, and on all three where the file is longer there.
 import path from "node:path";
 import { type RunnerTestFile, type RunnerTestSuite, TestRunner } from "vitest";
-import { proofs } from "../tools/proofs.mjs";
+import { isLong, isTaste, proofs } from "../tools/proofs.mjs";
 import { root, runtimes } from "../tools/run.mjs";
 import { amount, runtime } from "./torture/budget.ts";
 
 const listed = proofs["whole"]?.files ?? [];
+
+/** What other proofs run in a long form. */
+const longer = new Set(Object.entries(proofs).flatMap(([name, { files }]) => name === "whole" ? [] : files));
 
 /** In these, tests of a suite build on one another, and go to one runtime. */
 const together = /^test\/(?:cli|examples|faults)\//;
@@ -39,11 +43,15 @@ export function skipOthers(suite: RunnerTestSuite, at: number, count: number, is
 export default class SharesRunner extends TestRunner {
   /** vitest calls this when it has collected the tests of a file, before it runs them. */
   onCollected(files: RunnerTestFile[]): void {
+    if (!isLong && !isTaste()) return;
     for (const file of files) {
       const name = path.relative(root, file.filepath).split(path.sep).join("/");
       const place = listed.indexOf(name);
-      if (place < 0) continue;
-      skipOthers(file, place + runtimes.indexOf(runtime), amount("whole", "runtimes"), together.test(name));
+      if (place < 0 || isLong && longer.has(name)) continue;
+      const count = amount("whole", "runtimes");
+      const at = place + runtimes.indexOf(runtime);
+      // The sums that are not below the other runtimes' number, modulo 3, are those below `count` when `count` is added.
+      skipOthers(file, isLong ? at + count : at, count, together.test(name));
     }
   }
 }

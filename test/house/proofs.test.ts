@@ -66,7 +66,7 @@ describe("amountOf", () => {
     process.env["SNAPKEEP_TASTE"] = "1";
     expect(amountOf("whole", "runtimes", true)).toBe(1);
     delete process.env["SNAPKEEP_TASTE"];
-    expect(amountOf("whole", "runtimes", true)).toBe(3);
+    expect(amountOf("whole", "runtimes", true)).toBe(2);
   });
 
   it("refuses an amount that no proof has", () => {

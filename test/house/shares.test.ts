@@ -21,10 +21,10 @@ const running = (suite: RunnerTestSuite): string[] =>
   );
 
 /** The tests that each runtime runs, if `count` run each. */
-function shares(tree: Tree, count: number, isTogether = false): string[][] {
+function shares(tree: Tree, count: number, isTogether = false, from = 0): string[][] {
   return runtimes.map((_, at) => {
     const suite = collected(tree);
-    skipOthers(suite, at, count, isTogether);
+    skipOthers(suite, from + at, count, isTogether);
     return running(suite);
   });
 }
@@ -39,6 +39,13 @@ describe("the shares of the runtimes", () => {
       [...names, ...names, ...layouts.flat(), ...layouts.flat()].sort(),
     );
     for (const share of shares([...names, ...layouts], 3)) expect(share).toEqual([...names, ...layouts.flat()]);
+  });
+
+  it("leave exactly what `npm run prove` runs", () => {
+    const [first, rest] = [shares(layouts, 1), shares(layouts, 2, false, 2)];
+    for (const [at, share] of first.entries()) {
+      expect([...share, ...rest[at] ?? []].sort()).toEqual(layouts.flat().sort());
+    }
   });
 
   it("have a part of each test that several suites have", () => {

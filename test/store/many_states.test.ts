@@ -23,5 +23,7 @@ async function costOf(states: number): Promise<number> {
 
 it("StateStore takes constant time a state to register, save, load and read", async () => {
   await costOf(500); // what is compiled now
-  expect(await costOf(STATES)).toBeLessThan(25 * await costOf(STATES / 10));
+  // The collector works when it likes, and for some runs more than for others: costs that grow as the square are 100 times as high.
+  const [many, few] = [await costOf(STATES), await costOf(STATES / 10)];
+  expect(many).toBeLessThan(50 * few);
 }, 120_000);
