@@ -7,10 +7,12 @@ import { isLong } from "./tools/proofs.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 
-// These have a process each: they start programs, mount disks, measure memory, or do to their process what the pattern below finds.
-// All others share two processes, which spares starting one for each file.
-const named = /^test\/(?:examples|faults|fuzz|sequences|torture|house\/(?:layers|reference))|memory/;
-const ofProcess = /process\.(?:chdir|on|once)\(|vi\.(?:mock|doMock|resetModules|spyOn)\(|cpuUsage\(/;
+// These have a process each: they measure memory or computing, load modules anew, or are long. All others share some processes,
+// which spares starting one for each file, and put back what they change of their process.
+const named = isLong
+  ? /^test\/(?:faults|fuzz|sequences|torture|house\/(?:layers|reference))|memory/
+  : /^test\/(?:torture\/soak|house\/(?:layers|reference))|memory/;
+const ofProcess = /vi\.(?:mock|doMock|resetModules)\(|cpuUsage\(/;
 const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
   .map((name) => `test/${name.split(path.sep).join("/")}`)
   .filter((file) => file.endsWith(".test.ts") && !file.startsWith("test/s3/"))
@@ -50,6 +52,7 @@ export default defineConfig({
     pool: "forks",
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).
     deps: { interopDefault: false },
+    experimental: { fsModuleCache: true }, // the second and third runtime find what the first has compiled
     // On two processors: tests wait for files and for threads a third of their time.
     maxWorkers: isLong ? 2 : 3,
     testTimeout: isLong ? 3_600_000 : 120_000,

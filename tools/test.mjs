@@ -33,7 +33,9 @@ await runSuites("tests", {
   closing: [
     ...rest.length > 0 ? [`Not the whole suite: ${rest.join(" ")}`] : [],
     "Not run in full: these proofs, of which this was at most a taste. `npm run prove` runs them all in full.",
-    ...rest.length > 0 ? [] : ["Of the tests of `whole`, each runtime ran a share: all three together run each once."],
+    ...rest.length > 0 ? [] : [
+      "Of the tests of `whole`, each runtime ran a share: all three run each once, and a third of those of object stores.",
+    ],
     ...[...groups()].map(([group, names]) => `  npm run prove -- ${group}`.padEnd(30) + names.join(", ")),
   ],
 });

@@ -18,6 +18,7 @@ import { concatenated, END, extended, file, longName, manifestOf, record } from 
 
 const EVERY = amount("attacks", "every");
 
+const cwd = process.cwd();
 let tree = "";
 let before = "";
 const storeFolder = () => path.join(tree, "home", "states");
@@ -36,7 +37,7 @@ beforeAll(async () => {
   process.chdir(path.join(tree, "home")); // relative paths would lead here
 });
 afterAll(async () => {
-  process.chdir(tmpdir());
+  process.chdir(cwd);
   await rm(tree, { recursive: true, force: true });
 });
 

@@ -21,10 +21,14 @@ const running = (suite: RunnerTestSuite): string[] =>
   );
 
 /** The tests that each runtime runs, if `count` run each. */
-function shares(tree: Tree, count: number, isTogether = false, from = 0): string[][] {
+function shares(
+  tree: Tree,
+  count: number,
+  { from = 0, ...how }: { from?: number; isTogether?: boolean; of?: number } = {},
+): string[][] {
   return runtimes.map((_, at) => {
     const suite = collected(tree);
-    skipOthers(suite, from + at, count, isTogether);
+    skipOthers(suite, from + at, count, how);
     return running(suite);
   });
 }
@@ -41,8 +45,14 @@ describe("the shares of the runtimes", () => {
     for (const share of shares([...names, ...layouts], 3)) expect(share).toEqual([...names, ...layouts.flat()]);
   });
 
+  it("have one in three tests of a sample, each once", () => {
+    const tree = Array.from({ length: 18 }, (_, index) => String(index));
+    expect(shares(tree, 1, { of: 9 }).map((share) => share.length)).toEqual([2, 2, 2]);
+    expect(new Set(shares(tree, 1, { of: 9 }).flat()).size).toBe(6);
+  });
+
   it("leave exactly what `npm run prove` runs", () => {
-    const [first, rest] = [shares(layouts, 1), shares(layouts, 2, false, 2)];
+    const [first, rest] = [shares(layouts, 1), shares(layouts, 2, { from: 2 })];
     for (const [at, share] of first.entries()) {
       expect([...share, ...rest[at] ?? []].sort()).toEqual(layouts.flat().sort());
     }
@@ -53,7 +63,7 @@ describe("the shares of the runtimes", () => {
   });
 
   it("have whole suites where tests build on one another", () => {
-    expect(shares(layouts, 1, true)).toEqual([layouts[0], layouts[2], layouts[1]]);
+    expect(shares(layouts, 1, { isTogether: true })).toEqual([layouts[0], layouts[2], layouts[1]]);
   });
 
   it("have a test each that not every runtime can run", () => {
