@@ -11,10 +11,11 @@ export const MANIFEST_PATH = "manifest.json";
 export const TABLE_PATH = "stargz.index.json";
 
 // What macOS and Windows leave in folders that a user opens or copies; `._name` lies beside any `name`, and `._.` in a root.
-const LEFT_BY_DESKTOP = /(?:^|\/)(?:\.DS_Store|\._[^/]+|Thumbs\.db|desktop\.ini)$/;
+const LEFT_BY_DESKTOP = /(?:^|\/)(?:\.DS_Store|\._[^/]+|Thumbs\.db|desktop\.ini)$/i;
 
 /**
  * Tells whether a file that the manifest does not list is passed over, because a desktop leaves such files in folders.
+ * The case of letters does not count: Windows ignores it.
  *
  * @param path Path within a snapshot.
  * @returns Whether its last part is `.DS_Store`, `._*`, `Thumbs.db` or `desktop.ini`.

@@ -1003,6 +1003,11 @@ export const HARMLESS: readonly Harmless[] = [
     more: {},
   },
   {
+    name: "what desktops leave in folders, in another letter case",
+    make: () => tar(["Desktop.ini", "a/DESKTOP.INI", "thumbs.db", "a/.ds_store"].map((path) => file(path, "left"))),
+    more: {},
+  },
+  {
     name: "what desktops leave in folders, where the manifest lists it",
     make: () =>
       tar([file("a/.DS_Store", "left"), file("a/two/._two.bin", ""), file("a/Thumbs.db", "t")], {

@@ -329,7 +329,7 @@ describe("a directory snapshot packed by others", () => {
   it("with what desktops leave in folders is whole, loads and imports, packed and as it is", async () => {
     const saved = await storeOf(short, { backend: memoryBackend() }).saveState();
     const target = await saved.exportTo(path.join(root, "visited by desktops"));
-    const left = [".DS_Store", "._a", "a/.DS_Store", "a/._one.txt", "a/two/Thumbs.db", "a/two/desktop.ini"];
+    const left = [".DS_Store", "._a", "a/.DS_Store", "a/._one.txt", "a/two/Thumbs.db", "a/two/Desktop.ini"];
     for (const name of left) await writeFile(path.join(String(target), name), name);
     const archive = path.join(root, "visited by desktops.tar.gz");
     await exec("tar", ["czf", archive, "-C", String(target), "."], { env });

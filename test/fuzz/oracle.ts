@@ -139,7 +139,7 @@ function assertAsManifestSays({ manifestBytes, files }: Loaded): void {
 }
 
 const IGNORED = new Set(["stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"]);
-const LEFT_BY_DESKTOP = /^(?:\.DS_Store|\._.+|Thumbs\.db|desktop\.ini)$/;
+const LEFT_BY_DESKTOP = /^(?:\.DS_Store|\._.+|Thumbs\.db|desktop\.ini)$/i;
 
 /** Whether a file that the manifest does not list may be there. */
 const mayBeThere = (path: string) => IGNORED.has(path) || LEFT_BY_DESKTOP.test(path.split("/").at(-1) ?? "");
