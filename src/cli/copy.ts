@@ -4,6 +4,7 @@ import { reasonOf } from "../model/errors.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { copySnapshots } from "../store/copy_snapshots.ts";
 import type { Command } from "./command.ts";
+import { countText } from "./count_text.ts";
 import { EXIT, exitCodeOf, UsageError } from "./exit_code.ts";
 
 /** Copies snapshots. */
@@ -54,7 +55,7 @@ export const copyCommand: Command = {
     else {
       const labeled = counts.labeled === 0 ? "" : `, ${counts.labeled} labeled`;
       const failed = counts.failed === 0 ? "" : `, ${counts.failed} failed`;
-      output.message(`${counts.copied} copied, ${counts.present} were there${labeled}${failed}`);
+      output.message(`${counts.copied} copied, ${countText(counts.present, "was", "were")} there${labeled}${failed}`);
     }
     if (failures.length === 0) return EXIT.done;
     return failures.length < sources.length ? EXIT.partly : exitCodeOf(failures[0]);

@@ -10,6 +10,7 @@ import { s3Backend } from "../s3/s3_backend.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type Survey, surveyOf } from "../store/survey.ts";
 import type { Command } from "./command.ts";
+import { countText } from "./count_text.ts";
 import { EXIT } from "./exit_code.ts";
 import { leftoversOf, objectStoreOf } from "./leftovers.ts";
 import type { Style } from "./output.ts";
@@ -71,7 +72,9 @@ export const doctorCommand: Command = {
         checks: checks.map(({ name, status, text, mend, conditions }) => ({ name, status, text, mend, conditions })),
         problems: problems.length,
       });
-    } else output.message(problems.length === 0 ? "no problem found" : `${problems.length} problems found`);
+    } else {output.message(
+        problems.length === 0 ? "no problem found" : `${countText(problems.length, "problem")} found`,
+      );}
     return exitCode;
   },
 };
@@ -136,7 +139,7 @@ function found(store: StateStore, { snapshots }: Survey): Check {
   return {
     name: "store",
     status: "ok",
-    text: `${showAddress(store.backend.uri)} has ${snapshots.length} snapshots${age}`,
+    text: `${showAddress(store.backend.uri)} has ${countText(snapshots.length, "snapshot")}${age}`,
   };
 }
 
@@ -215,9 +218,9 @@ function clock(store: StateStore, { snapshots }: Survey): Check {
   );
   const name = "clock";
   if (ahead.length === 0) return { name, status: "ok", text: new Date().toISOString() };
-  const text = `${ahead.length} snapshots are in the future, such as "${ahead.at(-1)?.locator.name}"; it is ${
-    new Date().toISOString()
-  } here`;
+  const text = `${countText(ahead.length, "snapshot is", "snapshots are")} in the future, such as "${
+    ahead.at(-1)?.locator.name
+  }"; it is ${new Date().toISOString()} here`;
   return { name, status: "warning", text, mend: "set the clock of the machine that is wrong" };
 }
 
@@ -273,7 +276,9 @@ function folders({ partial, foreign }: Survey): Check[] {
       {
         name: "foreign",
         status: "ok",
-        text: `${foreign.length} folders are not snapshots, such as "${foreign[0]}"`,
+        text: `${countText(foreign.length, "folder is not a snapshot", "folders are not snapshots")}, such as "${
+          foreign[0]
+        }"`,
       } as const,
     ],
   ];

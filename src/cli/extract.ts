@@ -14,6 +14,7 @@ import { INDEX_PATH, makeIndex, savedFolder } from "../states/folder/index.ts";
 import { discardStaged, stagedRestores, undo } from "../states/folder/staging.ts";
 import { folderState } from "../states/folder_state.ts";
 import type { Command, Context } from "./command.ts";
+import { countText } from "./count_text.ts";
 import { UsageError } from "./exit_code.ts";
 import { sizeText } from "./readable.ts";
 
@@ -60,7 +61,7 @@ export const extractCommand: Command = {
       if (output.isJson) await output.json({ snapshot: snapshot.name, folder, states: names, files: count, sizeBytes });
       else {
         for (const state of names) await output.line(join(directory, state));
-        output.message(`${names.length} states extracted, ${sizeText(sizeBytes)}`);
+        output.message(`${countText(names.length, "state")} extracted, ${sizeText(sizeBytes)}`);
       }
     } finally {
       await reader.close();

@@ -2,6 +2,7 @@
 import { pathOfUri } from "../model/address.ts";
 import { historyOfEntry } from "../store/history.ts";
 import type { Command } from "./command.ts";
+import { countText } from "./count_text.ts";
 import { EXIT } from "./exit_code.ts";
 import { ageText, sizeText } from "./readable.ts";
 
@@ -45,7 +46,7 @@ export const historyCommand: Command = {
           ]),
         );
       }
-      output.message(`${changes.length} changes in ${snapshots} snapshots`);
+      output.message(`${countText(changes.length, "change")} in ${countText(snapshots, "snapshot")}`);
       for (const { snapshot, reason } of skipped) output.message(`skipped "${snapshot}": ${reason}`, "yellow");
     }
     return skipped.length > 0 ? EXIT.partly : EXIT.done;

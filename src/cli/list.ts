@@ -13,7 +13,7 @@ export const listCommand: Command = {
   name: "list",
   group: "Look",
   summary: "List the snapshots of a store, oldest first.",
-  details: "Sizes are those of the saved entries, as the manifests say. No entry is read.",
+  details: "SIZE is that of the saved entries, before compression, as the manifests say. No entry is read.",
   args: [],
   options: [{ flags: "-a, --all", about: "also list what is damaged, partial, unfinished, or not a snapshot" }],
   examples: [

@@ -23,6 +23,7 @@ import type { StateStore } from "../store/state_store.ts";
 import { type Survey, surveyOf } from "../store/survey.ts";
 import type { Command, CommandOption, Context } from "./command.ts";
 import { confirm } from "./confirm.ts";
+import { countText } from "./count_text.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit_code.ts";
 import type { Cell } from "./output.ts";
 import { collect, readCount, readNumber } from "./read.ts";
@@ -66,7 +67,7 @@ export const pruneCommand: Command = {
   group: "Keep",
   summary: "Remove the snapshots that no rule keeps, after showing the plan with its reasons.",
   details:
-    "A snapshot stays if any rule keeps it. The newest, pinned and damaged ones always stay. Rules may be repeated. Without --yes it " +
+    "A snapshot stays if any rule keeps it. The newest, pinned and damaged ones always stay. Rules may be repeated. STORED is the size in storage, after compression. Without --yes it " +
     "asks on a terminal.",
   args: [],
   options: [
@@ -218,11 +219,10 @@ async function carryOut(
   }
   const total = `${decisions.length - doomed.length} kept, ${doomed.length} to be removed (${sizeText(sizeBytes)})`;
   if (!output.isJson) output.message(total);
-  const snapshots = doomed.length === 1 ? "1 snapshot" : `${doomed.length} snapshots`;
   const isAgreed = !dryRun && doomed.length > 0 &&
     await confirm(
       context,
-      `Remove ${snapshots} from ${showAddress(store.backend.uri)}?`,
+      `Remove ${countText(doomed.length, "snapshot")} from ${showAddress(store.backend.uri)}?`,
       isSure,
       ", or --dry-run to see the plan",
     );
@@ -244,7 +244,12 @@ async function carryOut(
   } else if (isAgreed) output.message(`${removed.length} removed`);
   else if (!dryRun && doomed.length > 0) output.message("nothing removed");
   if (!isAgreed || removed.length === doomed.length) return EXIT.done;
-  output.message(`${doomed.length - removed.length} stayed: they were changed meanwhile; run it again`, "yellow");
+  output.message(
+    `${
+      countText(doomed.length - removed.length, "stayed: it was", "stayed: they were")
+    } changed meanwhile; run it again`,
+    "yellow",
+  );
   return EXIT.partly;
 }
 
@@ -256,7 +261,7 @@ async function print({ output }: Context, decisions: readonly RetentionDecision<
       { head: "PLAN", rank: 0 },
       { head: "NAME", rank: 0 },
       { head: "AGE", rank: 3, align: "right" },
-      { head: "SIZE", rank: 2, align: "right" },
+      { head: "STORED", rank: 2, align: "right" },
       { head: "REASONS", rank: 1, isCut: true },
     ],
     decisions.map(({ snapshot, isKept, reasons }): Cell[] => [

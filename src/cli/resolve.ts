@@ -11,6 +11,7 @@ import { locate } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type Survey, surveyOf } from "../store/survey.ts";
+import { countText } from "./count_text.ts";
 import { UsageError } from "./exit_code.ts";
 
 const WAYS = "a name, the beginning of one, latest, latest~1, @tag, a path or a URL";
@@ -69,9 +70,9 @@ export async function locateAt(text: string): Promise<SnapshotLocator> {
   const count = (await listSnapshots(fileBackend(path))).length;
   if (count === 0) return found;
   throw new UsageError(
-    `${
-      showAddress(text)
-    } is a folder of ${count} snapshots; name one of them, or the folder with -s; copy --all copies all`,
+    `${showAddress(text)} is a folder of ${
+      countText(count, "snapshot")
+    }; name one of them, or the folder with -s; copy --all copies all`,
   );
 }
 
@@ -108,7 +109,7 @@ async function newest(store: StateStore): Promise<SnapshotLocator> {
   const uri = store.backend.uri;
   const why = others === 0
     ? "the store has no snapshots"
-    : `none of its ${others} snapshots has a name of this format; name one, or give --name-format`;
+    : `it has ${countText(others, "snapshot")}, none with a name of this format; name one, or give --name-format`;
   throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the latest snapshot: ${why}`, { uri });
 }
 

@@ -1,6 +1,7 @@
 // snapkeep show
 import type { Manifest } from "../model/snapshot.ts";
 import type { Command, Context } from "./command.ts";
+import { countText } from "./count_text.ts";
 import { labelsText } from "./labels_text.ts";
 import { ageText, sizeText } from "./readable.ts";
 
@@ -57,7 +58,12 @@ async function printFacts({ output }: Context, manifest: Manifest, address: stri
     ["address", address],
     ["layout", layout],
     ["saved", `${savedAt} (${ageText(Date.parse(savedAt), Date.now())} ago)`],
-    ["size", `${sizeText(totals.sizeBytes)} in ${totals.entries} entries of ${totals.states} states`],
+    [
+      "size",
+      `${sizeText(totals.sizeBytes)} in ${countText(totals.entries, "entry", "entries")} of ${
+        countText(totals.states, "state")
+      }`,
+    ],
     ["program", program ?? ""],
     ["run", run ?? ""],
     ["parent", parent ?? "none: the run did not resume"],

@@ -3,6 +3,7 @@ import { durationText, milliseconds } from "../model/duration.ts";
 import { STALE_AFTER_MS } from "../model/backend.ts";
 import type { Command } from "./command.ts";
 import { confirm } from "./confirm.ts";
+import { countText } from "./count_text.ts";
 import { leftoversOf } from "./leftovers.ts";
 
 interface SweepFlags {
@@ -45,7 +46,11 @@ export const sweepCommand: Command = {
       return;
     }
     for (const name of names) await output.line(`unfinished  ${name}`);
-    const more = left.length === 0 ? "" : `; ${left.length} stay, because their writers may live`;
-    output.message(`${Math.max(0, removed)} hidden files and folders removed${more}`);
+    const more = left.length === 0
+      ? ""
+      : `; ${countText(left.length, "stays, because its writer", "stay, because their writers")} may live`;
+    output.message(
+      `${countText(Math.max(0, removed), "hidden file or folder", "hidden files and folders")} removed${more}`,
+    );
   },
 };

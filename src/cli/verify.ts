@@ -5,6 +5,7 @@ import type { VerifyOptions, VerifyReport } from "../snapshot/verification.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { surveyOf } from "../store/survey.ts";
 import type { Command, Context } from "./command.ts";
+import { countText } from "./count_text.ts";
 import { EXIT } from "./exit_code.ts";
 import { sizeText } from "./readable.ts";
 
@@ -93,7 +94,7 @@ async function print({ output }: Context, report: VerifyReport, isQuick: boolean
     return;
   }
   const name = uri.slice(uri.lastIndexOf("/") + 1);
-  const counted = isQuick ? "" : `  ${entries} entries, ${sizeText(sizeBytes)}`;
+  const counted = isQuick ? "" : `  ${countText(entries, "entry", "entries")}, ${sizeText(sizeBytes)}`;
   await output.line(isWhole ? ["ok       ", "green"] : ["DAMAGED  ", "red"], name, isWhole ? counted : "");
   for (const { step, problem, path, expected, actual } of findings) {
     const where = path === "" ? "" : ` ${path}`;

@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { locate, StateStore } from "snapkeep";
+import { bytesState } from "snapkeep/states";
 import { describe, expect, it } from "vitest";
 import { leftoversIn } from "../../src/file/leftovers.ts";
 import { temporaryFolder } from "../backend/temporary.ts";
@@ -348,7 +349,7 @@ describe("snapkeep copy", () => {
     await (await store.latest())?.label({ tags: ["good"] });
     expect((await snapkeep(["copy", "latest~1", "--to", other, "-s", folder])).code).toBe(0);
     const all = await snapkeep(["copy", "--all", "--to", other, "-s", folder]);
-    expect([all.code, all.stderr]).toEqual([0, "2 copied, 1 were there\n"]);
+    expect([all.code, all.stderr]).toEqual([0, "2 copied, 1 was there\n"]);
     expect(await (await new StateStore(other).latest())?.labels()).toEqual({ step: 3, tags: ["good"] });
     expect(lines((await snapkeep(["copy", "--all", "--to", other, "-s", folder, "--json"])).stdout).at(-1))
       .toEqual({ type: "summary", copied: 0, labeled: 0, present: 3, failed: 0 });
@@ -435,7 +436,7 @@ describe("snapkeep prune", () => {
     ]);
     expect([code, stderr]).toEqual([0, "4 kept, 1 to be removed (2.96 KiB)\n"]);
     expect(golden(stdout)).toMatchInlineSnapshot(`
-      "PLAN    NAME                              AGE      SIZE  REASONS
+      "PLAN    NAME                              AGE    STORED  REASONS
       keep    2026-01-02_03-04-05,000001.state   5h    1019 B  pinned
       keep    2026-01-02_03-04-05,000002.state   4h  1.97 KiB  best loss 1
       remove  2026-01-02_03-04-05,000003.state   3h  2.96 KiB  no rule keeps it
@@ -566,13 +567,13 @@ describe("snapkeep label, pin, unpin, sweep, doctor", () => {
     await rename(path.join(folder, await at(folder, 1)), path.join(folder, "2099-01-01_00-00-00,000000.state"));
     await fill(folder, { count: 1, program: "other", ageMs: 60_000 });
     await mkdir(path.join(folder, `.${"0".repeat(16)}.trash`));
-    const { code, stdout } = await snapkeep(["doctor", "-s", folder]);
-    expect(code).toBe(4);
+    const { code, stdout, stderr } = await snapkeep(["doctor", "-s", folder]);
+    expect([code, stderr]).toEqual([4, "1 problem found\n"]);
     for (
       const text of [
         "cannot be read",
         "snapkeep verify",
-        "in the future",
+        "2 snapshots are in the future",
         "snapkeep sweep",
         "2 programs",
         "was saved as",
@@ -587,6 +588,31 @@ describe("snapkeep label, pin, unpin, sweep, doctor", () => {
 });
 
 describe("the command line", () => {
+  it("writes nouns in the singular after a count of one", async () => {
+    const folder = await temporaryFolder();
+    const store = new StateStore(folder).register("run", bytesState({ get: () => new Uint8Array(2), set: () => {} }));
+    const { name } = await store.saveState();
+    await mkdir(path.join(folder, "other"));
+    await mkdir(path.join(folder, `.${"0".repeat(16)}.trash`));
+    const entry = (await store.latest().then((latest) => latest?.manifest()))?.states[0]?.entries[0]?.path;
+    for (
+      const [args, text] of [
+        [["doctor"], "has 1 snapshot, the newest saved"],
+        [["doctor"], '1 folder is not a snapshot, such as "other"'],
+        [["show", name], "2 B in 1 entry of 1 state\n"],
+        [["history", `run/${entry}`], "1 change in 1 snapshot\n"],
+        [["verify"], "1 entry, 2 B"],
+        [["extract", name, "-C", await temporaryFolder()], "1 state extracted, 2 B\n"],
+        [["show", folder], "is a folder of 1 snapshot; name one of them"],
+        [["show", "latest", "--name-format", "%Y-%m-%d.state"], "it has 1 snapshot, none with a name of this format"],
+        [["sweep"], "1 hidden file or folder removed\n"],
+      ] as const
+    ) {
+      const { stdout, stderr } = await snapkeep([...args, "-s", folder]);
+      expect(stdout + stderr, args.join(" ")).toContain(text);
+    }
+  });
+
   it("names the nearest command and option, and ends with 2", async () => {
     for (
       const [args, near] of [[["lst"], "list"], [["list", "--al"], "--all"], [

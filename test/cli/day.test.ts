@@ -30,7 +30,7 @@ it("lists, verifies, finds damage, moves a snapshot through a pipe, prunes, and 
   const { stdout: archive } = await snapkeepBytes(["export", "@good", "-s", states]);
   expect((await snapkeep(["import", "-", "-s", backup], { input: archive })).code).toBe(0);
   const copied = await keep("copy", "--all", "--to", backup);
-  expect([copied.code, copied.stderr]).toEqual([3, expect.stringContaining("4 copied, 1 were there, 1 failed")]);
+  expect([copied.code, copied.stderr]).toEqual([3, expect.stringContaining("4 copied, 1 was there, 1 failed")]);
   expect((await snapkeep(["verify", "-s", backup])).code).toBe(0);
   expect((await snapkeep(["cat", "@good", "run/run.json", "-s", backup])).stdout).toBe('{"step":4,"loss":0.25}');
 

@@ -102,7 +102,7 @@ describe.skipIf(!hasObjectStore)("the command line on an object store", () => {
     const { keys: left, uploads } = await here.raw();
     expect([left.filter((key) => !key.startsWith(`${first}/`)), uploads]).toEqual([[], 0]);
     const again = await run(["copy", "--all", "--to", here.place.url, "-s", folder]);
-    expect([again.code, again.stderr]).toEqual([0, "1 copied, 1 were there\n"]);
+    expect([again.code, again.stderr]).toEqual([0, "1 copied, 1 was there\n"]);
     const back = path.join(await temporaryFolder(), "back");
     expect((await run(["copy", "--all", "--to", back, "--json"])).code).toBe(0);
     expect(namesOf(await new StateStore(back).list())).toEqual(namesOf(await local.list()));
