@@ -101,6 +101,20 @@ function assertNames(action: string, options: unknown, names: AnyNames, outer: s
   }
 }
 
+/**
+ * Throws if an argument is not an object with some methods.
+ *
+ * @param action What the caller does, after "Cannot": `save`, `compare snapshots`.
+ * @param value What the caller gave.
+ * @param expected What it must be: `a StateStore`.
+ * @param methods Names of methods that tell it.
+ * @throws {TypeError} Names the value and what is expected.
+ */
+export function assertMethods(action: string, value: unknown, expected: string, ...methods: readonly string[]): void {
+  if (hasMethods(value, ...methods)) return;
+  throw new TypeError(`Cannot ${action}: expected ${expected}, but ${showType(value)}`);
+}
+
 function remedyOf(option: string, names: AnyNames): string {
   const known = Object.keys(names);
   if (known.length === 0) return "it takes none";

@@ -1,5 +1,5 @@
 // What differs between two snapshots, with sizes, and with the places within JSON entries.
-import { assertOptions, type OptionNames, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { assertMethods, assertOptions, type OptionNames, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import type { JsonValue, Manifest, ManifestEntry } from "../model/snapshot.ts";
 import { differenceOf, type EntryDifference, type StateDifference } from "./difference.ts";
 import { jsonChanges, type JsonDifference } from "./json_changes.ts";
@@ -77,6 +77,7 @@ export async function diffSnapshots(
   options: DiffOptions = {},
 ): Promise<SnapshotDiff> {
   assertOptions("compare snapshots", options, DIFF_OPTIONS);
+  for (const each of [first, second]) assertMethods("compare snapshots", each, "two SnapshotLocators", "open");
   const { json = true, signal } = options;
   const before = await first.open({ signal });
   try {

@@ -62,10 +62,17 @@ export async function differenceOf(
 
 async function statesOf(snapshot: SnapshotLocator | Pick<Manifest, "states">): Promise<readonly ManifestState[]> {
   if (typeof snapshot === "object" && snapshot !== null) {
-    if ("states" in snapshot && Array.isArray(snapshot.states)) return snapshot.states;
+    if (hasStates(snapshot)) return snapshot.states;
     if ("manifest" in snapshot && typeof snapshot.manifest === "function") return (await snapshot.manifest()).states;
   }
   throw new TypeError("Cannot compare: give two snapshots, as located, or their manifests");
+}
+
+/** Tells whether a value can be a manifest: it has states, and these have entries. */
+export function hasStates(value: unknown): value is Pick<Manifest, "states"> {
+  const { states } = (value ?? {}) as { states?: unknown };
+  return Array.isArray(states) &&
+    states.every((state: Partial<ManifestState> | null | undefined) => Array.isArray(state?.entries));
 }
 
 /** What differs between the states of two manifests. */

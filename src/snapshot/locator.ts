@@ -8,6 +8,7 @@ import { SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
+import { showType } from "../model/show.ts";
 import type { Labels, Manifest, SnapshotFacts, UnitReader, UnitSource } from "../model/snapshot.ts";
 import { commitPathOf, type LayoutKind, nameOfUnit, type Unit } from "../model/unit.ts";
 import { glancing, isAsListed, listedStamps, readFacts } from "./commit.ts";
@@ -82,6 +83,9 @@ export class SnapshotLocator {
    * @param units Its units, the one to be read first; more than one where the name lies in several layouts.
    */
   constructor(backend: Backend, units: readonly [Unit, ...Unit[]]) {
+    if (!Array.isArray(units)) {
+      throw new TypeError(`Cannot locate a snapshot: expected an array of its units, but ${showType(units)}`);
+    }
     const name = nameOfUnit(units[0]);
     assertSnapshotName(name);
     this.backend = backend;

@@ -1,7 +1,8 @@
 // What takes up the room in a snapshot, and what grew since another one: from manifests alone.
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { show } from "../model/show.ts";
+import { show, showType } from "../model/show.ts";
 import type { Manifest } from "../model/snapshot.ts";
+import { hasStates } from "./difference.ts";
 
 /** What {@link largestParts} compares with, and how much it returns. */
 export interface LargestPartsOptions {
@@ -66,6 +67,11 @@ export function largestParts(
   const { since, count = 10 } = options;
   if (!(Number.isSafeInteger(count) && count >= 0)) {
     throw new RangeError(`Cannot list the largest ${show(count)} entries: count must be a whole number from 0 on`);
+  }
+  for (const each of since === undefined ? [manifest] : [manifest, since]) {
+    if (!hasStates(each)) {
+      throw new TypeError(`Cannot list the largest entries: expected a manifest, but ${showType(each)}`);
+    }
   }
   const before = since && sizesOf(since);
   const sized = (path: string, sizeBytes: number): SizedPart =>

@@ -1,6 +1,7 @@
 // Copying snapshots into a store: only what it lacks, so that a copy that was interrupted is done by calling again.
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
-import { assertOptions, type OptionNames, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { assertMethods, assertOptions, type OptionNames, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { showType } from "../model/show.ts";
 import type { Labels, Manifest } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ProgressOptions } from "../snapshot/progress.ts";
@@ -33,7 +34,7 @@ export interface CopiedSnapshot {
  * @param target The store.
  * @param options Aborts, with progress of each snapshot.
  * @returns What became of each, as soon as it is known.
- * @throws {TypeError} If an option does not exist or cannot be what it is, at the call.
+ * @throws {TypeError} If an argument or an option is not what it must be, at the call.
  * @throws The reason of the signal. What was copied before stays; the same call again copies the rest.
  * @example Keep a second copy elsewhere
  * ```ts
@@ -53,6 +54,11 @@ export function copySnapshots(
   options: CopySnapshotsOptions = {},
 ): AsyncIterableIterator<CopiedSnapshot> {
   assertOptions("copy", options, COPY_OPTIONS);
+  if (!Array.isArray(sources)) {
+    throw new TypeError(`Cannot copy: expected an array of SnapshotLocators, but ${showType(sources)}`);
+  }
+  for (const source of sources) assertMethods("copy", source, "SnapshotLocators", "manifest", "labels");
+  assertMethods("copy", target, "a StateStore to copy to", "snapshot", "importSnapshot");
   return copyAll(sources, target, options);
 }
 

@@ -1,6 +1,6 @@
 // The history of one entry, from manifests alone: digests tell when it changed, no entry is read.
 import { isOutOfReach, isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
-import { assertOptions, nearest, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { assertMethods, assertOptions, nearest, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { ManifestEntry } from "../model/snapshot.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
@@ -63,6 +63,7 @@ export async function historyOfEntry(
   options: SignalOptions = {},
 ): Promise<EntryHistory> {
   assertOptions("read the history", options, SIGNAL_OPTION);
+  assertMethods("read the history", store, "a StateStore", "list", "saveState");
   const [, name, inner] = (typeof path === "string" ? /^([^/]+)\/(.+)$/s.exec(path) : null) ?? [];
   if (name === undefined || inner === undefined) {
     throw new TypeError(`Cannot read the history of ${show(path)}: an entry is written <state>/<path>`);

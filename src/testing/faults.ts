@@ -1,6 +1,7 @@
 // Which call is to fail, and what was called: the one counter that both faulty decorators share.
 import { type SnapshotError, storageError } from "../model/errors.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
+import { showType } from "../model/show.ts";
 
 /** A call that went through a faulty decorator. */
 export interface FaultCall {
@@ -155,6 +156,9 @@ export async function forEachFault(
 ): Promise<Faults[]> {
   const { at: _at, ...others } = PLAN;
   assertOptions("fail each call", plan, others);
+  if (typeof run !== "function") {
+    throw new TypeError(`Cannot fail each call: expected a function, but ${showType(run)}`);
+  }
   const runs: Faults[] = [];
   while (true) {
     const faults = new Faults({ ...plan, at: runs.length + 1 });

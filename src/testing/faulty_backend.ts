@@ -14,6 +14,7 @@ import type {
   StageOptions,
   WorkFolder,
 } from "../model/backend.ts";
+import { assertMethods } from "../model/options.ts";
 import type { Unit } from "../model/unit.ts";
 import type { Faults } from "./faults.ts";
 
@@ -230,5 +231,7 @@ class FaultyBackend implements Backend {
  * @returns A backend that behaves as the one beneath, but for the planned failures.
  */
 export function faultyBackend(backend: Backend, faults: Faults): Backend {
+  assertMethods("inject failures", backend, "a backend", "stage", "open");
+  assertMethods("inject failures", faults, "Faults", "count", "opened");
   return new FaultyBackend(backend, faults);
 }

@@ -1,6 +1,7 @@
 // The file-system port with planned failures. A failing call has no effect, but for two that cannot be without: a write
 // leaves half of its bytes, as a full disk does, and a close gives the file back, as systems do.
 import type { FileSystem, OpenFile, QuickFile } from "../file/file_system.ts";
+import { assertMethods } from "../model/options.ts";
 import type { Faults } from "./faults.ts";
 
 class FaultyFile<File extends OpenFile = OpenFile> implements OpenFile {
@@ -83,10 +84,12 @@ class FaultyQuickFile extends FaultyFile<QuickFile> implements QuickFile {
  * @returns A file system that behaves as the one beneath, but for the planned failures.
  */
 export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem {
+  assertMethods("inject failures", files, "a file system", "open", "stat");
   const counted = async <T>(operation: string, path: string, run: () => Promise<T>): Promise<T> => {
     faults.count(operation, path);
     return await run();
   };
+  assertMethods("inject failures", faults, "Faults", "count", "opened");
   const { statNow, openNow } = files;
   return {
     create: (path, mode) =>

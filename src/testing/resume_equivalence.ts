@@ -2,7 +2,7 @@
 import { memoryBackend } from "../backend/memory_backend.ts";
 import type { Backend } from "../model/backend.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
-import { show } from "../model/show.ts";
+import { show, showType } from "../model/show.ts";
 import type { ManifestEntry } from "../model/snapshot.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { Random } from "../states/random.ts";
@@ -139,7 +139,11 @@ async function run(
     const cut = cuts[life];
     // A second cut at the same step leaves a life without a step: it is resumed and saved at once.
     let isCut = false;
-    for await (const _ of program(store)) {
+    const running: unknown = program(store);
+    if (typeof (running as Partial<AsyncGenerator> | undefined)?.[Symbol.asyncIterator] !== "function") {
+      throw new TypeError(`Cannot test a program: it must be an async generator function, but ${showType(running)}`);
+    }
+    for await (const _ of running as ReturnType<ResumableProgram>) {
       steps++;
       if (savesAll) saved.push(await store.saveState());
       isCut = cut !== undefined && steps >= cut;

@@ -5,8 +5,10 @@ import { runInNewContext } from "node:vm";
 import {
   autosave,
   copySnapshots,
+  differenceOf,
   diffSnapshots,
   fileBackend,
+  historyOfEntry,
   keepLatest,
   largestParts,
   LatestStatesKeeper,
@@ -16,11 +18,21 @@ import {
   planRetention,
   RetentionKeeper,
   simulateRetention,
-  type SnapshotLocator,
+  SnapshotLocator,
   StateStore,
   type StateWriter,
 } from "snapkeep";
-import { assertResumeEquivalent, backendConformance, Faults, forEachFault, stateConformance } from "snapkeep/testing";
+import { splitUnit } from "snapkeep/backend";
+import {
+  assertResumeEquivalent,
+  backendConformance,
+  Faults,
+  faultyBackend,
+  faultyFileSystem,
+  forEachFault,
+  nodeFileSystem,
+  stateConformance,
+} from "snapkeep/testing";
 import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run.mjs";
 import { isSnapshotError } from "../../src/model/errors.ts";
@@ -294,5 +306,41 @@ describe("options", () => {
     const make = (options: object) => new LatestStatesKeeper(store, 1, undefined, options);
     expect(() => make({ layout: "tar.gz" })).toThrow(/the store has its own "layout"/);
     expect(() => make({ now: () => 0, durability: undefined })).not.toThrow();
+  });
+});
+
+/** Every function that takes something other than options and texts. */
+const RECEIVERS: readonly (readonly [name: string, receive: (wrong: Any, world: World) => unknown])[] = [
+  ["diffSnapshots", (wrong, { snapshot }) => diffSnapshots(wrong, snapshot)],
+  ["diffSnapshots", (wrong, { snapshot }) => diffSnapshots(snapshot, wrong)],
+  ["differenceOf", (wrong, { snapshot }) => differenceOf(wrong, snapshot)],
+  ["differenceOf", (wrong, { snapshot }) => differenceOf(snapshot, wrong)],
+  ["largestParts", (wrong) => largestParts(wrong)],
+  ["largestParts", (wrong) => largestParts({ states: [] }, { since: wrong ?? null })],
+  ["historyOfEntry", (wrong) => historyOfEntry(wrong, "cell/value.json")],
+  ["copySnapshots", (wrong, { store }) => copySnapshots(wrong, store)],
+  ["copySnapshots", (wrong, { store }) => copySnapshots([wrong], store)],
+  ["copySnapshots", (wrong, { snapshot }) => copySnapshots([snapshot], wrong)],
+  ["SnapshotLocator", (wrong) => new SnapshotLocator(memoryBackend(), wrong)],
+  ["SnapshotLocator", (wrong) => new SnapshotLocator(memoryBackend(), [wrong])],
+  ["splitUnit", (wrong) => splitUnit(typeof wrong === "string" ? undefined as Any : wrong)],
+  ["faultyBackend", (wrong) => faultyBackend(wrong, new Faults())],
+  ["faultyBackend", (wrong) => faultyBackend(memoryBackend(), wrong)],
+  ["faultyFileSystem", (wrong) => faultyFileSystem(wrong, new Faults())],
+  ["faultyFileSystem", (wrong) => faultyFileSystem(nodeFileSystem, wrong)],
+  ["forEachFault", (wrong) => forEachFault(wrong)],
+  ["assertResumeEquivalent", (wrong) => assertResumeEquivalent(wrong)],
+  ["assertResumeEquivalent", (wrong) => assertResumeEquivalent(() => wrong)],
+];
+
+describe("an argument of the wrong kind", () => {
+  it.each(RECEIVERS)("of %s is a TypeError of the library, which names it", async (_name, receive) => {
+    const world = await newWorld();
+    for (const wrong of [undefined, null, 5, true, "x", {}, [5], [null], { states: [5] }, new Map()]) {
+      const error = await rejection((async () => await receive(wrong, world))());
+      const isName = isSnapshotError(error, "NAME_UNSAFE");
+      expect(error instanceof TypeError || isName, JSON.stringify(wrong)).toBe(true);
+      expect((error as Error).message, JSON.stringify(wrong)).toMatch(/^Cannot (?!read prop|destructure|convert)/);
+    }
   });
 });
