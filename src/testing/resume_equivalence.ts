@@ -140,8 +140,8 @@ async function run(
     // A second cut at the same step leaves a life without a step: it is resumed and saved at once.
     let isCut = false;
     const running: unknown = program(store);
-    if (typeof (running as Partial<AsyncGenerator> | undefined)?.[Symbol.asyncIterator] !== "function") {
-      throw new TypeError(`Cannot test a program: it must be an async generator function, but ${showType(running)}`);
+    if (typeof (running as Partial<AsyncGenerator> | null | undefined)?.next !== "function") {
+      throw new TypeError(`Cannot test a program: expected a generator of it, but ${showType(running)}`);
     }
     for await (const _ of running as ReturnType<ResumableProgram>) {
       steps++;

@@ -170,10 +170,14 @@ const appears = (folder: string): Promise<void> => until(async () => (await read
 
 describe("an interruption", () => {
   /** Starts a command, and sends SIGINT when something has happened; fails if it ends before. */
-  async function interrupted(args: readonly string[], happened: Promise<unknown>, input?: Uint8Array) {
+  async function interrupted(
+    args: readonly string[],
+    happened: Promise<unknown>,
+    { input, env = {} }: { readonly input?: Uint8Array; readonly env?: Readonly<Record<string, string>> } = {},
+  ) {
     const [command, all] = commandLine(args);
     const child = spawn(command, all, {
-      env: environment(),
+      env: environment(env),
       stdio: [input === undefined ? "ignore" : "pipe", "ignore", "pipe"],
     });
     let stderr = "";
@@ -274,6 +278,34 @@ describe("an interruption", () => {
     expect((await snapkeep(["label", second.name, "--tag", "good", "-s", folder])).code).toBe(0);
   });
 
+  it.each([
+    ["doctor", []],
+    ["label", ["latest", "--tag", "good"]],
+    ["pin", ["latest"]],
+  ])("of %s while an object store is silent ends with 130 and changes nothing", async (command, options) => {
+    const methods: (string | undefined)[] = [];
+    let onAsked = () => {};
+    const asked = new Promise<void>((resolve) => onAsked = resolve);
+    const server = createServer(({ method }) => {
+      methods.push(method);
+      onAsked();
+    }).listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    const env = {
+      AWS_ENDPOINT_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      AWS_ACCESS_KEY_ID: "id",
+      AWS_SECRET_ACCESS_KEY: "key",
+    };
+    try {
+      const { code, stderr } = await interrupted([command, ...options, "-s", "s3://bucket/place"], asked, { env });
+      expect([code, stderr]).toEqual([130, "error: interrupted\n"]);
+      expect(new Set(methods)).toEqual(new Set(["GET"]));
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   it("of sweep ends with 130, and the next sweep removes the rest", async () => {
     const folder = await temporaryFolder();
     await fill(folder);
@@ -292,7 +324,9 @@ describe("an interruption", () => {
     const [folder, out] = [await temporaryFolder(), await temporaryFolder()];
     await fill(folder);
     const { stdout } = await snapkeepBytes(["export", "latest", "-s", folder]);
-    const { code, stderr } = await interrupted(["import", "-", "-s", out], appears(out), stdout.subarray(0, 200));
+    const { code, stderr } = await interrupted(["import", "-", "-s", out], appears(out), {
+      input: stdout.subarray(0, 200),
+    });
     expect([code, stderr]).toEqual([130, "error: interrupted\n"]);
     expect(await readdir(out)).toEqual([]);
   });
