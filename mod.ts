@@ -60,7 +60,7 @@ export type { AutosaveOptions } from "./src/autosave/autosave_options.ts";
 export type { AutosaveHealth } from "./src/autosave/health.ts";
 export type { EndPause, Pause, PauseOptions } from "./src/autosave/pausing.ts";
 export { PeriodicSaveCondition } from "./src/autosave/periodic_save_condition.ts";
-export type { AutosaveKeeper } from "./src/autosave/round.ts";
+export type { AutosaveKeeper } from "./src/autosave/keeping.ts";
 export {
   type DifferenceKind,
   differenceOf,

@@ -6,8 +6,8 @@ import { show, showType } from "../model/show.ts";
 import type { Labels } from "../model/snapshot.ts";
 import type { SaveOptions } from "../store/save_options.ts";
 import type { StateStore } from "../store/state_store.ts";
+import type { AutosaveKeeper } from "./keeping.ts";
 import type { Pause, PauseOptions } from "./pausing.ts";
-import type { AutosaveKeeper } from "./round.ts";
 import { assertCondition, type SaveCondition } from "./save_condition.ts";
 import type { SaveEvent } from "./save_event.ts";
 import type { EndSignal } from "./signals.ts";
@@ -17,8 +17,9 @@ export interface AutosaveOptions {
   /** When to save. */
   readonly condition: SaveCondition;
   /**
-   * Applies retention after each save. A failure of it is reported in the event and does not fail the save. Cost: a
-   * listing of the folder after each save.
+   * Applies retention after each save. A failure of it is reported in the event and does not fail the save. A round waits 30
+   * seconds for it; then further rounds save, and it gets their snapshots when it has answered. Cost: a listing of the folder
+   * after each save.
    *
    * @default none
    */

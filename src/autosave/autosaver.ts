@@ -4,7 +4,8 @@ import { Pace } from "../runtime/concurrency.ts";
 import { type IdleClock, runtimeClock } from "../runtime/idle.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { assertAutosave, type AutosaveOptions, labelsOf } from "./autosave_options.ts";
-import { type AutosaveHealth, healthOf } from "./health.ts";
+import { type AutosaveHealth, type Failure, healthOf } from "./health.ts";
+import { Keeping } from "./keeping.ts";
 import { Pauser } from "./pausing.ts";
 import { beginRound, type Round, type RoundEvent, type RoundParts } from "./round.ts";
 import { eventSink, type SaveEvent, type SaveReason, type SkippedEvent, type SkipReason } from "./save_event.ts";
@@ -16,6 +17,8 @@ import { type EndSignal, signalsOf, watchEnd } from "./signals.ts";
 // program itself, changes the answer.
 const POLL_MS = 250;
 const TRUST_MS = 1_000;
+// The first pause where a condition is false at the time that it has told; each further one is twice as long.
+const EARLY_MS = 50;
 // What was aborted has so long to give back what it took.
 const ABORTED_MS = 300;
 
@@ -90,6 +93,8 @@ class StoreAutosaver implements Autosaver {
   #isTicked = false;
   #ticks = 0;
   #cancelTimer = () => {};
+  /** Checks in a row that found nothing due at the time that the condition had told. */
+  #earlyChecks = 0;
   #round: Round | undefined;
   #isBeginning = false;
   /** Requests that the running round serves. */
@@ -99,7 +104,8 @@ class StoreAutosaver implements Autosaver {
   /** Whether a save fell due while a round was running. */
   #hasJoined = false;
   #hasToldNotBegun = false;
-  #lastFailure: { readonly error: unknown; readonly at: Date } | undefined;
+  #lastFailure: Failure | undefined;
+  #keeperFailure: Failure | undefined;
   #freeBytes: number | undefined;
   #isLooking = false;
   #wayDown: WayDown | undefined;
@@ -114,7 +120,7 @@ class StoreAutosaver implements Autosaver {
     this.#parts = {
       store,
       clock,
-      keeper,
+      keeping: new Keeping(keeper, clock),
       layout,
       pauser: pause === undefined ? undefined : new Pauser(pause, clock),
       labels: () => labelsOf(labels),
@@ -179,6 +185,7 @@ class StoreAutosaver implements Autosaver {
       step: this.#stepIfKnown(),
       failuresInRow: this.#schedule.failuresInRow,
       lastFailure: this.#lastFailure,
+      keeperFailure: this.#keeperFailure,
       dueInMs: hasEnded ? undefined : this.#dueInMs(),
       freeBytes: this.#freeBytes,
     });
@@ -220,6 +227,7 @@ class StoreAutosaver implements Autosaver {
 
   #begin(reason: SaveReason, withinMs?: number): Round {
     this.#cancelTimer();
+    this.#earlyChecks = 0;
     this.#hasJoined = false;
     this.#served = this.#requests.splice(0);
     this.#isBeginning = true;
@@ -241,9 +249,11 @@ class StoreAutosaver implements Autosaver {
   /** Hands out the event of a round, and one for each that joined it. */
   #tell(event: RoundEvent, round: Round | undefined): void {
     let told = event;
-    if (event.outcome !== "saved") {
+    if (event.outcome === "saved") {
+      this.#keeperFailure = "keeperError" in event ? this.#failureOf(event.keeperError) : undefined;
+    } else {
       if (round === undefined && event.outcome === "failed") this.#schedule.failed(undefined);
-      if ("error" in event) this.#lastFailure = { error: event.error, at: new Date(this.#store.now()) };
+      if ("error" in event) this.#lastFailure = this.#failureOf(event.error);
       const retry = this.#wayDown === undefined ? { retryInMs: this.#schedule.pauseMs } : {};
       const { failuresInRow } = this.#schedule;
       told = event.outcome === "failed" ? { ...event, failuresInRow, ...retry } : { ...event, ...retry };
@@ -260,6 +270,10 @@ class StoreAutosaver implements Autosaver {
     const served = this.#served.splice(0);
     if (told.reason === "requested") served.shift()?.(told);
     for (const resolve of served) resolve(join("requested"));
+  }
+
+  #failureOf(error: unknown): Failure {
+    return { error, at: new Date(this.#store.now()) };
   }
 
   #skip(reason: SaveReason, why: SkipReason): SkippedEvent {
@@ -280,10 +294,14 @@ class StoreAutosaver implements Autosaver {
     this.#cancelTimer();
     if (this.#isTicked || this.#wayDown !== undefined || this.#round !== undefined) return;
     const delayMs = this.#store.hasBegun ? Math.min(this.#dueInMs() ?? POLL_MS, TRUST_MS) : POLL_MS;
+    if (delayMs >= TRUST_MS) this.#earlyChecks = 0;
+    // The first is taken for a matter of rounding.
+    const leastMs = this.#earlyChecks < 2 ? 1 : Math.min(POLL_MS, EARLY_MS * 2 ** (this.#earlyChecks - 2));
     this.#cancelTimer = this.#clock.later(() => {
+      if (this.#store.hasBegun) this.#earlyChecks++;
       this.#check();
       this.#wait();
-    }, Math.max(1, Math.ceil(delayMs)));
+    }, Math.max(leastMs, Math.ceil(delayMs)));
   }
 
   /** Ends, after a last round. The first call decides how. */
@@ -297,6 +315,7 @@ class StoreAutosaver implements Autosaver {
     }
     this.#cancelTimer();
     this.#live();
+    if (signal !== undefined) this.#parts.keeping.hurry();
     const run = async (): Promise<SaveEvent> => {
       const endMs = this.#clock.now() + (signal === undefined ? Infinity : this.#graceMs);
       const alive = setInterval(() => {}, 60_000); // a pause that is waited for does not keep the program alive

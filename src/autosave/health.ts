@@ -22,10 +22,18 @@ export interface AutosaveHealth {
   readonly failuresInRow: number;
   /** The last failure, if it is among these. */
   readonly lastFailure: { readonly at: string; readonly message: string; readonly code?: string } | null;
+  /** Why the keeper failed after the last save, or that it has not answered; `null` if it has cleaned up. */
+  readonly keeperFailure: { readonly at: string; readonly message: string; readonly code?: string } | null;
   /** When the next save begins; `null` if the condition cannot tell, or there is none. */
   readonly nextSaveInMs: number | null;
   /** Free room at the place, and for how many more snapshots like the last one; `null` where the place cannot tell. */
   readonly room: { readonly freeBytes: number; readonly snapshots: number | null } | null;
+}
+
+/** What went wrong, and when. */
+export interface Failure {
+  readonly error: unknown;
+  readonly at: Date;
 }
 
 /** What is known. */
@@ -37,18 +45,30 @@ export interface HealthFacts {
   readonly savedStep: number | undefined;
   readonly step: number | undefined;
   readonly failuresInRow: number;
-  readonly lastFailure: { readonly error: unknown; readonly at: Date } | undefined;
+  readonly lastFailure: Failure | undefined;
+  readonly keeperFailure: Failure | undefined;
   readonly dueInMs: number | undefined;
   readonly freeBytes: number | undefined;
 }
 
 /** Arranges what is known. */
 export function healthOf(facts: HealthFacts): AutosaveHealth {
-  const { status, isSaving, known, ageMs, savedStep, step, failuresInRow, lastFailure, dueInMs, freeBytes } = facts;
+  const {
+    status,
+    isSaving,
+    known,
+    ageMs,
+    savedStep,
+    step,
+    failuresInRow,
+    lastFailure,
+    keeperFailure,
+    dueInMs,
+    freeBytes,
+  } = facts;
   const steps = step === undefined || known !== undefined && savedStep === undefined
     ? undefined
     : Math.max(0, step - (savedStep ?? 0));
-  const code = isSnapshotError(lastFailure?.error) ? { code: lastFailure.error.code } : {};
   return {
     status,
     isSaving,
@@ -61,13 +81,19 @@ export function healthOf(facts: HealthFacts): AutosaveHealth {
     },
     atRisk: { ms: ageMs, ...steps === undefined ? {} : { steps } },
     failuresInRow,
-    lastFailure: lastFailure === undefined || failuresInRow === 0
-      ? null
-      : { at: lastFailure.at.toISOString(), message: reasonOf(lastFailure.error), ...code },
+    lastFailure: failuresInRow === 0 ? null : failureOf(lastFailure),
+    keeperFailure: failureOf(keeperFailure),
     nextSaveInMs: dueInMs !== undefined && Number.isFinite(dueInMs) ? dueInMs : null,
     room: freeBytes === undefined ? null : {
       freeBytes,
       snapshots: known === undefined || known.sizeBytes === 0 ? null : Math.floor(freeBytes / known.sizeBytes),
     },
   };
+}
+
+function failureOf(failure: Failure | undefined): AutosaveHealth["lastFailure"] {
+  if (failure === undefined) return null;
+  const { at, error } = failure;
+  const code = isSnapshotError(error) ? { code: error.code } : {};
+  return { at: at.toISOString(), message: reasonOf(error), ...code };
 }

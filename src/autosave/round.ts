@@ -7,23 +7,16 @@ import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { HeldState, SavePhase } from "../store/capture.ts";
 import type { SaveOptions } from "../store/save_options.ts";
 import type { StateStore } from "../store/state_store.ts";
+import type { Keeping } from "./keeping.ts";
 import type { EndPause, Pauser } from "./pausing.ts";
 import type { FailedEvent, SavedEvent, SaveReason, SkippedEvent } from "./save_event.ts";
-
-/** What carries out retention after each save. */
-export interface AutosaveKeeper {
-  /** Takes in the snapshot that was saved. */
-  append(snapshot: SnapshotLocator): void;
-  /** Removes what may go. */
-  cleanup(): Promise<readonly SnapshotLocator[]>;
-}
 
 /** What rounds need of an autosaver. */
 export interface RoundParts {
   readonly store: StateStore;
   readonly clock: IdleClock;
   readonly pauser: Pauser | undefined;
-  readonly keeper: AutosaveKeeper | undefined;
+  readonly keeping: Keeping;
   readonly layout: SaveOptions["layout"];
   readonly labels: () => Labels;
   /** The step of some labels. */
@@ -56,11 +49,11 @@ export interface Round {
  *
  * @param parts The autosaver's.
  * @param reason Why.
- * @param withinMs How long the program may take to pause, in all.
+ * @param withinMs How long the program may take to pause, in all, and the round for its keeper.
  * @returns The round.
  */
 export function beginRound(parts: RoundParts, reason: SaveReason, withinMs?: number): Round {
-  const { store, clock, pauser, keeper, layout, signal } = parts;
+  const { store, clock, pauser, keeping, layout, signal } = parts;
   const beganAtMs = clock.now();
   const startedAt = new Date(store.now());
   let release = () => {};
@@ -107,14 +100,8 @@ export function beginRound(parts: RoundParts, reason: SaveReason, withinMs?: num
       ...resumeFailure === undefined ? {} : { resumeError: resumeFailure.error },
     };
   };
-  const clean = async (snapshot?: SnapshotLocator) => {
-    try {
-      if (snapshot !== undefined) keeper?.append(snapshot);
-      return { removed: await keeper?.cleanup() ?? [] };
-    } catch (keeperError) {
-      return { removed: [], keeperError };
-    }
-  };
+  const clean = (snapshot?: SnapshotLocator) =>
+    keeping.clean(snapshot, (withinMs ?? Infinity) - (clock.now() - beganAtMs));
   const attempt = async () => {
     try {
       endPause = await pauser?.take(withinMs);

@@ -57,9 +57,9 @@ export interface SavedEvent extends RoundFacts {
   readonly sizeBytes: number;
   /** Its entries. */
   readonly entries: number;
-  /** What the keeper has removed. */
+  /** What the keeper has removed, also late for an earlier round. */
   readonly removed: readonly SnapshotLocator[];
-  /** Why the keeper failed; the snapshot is saved all the same. */
+  /** Why the keeper failed, or a TimeoutError if it still runs; the snapshot is saved all the same. */
   readonly keeperError?: unknown;
 }
 

@@ -242,6 +242,31 @@ describe("a save that does not succeed", () => {
     expect(saver.health().nextSaveInMs).toBe(dueInMs === -5 ? 0 : null);
   });
 
+  it.each([[0], [-5], [NaN], [1e-9], [1], [49]])(
+    "asks a few times a second if dueInMs is %s and nothing is due",
+    (dueInMs) => {
+      let checks = 0;
+      const { clock } = makeWorld({ condition: { check: () => (checks++, false), dueInMs: () => dueInMs } });
+      clock.pass(10_000);
+      expect(checks).toBeGreaterThanOrEqual(39);
+      expect(checks).toBeLessThan(50);
+    },
+  );
+
+  it("asks on time again after a condition has told a false time", async () => {
+    const dueAtMs = 20_000;
+    const { clock, until } = makeWorld({
+      condition: {
+        check: () => clock.now() >= dueAtMs,
+        dueInMs: () => clock.now() < 5_000 ? 0 : dueAtMs - clock.now(),
+      },
+    });
+    clock.pass(dueAtMs - clock.now());
+    await settle();
+    const [event] = await until(1);
+    expect((event as SavedEvent).startedAt.getTime() % 60_000).toBe(dueAtMs);
+  });
+
   it("cleans up when the disk is full, so that the next attempt finds room", async () => {
     const condition = button();
     const keeper = { append() {}, cleanups: 0, cleanup: async () => (keeper.cleanups++, []) };
@@ -480,6 +505,69 @@ describe("a round", () => {
       expect.stringMatching(/Cannot clean up .*: append failed/),
       expect.stringMatching(/Cannot clean up .*: cleanup failed/),
     ]);
+  });
+
+  it.each(["append", "cleanup"] as const)("goes on saving while %s() of its keeper hangs", async (part) => {
+    const warnings = await collectWarnings();
+    const log: string[] = [];
+    let [running, most] = [0, 0];
+    let answer = () => {};
+    const hang = async (name: string) => {
+      log.push(name);
+      most = Math.max(most, ++running);
+      if (log.length === (part === "append" ? 1 : 2)) await new Promise<void>((resolve) => answer = resolve);
+      running--;
+    };
+    const keeper = {
+      append: async ({ name }: { readonly name: string }) => await hang(name),
+      cleanup: async () => (await hang("cleanup"), []),
+    };
+    const { clock, saver } = makeWorld({ keeper });
+    const first = saver.requestSave();
+    while (running === 0 || log.length < (part === "append" ? 1 : 2)) await settle(1);
+    clock.pass(29_000);
+    await settle();
+    expect(saver.health().isSaving, "it waits for half a minute").toBe(true);
+    clock.pass(1_000);
+    const events = [await first, await saver.requestSave(), await saver.requestSave()] as SavedEvent[];
+    for (const event of events) {
+      expect(event).toMatchObject({ outcome: "saved", keeperError: { name: "TimeoutError" } });
+    }
+    expect(saver.health().keeperFailure?.message).toMatch(/still runs since an earlier save/);
+    expect(log.length, "it is not called while it runs").toBe(part === "append" ? 1 : 2);
+    answer();
+    await settle();
+    const last = await saver.requestSave() as SavedEvent;
+    expect(last).not.toHaveProperty("keeperError");
+    expect(saver.health().keeperFailure).toBeNull();
+    const names = [...events, last].map(({ snapshot }) => snapshot.name);
+    expect(log.filter((name) => name !== "cleanup")).toEqual(names);
+    expect(most).toBe(1);
+    await settle();
+    expect(warnings[0]).toMatch(/the keeper has not answered within 30000 ms; saves go on without it/);
+  });
+
+  it("tells late what a keeper removed, or why it failed, after its round had ended", async () => {
+    let answer: (removed: []) => void = () => {};
+    let fail: (error: Error) => void = () => {};
+    const cleanup = () => new Promise<[]>((resolve, reject) => [answer, fail] = [resolve, reject]);
+    const removed = ["gone"] as never;
+    const { clock, saver } = makeWorld({ keeper: { append() {}, cleanup } });
+    const late = async () => {
+      const saved = saver.requestSave();
+      while (!saver.health().isSaving || clock.waiting < 2) await settle(1);
+      await settle();
+      clock.pass(30_000);
+      return await saved as SavedEvent;
+    };
+    expect(await late()).toMatchObject({ removed: [], keeperError: { name: "TimeoutError" } });
+    answer(removed);
+    await settle();
+    expect(await late()).toMatchObject({ removed: ["gone"] });
+    fail(new Error("no access"));
+    await settle();
+    expect(await late()).toMatchObject({ removed: [], keeperError: new Error("no access") });
+    answer([]);
   });
 
   it("cleans up by the keeper's rules, and tells what was removed", async () => {

@@ -14,6 +14,8 @@ import {
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { dueInMsOf, isDue } from "../../src/autosave/save_condition.ts";
+import { ManualClock } from "./manual_clock.ts";
+import { makeWorld } from "./world.ts";
 
 const at = (moment: Partial<SaveMoment>): SaveMoment => ({
   sinceCaptureMs: 0,
@@ -117,6 +119,51 @@ describe("withinBudget", () => {
     expect(isDue(condition, at({ heldMs: 10, sinceAttemptMs: 499 }))).toBe(false);
     expect(isDue(condition, at({ heldMs: 10, sinceAttemptMs: 500 }))).toBe(true);
     expect(dueInMsOf(condition, at({ heldMs: 10, sinceAttemptMs: 100 }))).toBe(400);
+  });
+
+  it.each([0.001, 0.02, 0.5, 1])("holds the program for at most a share of %s while costs vary", (share) => {
+    const costs = fc.array(fc.tuple(fc.integer({ min: 1, max: 1000 }), fc.constantFrom(1, 1, 1, 10)), {
+      minLength: 1,
+      maxLength: 300,
+    });
+    fc.assert(fc.property(costs, (rounds) => {
+      const condition = withinBudget(share);
+      let [nowMs, beganMs, heldMs, sumMs] = [0, 0, 0, 0];
+      for (const [usualMs, times] of rounds) {
+        const moment = at({ heldMs, sinceAttemptMs: nowMs - beganMs });
+        nowMs += dueInMsOf(condition, moment) ?? NaN;
+        expect(isDue(condition, at({ heldMs, sinceAttemptMs: nowMs - beganMs + 1e-6 }))).toBe(true);
+        if (heldMs > 0) expect(sumMs / nowMs, "just before a round").toBeLessThanOrEqual(share + 1e-9);
+        [beganMs, heldMs] = [nowMs, usualMs * times];
+        [nowMs, sumMs] = [nowMs + heldMs, sumMs + heldMs];
+      }
+    }));
+  });
+
+  it("holds an autosaver to its share when one round costs ten times the usual", async () => {
+    const clock = new ManualClock();
+    const costs = [...Array<number>(20).fill(20), 200, ...Array<number>(20).fill(20)];
+    const { saver, cell, events, until } = makeWorld({ clock, condition: withinBudget(0.02) });
+    const { saveState } = cell;
+    let heldMs = 0;
+    cell.saveState = (out) => {
+      const costMs = costs[events.length] ?? 20;
+      heldMs += costMs;
+      clock.pass(costMs);
+      return saveState.call(cell, out);
+    };
+    const startMs = clock.now();
+    for (let round = 0; round < costs.length; round++) {
+      while (events.length === round && !saver.health().isSaving) clock.pass(1);
+      if (round > 0) {
+        const before = heldMs - (costs[round] ?? 0);
+        expect(before / (clock.now() - startMs - (costs[round] ?? 0)), `before round ${round}`).toBeLessThanOrEqual(
+          0.0201,
+        );
+      }
+      await until(round + 1);
+    }
+    expect(heldMs / (clock.now() - startMs)).toBeGreaterThan(0.015);
   });
 
   it.each([0, -0.1, 1.1, NaN, "2%" as never])("refuses a share of %s", (share) => {
