@@ -126,7 +126,7 @@ describe("work on very many entries", () => {
     const clock = vi.spyOn(performance, "now");
     try {
       await snapshot.verify();
-      expect(clock.mock.calls.length).toBeGreaterThanOrEqual(3 * ENTRIES); // the files, their content, the sums
+      expect(clock.mock.calls.length).toBeGreaterThanOrEqual(6 * ENTRIES); // it is 5 where one pass looks at none
       clock.mockClear();
       await using reader = await snapshot.open();
       await reader.verifyAll();
