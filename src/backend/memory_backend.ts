@@ -9,7 +9,7 @@ import type {
   Stage,
   StageOptions,
 } from "../model/backend.ts";
-import { chunkOf, concatenating, copyOf, viewOf } from "../runtime/bytes.ts";
+import { chunkOf, concatenating, copyOf, filling, viewOf } from "../runtime/bytes.ts";
 import { inSlices } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
@@ -21,7 +21,10 @@ let count = 0;
 
 async function gather(body: ByteSource): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(copyOf(chunkOf(chunk)));
+  for await (const given of body) {
+    const chunk = chunkOf(given);
+    chunks.push(chunk.length <= PIECE_BYTES ? copyOf(chunk) : await inSlices(concatenating([chunk], chunk.length)));
+  }
   return chunks.length === 1 ? chunks[0] as Uint8Array : await inSlices(concatenating(chunks, sizeOf(chunks)));
 }
 
@@ -59,7 +62,7 @@ class MemoryScratch extends MemoryBlob implements Scratch {
       // Twice the room each time, so that many small writes copy no byte often.
       const room = sizeBytes <= buffer.byteLength ? buffer : new ArrayBuffer(Math.max(sizeBytes, 2 * length));
       const grown = new Uint8Array(room, 0, sizeBytes);
-      if (room !== buffer) grown.set(this.bytes);
+      if (room !== buffer) await inSlices(filling(grown, [this.bytes]));
       grown.set(chunk, length);
       this.bytes = grown;
     }

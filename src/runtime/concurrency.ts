@@ -4,16 +4,22 @@ import { monotonicMs, setImmediate } from "./clock.ts";
 // Well below the 10 ms that no stretch of work may hold up the program.
 const STRETCH_MS = 4;
 
-/** Tells when work that awaits nothing slow has held the event loop long enough. */
+// When the last rest ended, of whichever pace.
+let restedAtMs = -Infinity;
+
+/**
+ * Tells when work that awaits nothing slow has held the event loop long enough. Short works that follow each other count as one: a
+ * new pace counts from the last rest if that was just now.
+ */
 export class Pace {
-  #sinceMs = monotonicMs();
+  #sinceMs = sinceRest();
   #resting: Promise<void> | undefined;
 
   /** Lets everything else have its turn; all who wait here share one, so each must look again whether it is due. */
   rest(): Promise<void> {
     return this.#resting ??= turn().then(() => {
       this.#resting = undefined;
-      this.#sinceMs = monotonicMs();
+      this.#sinceMs = restedAtMs = monotonicMs();
     });
   }
 
@@ -21,6 +27,11 @@ export class Pace {
   get isDue(): boolean {
     return monotonicMs() - this.#sinceMs >= STRETCH_MS;
   }
+}
+
+function sinceRest(): number {
+  const nowMs = monotonicMs();
+  return nowMs - restedAtMs < 2 * STRETCH_MS ? restedAtMs : nowMs;
 }
 
 /** Work that can stop at each `yield`, which comes after no more than a millisecond. */

@@ -4,7 +4,7 @@ import type { JsonValue, Manifest, ManifestEntry } from "../model/snapshot.ts";
 import { differenceOf, type EntryDifference, type StateDifference } from "./difference.ts";
 import { jsonChanges, type JsonDifference } from "./json_changes.ts";
 import type { SnapshotLocator } from "./locator.ts";
-import type { SnapshotReader } from "./snapshot_reader.ts";
+import { rawOf, type SnapshotReader } from "./snapshot_reader.ts";
 
 /** How two snapshots are compared. */
 export interface DiffOptions extends SignalOptions {
@@ -83,7 +83,10 @@ export async function diffSnapshots(
   try {
     const after = await second.open({ signal });
     try {
-      const { isEqual, states } = await differenceOf(before.manifest, after.manifest);
+      const { isEqual, states } = await differenceOf(
+        await rawOf(before).sealed.read(),
+        await rawOf(after).sealed.read(),
+      );
       const diffs: StateDiff[] = [];
       for (const state of states) {
         const [old, young] = [entriesOf(before.manifest, state.name), entriesOf(after.manifest, state.name)];

@@ -1,6 +1,9 @@
 // What differs between two snapshots, by their manifests alone: digests tell, no entry is read.
-import type { Manifest, ManifestState } from "../model/snapshot.ts";
+import type { Digest, Manifest, ManifestState } from "../model/snapshot.ts";
+import { inSlices, type Work } from "../runtime/concurrency.ts";
 import type { SnapshotLocator } from "./locator.ts";
+
+const ENTRIES_AT_ONCE = 256; // which take about a millisecond
 
 /** What happened to a state or entry, from the first to the second. */
 export type DifferenceKind = "added" | "changed" | "removed";
@@ -57,7 +60,7 @@ export async function differenceOf(
   second: SnapshotLocator | Pick<Manifest, "states">,
 ): Promise<SnapshotDifference> {
   const [a, b] = await Promise.all([statesOf(first), statesOf(second)]);
-  return differenceOfStates(a, b);
+  return await inSlices(comparingStates(a, b));
 }
 
 async function statesOf(snapshot: SnapshotLocator | Pick<Manifest, "states">): Promise<readonly ManifestState[]> {
@@ -75,17 +78,17 @@ export function hasStates(value: unknown): value is Pick<Manifest, "states"> {
     states.every((state: Partial<ManifestState> | null | undefined) => Array.isArray(state?.entries));
 }
 
-/** What differs between the states of two manifests. */
-export function differenceOfStates(
+/** Tells what differs between the states of two manifests. */
+export function* comparingStates(
   first: readonly ManifestState[],
   second: readonly ManifestState[],
-): SnapshotDifference {
+): Work<SnapshotDifference> {
   const left = new Map(first.map((state) => [state.name, state]));
   const states: StateDifference[] = [];
   for (const state of second) {
     const before = left.get(state.name);
     left.delete(state.name);
-    const entries = entriesOf(before, state);
+    const entries = yield* comparingEntries(before, state);
     const versions = before === undefined || before.version === state.version
       ? {}
       : { versions: [before.version, state.version] as const };
@@ -93,19 +96,31 @@ export function differenceOfStates(
     states.push({ name: state.name, change: before === undefined ? "added" : "changed", ...versions, entries });
   }
   for (const state of left.values()) {
-    states.push({ name: state.name, change: "removed", entries: entriesOf(state, undefined) });
+    states.push({ name: state.name, change: "removed", entries: yield* comparingEntries(state, undefined) });
   }
   return { isEqual: states.length === 0, states };
 }
 
-function entriesOf(before: ManifestState | undefined, after: ManifestState | undefined): EntryDifference[] {
-  const left = new Map(before?.entries.map((entry) => [entry.path, entry]));
+function* comparingEntries(
+  before: ManifestState | undefined,
+  after: ManifestState | undefined,
+): Work<EntryDifference[]> {
+  const left = new Map<string, Digest>();
+  let count = 0;
+  for (const { path, digest } of before?.entries ?? []) {
+    if (count++ % ENTRIES_AT_ONCE === 0) yield;
+    left.set(path, digest);
+  }
   const found: EntryDifference[] = [];
   for (const { path, digest } of after?.entries ?? []) {
+    if (count++ % ENTRIES_AT_ONCE === 0) yield;
     const old = left.get(path);
     left.delete(path);
-    if (old?.digest !== digest) found.push({ path, change: old === undefined ? "added" : "changed" });
+    if (old !== digest) found.push({ path, change: old === undefined ? "added" : "changed" });
   }
-  for (const path of left.keys()) found.push({ path, change: "removed" });
+  for (const path of left.keys()) {
+    if (count++ % ENTRIES_AT_ONCE === 0) yield;
+    found.push({ path, change: "removed" });
+  }
   return found;
 }

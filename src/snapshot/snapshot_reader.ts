@@ -292,11 +292,12 @@ export class SnapshotReader {
     await this.#unit.check();
     const [small, large]: [PathAndEntry[], PathAndEntry[]] = [[], []];
     let mostEntryBytes = 0;
+    const pace = new Pace();
     for (const pair of entries) {
+      if (pace.isDue) await pace.rest();
       (pair[1].sizeBytes <= SMALL_ENTRY_BYTES ? small : large).push(pair);
       mostEntryBytes = Math.max(mostEntryBytes, pair[1].sizeBytes);
     }
-    await turn();
     const totalBytes = this.manifest.totals.sizeBytes;
     const isSmall = totalBytes <= SMALL_SNAPSHOT_BYTES && mostEntryBytes <= MOST_KEPT_ENTRY_BYTES;
     const mostBytes = isSmall ? SMALL_SNAPSHOT_BYTES : KEPT_BYTES;
@@ -305,7 +306,6 @@ export class SnapshotReader {
     let keptBytes = 0;
     const progress = new ProgressCounter(this.#uri, "verify", this.manifest.totals, options);
     let index = 0;
-    const pace = new Pace();
     options.signal?.throwIfAborted();
     for await (const batch of this.#raw.lendSmall(small)) {
       for (const bytes of batch) {

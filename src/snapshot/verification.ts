@@ -159,6 +159,7 @@ export async function verifyUnit(
     }
     if (!isFull) return report();
     for (const [path, { digest, sizeBytes }] of readsByTable ? listed : []) {
+      if (pace.isDue) await pace.rest(); // entries that share a member are read without waiting
       await attempt("content", path, digest, async () => {
         if (sizeBytes <= SMALL_ENTRY_BYTES) {
           await reader.bytes(path);

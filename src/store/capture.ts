@@ -129,9 +129,9 @@ export class Capture {
     this.throwIfFailed();
   }
 
-  /** Sizes of the entries that wait to be written, as far as they are known. */
-  get pendingSizes(): number[] {
-    return this.#states.flatMap((state) => state.pendingSizes);
+  /** Sizes of the entries that wait to be written, as far as they are known; looked at as they are asked for. */
+  *pendingSizes(): Generator<number, void> {
+    for (const state of this.#states) yield* state.pendingSizes();
   }
 
   /** Aborts: cancels all that is pending, and takes nothing more from the states. Returns the first error of all, to be thrown. */

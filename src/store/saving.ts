@@ -6,10 +6,17 @@ import { showAddress } from "../model/address.ts";
 import { type Stage, STALE_AFTER_MS } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { monotonicMs } from "../runtime/clock.ts";
-import { inSlices, Pace } from "../runtime/concurrency.ts";
+import { inSlices, Pace, type Work } from "../runtime/concurrency.ts";
 import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import { type Labels, type Layout, listOfSources, type ManifestEntry, type ManifestState } from "../model/snapshot.ts";
+import {
+  type Labels,
+  type Layout,
+  listOfSources,
+  type Manifest,
+  type ManifestEntry,
+  type ManifestState,
+} from "../model/snapshot.ts";
 import type { ArchiveLayout } from "../layout/archive_layout.ts";
 import { Capture, type CaptureOptions, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
@@ -37,6 +44,10 @@ interface Wanted {
   readonly labels: Labels;
   readonly options: SaveOptions;
 }
+
+type Content = Pick<Manifest, "states" | "labels">;
+
+const COMPARED_AT_ONCE = 256; // which takes about a millisecond
 
 /** Ends a save that would publish what the last snapshot holds. */
 const UNCHANGED = new Error("Nothing has changed since the last snapshot");
@@ -204,12 +215,12 @@ export class Saver {
       const listed = await names.list(lineage.listAfter);
       await lineage.assertMayAdd(listed.map((found) => this.#listedName(found)));
       const last = options.ifUnchanged === "skip" ? await this.#lastStates(listed) : undefined;
-      ({ name, stage } = await names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes)));
+      ({ name, stage } = await names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes())));
       lineage.claimed(name);
       hasPin = await notePin(backend, name, labels);
       const unit = await layout.write(stage, capture.entries(), { savedAt: facts.savedAt, signal: capture.signal });
       const sealed = await inSlices(sealing({ ...facts, name }, unit.entries));
-      if (last !== undefined && last === contentOf(sealed.manifest)) throw UNCHANGED;
+      if (last !== undefined && await inSlices(comparingContent(last, sealed.manifest))) throw UNCHANGED;
       await unit.publish(sealed);
       const { savedAt } = facts;
       const { sizeBytes } = sealed.manifest.totals;
@@ -286,11 +297,11 @@ export class Saver {
   }
 
   /** What this run's last snapshot holds, if it is still there and the newest. */
-  async #lastStates(listed: readonly ListedUnit[]): Promise<string | undefined> {
+  async #lastStates(listed: readonly ListedUnit[]): Promise<Manifest | undefined> {
     const last = this.#last;
     if (last === undefined || listed.some(({ name }) => name > last.name)) return undefined;
     try {
-      return contentOf(await last.manifest());
+      return await last.manifest();
     } catch (error) {
       if (!isSnapshotError(error)) throw error;
       return undefined; // it has gone or is damaged: a new one is needed
@@ -309,9 +320,20 @@ export class Saver {
   }
 }
 
-/** What a manifest says of the states and labels, so that two can be compared. */
-function contentOf({ states, labels }: { readonly states: readonly ManifestState[]; readonly labels: Labels }): string {
-  return JSON.stringify([states, ordered(labels)]);
+/** Whether two manifests have the same states, in the same order, and the same labels. */
+export function* comparingContent(first: Content, second: Content): Work<boolean> {
+  const headOf = ({ states, labels }: Content) =>
+    JSON.stringify([states.map(({ name, version, entries }) => [name, version, entries.length]), ordered(labels)]);
+  if (headOf(first) !== headOf(second)) return false;
+  for (const [index, { entries }] of first.states.entries()) {
+    const others = second.states[index]?.entries ?? [];
+    for (const [index, { path, sizeBytes, digest }] of entries.entries()) {
+      if (index % COMPARED_AT_ONCE === 0) yield;
+      const other = others[index];
+      if (other?.path !== path || other.sizeBytes !== sizeBytes || other.digest !== digest) return false;
+    }
+  }
+  return true;
 }
 
 function keyOf({ layout, labels, options: { ifUnchanged } }: Wanted): string {

@@ -171,8 +171,8 @@ export class StateCapture implements StateWriter {
   }
 
   /** Sizes of what waits to be written, where they are known. */
-  get pendingSizes(): number[] {
-    return [...this.#queue].map(({ sizeBytes }) => sizeBytes ?? 0);
+  *pendingSizes(): Generator<number, void> {
+    for (const { sizeBytes } of this.#queue) yield sizeBytes ?? 0;
   }
 
   /** Calls `saveState`; its failure fails the save. */

@@ -11,7 +11,8 @@ import { DEFAULT_NAME_FORMAT, SnapshotNameFormat } from "../model/snapshot_name.
 import type { PersistentState } from "../model/state.ts";
 import type { LayoutKind } from "../model/unit.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { differenceOfStates, type SnapshotDifference } from "../snapshot/difference.ts";
+import { inSlices } from "../runtime/concurrency.ts";
+import { comparingStates, type SnapshotDifference } from "../snapshot/difference.ts";
 import { locatorOf } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { assertVerifyOptions, type VerifyOptions, type VerifyReport } from "../snapshot/verification.ts";
@@ -341,7 +342,7 @@ export class StateStore {
     if (located === undefined) throw new TypeError("Cannot compare with a stream: give the address of a snapshot");
     // The states are called before anything is awaited: what they hand over belongs to the instant of the call.
     const [now, manifest] = await Promise.all([this.#saver.digest(options), located.manifest()]);
-    return differenceOfStates(manifest.states, now);
+    return await inSlices(comparingStates(manifest.states, now));
   }
 
   /**
