@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { isLong } from "./tools/proofs.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
@@ -17,6 +18,17 @@ const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: 
   .map((name) => `test/${name.split(path.sep).join("/")}`)
   .filter((file) => file.endsWith(".test.ts") && !file.startsWith("test/s3/"))
   .filter((file) => named.test(file) || ofProcess.test(readFileSync(path.join(root, file), "utf8")));
+
+// These take longest, and begin first: one that begins last runs alone.
+const longest = /\/test\/(?:cli|examples)\/|zstd_attacks/;
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const takesLong = ({ moduleId }: TestSpecification) => Number(longest.test(moduleId));
+    return sorted.sort((first, second) => takesLong(second) - takesLong(first));
+  }
+}
 
 export default defineConfig({
   resolve: {
@@ -48,6 +60,7 @@ export default defineConfig({
     ],
     setupFiles: ["test/setup.ts"],
     runner: "test/shares.ts",
+    sequence: { sequencer: LongestFirst },
     // Signals and process.chdir work in child processes only, not in worker threads.
     pool: "forks",
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).
