@@ -72,9 +72,9 @@ export const doctorCommand: Command = {
         checks: checks.map(({ name, status, text, mend, conditions }) => ({ name, status, text, mend, conditions })),
         problems: problems.length,
       });
-    } else {output.message(
-        problems.length === 0 ? "no problem found" : `${countText(problems.length, "problem")} found`,
-      );}
+    } else {
+      output.message(problems.length === 0 ? "no problem found" : `${countText(problems.length, "problem")} found`);
+    }
     return exitCode;
   },
 };
