@@ -234,7 +234,7 @@ describe.each(filePlaces)("StateStore beside what the dead left ($layout)", ({ m
     const { folder = "", ...place } = await make();
     await mkdir(path.join(folder, ".2020-01-01_00-00-00,000000.state.0123456789abcdef.stage"), { recursive: true });
     await writeFile(path.join(folder, ".2020-01-01_00-00-00,000000.state.claim"), ""); // this program starts a moment later
-    const leftovers = async () => (await readdir(folder)).filter((file) => file.includes("2020")).sort();
+    const leftovers = async () => (await readdir(folder)).filter((file) => file.startsWith(".2020")).sort();
     const before = await leftovers();
     expect(before).toHaveLength(2);
     let nowMs = 1_000;
