@@ -20,7 +20,7 @@ const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: 
   .filter((file) => named.test(file) || ofProcess.test(readFileSync(path.join(root, file), "utf8")));
 
 // These take longest, and begin first: one that begins last runs alone.
-const longest = /\/test\/(?:cli|examples)\/|zstd_attacks/;
+const longest = /\/test\/(?:cli|examples|faults|fuzz|torture)\/|command_line|memory|zstd_attacks/;
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -66,8 +66,8 @@ export default defineConfig({
     // Packages are imported as the runtime does it. vitest's guess at CommonJS takes zod apart on Bun (no "z" in it).
     deps: { interopDefault: false },
     experimental: { fsModuleCache: true }, // the second and third runtime find what the first has compiled
-    // On two processors: tests wait for files and for threads a third of their time.
-    maxWorkers: isLong ? 2 : 3,
+    // On two processors: tests wait for files and for threads a quarter of their time.
+    maxWorkers: 3,
     testTimeout: isLong ? 3_600_000 : 120_000,
     hookTimeout: isLong ? 3_600_000 : 120_000,
     // Examples and children may print; only a failing test's output is of interest.
