@@ -100,40 +100,59 @@ export function linesState(options: LinesAccessors<unknown> & { readonly schema?
 
 /** Records that can be read while they last. A reader that was not awaited must not take their end for the end of the list. */
 class OnceRead implements AsyncIterableIterator<unknown> {
-  readonly #records: AsyncGenerator<unknown, void>;
+  readonly #batches: AsyncGenerator<unknown[], void>;
+  readonly #pace = new Pace();
+  #batch: unknown[] = [];
+  #next = 0;
+  #asked: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
   #isClosed = false;
   /** Whether the reader came to the end, or left. */
   isRead = false;
 
-  constructor(records: AsyncGenerator<unknown, void>) {
-    this.#records = records;
+  constructor(batches: AsyncGenerator<unknown[], void>) {
+    this.#batches = batches;
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  async next(): Promise<IteratorResult<unknown, undefined>> {
-    const result = this.#isClosed ? undefined : await this.#records.next();
-    if (!this.isRead && (this.#isClosed || result === undefined)) {
+  next(): Promise<IteratorResult<unknown, undefined>> {
+    if (this.#waiting === 0 && this.#next < this.#batch.length && !this.#pace.isDue) {
+      return Promise.resolve({ done: false, value: this.#batch[this.#next++] });
+    }
+    this.#waiting++;
+    const result = this.#asked.then(() => this.#taken()).finally(() => this.#waiting--);
+    this.#asked = result.catch(() => {});
+    return result;
+  }
+
+  async #taken(): Promise<IteratorResult<unknown, undefined>> {
+    if (this.#pace.isDue) await this.#pace.rest();
+    while (this.#next === this.#batch.length && !this.#isClosed) {
+      const { done, value } = await this.#batches.next();
+      if (done) break;
+      [this.#batch, this.#next] = [value, 0];
+    }
+    if (this.#isClosed && !this.isRead) {
       throw new TypeError("Cannot read records: the load has ended; await the loop in write()");
     }
-    if (result === undefined || result.done) {
-      this.isRead = true;
-      return { done: true, value: undefined };
-    }
-    return result;
+    this.isRead ||= this.#next === this.#batch.length;
+    return this.isRead ? { done: true, value: undefined } : { done: false, value: this.#batch[this.#next++] };
   }
 
   async return(): Promise<IteratorResult<unknown, undefined>> {
     this.isRead = true;
-    await this.#records.return();
+    await this.close();
     return { done: true, value: undefined };
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#records.return();
+    this.#batch = [];
+    this.#next = 0;
+    await this.#batches.return();
   }
 }
 
@@ -145,22 +164,22 @@ async function* encoded(records: Iterable<unknown> | AsyncIterable<unknown>): As
   const pace = new Pace();
   let lines = "";
   let line = 0;
-  for await (const record of Symbol.asyncIterator in records ? records : paced(records, pace)) {
-    line++;
-    lines += `${textOf(record, line)}\n`;
-    if (lines.length < CHUNK_BYTES) continue;
-    yield encoder.encode(lines);
+  const isFull = (record: unknown) => (lines += `${textOf(record, ++line)}\n`).length >= CHUNK_BYTES;
+  const taken = () => {
+    const bytes = encoder.encode(lines);
     lines = "";
+    return bytes;
+  };
+  if (Symbol.asyncIterator in records) {
+    for await (const record of records) if (isFull(record)) yield taken();
+  } else {
+    for (const record of records) {
+      if (isFull(record)) yield taken();
+      // An iterable that waits for nothing must not hold up the program.
+      if (pace.isDue) await pace.rest();
+    }
   }
-  if (lines !== "") yield encoder.encode(lines);
-}
-
-/** An iterable that waits for nothing must not hold up the program. */
-async function* paced(records: Iterable<unknown>, pace: Pace): AsyncGenerator<unknown, void> {
-  for (const record of records) {
-    if (pace.isDue) await pace.rest();
-    yield record;
-  }
+  if (lines !== "") yield taken();
 }
 
 function textOf(record: unknown, line: number): string {
@@ -175,46 +194,57 @@ function textOf(record: unknown, line: number): string {
   }
 }
 
-async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerator<unknown, void> {
+/** The records, checked, in batches: those that lie in memory together wait for nothing between them. */
+async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerator<unknown[], void> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const pace = new Pace();
   let line = 0;
-  for await (const bytes of linesOf(from)) {
-    line++;
-    const place = `line ${line}`;
-    if (pace.isDue) await pace.rest();
-    let value: unknown;
-    try {
-      value = JSON.parse(decoder.decode(bytes));
-    } catch (cause) {
-      throw invalidEntry(from, PATH, `it is not JSON: ${reasonOf(cause)}`, place, cause);
-    }
-    if (schema !== anything) {
-      const checking = schema["~standard"].validate(value);
-      const result = resultOf(checking instanceof Promise ? await checking : checking);
-      if (result.issues !== undefined) {
-        const [first = { message: "its schema rejects it" }] = result.issues;
-        throw invalidEntry(from, PATH, first.message, `${place}, ${placeOf(first)}`);
+  for await (const lines of linesOf(from)) {
+    const records: unknown[] = [];
+    for (const bytes of lines) {
+      line++;
+      const place = `line ${line}`;
+      if (pace.isDue) await pace.rest();
+      let value: unknown;
+      try {
+        value = JSON.parse(decoder.decode(bytes));
+      } catch (cause) {
+        throw invalidEntry(from, PATH, `it is not JSON: ${reasonOf(cause)}`, place, cause);
       }
-      ({ value } = result);
+      if (schema !== anything) {
+        const checking = schema["~standard"].validate(value);
+        const result = resultOf(checking instanceof Promise ? await checking : checking);
+        if (result.issues !== undefined) {
+          const [first = { message: "its schema rejects it" }] = result.issues;
+          throw invalidEntry(from, PATH, first.message, `${place}, ${placeOf(first)}`);
+        }
+        ({ value } = result);
+      }
+      records.push(value);
     }
-    yield value;
+    yield records;
   }
 }
 
-async function* linesOf(from: StateReader): AsyncGenerator<Uint8Array, void> {
+/** The lines that end in each piece of the entry. */
+async function* linesOf(from: StateReader): AsyncGenerator<Uint8Array[], void> {
   let parts: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of iterate(from.stream(PATH))) {
-    let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      const last = chunk.subarray(start, end);
-      yield parts.length === 0 ? last : concat([...parts, last]);
-      [parts, sizeBytes, start] = [[], 0, end + 1];
+    for (let from = 0; from < chunk.length; from += CHUNK_BYTES) {
+      const piece = chunk.subarray(from, from + CHUNK_BYTES);
+      const lines: Uint8Array[] = [];
+      let start = 0;
+      for (let end = piece.indexOf(NEWLINE); end >= 0; end = piece.indexOf(NEWLINE, start)) {
+        const last = piece.subarray(start, end);
+        lines.push(parts.length === 0 ? last : concat([...parts, last]));
+        [parts, sizeBytes, start] = [[], 0, end + 1];
+      }
+      if (lines.length > 0) yield lines;
+      if (start === piece.length) continue;
+      parts.push(piece.subarray(start));
+      sizeBytes += piece.length - start;
     }
-    if (start === chunk.length) continue;
-    parts.push(chunk.subarray(start));
-    sizeBytes += chunk.length - start;
     if (sizeBytes > MAX_RECORD_BYTES) {
       throw invalidEntry(from, PATH, `a record has more than ${MAX_RECORD_BYTES} bytes`);
     }

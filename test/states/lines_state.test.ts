@@ -138,6 +138,21 @@ describe("linesState", () => {
     expect(await rejection(storeOf(idle).loadState(await saved(idle)))).toMatchObject({ code: "STATE_LOAD_FAILED" });
   });
 
+  it("gives records in order to a reader that asks for many at once, and ends for each that asks for more", async () => {
+    const many = 30_000; // more than are read at once
+    let got: unknown[] = [];
+    const state = linesState<number>({
+      read: () => Array.from({ length: many }, (_, index) => index),
+      write: async (records) => {
+        const iterator = records[Symbol.asyncIterator]();
+        const results = await Promise.all(Array.from({ length: many + 2 }, () => iterator.next()));
+        got = results.map(({ done, value }) => done === true ? "end" : value as number);
+      },
+    });
+    await storeOf(state).loadState(await saved(state));
+    expect(got).toEqual([...Array.from({ length: many }, (_, index) => index), "end", "end"]);
+  });
+
   it("may leave the loop", async () => {
     let first: number | undefined;
     const state = linesState<number>({
