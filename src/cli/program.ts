@@ -175,6 +175,7 @@ function exitCodeOfInterruption({ reason }: AbortSignal): ExitCode {
 }
 
 function failed(error: unknown, output: Output, signal: AbortSignal, name = ""): ExitCode {
+  output.stopProgress();
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.done;
     if (error.code !== "commander.help") output.error(mistakeOf(error, name), { exitCode: EXIT.usage });
