@@ -14,7 +14,8 @@ export const importCommand: Command = {
   group: "Move",
   summary: "Copy snapshots into the store: archives, folders, URLs, or an archive from stdin.",
   details:
-    "Each is verified first, and is visible completely or not at all. The store is made if it does not exist; a bucket is not.",
+    "Each is verified first, and is visible completely or not at all. One that the store has already is refused; copy passes over it. " +
+    "The store is made if it does not exist; a bucket is not.",
   args: [["<source...>", "files, folders or URLs; - is stdin"]],
   options: [],
   examples: [

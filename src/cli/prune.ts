@@ -39,7 +39,7 @@ const counted = (flags: string, about: string, keep: (count: number) => Retentio
   rule(flags, about, (text) => keep(readCount(text)));
 
 const RULES: readonly CommandOption[] = [
-  counted("--keep-latest <n>", "keep the newest", keepLatest),
+  counted("--keep-latest <n>", "keep the newest, not counting pinned ones", keepLatest),
   rule("--keep-within <time>", "keep what was saved so long before the newest, such as 36h or 7d", keepWithin),
   counted("--keep-hourly <n>", "keep the newest of each of the last hours", keepHourly),
   counted("--keep-daily <n>", "keep the newest of each of the last days", keepDaily),
@@ -269,7 +269,12 @@ async function print({ output }: Context, decisions: readonly RetentionDecision<
       snapshot.name,
       ageText(snapshot.savedAtMs, nowMs),
       snapshot.sizeBytes === undefined ? "" : sizeText(snapshot.sizeBytes),
-      reasons.length > 0 ? reasons.join(", ") : isKept ? "" : "no rule keeps it",
+      reasons.length > 0 ? reasons.map(reasonText).join(", ") : isKept ? "" : "no rule keeps it",
     ]),
   );
+}
+
+/** A reason with a size as it is written on the command line. */
+function reasonText(reason: string): string {
+  return reason.replace(/keepUnder\((\d+)\)/, (_, bytes) => sizeText(Number(bytes)));
 }

@@ -37,6 +37,25 @@ describe.skipIf(!hasTerminal)("in a terminal", () => {
     `);
   });
 
+  it("history keeps the columns that there is room for in 40", async () => {
+    const folder = await temporaryFolder();
+    await fill(folder, { count: 2 });
+    const { screen } = await inTerminal(["history", "run/run.json", "-s", folder], { columns: 40 });
+    expect(golden(plain(screen))).toMatchInlineSnapshot(`
+      "SNAPSHOT                          AGE
+      2026-01-02_03-04-05,000001.state   2h
+      2026-01-02_03-04-05,000002.state   1h
+      2 changes in 2 snapshots
+      "
+    `);
+  });
+
+  it("the commands are listed within 80 columns", async () => {
+    const [commands = ""] = plain((await inTerminal(["--help"])).screen).split("\nsnapkeep help ");
+    expect(widest(commands)).toBeLessThanOrEqual(80);
+    expect(commands).toContain("  diff [options] [a] [b] ");
+  });
+
   it("has colours, unless NO_COLOR is set", async () => {
     const folder = await temporaryFolder();
     await fill(folder, { count: 1 });
