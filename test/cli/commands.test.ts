@@ -385,6 +385,14 @@ describe("snapkeep copy", () => {
     expect((await snapkeep(["copy", "--to", other, "-s", folder])).code).toBe(2);
   });
 
+  it("says when a name is free that a copy held which was killed", async () => {
+    const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
+    await fill(folder, { count: 2 });
+    await writeFile(path.join(other, `.${await at(folder, 0)}.claim`), "");
+    const { code, stderr } = await snapkeep(["copy", "--all", "--to", other, "-s", folder]);
+    expect([code, stderr]).toEqual([3, expect.stringContaining("the name is free 10m after its last heartbeat")]);
+  });
+
   it("ends with 3 if some cannot be copied", async () => {
     const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
     await fill(folder);

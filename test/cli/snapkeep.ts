@@ -65,14 +65,14 @@ export const hasTerminal: boolean = spawnSync("python3", ["-c", "import pty"]).s
  * Runs a command in a pseudo-terminal.
  *
  * @param args The command.
- * @param options Its width, and what to type when some text appears.
+ * @param options Its width, and what to type when some text appears, after shell commands.
  * @returns What the terminal received, stdout and stderr together.
  */
 export function inTerminal(
   args: readonly string[],
   { columns = 80, typed = [], env = {}, shell = "" }: {
     readonly columns?: number;
-    readonly typed?: readonly (readonly [seen: string, typed: string])[];
+    readonly typed?: readonly (readonly [seen: string, typed: string, ...commands: string[]])[];
     readonly env?: Readonly<Record<string, string>>;
     /** What follows the command in a shell, such as `| cat`. */
     readonly shell?: string;

@@ -123,6 +123,15 @@ describe.skipIf(!hasTerminal)("in a terminal", () => {
     },
   );
 
+  it("prune tells what another program has removed meanwhile", async () => {
+    const folder = await temporaryFolder();
+    const [oldest] = await (await fill(folder)).list();
+    const { code, screen } = await inTerminal(["prune", "--keep-latest", "1", "-s", folder], {
+      typed: [["[y/N] ", "y\n", `rm -r '${folder}/${oldest?.name}'`]],
+    });
+    expect([code, screen]).toEqual([0, expect.stringMatching(/\n1 removed, 1 was gone already\n$/)]);
+  });
+
   it("prune ends with 130 if the question is interrupted", async () => {
     const folder = await temporaryFolder();
     await fill(folder);
