@@ -164,7 +164,8 @@ class HttpBackend implements Backend {
 
   #unranged(answer: Response, asked: string): SnapshotError {
     if (answer.status !== 200) return this.refused(answer, asked);
-    const hint = "the server answers no range requests; fetch it and hand its body to importSnapshot or loadState";
+    const hint = "the server answers no range requests; fetch it and hand its body to importSnapshot or loadState, " +
+      "or pipe it into snapkeep import -";
     return storageError("read", this.#shown, new Error(hint));
   }
 

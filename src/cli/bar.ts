@@ -18,14 +18,14 @@ const WIDE = 60;
  * @param task What is done, as text that is safe on a terminal.
  * @param totalBytes All bytes there are.
  * @param texts Writes sizes and times.
- * @returns Sets the bytes done; removes the bar.
+ * @returns Sets the bytes done, which shows the bar again if it was hidden; hides it, so that a line can be written; removes it.
  */
 export function startBar(
   stream: NodeJS.WriteStream,
   task: string,
   totalBytes: number,
   { size, time }: BarTexts,
-): { set(doneBytes: number): void; stop(): void } {
+): { set(doneBytes: number): void; hide(): void; stop(): void } {
   const sinceMs = performance.now();
   const bar = new SingleBar({
     stream,
@@ -47,9 +47,26 @@ export function startBar(
       return `${task} [${"#".repeat(full)}${"-".repeat(room - full)}] ${numbers}`.slice(0, columns - 1);
     },
   });
-  bar.start(Math.max(1, totalBytes), 0);
+  let isShown = false;
+  let isOver = false;
+  const set = (doneBytes: number): void => {
+    const value = Math.min(doneBytes, totalBytes);
+    if (isOver) return;
+    if (isShown) bar.update(value);
+    else bar.start(Math.max(1, totalBytes), value);
+    isShown = true;
+  };
+  const hide = (): void => {
+    if (isShown) bar.stop();
+    isShown = false;
+  };
+  set(0);
   return {
-    set: (doneBytes) => bar.update(Math.min(doneBytes, totalBytes)),
-    stop: () => bar.stop(),
+    set,
+    hide,
+    stop: () => {
+      hide();
+      isOver = true;
+    },
   };
 }

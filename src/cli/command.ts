@@ -107,7 +107,8 @@ async function assertFolder(path: string, mayBeMissing: boolean): Promise<void> 
   const kind = (await nodeFileSystem.stat(path, true))?.kind;
   if (kind === undefined && !mayBeMissing) throw new UsageError(`there is no folder "${path}"`);
   if (kind !== undefined && kind !== "folder") {
-    throw new UsageError(`"${path}" is a ${kind}, not a folder of snapshots; name it in place of <snapshot>`);
+    const hint = mayBeMissing ? "" : "; name it in place of <snapshot>";
+    throw new UsageError(`"${path}" is a ${kind}, not a folder of snapshots${hint}`);
   }
 }
 

@@ -1,8 +1,11 @@
 // snapkeep copy
 import process from "node:process";
 import { reasonOf } from "../model/errors.ts";
+import { listSnapshots } from "../snapshot/listing.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
+import type { SnapshotProgress } from "../snapshot/progress.ts";
 import { copySnapshots } from "../store/copy_snapshots.ts";
+import type { StateStore } from "../store/state_store.ts";
 import type { Command } from "./command.ts";
 import { countText } from "./count_text.ts";
 import { EXIT, exitCodeOf, UsageError } from "./exit_code.ts";
@@ -29,17 +32,18 @@ export const copyCommand: Command = {
     const { output, signal } = context;
     const names = given as readonly string[];
     if (to === undefined) throw new UsageError("say where to copy to with --to <folder>, or --to s3://bucket/prefix");
-    if (all === names.length > 0) throw new UsageError("name the snapshots to copy, or give --all");
+    if (all === names.length > 0) {
+      throw new UsageError(`name the snapshots to copy, or give --all${all ? "; not both" : ""}`);
+    }
     const sources: SnapshotLocator[] = [];
     if (all) sources.push(...await (await context.store()).list({ signal }));
     for (const name of names) sources.push(await context.snapshot(name));
     const target = await context.storeAt(to, { mayBeMissing: true });
-    const progress = await output.progress("copy", await sizeOf(sources));
+    const progress = await output.progress("copy", await sizeOf(sources, target));
     const failures: unknown[] = [];
     const counts = { copied: 0, labeled: 0, present: 0, failed: 0 };
     try {
-      const onProgress = ({ uri, phase, sizeBytes }: { uri: string; phase: string; sizeBytes: number }) =>
-        progress.set(`${phase} ${uri}`, sizeBytes);
+      const onProgress = ({ uri, sizeBytes }: SnapshotProgress) => progress.set(uri, sizeBytes);
       for await (const { source, copy, outcome, error } of copySnapshots(sources, target, { signal, onProgress })) {
         counts[outcome]++;
         if (error !== undefined) failures.push(error);
@@ -62,10 +66,14 @@ export const copyCommand: Command = {
   },
 };
 
-/** All bytes that are verified and then copied, as far as manifests tell. */
-async function sizeOf(sources: readonly SnapshotLocator[]): Promise<number> {
+/** All bytes that the target lacks, as far as manifests tell. */
+async function sizeOf(sources: readonly SnapshotLocator[], target: StateStore): Promise<number> {
   if (process.stderr.isTTY !== true) return 0;
+  const there = new Set((await listSnapshots(target.backend)).map(({ name }) => name));
   let sum = 0;
-  for (const source of sources) sum += (await source.manifest().catch(() => undefined))?.totals.sizeBytes ?? 0;
-  return 2 * sum;
+  for (const source of sources) {
+    const manifest = await source.manifest().catch(() => undefined); // the copy says what is wrong
+    if (manifest !== undefined && !there.has(manifest.name)) sum += manifest.totals.sizeBytes;
+  }
+  return sum;
 }

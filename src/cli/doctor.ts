@@ -73,7 +73,12 @@ export const doctorCommand: Command = {
         problems: problems.length,
       });
     } else {
-      output.message(problems.length === 0 ? "no problem found" : `${countText(problems.length, "problem")} found`);
+      const warnings = checks.filter(({ status }) => status === "warning").length;
+      output.message(
+        `${problems.length === 0 ? "no problem" : countText(problems.length, "problem")} found${
+          warnings === 0 ? "" : `, ${countText(warnings, "warning")}`
+        }`,
+      );
     }
     return exitCode;
   },
@@ -205,7 +210,8 @@ async function freeSpace(store: StateStore, { snapshots }: Survey): Promise<Chec
   const name = "free space";
   const freeBytes = await store.backend.freeBytes?.();
   if (freeBytes === undefined) return { name, status: "ok", text: "unknown on this file system" };
-  const newest = snapshots.filter(({ manifest }) => manifest !== undefined).at(-1)?.manifest?.totals.sizeBytes ?? 0;
+  const newest = snapshots.filter(({ manifest }) => manifest !== undefined).at(-1)?.manifest?.totals.sizeBytes;
+  if (newest === undefined) return { name, status: "ok", text: sizeText(freeBytes) };
   const text = `${sizeText(freeBytes)}; the newest snapshot holds ${sizeText(newest)}`;
   const mend = `snapkeep prune --keep-latest 5 --dry-run -s ${shell(store)}`;
   if (freeBytes < newest) return { name, status: "problem", text, mend };

@@ -14,7 +14,8 @@ export const importCommand: Command = {
   group: "Move",
   summary: "Copy snapshots into the store: archives, folders, URLs, or an archive from stdin.",
   details:
-    "Each is verified first, and is visible completely or not at all. The store is made if it does not exist; a bucket is not.",
+    "Each is verified first, and is visible completely or not at all. One that the store has already is refused; copy passes over it. " +
+    "The store is made if it does not exist; a bucket is not.",
   args: [["<source...>", "files, folders or URLs; - is stdin"]],
   options: [],
   examples: [
@@ -33,7 +34,7 @@ export const importCommand: Command = {
         if (source !== "-") await locateAt(source);
         const snapshot = await store.importSnapshot(source === "-" ? stdin() : source, {
           signal,
-          onProgress: ({ uri, phase, sizeBytes }) => progress.set(`${phase} ${uri}`, sizeBytes),
+          onProgress: ({ uri, sizeBytes }) => progress.set(uri, sizeBytes),
         });
         progress.stop();
         if (output.isJson) {
@@ -61,9 +62,9 @@ function stdin(): ReadableStream<Uint8Array> {
   return Readable.toWeb(process.stdin) as unknown as ReadableStream<Uint8Array>;
 }
 
-/** All bytes that are verified and then copied; 0 if that is not known beforehand. */
+/** All bytes that are copied; 0 if that is not known beforehand. */
 async function sizeOf(source: SnapshotSource & string): Promise<number> {
   if (process.stderr.isTTY !== true || source === "-") return 0;
   const facts = await locate(source).stat().catch(() => undefined); // the import says what is wrong
-  return 2 * (facts?.sizeBytes ?? 0);
+  return facts?.sizeBytes ?? 0;
 }

@@ -26,7 +26,7 @@ export interface Progress {
 export class Output {
   /** Whether results are JSON. */
   readonly isJson: boolean;
-  #bar: { stop(): void } | undefined;
+  #bar: { hide(): void; stop(): void } | undefined;
   #isBroken = false;
 
   constructor({ isJson }: { readonly isJson: boolean }) {
@@ -74,6 +74,7 @@ export class Output {
   /** Writes bytes to stdout as they are, and waits until they are taken. */
   async bytes(chunk: Uint8Array | string): Promise<void> {
     if (this.#isBroken) throw new BrokenPipe();
+    if (this.isTerminal) this.#bar?.hide();
     await new Promise<void>((resolve, reject) => {
       process.stdout.write(chunk, (error) => {
         if (error === null || error === undefined) resolve();
@@ -85,16 +86,16 @@ export class Output {
 
   /** Writes a message to stderr. */
   message(text: string, style?: Style): void {
-    this.#bar?.stop();
+    this.#bar?.hide();
     const shown = visibleLines(text);
     process.stderr.write(
       `${style === undefined ? shown : styleText(style, shown, { stream: process.stderr, validateStream: true })}\n`,
     );
   }
 
-  /** Writes what ended the command to stderr. */
+  /** Writes what failed to stderr. */
   error(text: string, details: { readonly exitCode: number; readonly code?: string | undefined }): void {
-    this.#bar?.stop();
+    this.#bar?.hide();
     if (this.isJson) {
       process.stderr.write(`${visibleJson({ type: "error", ...details, message: text })}\n`);
       return;
@@ -103,8 +104,13 @@ export class Output {
     process.stderr.write(`${prefix} ${visibleLines(text)}\n`);
   }
 
+  /** Removes the bar of a command that ends early; none appears again. */
+  stopProgress(): void {
+    this.#bar?.stop();
+  }
+
   /**
-   * Shows a bar on stderr if that is a terminal.
+   * Shows a bar on stderr if that is a terminal. A line that is written meanwhile takes its place; the next bytes show it below.
    *
    * @param task What is done.
    * @param totalBytes All bytes of all snapshots.
@@ -123,12 +129,12 @@ export class Output {
         bar.set(sum);
       },
       stop: () => {
-        if (this.#bar !== progress) return;
+        if (this.#bar !== bar) return;
         this.#bar = undefined;
         bar.stop();
       },
     };
-    this.#bar = progress;
+    this.#bar = bar;
     return progress;
   }
 

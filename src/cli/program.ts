@@ -9,6 +9,7 @@ import { type Command, Context, type GlobalOptions } from "./command.ts";
 import { isCommand, loadCommands } from "./commands.ts";
 import { EXIT, type ExitCode, exitCodeOf, Interruption, UsageError } from "./exit_code.ts";
 import { BrokenPipe, Output } from "./output.ts";
+import { WAYS } from "./resolve.ts";
 import { visibleLines } from "./visible.ts";
 
 /** What the help of the program says at its end. */
@@ -34,7 +35,7 @@ export const OBJECT_STORES: string = [
 
 /** What the exit codes mean. */
 export const EXIT_CODES =
-  "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 damage found, 130 interrupted.";
+  "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 damage found, 130 interrupted, 143 terminated.";
 
 /** Options that every command takes. */
 export const GLOBAL_OPTIONS: readonly { readonly flags: string; readonly about: string; readonly env?: string }[] = [
@@ -59,7 +60,7 @@ function makeParser(commands: readonly Command[], run: Run): Parser {
     .version(VERSION, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "print the help of a command")
-    .configureHelp({ showGlobalOptions: true, styleTitle: (title) => styleText("bold", title) })
+    .configureHelp({ showGlobalOptions: true, minWidthToWrap: 30, styleTitle: (title) => styleText("bold", title) })
     .configureOutput({ writeErr: (text) => void process.stderr.write(visibleLines(text)), outputError: () => {} })
     .addHelpText("after", "\nsnapkeep help <command> prints the options of a command, with examples.")
     .exitOverride()
@@ -76,7 +77,7 @@ function parserOf(command: Command, run: Run): Parser {
   const { name, group, summary, details, args, options, examples } = command;
   const parser = new Parser(name).summary(summary).helpGroup(`${group}:`)
     .description(details === undefined ? summary : `${summary} ${details}`);
-  for (const [arg, about] of args) parser.argument(arg, about);
+  for (const [arg, about] of args) parser.argument(arg, arg.includes("snapshot") ? `${about}: ${WAYS}` : about);
   for (const { flags, about, read } of options) {
     const option = new Option(flags, about);
     if (read !== undefined) option.argParser((text, before: unknown) => reading(() => read(text, before)));
@@ -175,6 +176,7 @@ function exitCodeOfInterruption({ reason }: AbortSignal): ExitCode {
 }
 
 function failed(error: unknown, output: Output, signal: AbortSignal, name = ""): ExitCode {
+  output.stopProgress();
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.done;
     if (error.code !== "commander.help") output.error(mistakeOf(error, name), { exitCode: EXIT.usage });

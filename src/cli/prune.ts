@@ -18,6 +18,7 @@ import {
   keepYearly,
   type RetentionRule,
 } from "../retention/rule.ts";
+import { listSnapshots } from "../snapshot/listing.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type Survey, surveyOf } from "../store/survey.ts";
@@ -39,7 +40,7 @@ const counted = (flags: string, about: string, keep: (count: number) => Retentio
   rule(flags, about, (text) => keep(readCount(text)));
 
 const RULES: readonly CommandOption[] = [
-  counted("--keep-latest <n>", "keep the newest", keepLatest),
+  counted("--keep-latest <n>", "keep the newest, not counting pinned ones", keepLatest),
   rule("--keep-within <time>", "keep what was saved so long before the newest, such as 36h or 7d", keepWithin),
   counted("--keep-hourly <n>", "keep the newest of each of the last hours", keepHourly),
   counted("--keep-daily <n>", "keep the newest of each of the last days", keepDaily),
@@ -227,6 +228,7 @@ async function carryOut(
       ", or --dry-run to see the plan",
     );
   const removed = isAgreed ? await keeper.remove(new Set(doomed.map(({ name }) => name)), signal) : [];
+  const stayed = isAgreed && removed.length < doomed.length ? await countThere(store, doomed, signal) : 0;
   if (output.isJson) {
     await output.json({
       store: pathOfUri(store.backend.uri),
@@ -241,16 +243,22 @@ async function carryOut(
       removed: removed.map(({ name }) => name),
       damaged: damaged.map(({ locator }) => locator.name),
     });
-  } else if (isAgreed) output.message(`${removed.length} removed`);
-  else if (!dryRun && doomed.length > 0) output.message("nothing removed");
-  if (!isAgreed || removed.length === doomed.length) return EXIT.done;
+  } else if (isAgreed) {
+    const gone = doomed.length - removed.length - stayed;
+    output.message(`${removed.length} removed${gone > 0 ? `, ${countText(gone, "was", "were")} gone already` : ""}`);
+  } else if (!dryRun && doomed.length > 0) output.message("nothing removed");
+  if (stayed === 0) return EXIT.done;
   output.message(
-    `${
-      countText(doomed.length - removed.length, "stayed: it was", "stayed: they were")
-    } changed meanwhile; run it again`,
+    `${countText(stayed, "stayed: it was", "stayed: they were")} changed meanwhile; run it again`,
     "yellow",
   );
   return EXIT.partly;
+}
+
+/** How many of some snapshots are there still; another program may have removed the others. */
+async function countThere(store: StateStore, some: readonly KeptSnapshot[], signal: AbortSignal): Promise<number> {
+  const there = new Set((await listSnapshots(store.backend, { signal })).map(({ name }) => name));
+  return some.filter(({ name }) => there.has(name)).length;
 }
 
 async function print({ output }: Context, decisions: readonly RetentionDecision<KeptSnapshot>[]): Promise<void> {
@@ -269,7 +277,12 @@ async function print({ output }: Context, decisions: readonly RetentionDecision<
       snapshot.name,
       ageText(snapshot.savedAtMs, nowMs),
       snapshot.sizeBytes === undefined ? "" : sizeText(snapshot.sizeBytes),
-      reasons.length > 0 ? reasons.join(", ") : isKept ? "" : "no rule keeps it",
+      reasons.length > 0 ? reasons.map(reasonText).join(", ") : isKept ? "" : "no rule keeps it",
     ]),
   );
+}
+
+/** A reason with a size as it is written on the command line. */
+function reasonText(reason: string): string {
+  return reason.replace(/keepUnder\((\d+)\)/, (_, bytes) => sizeText(Number(bytes)));
 }

@@ -15,7 +15,7 @@ export function growthText(bytes: number): string {
 
 /** Returns a length of time such as `3m`. */
 export function timeText(lengthMs: number): string {
-  return prettyMs(Math.max(0, lengthMs < 1000 ? 0 : lengthMs), { compact: true });
+  return lengthMs < 1000 ? "0s" : prettyMs(lengthMs, { compact: true });
 }
 
 /** Returns how long ago an instant was, such as `3m`; `in 3m` if it is in the future. */

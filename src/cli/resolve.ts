@@ -14,7 +14,8 @@ import { type Survey, surveyOf } from "../store/survey.ts";
 import { countText } from "./count_text.ts";
 import { UsageError } from "./exit_code.ts";
 
-const WAYS = "a name, the beginning of one, latest, latest~1, @tag, a path or a URL";
+/** How a snapshot can be called. */
+export const WAYS = "a name, the beginning of one, latest, latest~1, @tag, a path or a URL";
 
 /**
  * Finds a snapshot.
@@ -30,7 +31,8 @@ export async function resolveSnapshot(
   store: (() => Promise<StateStore>) | undefined,
 ): Promise<SnapshotLocator> {
   if (text === "") throw new UsageError(`a snapshot needs a name: ${WAYS}`);
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /[/\\]/.test(text)) return await locateAt(text);
+  const isTag = text.startsWith("@") && store !== undefined && !await isPath(text); // a tag may have a slash
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /[/\\]/.test(text) && !isTag) return await locateAt(text);
   if (store === undefined) {
     if (await isPath(text)) return await locateAt(text);
     throw new UsageError(`"${text}" is not a path; to find it by name, name the store with -s or SNAPKEEP_STORE`);
@@ -41,8 +43,12 @@ export async function resolveSnapshot(
   if (await isPath(text)) return await locateAt(text);
   const names = (await listSnapshots(place.backend)).map(({ name }) => name);
   const uri = place.backend.uri;
-  const near = names.length === 0 ? undefined : nearest(text, ["latest", ...names]);
-  const remedy = near === undefined ? `there are no snapshots in ${showAddress(uri)}` : `the nearest name is "${near}"`;
+  const near = nearest(text, ["latest", ...names], Math.ceil(text.length / 2));
+  const remedy = names.length === 0
+    ? `there are no snapshots in ${showAddress(uri)}`
+    : near === undefined
+    ? "no name is like it; snapkeep list shows them"
+    : `the nearest name is "${near}"`;
   throw new SnapshotError("SNAPSHOT_NOT_FOUND", `Cannot find the snapshot "${text}": ${remedy}`, { uri });
 }
 

@@ -46,9 +46,10 @@ export const sweepCommand: Command = {
       return;
     }
     for (const name of names) await output.line(`unfinished  ${name}`);
+    const spared = `may live: a heartbeat is less than ${durationText(olderThan ?? STALE_AFTER_MS)} old (--older-than)`;
     const more = left.length === 0
       ? ""
-      : `; ${countText(left.length, "stays, because its writer", "stay, because their writers")} may live`;
+      : `; ${countText(left.length, "stays, because its writer", "stay, because their writers")} ${spared}`;
     output.message(
       `${countText(Math.max(0, removed), "hidden file or folder", "hidden files and folders")} removed${more}`,
     );

@@ -6,7 +6,7 @@ import stringWidth from "string-width";
 export interface Column {
   /** Its heading. */
   readonly head: string;
-  /** Columns with the highest rank are left out first if the terminal is too narrow; rank 0 always stays. */
+  /** In a narrow terminal, columns are taken in order of rank, each if there is room for it; rank 0 always stays. */
   readonly rank: number;
   /** Where its cells stand. */
   readonly align?: "left" | "right";
@@ -70,13 +70,13 @@ function widthOf(widths: readonly number[]): number {
 }
 
 function columnsThatFit(columns: readonly Column[], natural: readonly number[], width: number): number[] {
-  let shown = [...columns.keys()].filter((index) => columns[index]?.rank === 0 || (natural[index] as number) > 0);
-  const least = (index: number) =>
-    columns[index]?.isCut ? Math.min(LEAST_CUT, natural[index] as number) : natural[index];
-  while (widthOf(shown.map((index) => least(index) as number)) > width) {
-    const last = shown.reduce((a, b) => (columns[b]?.rank ?? 0) > (columns[a]?.rank ?? 0) ? b : a);
-    if (columns[last]?.rank === 0) break;
-    shown = shown.filter((index) => index !== last);
+  const rank = (index: number): number => columns[index]?.rank as number;
+  const least = (index: number): number =>
+    columns[index]?.isCut ? Math.min(LEAST_CUT, natural[index] as number) : natural[index] as number;
+  const candidates = [...columns.keys()].filter((index) => rank(index) === 0 || natural[index] as number > 0);
+  const shown: number[] = [];
+  for (const index of candidates.sort((a, b) => rank(a) - rank(b))) {
+    if (rank(index) === 0 || widthOf([...shown, index].map(least)) <= width) shown.push(index);
   }
-  return shown;
+  return shown.sort((a, b) => a - b);
 }

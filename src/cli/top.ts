@@ -34,8 +34,11 @@ export const topCommand: Command = {
       await output.json({ snapshot: manifest.name, since: before?.name ?? null, ...parts });
       return;
     }
-    if (before === undefined && manifest.parent !== null) {
-      output.message(`Its parent "${manifest.parent}" is not here; compare with another by --since.`);
+    if (before === undefined) {
+      const why = manifest.parent === null
+        ? "It has no parent: its run did not resume"
+        : `Its parent "${manifest.parent}" is not here`;
+      output.message(`${why}; compare with another by --since.`);
     }
     const row = (kind: string) => ({ path, sizeBytes, grownBytes }: SizedPart) => [
       kind,

@@ -1,5 +1,6 @@
 // snapkeep verify
 import process from "node:process";
+import { showAddress } from "../model/address.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { VerifyOptions, VerifyReport } from "../snapshot/verification.ts";
 import type { StateStore } from "../store/state_store.ts";
@@ -49,7 +50,9 @@ export const verifyCommand: Command = {
       progress.stop();
     }
     if (output.isJson) await output.json({ type: "summary", ...counts });
-    else {
+    else if (store !== undefined && counts.snapshots === 0) {
+      output.message(`There are no snapshots in ${showAddress(store.backend.uri)}.`);
+    } else {
       const bad = [
         ...counts.damaged > 0 ? [`${counts.damaged} damaged`] : [],
         ...counts.unreadable > 0 ? [`${counts.unreadable} unreadable`] : [],
@@ -97,7 +100,8 @@ async function print({ output }: Context, report: VerifyReport, isQuick: boolean
   const counted = isQuick ? "" : `  ${countText(entries, "entry", "entries")}, ${sizeText(sizeBytes)}`;
   await output.line(isWhole ? ["ok       ", "green"] : ["DAMAGED  ", "red"], name, isWhole ? counted : "");
   for (const { step, problem, path, expected, actual } of findings) {
-    const where = path === "" ? "" : ` ${path}`;
-    await output.line(`         ${step}:${where} is ${problem}: expected ${expected}, found ${actual}`);
+    const where = path === "" ? step : `${step}: ${path}`;
+    const why = actual.startsWith("Cannot ") ? actual : `expected ${expected}, found ${actual}`; // an error says all
+    await output.line(`         ${where} is ${problem}: ${why}`);
   }
 }

@@ -2,7 +2,7 @@
 // the calls here is the commit sequence; docs/durability.md explains each.
 import { dirname, join } from "node:path";
 import { showAddress } from "../model/address.ts";
-import type { ByteSource, Scratch, Stage } from "../model/backend.ts";
+import { type ByteSource, NAME_IS_HELD, type Scratch, type Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
 import { mapBounded } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -62,7 +62,7 @@ export class FileStage implements Stage {
     const create = () =>
       place.files.create(claimPath).catch((error) => {
         if (errnoOf(error) !== "EEXIST") throw error;
-        throw existsError(name, pathOfUnit(place, unit), error, "another writer is saving under this name");
+        throw existsError(name, pathOfUnit(place, unit), error, NAME_IS_HELD);
       });
     const claim = await create().catch(async (error) => {
       if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;

@@ -1,10 +1,15 @@
 // The lower seam: where snapshots lie. A backend keeps units and knows nothing of states, manifests or archives; what an
 // adapter could get wrong above that (paths, hashing, order, manifest) is done once, above it. The conformance suite in
 // `snapkeep/testing` is this contract as tests; `memory_backend.ts` and examples/key_value_backend are short readings of it.
+import { durationText } from "./duration.ts";
 import type { Unit } from "./unit.ts";
 
 /** Without a heartbeat for so long, in milliseconds, a writer counts as dead by default. */
 export const STALE_AFTER_MS: number = 10 * 60 * 1000;
+
+/** Why a name cannot be claimed that a writer holds, and the way out. */
+export const NAME_IS_HELD: string = "another writer is saving under this name; if that writer died, the name is free " +
+  `${durationText(STALE_AFTER_MS)} after its last heartbeat`;
 
 /**
  * Bytes in order, in chunks of any size, empty ones too, or in none.

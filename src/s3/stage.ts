@@ -1,6 +1,6 @@
 // Writing a unit: claim the name, write the blobs, write the one that commits. What is there without a commit counts for nothing.
 import { showAddress } from "../model/address.ts";
-import type { ByteSource, Scratch, Stage, StageOptions } from "../model/backend.ts";
+import { type ByteSource, NAME_IS_HELD, type Scratch, type Stage, type StageOptions } from "../model/backend.ts";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { reasonOf, SnapshotError, storageError } from "../model/errors.ts";
 import { loggerOf } from "../runtime/logging.ts";
@@ -50,7 +50,7 @@ export class S3Stage implements Stage {
     const name = safeNameOf(unit);
     const conditions = await place.writable();
     const claim = await Claim.take(place, name, unit, "stage") ?? await takeOver(place, name, unit, "stage");
-    if (claim === undefined) throw exists(place, name, unit, "another writer is saving under this name");
+    if (claim === undefined) throw exists(place, name, unit, NAME_IS_HELD);
     const stage = new S3Stage(place, claim, conditions, options.leastBytes);
     try {
       // Only after claiming: a writer that published meanwhile kept its claim until its unit was there to be seen.

@@ -1,5 +1,5 @@
 # Runs a program in a pseudo-terminal: terminal.py <columns> <script> <program> [argument...]
-# The script is JSON: pairs of what to wait for in the output, and what to type then. Prints all that the terminal received.
+# The script is JSON: lists of what to wait for in the output, what to type then, and shell commands to run before that. Prints all that the terminal received.
 import fcntl, json, os, pty, struct, sys, termios
 
 columns, script, program = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
@@ -17,8 +17,10 @@ while True:
         break
     seen += chunk
     while script and script[0][0].encode() in seen[at:]:
-        expected, typed = script.pop(0)
+        expected, typed, *commands = script.pop(0)
         at = seen.index(expected.encode(), at) + len(expected)
+        for command in commands:
+            os.system(command)
         os.write(terminal, typed.encode())
 _, status = os.waitpid(child, 0)
 sys.stdout.buffer.write(seen)

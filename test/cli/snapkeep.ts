@@ -65,14 +65,14 @@ export const hasTerminal: boolean = spawnSync("python3", ["-c", "import pty"]).s
  * Runs a command in a pseudo-terminal.
  *
  * @param args The command.
- * @param options Its width, and what to type when some text appears.
+ * @param options Its width, and what to type when some text appears, after shell commands.
  * @returns What the terminal received, stdout and stderr together.
  */
 export function inTerminal(
   args: readonly string[],
   { columns = 80, typed = [], env = {}, shell = "" }: {
     readonly columns?: number;
-    readonly typed?: readonly (readonly [seen: string, typed: string])[];
+    readonly typed?: readonly (readonly [seen: string, typed: string, ...commands: string[]])[];
     readonly env?: Readonly<Record<string, string>>;
     /** What follows the command in a shell, such as `| cat`. */
     readonly shell?: string;
@@ -98,6 +98,24 @@ export function inTerminal(
 export function plain(screen: string): string {
   // oxlint-disable-next-line no-control-regex
   return screen.replaceAll(/\u001b(?:\[[0-9;?]*[a-zA-Z]|7|8)/g, "");
+}
+
+/** What a terminal without an end shows after it has received a text: the lines, as cursor moves and erasures have left them. */
+export function shownBy(received: string): string[] {
+  const lines = [""];
+  let [row, column, saved] = [0, 0, [0, 0] as [number, number]];
+  // oxlint-disable-next-line no-control-regex
+  for (const part of received.match(/\u001b(?:\[[0-9;?]*[a-zA-Z]|7|8)|[^]/g) ?? []) {
+    const line = lines[row] ?? "";
+    if (part === "\n") [row, column] = [row + 1, 0];
+    else if (part === "\r" || part === "\u001b[1G") column = 0;
+    else if (part === "\u001b[2K") lines[row] = "";
+    else if (part === "\u001b[0K") lines[row] = line.slice(0, column);
+    else if (part === "\u001b7") saved = [row, column];
+    else if (part === "\u001b8") [row, column] = saved;
+    else if (part.length === 1) lines[row] = line.slice(0, column).padEnd(column) + part + line.slice(++column);
+  }
+  return lines;
 }
 
 /** A text with the time of each name replaced, and without the folder. */

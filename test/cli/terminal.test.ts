@@ -1,9 +1,9 @@
 // The command line in a pseudo-terminal: tables that fit, bars, the question before a deletion.
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { StateStore } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../backend/temporary.ts";
-import { fill, golden, hasTerminal, inTerminal, plain } from "./snapkeep.ts";
+import { fill, golden, hasTerminal, inTerminal, plain, shownBy } from "./snapkeep.ts";
 
 const widest = (text: string) => Math.max(...text.split("\n").map((line) => line.length));
 
@@ -37,6 +37,25 @@ describe.skipIf(!hasTerminal)("in a terminal", () => {
     `);
   });
 
+  it("history keeps the columns that there is room for in 40", async () => {
+    const folder = await temporaryFolder();
+    await fill(folder, { count: 2 });
+    const { screen } = await inTerminal(["history", "run/run.json", "-s", folder], { columns: 40 });
+    expect(golden(plain(screen))).toMatchInlineSnapshot(`
+      "SNAPSHOT                          AGE
+      2026-01-02_03-04-05,000001.state   2h
+      2026-01-02_03-04-05,000002.state   1h
+      2 changes in 2 snapshots
+      "
+    `);
+  });
+
+  it("the commands are listed within 80 columns", async () => {
+    const [commands = ""] = plain((await inTerminal(["--help"])).screen).split("\nsnapkeep help ");
+    expect(widest(commands)).toBeLessThanOrEqual(80);
+    expect(commands).toContain("  diff [options] [a] [b] ");
+  });
+
   it("has colours, unless NO_COLOR is set", async () => {
     const folder = await temporaryFolder();
     await fill(folder, { count: 1 });
@@ -51,6 +70,35 @@ describe.skipIf(!hasTerminal)("in a terminal", () => {
     expect(code).toBe(0);
     expect(screen).toMatch(/verify .*\d+%  .*\/s  .* left/);
     expect(plain(screen).split("\n").at(-2)).toContain("2 verified, no damage found");
+  });
+
+  it("shows results on lines of their own while a bar is shown, and the bar comes to 100 %", async () => {
+    const folder = await temporaryFolder();
+    const names = (await (await fill(folder, { bytes: () => new Uint8Array(20_000_000) })).list()).map(({ name }) =>
+      name
+    );
+    const verified = (await inTerminal(["verify", "-s", folder])).screen;
+    expect(verified).toMatch(/verify .*100%/);
+    expect(shownBy(verified)).toEqual([
+      ...names.map((name) => `ok       ${name}  2 entries, 19.1 MiB`),
+      "3 verified, no damage found",
+    ]);
+    const to = await temporaryFolder();
+    await rm(to, { recursive: true });
+    const partly = (await inTerminal(["copy", "latest", "--to", to, "-s", folder])).screen;
+    expect(partly).toMatch(/copy .*100%/);
+    const copied = (await inTerminal(["copy", "--all", "--to", to, "-s", folder])).screen;
+    expect(copied).toMatch(/copy .*100%/);
+    expect(shownBy(copied)).toEqual([
+      `copied  ${names[0]}`,
+      `copied  ${names[1]}`,
+      `present ${names[2]}`,
+      "2 copied, 1 was there",
+    ]);
+    const into = await temporaryFolder();
+    const imported = (await inTerminal(["import", `${folder}/${names[0]}`, `${to}/${names[1]}`, "-s", into])).screen;
+    expect(imported).toMatch(/import .*100%/);
+    expect(shownBy(imported)).toEqual(names.slice(0, 2));
   });
 
   it("shows no bar if stderr is piped", async () => {
@@ -74,6 +122,15 @@ describe.skipIf(!hasTerminal)("in a terminal", () => {
       expect((await store.list()).length).toBe(left);
     },
   );
+
+  it("prune tells what another program has removed meanwhile", async () => {
+    const folder = await temporaryFolder();
+    const [oldest] = await (await fill(folder)).list();
+    const { code, screen } = await inTerminal(["prune", "--keep-latest", "1", "-s", folder], {
+      typed: [["[y/N] ", "y\n", `rm -r '${folder}/${oldest?.name}'`]],
+    });
+    expect([code, screen]).toEqual([0, expect.stringMatching(/\n1 removed, 1 was gone already\n$/)]);
+  });
 
   it("prune ends with 130 if the question is interrupted", async () => {
     const folder = await temporaryFolder();
