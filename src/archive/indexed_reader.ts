@@ -4,7 +4,7 @@ import { type Codec, CompressionFault } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader } from "../model/backend.ts";
-import { atOnce, inSlices, turn, type Work } from "../runtime/concurrency.ts";
+import { inSlices, type Work } from "../runtime/concurrency.ts";
 import { release } from "../runtime/memory.ts";
 import { readBytes } from "../runtime/reading.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.ts";
@@ -15,7 +15,7 @@ import { asRejection, assertManifestSize, manifestMissing, rejected } from "./re
 import {
   type Chunk,
   comparing,
-  findInTable,
+  findingInTable,
   IGNORED,
   type Member,
   parsingTable,
@@ -73,7 +73,6 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   if (place.sizeBytes > mostBytes) throw new TableFault("its table is said to be larger than it can be");
   const packed = await readBytes(source, place.offset, place.sizeBytes);
   const json = await container.read(codec, packed, mostBytes, place, uri);
-  await turn(); // checking and searching a table of very many entries take some milliseconds each
   const reader = new IndexedReader(source, uri, codec, json, place.membersEndOffset);
   await reader.readManifest();
   return reader;
@@ -140,6 +139,7 @@ class IndexedReader implements UnitReader {
   readonly #cache = new LatestMembers<Promise<Uint8Array<ArrayBuffer>>>();
   readonly #room = new Room();
   #table: ReadonlyMap<string, TableEntry> | undefined;
+  #parsed: Promise<ReadonlyMap<string, TableEntry>> | undefined;
   #sealed: OpenedManifest | undefined;
   #foundByLine = 0;
   #isChecked = false;
@@ -163,7 +163,7 @@ class IndexedReader implements UnitReader {
 
   /** Reads the manifest. */
   async readManifest(): Promise<void> {
-    const entry = this.#entry(MANIFEST_PATH);
+    const entry = await this.#entry(MANIFEST_PATH);
     if (entry === undefined) throw manifestMissing(this.#uri);
     assertManifestSize(entry.sizeBytes, this.#uri);
     this.#sealed = await openManifest(await readBytes(this.#readerOf(entry)), this.#uri);
@@ -172,10 +172,7 @@ class IndexedReader implements UnitReader {
   async check(): Promise<void> {
     if (this.#isChecked) return;
     const manifest = await this.sealed.read();
-    this.#table ??= await inSlices(this.#indexing()).catch((error) => {
-      throw asRejection(error, this.#uri);
-    });
-    const table = this.#table;
+    const table = await this.#all();
     const difference = await inSlices(comparing(table, manifest));
     if (difference !== undefined) {
       const offset = table.get(MANIFEST_PATH)?.chunks[0]?.member.offset ?? 0;
@@ -210,15 +207,15 @@ class IndexedReader implements UnitReader {
     }
   }
 
-  open(entryPath: string): Promise<EntryReader | undefined> {
-    const entry = this.#entry(entryPath);
-    return Promise.resolve(entry && this.#readerOf(entry));
+  async open(entryPath: string): Promise<EntryReader | undefined> {
+    const entry = this.#table === undefined ? await this.#entry(entryPath) : this.#table.get(entryPath);
+    return entry && this.#readerOf(entry);
   }
 
   /** Small entries as views of their members, of which a few are decompressed ahead. */
   async *lendSmall(entryPaths: Iterable<string>): AsyncGenerator<(Uint8Array | undefined)[], void> {
     const ahead: { readonly chunks: readonly (Chunk | undefined)[]; readonly bytes: Promise<Uint8Array> }[] = [];
-    const groups = this.#groupsOf(entryPaths);
+    const groups = this.#groupsOf(await this.#all(), entryPaths);
     let aheadBytes = 0;
     for (let next = groups.next(); !next.done || ahead.length > 0;) {
       if (!next.done && (ahead.length === 0 || (ahead.length < GROUPS_AHEAD && aheadBytes < GROUPS_AHEAD_BYTES))) {
@@ -243,8 +240,7 @@ class IndexedReader implements UnitReader {
   }
 
   /** Entries that follow each other in one member, with the only piece of each. */
-  *#groupsOf(entryPaths: Iterable<string>): Generator<Group, void> {
-    const table = this.#all();
+  *#groupsOf(table: ReadonlyMap<string, TableEntry>, entryPaths: Iterable<string>): Generator<Group, void> {
     let group: Group = { member: undefined, chunks: [] };
     for (const path of entryPaths) {
       const { chunks = [] } = table.get(path) ?? {};
@@ -260,11 +256,11 @@ class IndexedReader implements UnitReader {
   }
 
   /** One entry; as long as it is one of few, by its line. */
-  #entry(path: string): TableEntry | undefined {
+  async #entry(path: string): Promise<TableEntry | undefined> {
     try {
       const isByLine = this.#table === undefined && this.#foundByLine++ < MOST_BY_LINE;
-      const found = isByLine ? findInTable(this.#json, path, this.#membersEndOffset) : undefined;
-      if (found === undefined) return this.#all().get(path);
+      const found = isByLine ? await inSlices(findingInTable(this.#json, path, this.#membersEndOffset)) : undefined;
+      if (found === undefined) return (await this.#all()).get(path);
       const { entry, endOffset } = found;
       for (const [index, { member, innerOffset, sizeBytes }] of entry.chunks.entries()) {
         const next = entry.chunks[index + 1]?.member.offset ?? endOffset;
@@ -276,9 +272,10 @@ class IndexedReader implements UnitReader {
     }
   }
 
-  #all(): ReadonlyMap<string, TableEntry> {
+  /** All entries, in slices and once. */
+  async #all(): Promise<ReadonlyMap<string, TableEntry>> {
     try {
-      return this.#table ??= atOnce(this.#indexing());
+      return this.#table ??= await (this.#parsed ??= inSlices(this.#indexing()));
     } catch (error) {
       throw asRejection(error, this.#uri);
     }

@@ -1,7 +1,7 @@
 // The table of contents: an index that lets one entry be read by itself. It is hostile input like
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
-import { indexOfText, textOf } from "../runtime/bytes.ts";
-import { atOnce, type Work } from "../runtime/concurrency.ts";
+import { indexOfText, lookingForText, textOf } from "../runtime/bytes.ts";
+import type { Work } from "../runtime/concurrency.ts";
 import type { Digest, Manifest } from "../model/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH, TABLE_PATH } from "../model/unit.ts";
 import { FILE_MODE } from "./tar_header.ts";
@@ -226,12 +226,12 @@ function parseWhole(json: Uint8Array): unknown[] {
  * @param membersEndOffset Where the last member ends.
  * @returns The entry, or `undefined` where it takes parsing all; throws {@link TableFault}.
  */
-export function findInTable(
+export function* findingInTable(
   json: Uint8Array,
   path: string,
   membersEndOffset: number,
-): { entry: TableEntry; endOffset: number } | undefined {
-  let line = indexOfText(json, `\n{"name":${JSON.stringify(path)},"type":"reg",`); // of the bytes: as text they are copied
+): Work<{ entry: TableEntry; endOffset: number } | undefined> {
+  let line = yield* lookingForText(json, `\n{"name":${JSON.stringify(path)},"type":"reg",`); // of the bytes: as text they are copied
   if (line === -1) return undefined;
   const rows: Row[] = [];
   let endOffset = membersEndOffset;
@@ -246,7 +246,7 @@ export function findInTable(
     else if (row.offset > last.offset) endOffset = row.offset; // rows without a place are of empty entries
     line = next;
   }
-  return { entry: atOnce(entering(rows, membersEndOffset))[0] as TableEntry, endOffset };
+  return { entry: (yield* entering(rows, membersEndOffset))[0] as TableEntry, endOffset };
 }
 
 function parseJson(bytes: Uint8Array): unknown {
@@ -336,7 +336,13 @@ export function* comparing(
     }
   }
   if (table.size === entries) return undefined;
-  const listed = new Set(manifest.states.flatMap((state) => state.entries.map(({ path }) => `${state.name}/${path}`)));
-  const extra = [...table.keys()].find((path) => path !== MANIFEST_PATH && !listed.has(path) && !isLeftByDesktop(path));
-  return extra === undefined ? undefined : `"${extra}" is in the table and not in the manifest`;
+  const listed = new Set([MANIFEST_PATH]);
+  for (const { name, entries } of manifest.states) {
+    for (const { path } of entries) if (listed.add(`${name}/${path}`).size % ROWS_AT_ONCE === 0) yield;
+  }
+  for (const path of table.keys()) {
+    if (entries++ % ROWS_AT_ONCE === 0) yield;
+    if (!listed.has(path) && !isLeftByDesktop(path)) return `"${path}" is in the table and not in the manifest`;
+  }
+  return undefined;
 }

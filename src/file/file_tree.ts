@@ -6,6 +6,10 @@ import { errnoOf, isNotAllowed } from "../model/errors.ts";
 import type { FileStat, FileSystem } from "./file_system.ts";
 import { Haste } from "./haste.ts";
 
+// Calls that end in the same turn of the event loop hold it up together.
+const FOLDERS_AT_ONCE = 8;
+const FILES_AT_ONCE = 16;
+
 /** What a runtime puts for bytes of a name that are not UTF-8; under such a name it finds nothing again. */
 const REPLACED = "\u{FFFD}";
 
@@ -50,7 +54,10 @@ export async function removeTree(files: FileSystem, path: string, givesRights = 
     if (files.statNow === undefined || !haste.pays) return await files.stat(path);
     return haste.look(() => files.statNow?.(path));
   };
-  await removeWithin({ files, look, givesRights }, path, (call) => call());
+  const root = await look(path);
+  if (root?.kind === "folder") {
+    await removeFolder({ files, look, givesRights }, path, (call) => call(), FOLDERS_AT_ONCE);
+  } else if (root !== undefined) await removeName(files, path);
 }
 
 /** How a tree is removed. */
@@ -60,14 +67,19 @@ interface Removal {
   readonly givesRights: boolean;
 }
 
-async function removeWithin(removal: Removal, path: string, inParent: InFolder): Promise<void> {
+/** Removes a folder: first its files, then the folders in it, `atOnce` of them at once and those below one after the other. */
+async function removeFolder(removal: Removal, path: string, inParent: InFolder, atOnce: number): Promise<void> {
   const { files, look, givesRights } = removal;
-  const stat = await inParent(() => look(path));
-  if (stat === undefined) return;
-  if (stat.kind !== "folder") return await inParent(() => unlessGone(files.removeFile(path)));
   const inFolder: InFolder = givesRights ? unlocking(files, path) : (call) => call();
   const names = await inFolder(() => unlessGone(files.readFolder(path)));
-  await mapBounded(names ?? [], (name) => removeWithin(removal, join(path, name), inFolder));
+  const folders: string[] = [];
+  await mapBounded(names ?? [], async (name) => {
+    const child = join(path, name);
+    const stat = await inFolder(() => look(child));
+    if (stat?.kind === "folder") folders.push(child);
+    else if (stat !== undefined) await inFolder(() => removeName(files, child));
+  }, FILES_AT_ONCE);
+  await mapBounded(folders, (folder) => removeFolder(removal, folder, inFolder, 1), atOnce);
   await inParent(() => unlessGone(files.removeFolder(path)));
 }
 

@@ -12,6 +12,7 @@ const PAUSE_MS = 10_000;
 /** Decides, call by call, whether the storage answers so promptly that waiting for the pool would take longer. */
 export class Promptness {
   #turnedAtMs = -Infinity;
+  #isTurning = false;
   #pausedUntilMs = -Infinity;
   #promptCalls = 0; // since the last slow one
 
@@ -23,10 +24,16 @@ export class Promptness {
     const sinceMs = monotonicMs();
     if (sinceMs < this.#pausedUntilMs) return await throughPool();
     if (sinceMs - this.#turnedAtMs >= STRETCH_MS) {
+      // Many trips may end in one turn: only the first tells of it, or each would allow another stretch.
+      const isFirst = !this.#isTurning;
+      this.#isTurning = true;
       try {
         return await throughPool();
       } finally {
-        this.#turnedAtMs = monotonicMs();
+        if (isFirst) {
+          this.#turnedAtMs = monotonicMs();
+          this.#isTurning = false;
+        }
       }
     }
     try {

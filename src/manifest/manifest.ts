@@ -1,7 +1,7 @@
 // The manifest: its text, its digest line, its rules. A manifest that parses here is whole: its bytes match their digest, its
 // names are safe, its sums add up.
 import { showAddress } from "../model/address.ts";
-import { byteLengthOf, concatenating, indexOfText, textOf } from "../runtime/bytes.ts";
+import { byteLengthOf, concatenating, indexOfText, lookingForText, textOf } from "../runtime/bytes.ts";
 import { atOnce, inSlices, type Work } from "../runtime/concurrency.ts";
 import { faultOfSnapshotName, faultOfStateName, PathSet, quoted } from "../model/entry_path.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
@@ -151,20 +151,18 @@ const CANONICAL_HEAD = `{\n  "format": "${FORMAT_NAME}",\n  "formatVersion": ${F
 export async function openManifest(bytes: Uint8Array, uri: string): Promise<OpenedManifest> {
   const shapes = await loadShapes();
   await inSlices(assertingDigest(bytes, uri));
+  const lines = await inSlices(lookingForLines(bytes));
   let manifest: Manifest | undefined;
-  let isLaidOut: boolean | undefined;
   const opened: OpenedManifest = {
     bytes,
     get manifest() {
-      return manifest ??= atOnce(parsing(bytes, uri, shapes));
+      return manifest ??= atOnce(parsing(bytes, uri, shapes, lines));
     },
     async read() {
-      return manifest ??= await inSlices(parsing(bytes, uri, shapes));
+      return manifest ??= await inSlices(parsing(bytes, uri, shapes, lines));
     },
-    find(entryPath) {
-      if (manifest !== undefined) return undefined;
-      isLaidOut ??= atOnce(lookingForLines(bytes)) !== undefined;
-      return isLaidOut ? findEntry(bytes, entryPath) : undefined;
+    *finding(entryPath) {
+      return manifest === undefined && lines !== undefined ? yield* findingEntry(bytes, entryPath) : undefined;
     },
   };
   const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
@@ -191,11 +189,17 @@ const [LINE_BREAK, LIST_START] = [0x0a, 0x5b];
 const CANONICAL_LINE =
   /\n(?: {6}\{"path":"(?:[^"\\]|\\.){0,8192}","sizeBytes":\d+,"digest":"sha256:[0-9a-f]{64}"\},?| {4}\{"name":"(?:[^"\\]|\\.){0,8192}","version":\d+,"entries":\[(?:\]\},?)?| {4}\]\},?)/y;
 
+/** Where the lines of the states begin and end. */
+interface Lines {
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * Finds the lines of the states if every one is just what our writer writes. Else a line that looks like an entry may lie within a
  * field that is unknown; a parser of all would find another entry than a search for the line.
  */
-function* lookingForLines(bytes: Uint8Array): Work<{ readonly start: number; readonly end: number } | undefined> {
+function* lookingForLines(bytes: Uint8Array): Work<Lines | undefined> {
   const start = indexOfText(bytes, STATES);
   if (start === -1) return undefined;
   let end = start + STATES.length;
@@ -226,14 +230,14 @@ function lineEnd(bytes: Uint8Array, offset: number): number {
 }
 
 /** Finds one entry by its line. */
-function findEntry(bytes: Uint8Array, entryPath: string): ManifestEntry | undefined {
+function* findingEntry(bytes: Uint8Array, entryPath: string): Work<ManifestEntry | undefined> {
   const slash = entryPath.indexOf("/");
   if (slash < 1) return undefined;
-  const state = indexOfText(bytes, `\n    {"name":${JSON.stringify(entryPath.slice(0, slash))},"version":`);
+  const state = yield* lookingForText(bytes, `\n    {"name":${JSON.stringify(entryPath.slice(0, slash))},"version":`);
   // A state without entries ends on its line: what follows is another's.
   if (state === -1 || bytes[lineEnd(bytes, state + 1) - 1] !== LIST_START) return undefined;
-  const start = indexOfText(bytes, `\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`, state);
-  if (start === -1 || start > indexOfText(bytes, STATE_END, state)) return undefined;
+  const start = yield* lookingForText(bytes, `\n      {"path":${JSON.stringify(entryPath.slice(slash + 1))},`, state);
+  if (start === -1 || (yield* lookingForText(bytes, STATE_END, state, start)) !== -1) return undefined;
   const row = textOf(bytes.subarray(start, lineEnd(bytes, start + 1))).replace(/,$/, "");
   const value: unknown = JSON.parse(row, refuseProto);
   return isEntry(value) ? value : undefined;
@@ -254,10 +258,7 @@ function* assertingDigest(bytes: Uint8Array, uri: string): Work<void> {
 }
 
 /** What the lines of our writer say: as all of it parsed in one go would, or `undefined` where it takes that. */
-function* parsingLines(bytes: Uint8Array): Work<unknown> {
-  if (bytes.length < PIECE_LENGTH) return undefined;
-  const lines = yield* lookingForLines(bytes);
-  if (lines === undefined) return undefined;
+function* parsingLines(bytes: Uint8Array, lines: Lines): Work<unknown> {
   const states: { entries: unknown[] }[] = [];
   try {
     const tail = textOf(bytes.subarray(lines.end + "\n  ]".length));
@@ -287,8 +288,8 @@ function* parsingLines(bytes: Uint8Array): Work<unknown> {
   }
 }
 
-function* parsing(bytes: Uint8Array, uri: string, { manifestOf }: Shapes): Work<Manifest> {
-  let value = yield* parsingLines(bytes);
+function* parsing(bytes: Uint8Array, uri: string, { manifestOf }: Shapes, lines: Lines | undefined): Work<Manifest> {
+  let value = lines === undefined || bytes.length < PIECE_LENGTH ? undefined : yield* parsingLines(bytes, lines);
   try {
     value ??= parseGuarded(textOf(bytes));
   } catch (cause) {

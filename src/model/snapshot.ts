@@ -127,8 +127,8 @@ export interface SealedManifest {
 export interface OpenedManifest extends SealedManifest {
   /** The manifest, parsed in slices if it was not parsed before; rejects as asking for it throws. */
   read(): Promise<Manifest>;
-  /** One entry by its path in the snapshot, found without reading all others; `undefined` where it takes reading all. */
-  find(entryPath: string): ManifestEntry | undefined;
+  /** Finds one entry by its path in the snapshot, in slices, without reading all others; `undefined` where it takes reading all. */
+  finding(entryPath: string): Generator<undefined, ManifestEntry | undefined, undefined>;
 }
 
 /** The raw, not yet verified, bytes of an entry; read once or not at all. */

@@ -93,6 +93,17 @@ export function indexOfText(bytes: Uint8Array, text: string, offset = 0): number
   return buffer.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(text, offset);
 }
 
+/** The same as {@link indexOfText}, up to an end, as work that can be done in slices. */
+export function* lookingForText(bytes: Uint8Array, text: string, offset = 0, end = bytes.length): Work<number> {
+  const moreBytes = byteLengthOf(text) - 1; // of one that begins in a piece
+  for (let start = offset; start < end; start += PIECE_BYTES) {
+    const found = indexOfText(bytes.subarray(start, Math.min(start + PIECE_BYTES + moreBytes, end)), text);
+    if (found !== -1) return start + found;
+    yield;
+  }
+  return -1;
+}
+
 /** How many bytes a text has in UTF-8. */
 export function byteLengthOf(text: string): number {
   return buffer.Buffer.byteLength(text);

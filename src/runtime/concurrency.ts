@@ -4,28 +4,28 @@ import { monotonicMs, setImmediate } from "./clock.ts";
 // Well below the 10 ms that no stretch of work may hold up the program.
 const STRETCH_MS = 4;
 
-// When the last rest ended, of whichever pace.
+// When the last rest ended, and the one that has not; all paces share both.
 let restedAtMs = -Infinity;
+let resting: Promise<void> | undefined;
 
 /**
- * Tells when work that awaits nothing slow has held the event loop long enough. Short works that follow each other count as one: a
- * new pace counts from the last rest if that was just now.
+ * Tells when work that awaits nothing slow has held the event loop long enough. Works that follow each other, or go on at the same time,
+ * count as one: all paces count from the last rest of any. A new pace counts from then if that was just now.
  */
 export class Pace {
-  #sinceMs = sinceRest();
-  #resting: Promise<void> | undefined;
+  readonly #sinceMs = sinceRest();
 
-  /** Lets everything else have its turn; all who wait here share one, so each must look again whether it is due. */
+  /** Lets everything else have its turn; all works that wait here share one, so each must look again whether it is due. */
   rest(): Promise<void> {
-    return this.#resting ??= turn().then(() => {
-      this.#resting = undefined;
-      this.#sinceMs = restedAtMs = monotonicMs();
+    return resting ??= turn().then(() => {
+      resting = undefined;
+      restedAtMs = monotonicMs();
     });
   }
 
   /** Whether the last turn was some milliseconds ago. */
   get isDue(): boolean {
-    return monotonicMs() - this.#sinceMs >= STRETCH_MS;
+    return monotonicMs() - Math.max(this.#sinceMs, restedAtMs) >= STRETCH_MS;
   }
 }
 

@@ -1,6 +1,7 @@
 // What differs between two snapshots, with sizes, and with the places within JSON entries.
 import { assertMethods, assertOptions, type OptionNames, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
-import type { JsonValue, Manifest, ManifestEntry } from "../model/snapshot.ts";
+import { inSlices, Pace, type Work } from "../runtime/concurrency.ts";
+import type { JsonValue, Manifest } from "../model/snapshot.ts";
 import { differenceOf, type EntryDifference, type StateDifference } from "./difference.ts";
 import { jsonChanges, type JsonDifference } from "./json_changes.ts";
 import type { SnapshotLocator } from "./locator.ts";
@@ -88,13 +89,19 @@ export async function diffSnapshots(
         await rawOf(after).sealed.read(),
       );
       const diffs: StateDiff[] = [];
+      const [old, young] = [await rawOf(before).index(), await rawOf(after).index()];
+      const [beforeBytes, afterBytes] = [
+        await inSlices(summing(before.manifest)),
+        await inSlices(summing(after.manifest)),
+      ];
+      const pace = new Pace();
       for (const state of states) {
-        const [old, young] = [entriesOf(before.manifest, state.name), entriesOf(after.manifest, state.name)];
         const entries: EntryDiff[] = [];
         for (const entry of state.entries) {
+          if (pace.isDue) await pace.rest();
           signal?.throwIfAborted();
           const path = `${state.name}/${entry.path}`;
-          const sizes = [old.get(entry.path)?.sizeBytes, young.get(entry.path)?.sizeBytes] as const;
+          const sizes = [old.get(path)?.sizeBytes, young.get(path)?.sizeBytes] as const;
           const changes = json && entry.change === "changed"
             ? await compareJson(path, sizes, before, after)
             : undefined;
@@ -105,7 +112,13 @@ export async function diffSnapshots(
             ...changes === undefined ? {} : { json: changes },
           });
         }
-        diffs.push({ ...state, beforeBytes: sum(old), afterBytes: sum(young), entries });
+        const { name } = state;
+        diffs.push({
+          ...state,
+          beforeBytes: beforeBytes.get(name) ?? 0,
+          afterBytes: afterBytes.get(name) ?? 0,
+          entries,
+        });
       }
       return { isEqual, states: diffs };
     } finally {
@@ -116,12 +129,16 @@ export async function diffSnapshots(
   }
 }
 
-function entriesOf({ states }: Manifest, name: string): ReadonlyMap<string, ManifestEntry> {
-  return new Map(states.find((state) => state.name === name)?.entries.map((entry) => [entry.path, entry]));
-}
-
-function sum(entries: ReadonlyMap<string, ManifestEntry>): number {
-  return [...entries.values()].reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0);
+/** The bytes of each state. */
+function* summing({ states }: Manifest): Work<ReadonlyMap<string, number>> {
+  const sums = new Map<string, number>();
+  for (const { name, entries } of states) {
+    let sum = 0;
+    for (const { sizeBytes } of entries) sum += sizeBytes;
+    sums.set(name, sum);
+    yield;
+  }
+  return sums;
 }
 
 async function compareJson(

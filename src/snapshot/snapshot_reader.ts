@@ -2,7 +2,7 @@
 // the layout beneath did or did not check.
 import { constants } from "node:buffer";
 import { Digester, digestOf } from "../runtime/digest.ts";
-import { mapBounded, Pace, turn } from "../runtime/concurrency.ts";
+import { atOnce, inSlices, mapBounded, Pace, turn, type Work } from "../runtime/concurrency.ts";
 import { copyOf, textOf, toReadableStream } from "../runtime/bytes.ts";
 import { showAddress } from "../model/address.ts";
 import { corruptEntry, reasonOf, SnapshotError } from "../model/errors.ts";
@@ -43,6 +43,7 @@ const { MAX_STRING_LENGTH } = constants;
 const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two
 const MOST_SUGGESTED = 3;
 const MOST_COMPARED = 1000;
+const ENTRIES_AT_ONCE = 1024; // which take less than a millisecond
 
 /** How {@link SnapshotReader.verifyAll} is watched. */
 export interface VerifyAllOptions extends ProgressOptions {
@@ -110,7 +111,8 @@ export class SnapshotReader {
   }
 
   /**
-   * The snapshot's manifest; parsed when it is first asked for.
+   * The snapshot's manifest; parsed when it is first asked for, which holds the program for some 3 ms per 1,000 entries unless they
+   * were verified before. Of a very large snapshot, `await` {@link SnapshotLocator.manifest}, which does not.
    *
    * @throws {SnapshotError} `MANIFEST_INVALID` if it breaks its own rules.
    */
@@ -128,14 +130,14 @@ export class SnapshotReader {
     return copyOf(this.#unit.sealed.bytes);
   }
 
-  /** All entries, with paths `<state>/<path>`, in the order they were written. */
+  /** All entries, with paths `<state>/<path>`, in the order they were written. Holds the program as {@link SnapshotReader.manifest}. */
   get entries(): readonly EntryInfo[] {
     return [...this.#raw.indexNow()].map(([path, entry]) => ({ ...entry, path }));
   }
 
-  /** Whether there is an entry `<state>/<path>`. */
+  /** Whether there is an entry `<state>/<path>`. Where there is none, it may hold the program as {@link SnapshotReader.manifest}. */
   has(path: string): boolean {
-    return this.#raw.indexNow().has(path);
+    return atOnce(this.#finding(path)) !== undefined || this.#raw.indexNow().has(path);
   }
 
   /**
@@ -225,7 +227,9 @@ export class SnapshotReader {
    * @throws {SnapshotError} `ENTRY_NOT_FOUND` at once; the stream fails as {@link SnapshotReader.bytes} does.
    */
   stream(path: string): ReadableStream<Uint8Array> {
-    return toReadableStream(this.#verified(path, this.#entry(path)));
+    const entry = atOnce(this.#finding(path)) ?? this.#raw.indexNow().get(path);
+    if (entry === undefined) throw atOnce(this.#notFound(path, this.#raw.indexNow()));
+    return toReadableStream(this.#verified(path, entry));
   }
 
   /**
@@ -414,37 +418,47 @@ export class SnapshotReader {
 
   /** An entry, which is looked for in slices if the snapshot has very many. */
   async #found(path: string): Promise<ManifestEntry> {
-    // One entry of many is found by its line: all are parsed and indexed if more are asked for.
-    if (this.#raw.known === undefined && this.#foundByLine >= MOST_BY_LINE) await this.#raw.index();
-    return this.#entry(path);
-  }
-
-  #entry(path: string): ManifestEntry {
-    // What is not found by its line may still be there.
-    const isByLine = this.#raw.known === undefined && this.#foundByLine++ < MOST_BY_LINE;
-    const entry = (isByLine ? this.#unit.sealed.find(path) : undefined) ?? this.#raw.indexNow().get(path);
-    if (entry === undefined) {
-      const reason = `there is no such entry; ${this.#nearestTo(path)}`;
-      const message = `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`;
-      throw new SnapshotError("ENTRY_NOT_FOUND", message, { path });
-    }
+    const found = this.#raw.known?.get(path) ?? await inSlices(this.#finding(path));
+    if (found !== undefined) return found;
+    const all = await this.#raw.index();
+    const entry = all.get(path);
+    if (entry === undefined) throw await inSlices(this.#notFound(path, all));
     return entry;
   }
 
+  /** One entry of many by its line: all are parsed and indexed if more are asked for. What is not found so may still be there. */
+  *#finding(path: string): Work<ManifestEntry | undefined> {
+    const isByLine = this.#raw.known === undefined && this.#foundByLine++ < MOST_BY_LINE;
+    return isByLine ? yield* this.#unit.sealed.finding(path) : undefined;
+  }
+
+  *#notFound(path: string, all: ReadonlyMap<string, ManifestEntry>): Work<SnapshotError> {
+    const reason = `there is no such entry; ${yield* this.#nearestTo(path, all)}`;
+    const message = `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`;
+    return new SnapshotError("ENTRY_NOT_FOUND", message, { path });
+  }
+
   /** What the caller may have meant: entries of the same state if there are any, of the same file name first. */
-  #nearestTo(path: string): string {
+  *#nearestTo(path: string, all: ReadonlyMap<string, ManifestEntry>): Work<string> {
     const state = path.slice(0, path.indexOf("/") + 1);
     const fileName = path.slice(path.lastIndexOf("/"));
-    const all = [...this.#raw.indexNow().keys()];
-    const own = all.filter((other) => other.startsWith(state));
-    const candidates = own.length > 0 ? own : all;
-    const isAlike = (other: string) => Number(other.endsWith(fileName));
-    const left = candidates.sort((a, b) => isAlike(b) - isAlike(a)).slice(0, MOST_COMPARED);
+    const ranks: [string[], string[], string[], string[]] = [[], [], [], []];
+    let count = 0;
+    for (const other of all.keys()) {
+      const rank = (other.startsWith(state) ? 0 : 2) + (other.endsWith(fileName) ? 0 : 1);
+      const equals = ranks[rank] as string[];
+      if (equals.length < MOST_COMPARED) equals.push(other);
+      if (++count % ENTRIES_AT_ONCE === 0) yield;
+    }
+    const [alike, own, alikeElsewhere, others] = ranks;
+    const isOwn = alike.length + own.length > 0;
+    const left = (isOwn ? [...alike, ...own] : [...alikeElsewhere, ...others]).slice(0, MOST_COMPARED);
     const found: string[] = [];
     while (found.length < MOST_SUGGESTED && left.length > 0) {
       const next = nearest(path, left) as string;
       found.push(`"${next}"`);
       left.splice(left.indexOf(next), 1);
+      yield;
     }
     if (found.length === 0) return "the snapshot has no entries";
     return found.length === 1 ? `the nearest is ${found[0]}` : `the nearest are ${found.join(", ")}`;

@@ -1,6 +1,7 @@
 // The manifest is the commit record: what is sealed parses, and what was changed by a single bit does not.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { atOnce } from "../../src/runtime/concurrency.ts";
 import { digestOf } from "../../src/runtime/digest.ts";
 import {
   type ManifestFacts,
@@ -101,17 +102,17 @@ describe("an entry that is found without reading all others", () => {
 
   it("is the one that the whole manifest has", async () => {
     const opened = await openManifest(bytes, URI);
-    expect(opened.find("model/config.json")).toEqual({ path: "config.json", sizeBytes: 9, digest: DIGEST });
-    expect(opened.find("model/none")).toBeUndefined();
+    expect(atOnce(opened.finding("model/config.json"))).toEqual({ path: "config.json", sizeBytes: 9, digest: DIGEST });
+    expect(atOnce(opened.finding("model/none"))).toBeUndefined();
   });
 
   it("is none of another state, also where its own has none", async () => {
     const states = ["none", "model", "foo", "last"].map((name) => ({ name, version: 1 }));
     const entries = [{ state: "model", path: "x", sizeBytes: 4, digest: DIGEST }, { ...written[0]!, state: "foo" }];
     const opened = await openManifest(sealManifest({ ...facts, states }, entries).bytes, URI);
-    expect(opened.find("model/x")?.path).toBe("x");
+    expect(atOnce(opened.finding("model/x"))?.path).toBe("x");
     for (const path of ["none/x", "foo/x", "last/x", "x", "/x", "modelx", ""]) {
-      expect(opened.find(path), path).toBeUndefined();
+      expect(atOnce(opened.finding(path)), path).toBeUndefined();
     }
   });
 
@@ -119,7 +120,7 @@ describe("an entry that is found without reading all others", () => {
     const long = "a".repeat(20_000_000);
     const forged = body.replace('"weights/0.bin"', JSON.stringify(long));
     const opened = await openManifest(signedText(forged), URI);
-    expect(opened.find("model/config.json")).toBeUndefined();
+    expect(atOnce(opened.finding("model/config.json"))).toBeUndefined();
     expect(() => opened.manifest).toThrow(invalid);
   });
 
@@ -137,7 +138,7 @@ describe("an entry that is found without reading all others", () => {
     ],
   ])("is not what looks like it %s", async (_, changed) => {
     expect(changed).toContain("0000");
-    expect((await openManifest(signedText(changed), URI)).find("model/config.json")).toBeUndefined();
+    expect(atOnce((await openManifest(signedText(changed), URI)).finding("model/config.json"))).toBeUndefined();
   });
 });
 

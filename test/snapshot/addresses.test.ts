@@ -137,7 +137,14 @@ describe("text and json of an entry", () => {
     const unit = {
       mostOpen: 1,
       layout: "directory" as const,
-      sealed: { manifest, bytes: new Uint8Array(), read: () => Promise.resolve(manifest), find: () => undefined },
+      sealed: {
+        manifest,
+        bytes: new Uint8Array(),
+        read: () => Promise.resolve(manifest),
+        *finding() {
+          return undefined;
+        },
+      },
       check() {},
       open: () => Promise.resolve(void opened++),
       close: () => Promise.resolve(),

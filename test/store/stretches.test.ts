@@ -1,7 +1,7 @@
 // Whether a save, a load and a copy of very many entries let others have their turn. Nothing here measures time: the tests count turns
 // of the event loop, looks at the clock, and the places where work can stop. A busy machine changes none of these for the worse.
 import { performance } from "node:perf_hooks";
-import { memoryBackend, StateStore, type StateWriter } from "snapkeep";
+import { diffSnapshots, memoryBackend, StateStore, type StateWriter } from "snapkeep";
 import { describe, expect, it, vi } from "vitest";
 import { Capture } from "../../src/store/capture.ts";
 import { CaptureMemory } from "../../src/store/capture_memory.ts";
@@ -9,7 +9,11 @@ import { Registry } from "../../src/store/registry.ts";
 import { comparingContent } from "../../src/store/saving.ts";
 import { comparingStates } from "../../src/snapshot/difference.ts";
 import type { Digest } from "../../src/model/snapshot.ts";
-import { concatenating } from "../../src/runtime/bytes.ts";
+import { findingInTable } from "../../src/archive/table.ts";
+import type { FileSystem } from "../../src/file/file_system.ts";
+import { removeTree } from "../../src/file/file_tree.ts";
+import { Promptness } from "../../src/file/promptness.ts";
+import { concatenating, lookingForText } from "../../src/runtime/bytes.ts";
 import { atOnce, inSlices, Pace, type Work } from "../../src/runtime/concurrency.ts";
 
 const ENTRIES = 10_000;
@@ -59,6 +63,49 @@ describe("work in slices", () => {
     expect(await turnsOf(async () => expect(await inSlices(work())).toBe(435))).toBeGreaterThanOrEqual(4);
   });
 
+  it("counts works that go on at the same time as one", async () => {
+    const [first, second] = [new Pace(), new Pace()];
+    const rests = [first.rest(), second.rest()];
+    expect(rests[1]).toBe(rests[0]);
+    await rests[0];
+    const clock = vi.spyOn(performance, "now");
+    try {
+      const nowMs = performance.now() + 5;
+      clock.mockImplementation(() => nowMs);
+      expect(second.isDue).toBe(true);
+      await first.rest();
+      expect(second.isDue).toBe(false);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
+  it("counts the trips to the thread pool that end in one turn as one turn", async () => {
+    const clock = vi.spyOn(performance, "now");
+    try {
+      let nowMs = performance.now();
+      clock.mockImplementation(() => nowMs);
+      const promptness = new Promptness();
+      let atOnce = 0;
+      const now = () => void atOnce++;
+      const ends: (() => void)[] = [];
+      const trip = () => new Promise<void>((resolve) => ends.push(resolve));
+      const trips = [promptness.call(now, trip), promptness.call(now, trip)];
+      for (const end of ends) {
+        end();
+        await Promise.race(trips);
+      }
+      await trips[0];
+      nowMs += 3;
+      await trips[1];
+      nowMs += 2; // since the first trip ended, and not since the second
+      void promptness.call(now, trip);
+      expect([atOnce, ends.length]).toEqual([0, 3]);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
   it("counts short works that follow each other as one", async () => {
     const clock = vi.spyOn(performance, "now");
     try {
@@ -95,6 +142,17 @@ describe("work on very many entries", () => {
     expect(atOnce(comparingContent(first, second))).toBe(true);
     expect(atOnce(comparingContent(first, { states: states("1"), labels }))).toBe(false);
     expect(stopsOf(comparingContent(first, second))).toBeGreaterThanOrEqual(Math.floor(most));
+  });
+
+  it("can stop while an entry is looked for in a manifest or a table, or has no name like it", async () => {
+    const text = "-".repeat(8 * 1024 * 1024);
+    const bytes = new TextEncoder().encode(`${text}needle`);
+    expect(stopsOf(lookingForText(bytes, "needle"))).toBe(8);
+    expect(atOnce(lookingForText(bytes, "needle"))).toBe(text.length);
+    expect(atOnce(lookingForText(bytes, "needle", 0, bytes.length - 1))).toBe(-1);
+    expect(atOnce(lookingForText(bytes.subarray(6 + 1), "needle"))).toBe(text.length - 7);
+    expect(atOnce(lookingForText(bytes, "-needle"))).toBe(text.length - 1);
+    expect(stopsOf(findingInTable(bytes, "none", 0))).toBe(9);
   });
 
   it("can stop within one large piece when bytes are copied", () => {
@@ -137,6 +195,30 @@ describe("work on very many entries", () => {
   });
 });
 
+describe("a folder of many folders", () => {
+  it("is removed with a bounded number of calls at once", async () => {
+    let [calls, most, removed] = [0, 0, 0];
+    const counted = async <T>(result: T): Promise<T> => {
+      most = Math.max(most, ++calls);
+      await new Promise((resolve) => setImmediate(resolve));
+      calls--;
+      return result;
+    };
+    const depthOf = (file: string) => file.split(/[/\\]/).length;
+    const names = Array.from({ length: 12 }, (_, index) => `${index}`);
+    const files = {
+      stat: (file: string) => counted({ kind: depthOf(file) < 4 ? "folder" : "file", sizeBytes: 0 }),
+      readFolder: () => counted(names),
+      removeFile: () => counted(void removed++),
+      removeFolder: () => counted(undefined),
+    } as unknown as FileSystem;
+    await removeTree(files, "root");
+    expect(removed).toBe(12 ** 3);
+    expect(most).toBeLessThanOrEqual(128);
+    expect(most).toBeGreaterThan(1);
+  });
+});
+
 describe.each(["directory", "tar.gz"] as const)("a snapshot of many small entries as %s", (layout) => {
   it("is saved, loaded, verified and copied in many turns", async () => {
     const store = manyEntries(layout);
@@ -146,6 +228,20 @@ describe.each(["directory", "tar.gz"] as const)("a snapshot of many small entrie
     expect(await turnsOf(() => snapshot.manifest())).toBeGreaterThan(3);
     expect(await turnsOf(() => store.loadState(snapshot))).toBeGreaterThan(10);
     expect(await turnsOf(() => snapshot.verify())).toBeGreaterThan(10);
+    const reader = await snapshot.open();
+    const missing = reader.bytes("state/entry-none");
+    expect(await turnsOf(() => missing.catch(() => {}))).toBeGreaterThan(3);
+    await expect(missing).rejects.toThrow("there is no such entry");
+    await reader.close();
+    const many = await snapshot.open();
+    const reading = async () => {
+      for (let index = 0; index < 40; index++) await many.bytes(`state/entry-${index}`);
+    };
+    expect(await turnsOf(reading)).toBeGreaterThan(3);
+    await many.close();
+    expect(await turnsOf(() => diffSnapshots(snapshot, snapshot))).toBeGreaterThan(6);
+    const tar = new StateStore(memoryBackend(), { layout });
+    expect(await turnsOf(() => tar.importSnapshot(snapshot.stream({ layout: "tar" })))).toBeGreaterThan(10);
     const other = new StateStore(memoryBackend(), { layout });
     expect(await turnsOf(() => other.importSnapshot(snapshot))).toBeGreaterThan(10);
   });
