@@ -3,7 +3,7 @@
 // Node takes longer to find a hundred files than to run them. dist/ is made beside and then put in place by rename, so that
 // programs running from it meet it half-written only for the moment between two renames.
 import { existsSync } from "node:fs";
-import { chmod, readFile, rename, rm } from "node:fs/promises";
+import { chmod, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { rolldown } from "rolldown";
@@ -20,6 +20,8 @@ const REPLACED = new Map([
 const fresh = path.join(root, `.dist-${process.pid}`);
 const old = path.join(root, `.dist-${process.pid}-old`);
 const dist = path.join(root, "dist");
+/** The folders of packages that lie in a bundle. @type {Set<string>} */
+const bundledPackages = new Set();
 
 /**
  * Leaves out the messages of zod in other languages, half of its code.
@@ -32,8 +34,9 @@ const inEnglish = {
 };
 
 /**
- * Leaves out what the command line has no use for: LogTape, which only a program configures. The library does without LogTape if it cannot be loaded. Of Node it takes what costs no time: Node makes every
- * property of the process when the module is imported, and the globals do as well. commander imports a module for programs as commands.
+ * Leaves out what the command line has no use for: LogTape, which only a program configures. The library does without LogTape if it
+ * cannot be loaded. Of Node it takes what costs no time: Node makes every property of the process when the module is imported, and the
+ * globals do as well. commander imports a module for programs as commands.
  *
  * @type {import("rolldown").Plugin}
  */
@@ -61,7 +64,7 @@ async function bundle(files, external, chunks, { plugins = [], minify = false, c
     tsconfig: false,
     plugins,
   });
-  await bundled.write({
+  const { output } = await bundled.write({
     dir: fresh,
     chunkFileNames: `${chunks}[name]-[hash].js`,
     sourcemap: true,
@@ -71,6 +74,23 @@ async function bundle(files, external, chunks, { plugins = [], minify = false, c
     banner: ({ fileName }) => fileName === BUILT_BIN ? "#!/usr/bin/env node" : "",
   });
   await bundled.close();
+  for (const id of output.flatMap((chunk) => chunk.type === "chunk" ? chunk.moduleIds : [])) {
+    const [folder] = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id) ?? [];
+    if (folder !== undefined) bundledPackages.add(folder);
+  }
+}
+
+/** Writes the licenses of the packages that lie in bundles, which each asks for. */
+async function writeLicenses() {
+  const texts = await Promise.all(
+    [...bundledPackages].sort().map(async (folder) => {
+      const file = (await readdir(folder)).find((name) => /^licen[cs]e/i.test(name));
+      const { name, version, license } = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8"));
+      const text = file === undefined ? `License: ${license}\n` : await readFile(path.join(folder, file), "utf8");
+      return `${name} ${version}\n\n${text.trim()}\n`;
+    }),
+  );
+  await writeFile(path.join(fresh, "chunks/licenses.txt"), texts.join(`\n${"-".repeat(80)}\n\n`));
 }
 
 /**
@@ -108,6 +128,7 @@ process.stderr.write(tsc.output);
 if (existsSync(fresh)) {
   await bundleEntries();
   await bundleCommand();
+  await writeLicenses();
   await rename(dist, old).catch((error) => {
     if (error.code !== "ENOENT") throw error;
   });

@@ -127,6 +127,8 @@ async function install(project, given) {
   await check("npm install of the tarball", "npm", ["install", "--ignore-scripts", path.resolve(tarball)], {
     cwd: project,
   });
+  const licenses = "node_modules/snapkeep/dist/chunks/licenses.txt";
+  await check("licenses of bundled packages", "cat", [licenses], { cwd: project, says: "zod " });
 }
 
 /** @param {string} project */
