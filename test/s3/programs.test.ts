@@ -1,4 +1,5 @@
 // Programs on an object store: stores, keepers, labels, copies and addresses work as on files.
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import {
@@ -19,6 +20,7 @@ import { MIB, noise, world } from "./world.ts";
 
 const here = world();
 const keys = { AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey };
+const ENDPOINTS = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] as const;
 
 /** A store with a large state and a small one. */
 function storeOn(on: ConstructorParameters<typeof StateStore>[0], values: { big: Uint8Array; small: number }) {
@@ -35,7 +37,7 @@ function storeOn(on: ConstructorParameters<typeof StateStore>[0], values: { big:
 
 describe.skipIf(!hasObjectStore)("a store on s3Backend", () => {
   afterEach(() => {
-    for (const name of ["AWS_ENDPOINT_URL", ...Object.keys(keys)]) delete process.env[name];
+    for (const name of [...ENDPOINTS, "AWS_CONFIG_FILE", ...Object.keys(keys)]) delete process.env[name];
   });
 
   it.each(["directory", "tar.gz"] as const)("saves, resumes, labels and removes snapshots as %s", async (layout) => {
@@ -153,5 +155,38 @@ describe.skipIf(!hasObjectStore)("a store on s3Backend", () => {
     expect((await found.stat()).states).toBe(2);
     const copy = await saved.exportTo(`${here.place.url}/copies/`);
     expect((await locate(String(copy)).verify()).isWhole).toBe(true);
+  });
+
+  // By its name, for which the client would put the bucket into the name of the host.
+  const byName = () => here.proxy.endpoint.replace("127.0.0.1", "localhost");
+
+  it.each([
+    ["endpoint_url of the profile", () => `[default]\nregion = garage\nendpoint_url = ${byName()}\n`],
+    [
+      "endpoint_url of the service",
+      () => `[default]\nregion = garage\nservices = own\n[services own]\ns3 =\n  endpoint_url = ${byName()}\n`,
+    ],
+  ])("is reached by %s, in its region and with the bucket in the path", async (_, configuration) => {
+    const file = path.join(await temporaryFolder(), "config");
+    await writeFile(file, configuration());
+    Object.assign(process.env, keys, { AWS_CONFIG_FILE: file });
+    await storeOn(here.place.url, { big: noise(10), small: 3 }).saveState();
+    const seen = here.proxy.take();
+    expect(seen.length).toBeGreaterThan(0);
+    expect(seen.every(({ headers }) => String(headers["authorization"]).includes("/garage/s3/"))).toBe(true);
+  });
+
+  it("is reached by AWS_ENDPOINT_URL_S3 rather than AWS_ENDPOINT_URL, in the region of the AWS configuration", async () => {
+    const file = path.join(await temporaryFolder(), "config");
+    await writeFile(file, "[default]\nregion = garage\nendpoint_url = http://127.0.0.1:1\n");
+    Object.assign(process.env, keys, {
+      AWS_CONFIG_FILE: file,
+      AWS_ENDPOINT_URL: "http://127.0.0.1:1",
+      AWS_ENDPOINT_URL_S3: byName(),
+    });
+    expect(await new StateStore(here.place.url).list()).toEqual([]);
+    expect(here.proxy.take().map(({ headers }) => headers["authorization"])).toEqual([
+      expect.stringContaining("/garage/s3/"),
+    ]);
   });
 });
