@@ -258,6 +258,39 @@ export class ObjectStore {
     }
   }
 
+  /** What keys begin with up to their first slash, each once: the folders that people see. */
+  async *groups(): AsyncGenerator<string, void> {
+    const { prefix: root, bucket } = this.address;
+    let token: string | undefined;
+    while (true) {
+      const answer = await this.#send<Sdk.ListObjectsV2CommandOutput>(
+        "list",
+        "",
+        (sdk) =>
+          new sdk.ListObjectsV2Command({
+            Bucket: bucket,
+            Prefix: root,
+            Delimiter: "/",
+            EncodingType: "url",
+            ...token === undefined ? {} : { ContinuationToken: token },
+          }),
+      );
+      for (const { Prefix = "" } of answer.CommonPrefixes ?? []) {
+        const group = answer.EncodingType === "url" ? decoded(Prefix) : Prefix;
+        if (group?.startsWith(root) !== true) {
+          throw this.#failed("list", "", "ListingInvalid", "its listing has a key that cannot be");
+        }
+        yield group.slice(root.length);
+      }
+      if (answer.IsTruncated !== true) return;
+      const { NextContinuationToken: next } = answer;
+      if (next === undefined || next === token) {
+        throw this.#failed("list", "", "ListingInvalid", "its listing does not go on");
+      }
+      token = next;
+    }
+  }
+
   /** Deletes an object; succeeds where there is none. With `etag`, fails with the status 412 where it is another. */
   async delete(key: string, etag?: string): Promise<void> {
     await this.#send<Sdk.DeleteObjectCommandOutput>(
