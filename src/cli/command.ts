@@ -4,6 +4,7 @@ import { readAddress, showAddress } from "../model/address.ts";
 import { suffixOf } from "../model/unit.ts";
 import { isS3Url } from "../s3/address.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { placeAt, type S3Promise } from "../snapshot/place.ts";
 import { StateStore } from "../store/state_store.ts";
 import { type ExitCode, UsageError } from "./exit_code.ts";
 import type { Output } from "./output.ts";
@@ -47,6 +48,8 @@ export interface GlobalOptions {
   readonly json?: boolean;
   /** Format of snapshot names. */
   readonly nameFormat?: string;
+  /** Whether one program writes at a time to each object store. */
+  readonly withoutConditions?: boolean;
 }
 
 /** What a command works with. */
@@ -61,6 +64,11 @@ export class Context {
     this.output = output;
     this.signal = signal;
     this.#options = options;
+  }
+
+  /** What the operator promises about object stores. */
+  get promise(): S3Promise {
+    return { withoutConditions: this.#options.withoutConditions === true };
   }
 
   /** Whether a store was named. */
@@ -91,7 +99,7 @@ export class Context {
     if (path !== undefined) await assertFolder(path, mayBeMissing);
     else assertObjectStore(url, shown);
     const { nameFormat } = this.#options;
-    return new StateStore(path ?? where, {
+    return new StateStore(path ?? placeAt(where, undefined, this.promise), {
       ...program === undefined ? {} : { program },
       ...nameFormat === undefined ? {} : { stateNameFormat: nameFormat },
     });
@@ -99,7 +107,7 @@ export class Context {
 
   /** Returns the snapshot that a text names. */
   async snapshot(text: string): Promise<SnapshotLocator> {
-    return await resolveSnapshot(text, this.hasStore ? () => this.store() : undefined);
+    return await resolveSnapshot(text, this.promise, this.hasStore ? () => this.store() : undefined);
   }
 }
 

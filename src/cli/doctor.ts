@@ -8,11 +8,11 @@ import { VERSION } from "../model/version.ts";
 import type { Conditions } from "../s3/probe.ts";
 import { s3Backend } from "../s3/s3_backend.ts";
 import type { StateStore } from "../store/state_store.ts";
-import { type Survey, surveyOf } from "../store/survey.ts";
+import type { Survey } from "../store/survey.ts";
 import type { Command } from "./command.ts";
 import { countText } from "./count_text.ts";
 import { EXIT } from "./exit_code.ts";
-import { leftoversOf, objectStoreOf } from "./leftovers.ts";
+import { objectStoreOf, type SurveyWithLeftovers, surveyWithLeftovers } from "./leftovers.ts";
 import type { Style } from "./output.ts";
 import { ageText, sizeText } from "./readable.ts";
 
@@ -111,20 +111,20 @@ function codecs(): Check[] {
 /** Looks at a store; one that cannot be looked at is the problem. */
 async function storeChecks(store: StateStore, signal: AbortSignal): Promise<Check[]> {
   try {
-    return await checksOf(store, await surveyOf(store, { signal }));
+    return await checksOf(store, await surveyWithLeftovers(store, signal));
   } catch (error) {
     if (signal.aborted || !isSnapshotError(error)) throw error;
     return [{ name: "store", status: "problem", text: reasonOf(error), mend: "mend that, then run doctor again" }];
   }
 }
 
-async function checksOf(store: StateStore, survey: Survey): Promise<Check[]> {
+async function checksOf(store: StateStore, { survey, leftovers: left }: SurveyWithLeftovers): Promise<Check[]> {
   const url = objectStoreOf(store);
   return [
     found(store, survey),
     ...await (url === undefined ? folderChecks(store, survey) : objectStoreChecks(url)),
     clock(store, survey),
-    await leftovers(store),
+    leftovers(store, left),
     ...manifests(store, survey),
     ...folders(survey),
     ...programs(survey),
@@ -178,7 +178,8 @@ function conditionsCheck(conditions: Conditions): Check {
   const check = { name: "conditions", conditions };
   if (!create) {
     const text = `two programs could overwrite each other: ${found}`;
-    return { ...check, status: "problem", text, mend: "let one program write, which passes withoutConditions: true" };
+    const mend = "let one program write at a time, with withoutConditions: true; commands with --without-conditions";
+    return { ...check, status: "problem", text, mend };
   }
   if (replace !== false) return { ...check, status: "ok", text: found };
   const text = `two programs that change a claim or labels at once can undo each other: ${found}`;
@@ -230,9 +231,9 @@ function clock(store: StateStore, { snapshots }: Survey): Check {
   return { name, status: "warning", text, mend: "set the clock of the machine that is wrong" };
 }
 
-async function leftovers(store: StateStore): Promise<Check> {
+function leftovers(store: StateStore, left: SurveyWithLeftovers["leftovers"]): Check {
   const name = "leftovers";
-  const all = (await leftoversOf(store)).filter(({ kind }) => kind !== "lock" && kind !== "lock-owner");
+  const all = left.filter(({ kind }) => kind !== "lock" && kind !== "lock-owner");
   const dead = all.filter(({ kind, idleMs }) => kind === "trash" || idleMs > STALE_AFTER_MS);
   const living = all.length - dead.length;
   const text = `${dead.length} of dead writers, ${living} of writers that may live`;

@@ -7,8 +7,8 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { suffixOf } from "../model/unit.ts";
 import { iterate } from "../runtime/bytes.ts";
 import { locate } from "../snapshot/locate.ts";
-import type { SnapshotLocator } from "../snapshot/locator.ts";
-import type { ExportOptions } from "../snapshot/copying.ts";
+import { exportAs, type SnapshotLocator } from "../snapshot/locator.ts";
+import { type ExportOptions, targetOf } from "../snapshot/copying.ts";
 import type { Command, Context } from "./command.ts";
 import { UsageError } from "./exit_code.ts";
 import { sizeText } from "./readable.ts";
@@ -51,11 +51,13 @@ export const exportCommand: Command = {
     const progress = await output.progress("export", totals.sizeBytes);
     let copy: SnapshotLocator;
     try {
-      copy = await toFile(snapshot, isFolder && !target.endsWith("/") ? `${target}/` : target, force, {
+      const options = {
         ...layout === undefined ? {} : { layout },
         signal: context.signal,
-        onProgress: ({ uri, sizeBytes }) => progress.set(uri, sizeBytes),
-      });
+        onProgress: ({ uri, sizeBytes }: { uri: string; sizeBytes: number }) => progress.set(uri, sizeBytes),
+      };
+      const to = isFolder && !target.endsWith("/") ? `${target}/` : target;
+      copy = await toFile(context, snapshot, to, force, options);
     } finally {
       progress.stop();
     }
@@ -95,13 +97,15 @@ async function isFolderOfFiles(target: string): Promise<boolean> {
 }
 
 async function toFile(
+  { promise }: Context,
   snapshot: SnapshotLocator,
   target: string,
   force: boolean,
   options: ExportOptions,
 ): Promise<SnapshotLocator> {
   try {
-    return await snapshot.exportTo(target, options);
+    const to = targetOf(target, snapshot.name, options, snapshot.layout, promise);
+    return await exportAs(snapshot, to, options);
   } catch (error) {
     if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) throw error;
     const { path } = readAddress(target);

@@ -1,12 +1,11 @@
 // snapkeep list
 import { pathOfUri, showAddress } from "../model/address.ts";
 import type { SurveyedSnapshot } from "../store/survey.ts";
-import { surveyOf } from "../store/survey.ts";
 import type { Command, Context } from "./command.ts";
 import { labelsText } from "./labels_text.ts";
 import type { Cell } from "./output.ts";
 import { ageText, sizeText } from "./readable.ts";
-import { leftoversOf } from "./leftovers.ts";
+import { surveyWithLeftovers } from "./leftovers.ts";
 
 /** Lists snapshots. */
 export const listCommand: Command = {
@@ -23,8 +22,10 @@ export const listCommand: Command = {
   run: async (context, _args, { all = false }: { readonly all?: boolean }) => {
     const { output, signal } = context;
     const store = await context.store();
-    const { snapshots, partial, foreign } = await surveyOf(store, { signal });
-    const unfinished = (await leftoversOf(store)).filter(({ kind }) => kind === "stage").map(({ name }) => name);
+    const { survey: { snapshots, partial, foreign }, leftovers } = await surveyWithLeftovers(store, signal);
+    const committed = new Set(snapshots.map(({ locator }) => locator.name)); // perhaps meanwhile
+    const unfinished = leftovers.filter(({ kind, name }) => kind === "stage" && !committed.has(name))
+      .map(({ name }) => name);
     const others = [
       ...partial.map((name) => ({ name, status: "partial" })),
       ...unfinished.map((name) => ({ name, status: "unfinished" })),

@@ -5,6 +5,7 @@ import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
+import { isS3Url } from "../s3/address.ts";
 import { type Command, Context, type GlobalOptions } from "./command.ts";
 import { isCommand, loadCommands } from "./commands.ts";
 import { EXIT, type ExitCode, exitCodeOf, Interruption, UsageError } from "./exit_code.ts";
@@ -29,8 +30,8 @@ export const OBJECT_STORES: string = [
   "It needs the package @aws-sdk/client-s3, and is reached as the AWS tools do, by:",
   "  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY  keys, and AWS_SESSION_TOKEN",
   "  AWS_PROFILE                               or a profile of the AWS files",
-  "  AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL     the server, if it is not AWS",
-  "  AWS_REGION                                the region of the bucket",
+  "  AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL     the server, if it is not AWS, or endpoint_url in these files",
+  "  AWS_REGION                                the region of the bucket, or region in these files",
 ].join("\n");
 
 /** What the exit codes mean. */
@@ -42,6 +43,10 @@ export const GLOBAL_OPTIONS: readonly { readonly flags: string; readonly about: 
   { flags: "-s, --store <folder>", about: "folder of the snapshots, or s3://bucket/prefix", env: "SNAPKEEP_STORE" },
   { flags: "--json", about: "print results as JSON: one object, or one a line with a type" },
   { flags: "--name-format <format>", about: "strftime format of the snapshot names, if the program sets its own" },
+  {
+    flags: "--without-conditions",
+    about: "write to object stores that ignore conditional writes: you promise that one program writes at a time",
+  },
 ];
 
 /** The usage line of a command, without the program's name. */
@@ -119,6 +124,9 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
     const [only] = commands;
     if (commands.length === 1 && only !== undefined) assertValues(line, [...only.options, ...GLOBAL_OPTIONS]);
     const parser = makeParser(commands, async (command, given, options) => {
+      if (options.withoutConditions && ![...given.flat(), ...Object.values(options)].some(isOnObjectStore)) {
+        throw new UsageError("--without-conditions is about object stores, and no s3:// URL is named");
+      }
       const context = new Context(output, signal, options);
       const running = command.run(context, given, options as never);
       // What only looks has nothing to clean up, and need not wait for a server that is silent.
@@ -159,6 +167,10 @@ function assertValues(line: readonly string[], options: readonly { readonly flag
     const long = flagsOf(option.flags).at(-1);
     throw new UsageError(`option '${option.flags}' argument missing; if "${value}" is meant, write ${long}=${value}`);
   }
+}
+
+function isOnObjectStore(value: unknown): boolean {
+  return typeof value === "string" && URL.canParse(value) && isS3Url(new URL(value));
 }
 
 /** Waits for a command; after an interruption no longer than its clean-up may take. */

@@ -6,9 +6,11 @@ import { readAddress, showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
 import { nearest } from "../model/options.ts";
 import { splitUnit } from "../model/unit.ts";
+import { isS3Url } from "../s3/address.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { locate } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
+import { type S3Promise, splitPlace } from "../snapshot/place.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type Survey, surveyOf } from "../store/survey.ts";
 import { countText } from "./count_text.ts";
@@ -21,6 +23,7 @@ export const WAYS = "a name, the beginning of one, latest, latest~1, @tag, a pat
  * Finds a snapshot.
  *
  * @param text What the operator calls it.
+ * @param promise What the operator promises about object stores.
  * @param store Opens the store, if one is named.
  * @returns Its address.
  * @throws {UsageError} If it is ambiguous, or needs a store and none is named.
@@ -28,19 +31,20 @@ export const WAYS = "a name, the beginning of one, latest, latest~1, @tag, a pat
  */
 export async function resolveSnapshot(
   text: string,
+  promise: S3Promise,
   store: (() => Promise<StateStore>) | undefined,
 ): Promise<SnapshotLocator> {
   if (text === "") throw new UsageError(`a snapshot needs a name: ${WAYS}`);
   const isTag = text.startsWith("@") && store !== undefined && !await isPath(text); // a tag may have a slash
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /[/\\]/.test(text) && !isTag) return await locateAt(text);
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /[/\\]/.test(text) && !isTag) return await locateAt(text, promise);
   if (store === undefined) {
-    if (await isPath(text)) return await locateAt(text);
+    if (await isPath(text)) return await locateAt(text, promise);
     throw new UsageError(`"${text}" is not a path; to find it by name, name the store with -s or SNAPKEEP_STORE`);
   }
   const place = await store();
   const found = await findByName(place, text);
   if (found !== undefined) return found;
-  if (await isPath(text)) return await locateAt(text);
+  if (await isPath(text)) return await locateAt(text, promise);
   const names = (await listSnapshots(place.backend)).map(({ name }) => name);
   const uri = place.backend.uri;
   const near = nearest(text, ["latest", ...names], Math.ceil(text.length / 2));
@@ -59,9 +63,10 @@ export async function resolveSnapshot(
  * @throws {UsageError} If it is a folder of snapshots.
  * @throws {SnapshotError} `SNAPSHOT_NOT_FOUND` if a path leads nowhere.
  */
-export async function locateAt(text: string): Promise<SnapshotLocator> {
-  const found = locate(text);
-  const { path } = readAddress(text);
+export async function locateAt(text: string, promise?: S3Promise): Promise<SnapshotLocator> {
+  const { path, url } = readAddress(text);
+  const place = url !== undefined && isS3Url(url) ? splitPlace(text, promise) : undefined;
+  const found = place === undefined ? locate(text) : locate(place.backend, place.fileName);
   const kind = path === undefined ? undefined : (await nodeFileSystem.stat(path, true))?.kind;
   if (path === undefined || kind === "file") return found;
   if (kind === undefined) {

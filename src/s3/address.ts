@@ -26,13 +26,13 @@ export interface S3Options {
   /**
    * URL of the store. With an endpoint, the bucket is addressed by path. Plain `http:` to another machine is warned of.
    *
-   * @default `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, else AWS
+   * @default `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or `endpoint_url` of the AWS configuration; else AWS
    */
   readonly endpoint?: PathOrUrl;
   /**
    * Region of the bucket.
    *
-   * @default `AWS_REGION` or the AWS configuration; `us-east-1` with an endpoint
+   * @default `AWS_REGION` or the AWS configuration; else `us-east-1` with an endpoint
    */
   readonly region?: string;
   /**
@@ -119,8 +119,7 @@ export function readS3Options(options: S3Options): S3Address {
     bucket,
     prefix,
     endpoint,
-    region: options.region ?? environment("AWS_REGION", "AWS_DEFAULT_REGION") ??
-      (endpoint === undefined ? undefined : "us-east-1"),
+    region: options.region ?? environment("AWS_REGION", "AWS_DEFAULT_REGION"),
     credentials,
     withoutConditions: options.withoutConditions ?? false,
     partBytes,
@@ -164,7 +163,12 @@ function bucketOf(where: unknown): { bucket: string; prefix: string } {
   return { bucket: url.hostname, prefix };
 }
 
-function endpointOf(endpoint: unknown, uri: string): string | undefined {
+/**
+ * Reads the endpoint of a place.
+ *
+ * @throws {TypeError} If it is not an `http:` or `https:` URL, or contains credentials.
+ */
+export function endpointOf(endpoint: unknown, uri: string): string | undefined {
   if (endpoint === undefined) return undefined;
   const url = endpoint instanceof URL
     ? endpoint

@@ -5,7 +5,7 @@ import type * as Sdk from "@aws-sdk/client-s3";
 import { clearTimeout, setTimeout } from "../runtime/clock.ts";
 import { showAddress } from "../model/address.ts";
 import { SnapshotError } from "../model/errors.ts";
-import { areCredentials, type S3Address, type S3Credentials } from "./address.ts";
+import { areCredentials, endpointOf, type S3Address, type S3Credentials } from "./address.ts";
 import { faultOf, isMissing, storeError, StoreFault } from "./faults.ts";
 import { PartMemory } from "./part_memory.ts";
 
@@ -16,6 +16,8 @@ export const PARTS_IN_FLIGHT = 4;
 const CONNECTION_MS = 10_000;
 const DELETED_AT_ONCE = 1000;
 const PACKAGE = "@aws-sdk/client-s3";
+// Stores that are not AWS mostly have no regions, and take this one.
+const REGION_OF_OTHERS = "us-east-1";
 // Some stores hand metadata back with dashes.
 const WRITE_ID = "snapkeep_write_id";
 
@@ -256,6 +258,39 @@ export class ObjectStore {
     }
   }
 
+  /** What keys begin with up to their first slash, each once: the folders that people see. */
+  async *groups(): AsyncGenerator<string, void> {
+    const { prefix: root, bucket } = this.address;
+    let token: string | undefined;
+    while (true) {
+      const answer = await this.#send<Sdk.ListObjectsV2CommandOutput>(
+        "list",
+        "",
+        (sdk) =>
+          new sdk.ListObjectsV2Command({
+            Bucket: bucket,
+            Prefix: root,
+            Delimiter: "/",
+            EncodingType: "url",
+            ...token === undefined ? {} : { ContinuationToken: token },
+          }),
+      );
+      for (const { Prefix = "" } of answer.CommonPrefixes ?? []) {
+        const group = answer.EncodingType === "url" ? decoded(Prefix) : Prefix;
+        if (group?.startsWith(root) !== true) {
+          throw this.#failed("list", "", "ListingInvalid", "its listing has a key that cannot be");
+        }
+        yield group.slice(root.length);
+      }
+      if (answer.IsTruncated !== true) return;
+      const { NextContinuationToken: next } = answer;
+      if (next === undefined || next === token) {
+        throw this.#failed("list", "", "ListingInvalid", "its listing does not go on");
+      }
+      token = next;
+    }
+  }
+
   /** Deletes an object; succeeds where there is none. With `etag`, fails with the status 412 where it is another. */
   async delete(key: string, etag?: string): Promise<void> {
     await this.#send<Sdk.DeleteObjectCommandOutput>(
@@ -430,7 +465,10 @@ export class ObjectStore {
     command: (sdk: typeof Sdk) => unknown,
     signal?: AbortSignal,
   ): Promise<Output & { readonly nowMs: number }> {
-    const { sdk, client } = await (this.#loading ??= this.#load());
+    const { sdk, client } = await (this.#loading ??= this.#load().catch((error: unknown) => {
+      this.#loading = undefined;
+      throw error;
+    }));
     signal?.throwIfAborted();
     try {
       const sent = command(sdk) as Parameters<Sdk.S3Client["send"]>[0];
@@ -453,14 +491,14 @@ export class ObjectStore {
   }
 
   async #load(): Promise<{ sdk: typeof Sdk; client: Sdk.S3Client }> {
-    const { uri, endpoint, region, credentials, idleMs } = this.address;
+    const { uri, credentials, idleMs } = this.address;
     const sdk = await import("@aws-sdk/client-s3").catch((cause: unknown) => {
-      this.#loading = undefined;
       const reason = `the package ${PACKAGE} cannot be imported; run \`npm install ${PACKAGE}\``;
       throw new SnapshotError("PACKAGE_MISSING", `Cannot use ${showAddress(uri)}: ${reason}`, { package: PACKAGE }, {
         cause,
       });
     });
+    const { endpoint, region } = await this.#configured(sdk);
     const client = new sdk.S3Client({
       ...endpoint === undefined ? {} : { endpoint, forcePathStyle: true },
       ...region === undefined ? {} : { region },
@@ -473,6 +511,16 @@ export class ObjectStore {
       requestHandler: { connectionTimeout: CONNECTION_MS, socketTimeout: idleMs },
     });
     return { sdk, client };
+  }
+
+  /** Endpoint and region as given, else as the files of the AWS configuration say. */
+  async #configured(sdk: typeof Sdk): Promise<Pick<S3Address, "endpoint" | "region">> {
+    const { uri, endpoint: given, region } = this.address;
+    if (given !== undefined && region !== undefined) return { endpoint: given, region };
+    const { config } = new sdk.S3Client({}); // which sends nothing
+    const endpoint = given ?? endpointOf(await config.serviceConfiguredEndpoint?.(), uri);
+    if (endpoint === undefined) return { endpoint, region };
+    return { endpoint, region: region ?? await config.region().catch(() => REGION_OF_OTHERS) };
   }
 }
 

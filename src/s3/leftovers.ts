@@ -20,6 +20,21 @@ export interface S3Leftover {
 }
 
 /**
+ * Lists the names of all groups of objects, also of those that are no snapshots.
+ *
+ * @param options How the place is reached.
+ * @returns The names, without what is hidden.
+ * @throws {SnapshotError} If the store fails.
+ */
+export async function groupsOn(options: S3Options): Promise<string[]> {
+  const names: string[] = [];
+  for await (const group of new ObjectStore(readS3Options(options)).groups()) {
+    if (!/^[./]/.test(group)) names.push(group.slice(0, -1));
+  }
+  return names;
+}
+
+/**
  * Lists the hidden objects of writers. A living writer has some as well: its `idleMs` is small.
  *
  * @param options How the place is reached.

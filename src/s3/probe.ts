@@ -53,7 +53,7 @@ export function assertConditions(store: ObjectStore, conditions: Conditions): vo
     `Cannot save to ${
       showAddress(uri)
     }: the store ignores conditional writes, so two programs could overwrite each other; ` +
-      "if only one program writes at a time, pass withoutConditions: true",
+      "if only one program writes at a time, pass withoutConditions: true, or --without-conditions on the command line",
     { uri },
   );
 }

@@ -16,7 +16,7 @@ import { relabelling } from "../manifest/manifest.ts";
 import { archiveKindOf, archiveLayoutOf, assertKind, layoutOfKind, layoutOfUnit } from "../layout/layouts.ts";
 import { dropPin, notePin } from "./notes.ts";
 import type { RawSnapshot } from "./raw_snapshot.ts";
-import { placeAt, splitPlace } from "./place.ts";
+import { placeAt, type S3Promise, splitPlace } from "./place.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
 import { rawOf, SnapshotReader } from "./snapshot_reader.ts";
 
@@ -87,6 +87,7 @@ export function targetOf(
   name: string,
   options: ExportOptions,
   source: LayoutKind,
+  promise?: S3Promise,
 ): { backend: Backend; unit: Unit; layout: Layout } {
   assertOptions(`export to ${showAddress(target)}`, options, EXPORT_OPTIONS);
   const { endsWithSlash } = readAddress(target);
@@ -94,9 +95,13 @@ export function targetOf(
   assertKind(kind);
   const suffix = suffixOfLayout(kind);
   if (endsWithSlash) {
-    return { backend: placeAt(target), unit: name + suffix, layout: layoutOfKind(kind, options.archive) };
+    return {
+      backend: placeAt(target, undefined, promise),
+      unit: name + suffix,
+      layout: layoutOfKind(kind, options.archive),
+    };
   }
-  const { backend, fileName } = splitPlace(target);
+  const { backend, fileName } = splitPlace(target, promise);
   if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
     const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
     throw new TypeError(

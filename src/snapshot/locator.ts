@@ -327,18 +327,7 @@ export class SnapshotLocator {
    * ```
    */
   async exportTo(target: PathOrUrl, options: ExportOptions = {}): Promise<SnapshotLocator> {
-    const { backend, unit, layout } = targetOf(target, this.name, options, this.layout);
-    const reader = await this.open({ signal: options.signal });
-    try {
-      const labels = await this.labels(); // before anything is staged: the manifest may break its own rules
-      const leastBytes = await leastBytesOf(rawOf(reader), layout);
-      const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes });
-      const { signal, onProgress } = options;
-      await writeCopy(rawOf(reader), layout, { backend, stage, labels, uri: String(this), signal, onProgress });
-    } finally {
-      await reader.close();
-    }
-    return new SnapshotLocator(backend, [unit]);
+    return await exportAs(this, targetOf(target, this.name, options, this.layout), options);
   }
 
   /**
@@ -377,6 +366,24 @@ export class SnapshotLocator {
   get #unit(): Unit {
     return this.#units[0];
   }
+}
+
+/** Copies a snapshot to another place, as {@link SnapshotLocator.exportTo} says. */
+export async function exportAs(
+  snapshot: SnapshotLocator,
+  { backend, unit, layout }: ReturnType<typeof targetOf>,
+  { signal, onProgress }: ExportOptions,
+): Promise<SnapshotLocator> {
+  const reader = await snapshot.open({ signal });
+  try {
+    const labels = await snapshot.labels(); // before anything is staged: the manifest may break its own rules
+    const leastBytes = await leastBytesOf(rawOf(reader), layout);
+    const stage = await backend.stage(unit, { allowOtherLayouts: true, leastBytes });
+    await writeCopy(rawOf(reader), layout, { backend, stage, labels, uri: String(snapshot), signal, onProgress });
+  } finally {
+    await reader.close();
+  }
+  return new SnapshotLocator(backend, [unit]);
 }
 
 /** Warns the user that the labels of a snapshot count as those it was saved with. */

@@ -156,8 +156,16 @@ describe.skipIf(!hasObjectStore)("the command line on an object store", () => {
     const claim = { format: "snapkeep-claim", unit, purpose: "stage", id: "dead.1" };
     await here.put(`.claims/${unit.slice(0, -1)}.json`, JSON.stringify(claim));
     await here.put(`${unit}a/b`);
+    const bare = "2031-01-01_00-00-00,000000.state";
+    for (const key of [`${bare}/a/b`, "other/deep/file", "loose.txt", "/odd"]) await here.put(key);
     const list = await run(["list"]);
-    expect(list.stderr).toContain("1 unfinished");
+    expect(list.stderr).toContain("1 partial, 1 unfinished, 1 foreign");
+    const all = json((await run(["list", "--all", "--json"])).stdout)["snapshots"];
+    expect((all as { name: string; status: string }[]).map(({ name, status }) => [name, status]).slice(1)).toEqual([
+      [bare, "partial"],
+      [unit.slice(0, -1), "unfinished"],
+      ["other", "foreign"],
+    ]);
     const doctor = await run(["doctor", "--json"]);
     expect(doctor.code).toBe(0);
     const { checks } = json(doctor.stdout) as { checks: { name: string; text: string; conditions?: object }[] };
@@ -165,25 +173,59 @@ describe.skipIf(!hasObjectStore)("the command line on an object store", () => {
     expect(check("conditions")?.conditions).toEqual(await here.backend().probe());
     expect(check("conditions")?.text).toContain("PUT If-None-Match respected");
     expect(check("leftovers")?.text).toContain("1 of writers that may live");
+    expect(check("partial")?.text).toContain(bare);
     expect(checks.map(({ name }) => name)).not.toContain("free space");
     const swept = await run(["sweep", "--older-than", "0s"]);
     expect([swept.code, swept.stdout]).toEqual([0, `unfinished  ${unit.slice(0, -1)}\n`]);
     expect((await here.raw()).keys.filter((key) => key.startsWith(".") || key.startsWith(unit))).toEqual([]);
   });
 
-  it("doctor tells that a store ignores conditions, and a copy to it fails", async () => {
+  it("says how to write to a store that ignores conditions, and writes with that promise", async () => {
     here.proxy.plan(({ headers }) =>
       headers["if-none-match"] !== undefined || headers["if-match"] !== undefined ? "ignore condition" : undefined
     );
     const folder = await temporaryFolder();
-    await fill(folder, { count: 1 });
+    const local = await fill(folder, { count: 1 });
+    const { name = "" } = await local.latest() ?? {};
     const [doctor, copy] = await Promise.all([
       run(["doctor"]),
       run(["copy", "--all", "--to", here.place.url, "-s", folder]),
     ]);
     expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining("PUT If-None-Match ignored")]);
-    expect([copy.code, copy.stderr]).toEqual([1, expect.stringContaining("ignores conditional writes")]);
+    expect(doctor.stdout).toContain("commands with --without-conditions");
+    expect([copy.code, copy.stderr]).toEqual([
+      1,
+      expect.stringMatching(/ignores conditional writes.*--without-conditions/),
+    ]);
     expect((await here.raw()).keys).toEqual([]);
+    const promise = "--without-conditions";
+    const exported = `${here.place.url}/x.tar.gz`;
+    for (
+      const args of [
+        ["copy", "--all", "--to", here.place.url, "-s", folder],
+        ["import", path.join(folder, name), "-s", `${here.place.url}/imported`],
+        ["export", "latest", "-s", folder, "-o", exported],
+        ["pin", `${here.place.url}/${name}`],
+        ["unpin", exported],
+        ["label", "latest", "--tag", "good"],
+      ]
+    ) {
+      const { code, stderr } = await run([...args, promise]);
+      expect(code, `${args.join(" ")}: ${stderr}`).toBe(0);
+    }
+    expect((await run(["show", "@good", "--json"])).stdout).toContain('"pinned":true');
+  });
+
+  it("refuses the promise where no object store is named", async () => {
+    const folder = await temporaryFolder();
+    await fill(folder, { count: 1 });
+    const [list, copy] = await Promise.all([
+      run(["list", "-s", folder, "--without-conditions"]),
+      run(["copy", "--all", "--to", `${folder}/b`, "-s", folder, "--without-conditions"]),
+    ]);
+    for (const { code, stdout, stderr } of [list, copy]) {
+      expect([code, stdout, stderr]).toEqual([2, "", expect.stringContaining("no s3:// URL is named")]);
+    }
   });
 
   describe("that fails", () => {

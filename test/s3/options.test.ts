@@ -1,8 +1,11 @@
 // What callers say of an object store, before anything is asked of it.
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
 import process from "node:process";
 import { locate } from "snapkeep";
 import { s3Backend, type S3Options } from "snapkeep/s3";
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../backend/temporary.ts";
 import { collectWarnings } from "../backend/warnings.ts";
 
 describe("s3Backend options", () => {
@@ -76,5 +79,22 @@ describe("s3Backend options", () => {
     s3Backend({ url: "s3://bucket/p", endpoint: "http://store.example" });
     await expect.poll(() => warnings.length).toBe(1);
     expect(warnings[0]).toContain("plain http");
+  });
+
+  it("warn of plain http in the AWS configuration too, and refuse credentials in it", async () => {
+    const warnings = await collectWarnings();
+    const folder = await temporaryFolder();
+    const credentials = { accessKeyId: "key", secretAccessKey: "secret" };
+    const errors: unknown[] = [];
+    for (const [name, endpoint] of [["plain", "http://0.0.0.0:1"], ["keys", "https://AKIAKEY:secret@127.0.0.1:1"]]) {
+      const file = path.join(folder, name as string);
+      await writeFile(file, `[default]\nendpoint_url = ${endpoint}\n`);
+      process.env["AWS_CONFIG_FILE"] = file;
+      errors.push(await s3Backend({ url: "s3://bucket/p", credentials }).create().catch((error: unknown) => error));
+    }
+    delete process.env["AWS_CONFIG_FILE"];
+    expect(errors).toEqual([expect.objectContaining({ code: "STORAGE_UNREACHABLE" }), expect.any(TypeError)]);
+    expect(String(errors[1])).not.toMatch(/AKIAKEY|:secret/);
+    expect(warnings).toEqual([expect.stringContaining("plain http")]);
   });
 });

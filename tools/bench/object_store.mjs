@@ -107,7 +107,7 @@ async function transfers(endpoint, bytes, rounds) {
     async "down, snapkeep"() {
       const blob = await backend.open(unit);
       let sizeBytes = 0;
-      for await (const chunk of blob?.stream() ?? []) sizeBytes += chunk.length;
+      for await (const chunk of blob?.read(0, blob.sizeBytes) ?? []) sizeBytes += chunk.length;
       await blob?.close();
       if (sizeBytes !== bytes.length) throw new Error(`read ${sizeBytes} of ${bytes.length} bytes`);
     },
