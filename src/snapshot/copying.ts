@@ -88,8 +88,8 @@ export function targetOf(
   options: ExportOptions,
   source: LayoutKind,
 ): { backend: Backend; unit: Unit; layout: Layout } {
-  assertOptions(`export to ${showAddress(target)}`, options, EXPORT_OPTIONS);
   const { endsWithSlash } = readAddress(target);
+  assertOptions(`export to ${showAddress(target)}`, options, EXPORT_OPTIONS);
   const kind = options.layout ?? (endsWithSlash ? source : "directory");
   assertKind(kind);
   const suffix = suffixOfLayout(kind);
