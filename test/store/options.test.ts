@@ -333,7 +333,7 @@ const RECEIVERS: readonly (readonly [name: string, receive: (wrong: Any, world: 
   ["timeOf", (wrong, { store }) => store.timeOf(noText(wrong))],
   ["isTimedName", (wrong, { store }) => store.isTimedName(noText(wrong))],
   ["append", (wrong, { store }) => new LatestStatesKeeper(store, 1).append(wrong)],
-  ["durability", (wrong) => fileBackend("x", { durability: wrong ?? null })],
+  ["durability", (wrong) => fileBackend("x", { durability: wrong ?? 5 })],
   ["mode", (wrong) => fileBackend("x", { mode: typeof wrong === "number" ? "5" : wrong ?? null })],
   ["exportTo", (wrong, { snapshot }) => snapshot.exportTo(noText(wrong))],
   ["text", (wrong, world) => reading(world, (reader) => reader.text(noText(wrong)))],
