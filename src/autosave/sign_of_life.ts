@@ -22,7 +22,7 @@ export class SignOfLife {
   #hasBegun = false;
   #hasPlace = false;
 
-  /** The first heartbeat, until it is written: from then on, a kill is told from the end of an earlier run. */
+  /** The first heartbeat, until it is written: the next run takes no earlier end for that of this one. */
   first: Promise<void> | undefined;
 
   /** Begins once the store has: the note of the last run must be read first. */
