@@ -138,7 +138,6 @@ class StoreAutosaver implements Autosaver {
       hurry: (signal) => this.#abort("AbortError", `a second ${signal} arrived`),
       exit: () => void this.#leave("exit"),
     }, signals);
-    this.#live();
     this.#lookForRoom();
     this.#wait();
   }
@@ -153,6 +152,7 @@ class StoreAutosaver implements Autosaver {
     if (this.#wayDown === undefined) {
       this.#ticks++;
       await this.#check()?.released;
+      if (this.#life.first !== undefined) await this.#life.first;
       // A loop that awaits nothing else would let neither signals nor the writing have their turn.
       if (this.#round !== undefined || this.#pace.isDue) await this.#pace.rest();
     }

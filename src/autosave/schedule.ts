@@ -67,7 +67,8 @@ export class Schedule {
 
   /** In how many milliseconds the next attempt may begin, as far as that is known. */
   dueInMs(): number | undefined {
-    return this.due !== undefined ? this.pauseMs : dueInMsOf(this.#condition, this.#moment());
+    const dueInMs = this.due === undefined ? dueInMsOf(this.#condition, this.#moment()) : 0;
+    return dueInMs === undefined ? undefined : Math.max(dueInMs, this.pauseMs);
   }
 
   /** Notes that a round has begun. */

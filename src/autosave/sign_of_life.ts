@@ -5,6 +5,9 @@ import { loggerOf } from "../runtime/logging.ts";
 import { BEAT_MS, LAST_RUN_NOTE, renderRun, type RunRecord } from "../store/last_run.ts";
 import type { StateStore } from "../store/state_store.ts";
 
+// A program waits so long for its first heartbeat, if the storage does not answer.
+const MOST_WAIT_MS = 1_000;
+
 /** How a run ended, and the snapshot that holds all it did, if there is one. */
 export type RunEnd = Pick<RunRecord, "ended" | "signal" | "saved">;
 
@@ -19,18 +22,28 @@ export class SignOfLife {
   #hasBegun = false;
   #hasPlace = false;
 
-  /** Begins nothing yet: the note of the last run must be read first. */
+  /** The first heartbeat, until it is written: the next run takes no earlier end for that of this one. */
+  first: Promise<void> | undefined;
+
+  /** Begins once the store has: the note of the last run must be read first. */
   constructor(store: StateStore, clock: IdleClock, step: () => number | undefined) {
     this.#store = store;
     this.#clock = clock;
     this.#step = step;
     this.#startedAtMs = store.now();
+    void store.begun.then(() => this.begin());
   }
 
   /** Begins, unless it has. */
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
+    let cancel = () => {};
+    const waited = new Promise<void>((resolve) => cancel = this.#clock.later(resolve, MOST_WAIT_MS));
+    this.first = Promise.race([this.#write({}, false), waited]).then(() => {
+      cancel();
+      this.first = undefined;
+    });
     this.#beat();
   }
 
@@ -46,8 +59,8 @@ export class SignOfLife {
     void this.#write({});
   }
 
-  /** One after the other: the last must be the last. */
-  #write(end: RunEnd): Promise<void> {
+  /** One after the other: the last must be the last. The first is not synced: it is to be there before the program is killed. */
+  #write(end: RunEnd, sync = true): Promise<void> {
     const { backend, run, programs } = this.#store;
     const record = {
       run,
@@ -57,11 +70,13 @@ export class SignOfLife {
       step: this.#step(),
       ...end,
     };
-    const write = async () => {
-      if (!this.#hasPlace) await backend.create();
+    const put = () => backend.notes.put(LAST_RUN_NOTE, renderRun(record), { sync });
+    const create = async () => {
+      await backend.create();
       this.#hasPlace = true;
-      await backend.notes.put(LAST_RUN_NOTE, renderRun(record));
+      await put();
     };
+    const write = () => this.#hasPlace ? put() : sync ? create() : put().catch(create);
     return this.#writing = this.#writing.then(write).catch((error) => {
       loggerOf("Autosaver").debug("Cannot renew the heartbeat: {reason}", { reason: reasonOf(error) });
     });

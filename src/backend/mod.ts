@@ -24,6 +24,7 @@ export type {
   Journal,
   ListOptions,
   LockOptions,
+  NoteOptions,
   Scratch,
   SnapshotNotes,
   Stage,

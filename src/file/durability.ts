@@ -1,5 +1,6 @@
 // What "durable" means on file systems: which syncs are made, and which refusals of a sync are survivable.
 import { errnoOf } from "../model/errors.ts";
+import { show } from "../model/show.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { FileSystem, OpenFile } from "./file_system.ts";
 
@@ -17,7 +18,7 @@ export class Syncer {
 
   constructor(files: FileSystem, durability: Durability) {
     if (durability !== "full" && durability !== "none") {
-      throw new TypeError(`Cannot use the durability "${String(durability)}": it must be "full" or "none"`);
+      throw new TypeError(`Cannot use the durability ${show(durability)}: it must be "full" or "none"`);
     }
     this.#files = files;
     this.#isOn = durability === "full";

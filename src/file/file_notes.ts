@@ -1,10 +1,11 @@
 // Notes as small files in .notes, each replaced atomically.
 import { join } from "node:path";
-import type { LockOptions, SnapshotNotes } from "../model/backend.ts";
+import type { LockOptions, NoteOptions, SnapshotNotes } from "../model/backend.ts";
 import { concat, viewOf } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf } from "../model/errors.ts";
 import { readBytes } from "../runtime/reading.ts";
+import { Syncer } from "./durability.ts";
 import { FileBlob } from "./file_blob.ts";
 import { type FilePlace, replaceFile } from "./file_place.ts";
 import { unlessGone } from "./file_tree.ts";
@@ -37,8 +38,9 @@ export class FileNotes implements SnapshotNotes {
     }
   }
 
-  async put(name: string, note: Uint8Array): Promise<void> {
-    const { files, root, sync } = this.#place;
+  async put(name: string, note: Uint8Array, options: NoteOptions = {}): Promise<void> {
+    const { files, root } = this.#place;
+    const sync = options.sync === false ? new Syncer(files, "none") : this.#place.sync;
     const path = this.#pathOf(name);
     try {
       await files.makeFolder(this.#folder);
@@ -48,8 +50,8 @@ export class FileNotes implements SnapshotNotes {
     }
     // Also where it is there already: who made it may have been killed before it was durable.
     if (!this.#isFolderDurable) await sync.folder(root);
-    this.#isFolderDurable = true;
-    await replaceFile(this.#place, path, [concat([viewOf(note)])]);
+    this.#isFolderDurable ||= sync === this.#place.sync;
+    await replaceFile({ ...this.#place, sync }, path, [concat([viewOf(note)])]);
   }
 
   async remove(name: string): Promise<void> {

@@ -1,5 +1,6 @@
 // The file system of a place whose folders and files have given rights: all that is made in it has them, whatever makes it.
 import { sep } from "node:path";
+import { show } from "../model/show.ts";
 import type { FileSystem } from "./file_system.ts";
 
 const OWNER_RIGHTS = 0o700;
@@ -14,8 +15,7 @@ const EXECUTE_RIGHTS = 0o111;
  */
 export function modeOf(mode: unknown): number {
   if (typeof mode !== "number") {
-    const written = typeof mode === "string" ? JSON.stringify(mode) : String(mode);
-    throw new TypeError(`Cannot use the mode ${written}: it must be a number, such as 0o700`);
+    throw new TypeError(`Cannot use the mode ${show(mode)}: it must be a number, such as 0o700`);
   }
   if (Number.isInteger(mode) && mode >= OWNER_RIGHTS && mode <= ALL_RIGHTS) return mode;
   const written = Number.isInteger(mode) && mode >= 0 ? `0o${mode.toString(8)}` : String(mode);

@@ -130,6 +130,16 @@ export interface LockOptions {
   readonly wait?: boolean;
 }
 
+/** How a note is put. */
+export interface NoteOptions {
+  /**
+   * Whether the note survives a power loss once the call has resolved. If false, it must survive the end of the program only.
+   *
+   * @default true
+   */
+  readonly sync?: boolean;
+}
+
 /**
  * Small mutable texts beside the units, by snapshot name; losing one loses labels, never data. They do not depend on units: a name
  * may have one without having a unit, keeps it when its unit is removed, and no sweep removes it.
@@ -141,7 +151,7 @@ export interface SnapshotNotes {
    * Sets a note, atomically, in place of an earlier one: of many set at once, one stays, whole. The bytes are lent until it
    * settles. Must fail with `NAME_UNSAFE` for what `assertSnapshotName` refuses.
    */
-  put(name: string, note: Uint8Array): Promise<void>;
+  put(name: string, note: Uint8Array, options?: NoteOptions): Promise<void>;
   /** Removes a note if there is one. */
   remove(name: string): Promise<void>;
   /**

@@ -2,6 +2,7 @@
 // instead, thrown before any I/O; so a SnapshotError always speaks of data, storage or a state's own code.
 
 import { showAddress } from "./address.ts";
+import { assertString } from "./options.ts";
 
 /** Which rule an archive breaks. */
 export type RejectionReason =
@@ -235,8 +236,10 @@ export class SnapshotError<Code extends SnapshotErrorCode = SnapshotErrorCode> e
    * @param message `Cannot <verb> <what>: <reason>`.
    * @param details What and where, as data.
    * @param options The error beneath.
+   * @throws {TypeError} If the message is not a string.
    */
   constructor(code: Code, message: string, details: SnapshotErrorDetails[Code], options?: ErrorOptions) {
+    assertString("make an error", "its message", message);
     super(message, options);
     this.code = code;
     this.details = details;
@@ -289,8 +292,11 @@ const REMEDIES: Readonly<Record<string, string>> = {
  * @param path What it was done to.
  * @param cause The error of the runtime.
  * @returns The error to throw.
+ * @throws {TypeError} If the operation or path is not a string.
  */
 export function storageError(operation: string, path: string, cause: unknown): SnapshotError {
+  assertString("make an error", "its operation", operation);
+  assertString("make an error", "its path", path);
   if (isSnapshotError(cause)) return cause;
   const errno = errnoOf(cause);
   const remedy = REMEDIES[errno];

@@ -102,6 +102,20 @@ function assertNames(action: string, options: unknown, names: AnyNames, outer: s
 }
 
 /**
+ * Throws if an argument is not a string.
+ *
+ * @param action What the caller does, after "Cannot".
+ * @param what What the argument is: `its message`.
+ * @param value What the caller gave.
+ * @throws {TypeError} Names the argument and its value.
+ */
+export function assertString(action: string, what: string, value: unknown): void {
+  if (typeof value !== "string") {
+    throw new TypeError(`Cannot ${action}: ${what} must be a string, but ${showType(value)}`);
+  }
+}
+
+/**
  * Throws if an argument is not an object with some methods.
  *
  * @param action What the caller does, after "Cannot": `save`, `compare snapshots`.

@@ -2,6 +2,7 @@
 // keepLatest need not open anything; a store makes each new name later than all names there, whatever the clock does.
 import { faultOfSnapshotName } from "./entry_path.ts";
 import { SnapshotError } from "./errors.ts";
+import { assertString } from "./options.ts";
 import { suffixOf } from "./unit.ts";
 
 /** pamiq-core's format: `2026-11-23_07-04-34,123456.state`. */
@@ -117,6 +118,7 @@ export class SnapshotNameFormat {
    * @returns Microseconds since 1970-01-01T00:00:00Z, or `undefined` where the name was not made by this format.
    */
   parse(name: string): bigint | undefined {
+    assertString("read the time of a snapshot", "its name", name);
     const groups = this.#pattern.exec(name)?.groups;
     if (groups === undefined) return undefined;
     const of = (field: Field) => Number(groups[field] ?? 0);

@@ -1,6 +1,6 @@
 // What a backend keeps: units, and how a unit is named after its snapshot. Everything that must agree on these names
 // (layouts, backends, store, keepers) reads them here.
-import { showType } from "./show.ts";
+import { assertString } from "./options.ts";
 
 /** A unit's name: `X.state/` is a group of blobs, `X.state.tar.gz` one blob. */
 export type Unit = string;
@@ -41,7 +41,7 @@ export const UNIT_SUFFIXES: readonly UnitSuffix[] = ["/", ".tar.gz", ".tar.zst",
  * @returns Both parts, or `undefined` where it is no unit of ours.
  */
 export function splitUnit(unit: Unit): { name: string; suffix: UnitSuffix } | undefined {
-  if (typeof unit !== "string") throw new TypeError(`Cannot split a unit: expected a string, but ${showType(unit)}`);
+  assertString("split a unit", "it", unit);
   for (const suffix of UNIT_SUFFIXES) {
     if (unit.length > suffix.length && unit.endsWith(suffix)) return { name: unit.slice(0, -suffix.length), suffix };
   }

@@ -1,6 +1,6 @@
 // The contract of keepers: one says what may go, and cleanup removes it.
 import { showAddress } from "../model/address.ts";
-import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
+import { assertMethods, assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { byName } from "../model/snapshot_name.ts";
 import { StateStore } from "../store/state_store.ts";
@@ -79,6 +79,7 @@ export abstract class StatesKeeper {
    * @throws {TypeError} If it lies elsewhere.
    */
   append(locator: SnapshotLocator): void {
+    assertMethods("keep a snapshot", locator, "a SnapshotLocator", "manifest", "labels");
     if (locator.backend.uri !== this.store.backend.uri) {
       throw new TypeError(
         `Cannot keep ${showAddress(locator)}: it lies elsewhere than ${showAddress(this.store.backend.uri)}`,

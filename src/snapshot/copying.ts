@@ -89,8 +89,8 @@ export function targetOf(
   source: LayoutKind,
   promise?: S3Promise,
 ): { backend: Backend; unit: Unit; layout: Layout } {
-  assertOptions(`export to ${showAddress(target)}`, options, EXPORT_OPTIONS);
   const { endsWithSlash } = readAddress(target);
+  assertOptions(`export to ${showAddress(target)}`, options, EXPORT_OPTIONS);
   const kind = options.layout ?? (endsWithSlash ? source : "directory");
   assertKind(kind);
   const suffix = suffixOfLayout(kind);

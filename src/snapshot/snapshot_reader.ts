@@ -8,7 +8,7 @@ import { showAddress } from "../model/address.ts";
 import { corruptEntry, reasonOf, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
 import { readBytes, streamBytes } from "../runtime/reading.ts";
-import { assertOptions, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
+import { assertOptions, assertString, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import { isSchema, placeOf, resultOf, type StandardSchema } from "../model/standard_schema.ts";
 import {
@@ -428,6 +428,7 @@ export class SnapshotReader {
 
   /** One entry of many by its line: all are parsed and indexed if more are asked for. What is not found so may still be there. */
   *#finding(path: string): Work<ManifestEntry | undefined> {
+    assertString("read an entry", "its path", path);
     const isByLine = this.#raw.known === undefined && this.#foundByLine++ < MOST_BY_LINE;
     return isByLine ? yield* this.#unit.sealed.finding(path) : undefined;
   }
@@ -493,24 +494,29 @@ class ScopedReader implements StateReader {
   }
 
   has(path: string): boolean {
-    return this.#snapshot.has(`${this.name}/${path}`);
+    return this.#snapshot.has(this.#pathOf(path));
   }
 
   bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#snapshot.bytes(`${this.name}/${path}`);
+    return this.#snapshot.bytes(this.#pathOf(path));
   }
 
   text(path: string): Promise<string> {
-    return this.#snapshot.text(`${this.name}/${path}`);
+    return this.#snapshot.text(this.#pathOf(path));
   }
 
   json(path: string): Promise<unknown>;
   json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   json(path: string, schema?: StandardSchema): Promise<unknown> {
-    return this.#snapshot.json(`${this.name}/${path}`, schema as StandardSchema);
+    return this.#snapshot.json(this.#pathOf(path), schema as StandardSchema);
   }
 
   stream(path: string): ReadableStream<Uint8Array> {
-    return this.#snapshot.stream(`${this.name}/${path}`);
+    return this.#snapshot.stream(this.#pathOf(path));
+  }
+
+  #pathOf(path: string): string {
+    assertString("read an entry", "its path", path);
+    return `${this.name}/${path}`;
   }
 }

@@ -57,6 +57,9 @@ export class Lineage {
   readonly #run: string;
   readonly #isExclusive: boolean;
   #isInLine = false;
+  #begin = () => {};
+  /** Resolves once {@link Lineage.hasBegun} is true. */
+  readonly begun: Promise<void> = new Promise((resolve) => this.#begin = resolve);
   /** Whether the next listing is taken as known. */
   #acceptsListing = false;
   #lastKnown: KnownSnapshot | undefined;
@@ -123,7 +126,7 @@ export class Lineage {
 
   /** Allows saving whatever was never loaded, and whatever a failed load left. */
   startFresh(): void {
-    this.#isInLine = true;
+    this.#enterLine();
     this.#acceptsListing = true;
     this.#torn.clear();
     this.#neverLoaded.clear();
@@ -182,8 +185,13 @@ export class Lineage {
     this.#saw(undefined);
   }
 
-  #saw(newest: string | undefined): void {
+  #enterLine(): void {
     this.#isInLine = true;
+    this.#begin();
+  }
+
+  #saw(newest: string | undefined): void {
+    this.#enterLine();
     this.#acceptsListing = false;
     if (newest !== undefined && newest > (this.#newestKnown ?? "")) this.#newestKnown = newest;
   }

@@ -358,6 +358,11 @@ export class StateStore {
     return this.#lineage.hasBegun;
   }
 
+  /** Resolves once `hasBegun` is true. */
+  get begun(): Promise<void> {
+    return this.#lineage.begun;
+  }
+
   /** The snapshot that this store saved last, or has loaded since without `only`. */
   get lastKnown(): KnownSnapshot | undefined {
     return this.#lineage.lastKnown;

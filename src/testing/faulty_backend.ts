@@ -140,7 +140,7 @@ class FaultyBackend implements Backend {
     const lock = notes.lock?.bind(notes);
     this.notes = {
       get: (name) => this.#counted("notes.get", name, () => notes.get(name)),
-      put: (name, note) => this.#counted("notes.put", name, () => notes.put(name, note)),
+      put: (name, note, options) => this.#counted("notes.put", name, () => notes.put(name, note, options)),
       remove: (name) => this.#counted("notes.remove", name, () => notes.remove(name)),
       list: () => counted(faults, "notes.list", this.uri, notes.list()),
       ...lock && {

@@ -74,6 +74,26 @@ describe("health()", () => {
     expect(world.saver.health().room).toBeNull();
   });
 
+  it("tells when the next save is due after a failure of the condition, which is asked again after a pause", async () => {
+    let fails = true;
+    const check = () => {
+      if (fails) throw new Error("broken");
+      return true;
+    };
+    const { saver, clock, until, outcomes } = makeWorld({ condition: { check, dueInMs: () => 10 } });
+    await saver.tick();
+    expect(saver.health()).toMatchObject({ failuresInRow: 1, nextSaveInMs: 1000 });
+    fails = false;
+    clock.pass(995);
+    await saver.tick();
+    expect(outcomes()).toEqual(["failed"]);
+    expect(saver.health().nextSaveInMs).toBe(10);
+    clock.pass(5);
+    await saver.tick();
+    await until(2);
+    expect(outcomes()).toEqual(["failed", "saved"]);
+  });
+
   it("fails neither for labels nor for a condition that throws", () => {
     const fail = () => {
       throw new Error("broken");

@@ -151,6 +151,47 @@ describe("the heartbeat", () => {
     expect(await notes()).toEqual(["last-run.json"]);
   });
 
+  it("is at the place once the first tick has resolved, without a wait for its sync", async () => {
+    const backend = memoryBackend();
+    const put = backend.notes.put;
+    const isSynced: (boolean | undefined)[] = [];
+    backend.notes.put = (name, note, options) => {
+      isSynced.push(options?.sync);
+      return options?.sync === false ? settle(5).then(() => put(name, note)) : new Promise(() => {});
+    };
+    const { saver } = makeWorld({ backend });
+    await saver.tick();
+    expect(await aliveAtMs(backend)).toBe(Date.UTC(2026, 0, 1) + 1000);
+    await settle();
+    expect(isSynced).toEqual([false, true]);
+    saver[Symbol.asyncDispose] = () => Promise.resolve(); // its end waits for the sync
+  });
+
+  it("is written as soon as the program has begun, also where the autosaver was made before", async () => {
+    const { saver, store, backend } = makeWorld({ store: { startFresh: false } });
+    await saver.tick();
+    await settle();
+    expect(await aliveAtMs(backend)).toBe(-Infinity);
+    await store.resume();
+    await settle();
+    expect(await aliveAtMs(backend)).toBe(Date.UTC(2026, 0, 1) + 1000);
+  });
+
+  it("holds a tick for a second at most, and only the first", async () => {
+    const backend = memoryBackend();
+    backend.notes.put = () => new Promise(() => {});
+    const { saver, clock } = makeWorld({ backend });
+    let hasTicked = false;
+    const ticked = saver.tick().then(() => hasTicked = true);
+    clock.pass(999);
+    await settle();
+    expect(hasTicked).toBe(false);
+    clock.pass(1);
+    await ticked;
+    await saver.tick();
+    saver[Symbol.asyncDispose] = () => Promise.resolve(); // its end waits for the storage
+  });
+
   it("that cannot be written fails nothing", async () => {
     const { saver, clock, backend } = makeWorld({});
     backend.notes.put = () => Promise.reject(new Error("no room"));

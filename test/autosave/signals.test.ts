@@ -1,6 +1,7 @@
 // The way down, in real processes: a last save when a signal arrives or nothing is left to do, and an end as the program asks for it.
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
+import path from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileBackend, StateStore } from "snapkeep";
@@ -93,6 +94,28 @@ describe("a signal", () => {
       await program.end();
     }
   });
+
+  it(
+    "that kills the program right after its first tick is reported by the next resume, whatever came before",
+    async () => {
+      const folder = path.join(await temporaryFolder(), "to be made");
+      const runs = [{ dies: true }, { dies: true }, { steps: 1 }, { dies: true }, { steps: 1 }];
+      const reports = [];
+      for (const plan of runs) {
+        const program = start({ folders: [folder], ticks: true, ...plan });
+        const { lines, signal } = await program.end();
+        reports.push([lines.find((line) => line.startsWith("last run")), signal]);
+      }
+      expect(reports).toEqual([
+        [undefined, "SIGKILL"],
+        ["last run cut off", "SIGKILL"],
+        ["last run cut off", null],
+        ["last run clean", "SIGKILL"],
+        ["last run cut off", null],
+      ]);
+    },
+    30_000,
+  );
 
   it("waits for the end of the step where the program calls tick(), so that its states fit together", async () => {
     const folder = await temporaryFolder();

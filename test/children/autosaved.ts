@@ -20,6 +20,8 @@ export interface Plan {
   readonly resumes?: boolean;
   /** After how many steps its loop ends. */
   readonly steps?: number;
+  /** Whether it kills itself as soon as its first `tick()` has resolved. */
+  readonly dies?: boolean;
   /** Whether its loop looks at the signal, instead of having `tick()` end it. */
   readonly looks?: boolean;
 }
@@ -83,6 +85,7 @@ if (ticks) {
     for (let done = 0; done < steps && !(plan.looks && saver.signal.aborted); done++) {
       await step();
       await saver.tick();
+      if (plan.dies) process.kill(process.pid, "SIGKILL");
       if (done === 0) await tell("ticked");
       if (!waits && steps === Infinity) await new Promise((resolve) => setTimeout(resolve, 1));
     }

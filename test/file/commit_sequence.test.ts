@@ -196,6 +196,18 @@ describe("with full durability", () => {
   });
 });
 
+describe("a note that need not survive a power loss", () => {
+  it("is put without a sync, and its folder is made durable by the next that must", async () => {
+    const { backend, takeCalls } = await recorded();
+    await backend.notes.put("x.state", encode("old"), { sync: false });
+    const calls = takeCalls();
+    expect(calls.filter(isSync)).toEqual([]);
+    expect(calls.at(-1)).toBe("rename .notes/x.state.json");
+    await backend.notes.put("x.state", encode("new"));
+    expect(takeCalls().filter(isSync)).toEqual(["syncFolder /", "sync .*.scratch", "syncFolder .notes"]);
+  });
+});
+
 describe("the file system of this machine", () => {
   it("passes every sync of a file or folder on to the system, and its failure back", async () => {
     const folder = await temporaryFolder();

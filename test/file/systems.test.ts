@@ -119,6 +119,7 @@ interface Told {
   readonly removed: number;
   readonly error?: string;
   readonly warnings: readonly string[];
+  readonly events: readonly string[];
   readonly names: readonly string[];
 }
 
@@ -138,24 +139,29 @@ const permissionFlag = ["--permission", "--experimental-permission"].find((flag)
 const hasPermissions = inDeno || !("Bun" in globalThis) && permissionFlag !== undefined;
 
 describe("A program that may touch the states' folder only", () => {
-  it.skipIf(!hasPermissions)("saves and cleans up, and warns once that the parent cannot be synced", async () => {
-    const folder = path.join(await diskFolder(), "states");
-    await mkdir(folder);
-    const [command, args] = commandOf("clean_up");
-    const allowed = inDeno ? ["run", `--allow-read=${folder}`, `--allow-write=${folder}`, ...args.slice(2)] : [
-      permissionFlag ?? "",
-      `--allow-fs-read=${root}/*`,
-      `--allow-fs-read=${folder}/*`,
-      `--allow-fs-write=${folder}/*`,
-      ...args,
-    ];
-    const told = cleanUp(command, allowed, folder);
-    expect(told.error).toBeUndefined();
-    expect(told).toMatchObject({ removed: 3 });
-    expect(told.names.filter((name) => name !== ".notes")).toHaveLength(1);
-    expect(told.warnings.filter((code) => code === "PARENT_NOT_SYNCED")).toHaveLength(1);
-    expect(told.warnings.filter((code) => code === "ROOM_NOT_FREED")).toEqual([]);
-  });
+  it.skipIf(!hasPermissions)(
+    "saves, cleans up and autosaves, and warns once that the parent cannot be synced",
+    async () => {
+      const folder = path.join(await diskFolder(), "states");
+      await mkdir(folder);
+      const [command, args] = commandOf("clean_up");
+      const allowed = inDeno ? ["run", `--allow-read=${folder}`, `--allow-write=${folder}`, ...args.slice(2)] : [
+        permissionFlag ?? "",
+        `--allow-fs-read=${root}/*`,
+        `--allow-fs-read=${folder}/*`,
+        `--allow-fs-write=${folder}/*`,
+        ...args,
+      ];
+      const told = cleanUp(command, allowed, folder, "autosaves");
+      expect(told.error).toBeUndefined();
+      expect(told).toMatchObject({ removed: 3 });
+      expect(told.names.filter((name) => name !== ".notes")).toHaveLength(1);
+      const saves = ["saved requested, removed 1", "saved closed, removed 1"];
+      expect(told.events).toEqual(["last run undefined", ...saves, "last run clean", ...saves]);
+      expect(told.warnings.filter((code) => code === "PARENT_NOT_SYNCED")).toHaveLength(1);
+      expect(told.warnings.filter((code) => code === "ROOM_NOT_FREED")).toEqual([]);
+    },
+  );
 });
 
 const isRoot = process.getuid?.() === 0;

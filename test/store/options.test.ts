@@ -1,6 +1,7 @@
 // Options that do not exist, or cannot be what they are, are refused in every options object of the public interface.
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import { inspect } from "node:util";
 import { runInNewContext } from "node:vm";
 import {
   autosave,
@@ -18,11 +19,13 @@ import {
   planRetention,
   RetentionKeeper,
   simulateRetention,
+  SnapshotError,
   SnapshotLocator,
+  type SnapshotReader,
   StateStore,
   type StateWriter,
 } from "snapkeep";
-import { splitUnit } from "snapkeep/backend";
+import { splitUnit, storageError } from "snapkeep/backend";
 import {
   assertResumeEquivalent,
   backendConformance,
@@ -138,7 +141,7 @@ describe("options", () => {
     });
     const known = new Set(TAKERS.map(([type]) => type));
     // Of contracts, which backends of others need not look at; and a result.
-    const others = ["LockOptions", "ProgressOptions", "RetentionPlan", "StageOptions"];
+    const others = ["LockOptions", "NoteOptions", "ProgressOptions", "RetentionPlan", "StageOptions"];
     expect([...new Set(exported)].filter((name) => !known.has(name)).sort()).toEqual(others.sort());
   });
 
@@ -309,7 +312,7 @@ describe("options", () => {
   });
 });
 
-/** Every function that takes something other than options and texts. */
+/** Functions that take something other than options. Those of a text take any text. */
 const RECEIVERS: readonly (readonly [name: string, receive: (wrong: Any, world: World) => unknown])[] = [
   ["diffSnapshots", (wrong, { snapshot }) => diffSnapshots(wrong, snapshot)],
   ["diffSnapshots", (wrong, { snapshot }) => diffSnapshots(snapshot, wrong)],
@@ -323,7 +326,20 @@ const RECEIVERS: readonly (readonly [name: string, receive: (wrong: Any, world: 
   ["copySnapshots", (wrong, { snapshot }) => copySnapshots([snapshot], wrong)],
   ["SnapshotLocator", (wrong) => new SnapshotLocator(memoryBackend(), wrong)],
   ["SnapshotLocator", (wrong) => new SnapshotLocator(memoryBackend(), [wrong])],
-  ["splitUnit", (wrong) => splitUnit(typeof wrong === "string" ? undefined as Any : wrong)],
+  ["splitUnit", (wrong) => splitUnit(noText(wrong))],
+  ["SnapshotError", (wrong) => Promise.reject(new SnapshotError("SNAPSHOT_GONE", noText(wrong), { uri: "x" }))],
+  ["storageError", (wrong) => Promise.reject(storageError(noText(wrong), "x", 0))],
+  ["storageError", (wrong) => Promise.reject(storageError("open", noText(wrong), 0))],
+  ["timeOf", (wrong, { store }) => store.timeOf(noText(wrong))],
+  ["isTimedName", (wrong, { store }) => store.isTimedName(noText(wrong))],
+  ["append", (wrong, { store }) => new LatestStatesKeeper(store, 1).append(wrong)],
+  ["durability", (wrong) => fileBackend("x", { durability: wrong ?? 5 })],
+  ["mode", (wrong) => fileBackend("x", { mode: typeof wrong === "number" ? "5" : wrong ?? null })],
+  ["exportTo", (wrong, { snapshot }) => snapshot.exportTo(noText(wrong))],
+  ["text", (wrong, world) => reading(world, (reader) => reader.text(noText(wrong)))],
+  ["range", (wrong, world) => reading(world, (reader) => reader.range(noText(wrong), 0, 1))],
+  ["json of a state", (wrong, world) => reading(world, (reader) => reader.state("cell")?.json(noText(wrong)))],
+  ["has of a state", (wrong, world) => reading(world, async (reader) => reader.state("cell")?.has(noText(wrong)))],
   ["faultyBackend", (wrong) => faultyBackend(wrong, new Faults())],
   ["faultyBackend", (wrong) => faultyBackend(memoryBackend(), wrong)],
   ["faultyFileSystem", (wrong) => faultyFileSystem(wrong, new Faults())],
@@ -333,14 +349,27 @@ const RECEIVERS: readonly (readonly [name: string, receive: (wrong: Any, world: 
   ["assertResumeEquivalent", (wrong) => assertResumeEquivalent(() => wrong)],
 ];
 
+const noText = (wrong: Any) => typeof wrong === "string" ? undefined as Any : wrong;
+
+async function reading({ snapshot }: World, read: (reader: SnapshotReader) => Promise<unknown> | undefined) {
+  const reader = await snapshot.open();
+  try {
+    return await read(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
 describe("an argument of the wrong kind", () => {
   it.each(RECEIVERS)("of %s is a TypeError of the library, which names it", async (_name, receive) => {
     const world = await newWorld();
-    for (const wrong of [undefined, null, 5, true, "x", {}, [5], [null], { states: [5] }, new Map()]) {
+    const silent = { toString: () => expect.fail("it was called") };
+    const textless = [Symbol("x"), 5n, Object.create(null), silent];
+    for (const wrong of [undefined, null, 5, true, "x", {}, [5], [null], { states: [5] }, new Map(), ...textless]) {
       const error = await rejection((async () => await receive(wrong, world))());
       const isName = isSnapshotError(error, "NAME_UNSAFE");
-      expect(error instanceof TypeError || isName, JSON.stringify(wrong)).toBe(true);
-      expect((error as Error).message, JSON.stringify(wrong)).toMatch(/^Cannot (?!read prop|destructure|convert)/);
+      expect(error instanceof TypeError || isName, inspect(wrong)).toBe(true);
+      expect((error as Error).message, inspect(wrong)).toMatch(/^Cannot (?!read prop|destructure|convert)/);
     }
   });
 });
