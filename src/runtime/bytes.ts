@@ -94,7 +94,7 @@ export function indexOfText(bytes: Uint8Array, text: string, offset = 0): number
 }
 
 /** The same as {@link indexOfText}, up to an end, as work that can be done in slices. */
-export function* lookingForText(bytes: Uint8Array, text: string, offset = 0, end = bytes.length): Work<number> {
+export function* lookingForText(bytes: Uint8Array, text: string, offset = 0, end: number = bytes.length): Work<number> {
   const moreBytes = byteLengthOf(text) - 1; // of one that begins in a piece
   for (let start = offset; start < end; start += PIECE_BYTES) {
     const found = indexOfText(bytes.subarray(start, Math.min(start + PIECE_BYTES + moreBytes, end)), text);

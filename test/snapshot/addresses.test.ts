@@ -142,6 +142,7 @@ describe("text and json of an entry", () => {
         bytes: new Uint8Array(),
         read: () => Promise.resolve(manifest),
         *finding() {
+          yield;
           return undefined;
         },
       },
