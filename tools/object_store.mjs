@@ -18,6 +18,9 @@ const READY_MS = 60_000;
 /** The keys of the store's only account. */
 export const credentials = { accessKeyId: "snapkeeptest", secretAccessKey: "snapkeeptestsecret" };
 
+/** A bucket that is there from the start. */
+export const BUCKET = "snapkeep-tests";
+
 /** How to install it. */
 export const remedy = "install it with `npm run object-store`";
 
@@ -139,6 +142,14 @@ function kill(file) {
   }
 }
 
+/** @param {string} endpoint */
+async function createBucket(endpoint) {
+  const { CreateBucketCommand, S3Client } = await import("@aws-sdk/client-s3"); // takes a second
+  const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true, credentials });
+  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  client.destroy();
+}
+
 /**
  * Starts a store of its own. All its programs, and gateways that were started later, end with `stop`.
  *
@@ -181,6 +192,7 @@ export async function startObjectStore() {
     const user = ["user", "create", "--uid=test", "--display-name=t", ...keys];
     await tried("radosgw-admin", [...own, "-n", "client.rgw", ...user]);
     const { endpoint } = await startGateway(folder);
+    await createBucket(endpoint);
     return { endpoint, folder, stop };
   } catch (error) {
     await stop();

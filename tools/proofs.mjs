@@ -233,6 +233,7 @@ export const proofs = {
       "test/cli/day.test.ts",
       "test/cli/docs.test.ts",
       "test/cli/safety.test.ts",
+      "test/cli/speed.test.ts",
       "test/cli/terminal.test.ts",
       "test/compression/gzip_codec.test.ts",
       "test/compression/pure_gzip.test.ts",

@@ -9,6 +9,9 @@ import { zlib } from "../runtime/native_zlib.ts";
 // Members come out back to back in buffers of this size, so that one is mostly one piece and no buffer is half empty.
 const OUTPUT_BYTES = 1024 * 1024;
 const IDLE_OF_EACH_METHOD = 8;
+// A compressor that served before makes other bytes of the same input now and then on Deno, where the input is larger than zlib's window
+// and moves it.
+const MOST_REUSED_BYTES = "Deno" in globalThis ? 64 * 1024 : Infinity;
 
 /** How bytes are deflated. */
 export interface DeflateMethod {
@@ -71,9 +74,10 @@ export async function deflate(bytes: Uint8Array, method: DeflateMethod): Promise
   const key = `${method.level} ${method.strategy}`;
   let waiting = idle.get(key);
   if (waiting === undefined) idle.set(key, waiting = []);
-  const deflater = waiting.pop() ?? new Deflater(method);
+  const isReused = bytes.length <= MOST_REUSED_BYTES;
+  const deflater = (isReused ? waiting.pop() : undefined) ?? new Deflater(method);
   const pieces = await deflater.member(bytes); // one that failed is dropped
-  if (waiting.length < IDLE_OF_EACH_METHOD) waiting.push(deflater);
+  if (isReused && waiting.length < IDLE_OF_EACH_METHOD) waiting.push(deflater);
   else deflater.close();
   givingBack.used();
   return pieces;

@@ -1,5 +1,6 @@
 // What gzip by the runtime's zlib must not depend on: whose memory the chunks are, and how they are cut.
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { nativeGzip } from "../../src/compression/gzip_codec.ts";
@@ -46,6 +47,22 @@ describe("gzip", () => {
       }
     },
   );
+
+  it("makes the same member of the same bytes, whatever was compressed before", async () => {
+    const words = ["alpha ", "beta ", "gamma ", '{"id":'];
+    let seed = 1;
+    const next = () => seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+    const textOf = (count: number) =>
+      Buffer.from(Array.from({ length: count }, () => `${words[next() % 4]}${next() % 1000}`).join(""));
+    const others = [textOf(300), textOf(20_000), textOf(60_000)];
+    const bytes = textOf(120_000);
+    const members = new Set<string>();
+    for (let round = 0; round < 60; round++) {
+      await codec.encode(others[round % others.length] as Uint8Array, 6);
+      members.add(createHash("sha256").update(Buffer.concat(await codec.encode(bytes, 6))).digest("hex"));
+    }
+    expect(members.size).toBe(1);
+  });
 
   it("decodeStream accepts zeros behind the end, however they are cut", async () => {
     for (const size of [1, 7, 512]) {

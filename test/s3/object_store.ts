@@ -2,8 +2,7 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { type S3Backend, s3Backend, type S3Options } from "snapkeep/s3";
 import { inject } from "vitest";
-import { credentials, startGateway } from "../../tools/object_store.mjs";
-import { BUCKET } from "./server.ts";
+import { BUCKET, credentials, startGateway } from "../../tools/object_store.mjs";
 
 const running = inject("objectStore");
 

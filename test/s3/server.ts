@@ -1,17 +1,13 @@
 // Starts the object store before the first test of this folder and ends it after the last one, unless tools/suites.mjs has
 // started one for all runtimes.
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import type { TestProject } from "vitest/node";
-import { credentials, givenObjectStore, isInstalled, remedy, startObjectStore } from "../../tools/object_store.mjs";
+import { givenObjectStore, isInstalled, remedy, startObjectStore } from "../../tools/object_store.mjs";
 
 declare module "vitest" {
   interface ProvidedContext {
     objectStore: { readonly endpoint: string; readonly folder: string } | undefined;
   }
 }
-
-/** The bucket of all tests. */
-export const BUCKET = "snapkeep-tests";
 
 export async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   if (!isInstalled()) {
@@ -20,9 +16,6 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
     return undefined;
   }
   const { endpoint, folder, stop } = givenObjectStore() ?? await startObjectStore();
-  const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true, credentials });
-  await client.send(new CreateBucketCommand({ Bucket: BUCKET })); // of an own one, again does nothing
-  client.destroy();
   project.provide("objectStore", { endpoint, folder });
   return stop;
 }
