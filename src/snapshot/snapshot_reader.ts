@@ -379,7 +379,9 @@ export class SnapshotReader {
     chunks: AsyncIterable<Chunk>,
   ): AsyncGenerator<Chunk, void> {
     const digester = new Digester();
+    const pace = new Pace();
     for await (const chunk of chunks) {
+      if (pace.isDue) await pace.rest(); // chunks that lie in memory wait for nothing
       digester.update(chunk);
       if (digester.sizeBytes > entry.sizeBytes) throw this.#corrupt(path, `${entry.sizeBytes} bytes`, "more bytes");
       yield chunk;

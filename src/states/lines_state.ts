@@ -199,24 +199,23 @@ async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerat
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const pace = new Pace();
   let line = 0;
-  for await (const lines of linesOf(from)) {
+  for await (const bytes of linesOf(from)) {
     const records: unknown[] = [];
-    for (const bytes of lines) {
+    for (const text of textsOf(bytes, decoder)) {
       line++;
-      const place = `line ${line}`;
       if (pace.isDue) await pace.rest();
       let value: unknown;
       try {
-        value = JSON.parse(decoder.decode(bytes));
+        value = JSON.parse(typeof text === "string" ? text : decoder.decode(text));
       } catch (cause) {
-        throw invalidEntry(from, PATH, `it is not JSON: ${reasonOf(cause)}`, place, cause);
+        throw invalidEntry(from, PATH, `it is not JSON: ${reasonOf(cause)}`, `line ${line}`, cause);
       }
       if (schema !== anything) {
         const checking = schema["~standard"].validate(value);
         const result = resultOf(checking instanceof Promise ? await checking : checking);
         if (result.issues !== undefined) {
           const [first = { message: "its schema rejects it" }] = result.issues;
-          throw invalidEntry(from, PATH, first.message, `${place}, ${placeOf(first)}`);
+          throw invalidEntry(from, PATH, first.message, `line ${line}, ${placeOf(first)}`);
         }
         ({ value } = result);
       }
@@ -226,28 +225,39 @@ async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerat
   }
 }
 
-/** The lines that end in each piece of the entry. */
-async function* linesOf(from: StateReader): AsyncGenerator<Uint8Array[], void> {
+/** The text of each line; if not all of them are UTF-8, the bytes of each, so that the first that is not can be named. */
+function textsOf(lines: Uint8Array, decoder: TextDecoder): (string | Uint8Array)[] {
+  try {
+    return decoder.decode(lines).split("\n");
+  } catch {
+    const texts: Uint8Array[] = [];
+    let start = 0;
+    for (let end = lines.indexOf(NEWLINE); end >= 0; end = lines.indexOf(NEWLINE, start)) {
+      texts.push(lines.subarray(start, end));
+      start = end + 1;
+    }
+    return [...texts, lines.subarray(start)];
+  }
+}
+
+/** The lines that end in each piece of the entry, without the last one's end. */
+async function* linesOf(from: StateReader): AsyncGenerator<Uint8Array, void> {
   let parts: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of iterate(from.stream(PATH))) {
-    for (let from = 0; from < chunk.length; from += CHUNK_BYTES) {
-      const piece = chunk.subarray(from, from + CHUNK_BYTES);
-      const lines: Uint8Array[] = [];
-      let start = 0;
-      for (let end = piece.indexOf(NEWLINE); end >= 0; end = piece.indexOf(NEWLINE, start)) {
-        const last = piece.subarray(start, end);
-        lines.push(parts.length === 0 ? last : concat([...parts, last]));
-        [parts, sizeBytes, start] = [[], 0, end + 1];
+    for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+      const piece = chunk.subarray(at, at + CHUNK_BYTES);
+      const end = piece.lastIndexOf(NEWLINE);
+      if (end >= 0) {
+        yield concat([...parts, piece.subarray(0, end)]);
+        [parts, sizeBytes] = [[], 0];
       }
-      if (lines.length > 0) yield lines;
-      if (start === piece.length) continue;
-      parts.push(piece.subarray(start));
-      sizeBytes += piece.length - start;
+      parts.push(piece.subarray(end + 1));
+      sizeBytes += piece.length - end - 1;
     }
     if (sizeBytes > MAX_RECORD_BYTES) {
       throw invalidEntry(from, PATH, `a record has more than ${MAX_RECORD_BYTES} bytes`);
     }
   }
-  if (parts.length > 0) throw invalidEntry(from, PATH, "its last line does not end");
+  if (sizeBytes > 0) throw invalidEntry(from, PATH, "its last line does not end");
 }

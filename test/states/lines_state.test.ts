@@ -29,6 +29,8 @@ function list(initial: Message[] = []) {
   return Object.assign(state, { held });
 }
 
+const latin1 = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+
 describe("linesState", () => {
   it.each([[[]], [[{ id: 1 }]], [[{ id: 1, text: "two\nlines\u2028" }, { id: 2, text: "x".repeat(200_000) }, {
     id: 3,
@@ -95,7 +97,9 @@ describe("linesState", () => {
     ["a bad line", '{"id":1}\nnope\n', /line 2/],
     ["an empty line", '{"id":1}\n\n', /line 2/],
     ["a line that does not end", '{"id":1}\n{"id":2}', /does not end/],
-    ["text that is not UTF-8", new Uint8Array([34, 0xff, 34, 10]), /line 1/],
+    ["text that is not UTF-8", latin1('"\xff"\n'), /line 1/],
+    ["text that is not UTF-8 after a line that is", latin1('{"id":1}\n"\xff"\n'), /line 2/],
+    ["a bad line before text that is not UTF-8", latin1('{"id":1}\nnope\n"\xff"\n'), /line 2/],
     ["a line of another shape", '{"id":1}\n{"id":"2"}\n', /line 2, \$\.id/],
   ])("changes nothing for %s", async (_, text, message) => {
     let writes = 0;

@@ -15,6 +15,7 @@ import { removeTree } from "../../src/file/file_tree.ts";
 import { Promptness } from "../../src/file/promptness.ts";
 import { concatenating, lookingForText } from "../../src/runtime/bytes.ts";
 import { atOnce, inSlices, Pace, type Work } from "../../src/runtime/concurrency.ts";
+import { Digester } from "../../src/runtime/digest.ts";
 
 const ENTRIES = 10_000;
 
@@ -189,6 +190,35 @@ describe("work on very many entries", () => {
       expect(clock.mock.calls.length).toBeGreaterThanOrEqual(2 * ENTRIES); // sorting by size, and reading
     } finally {
       clock.mockRestore();
+    }
+  });
+});
+
+describe("an entry of many chunks that lie in memory", () => {
+  it("lets others have their turn between its chunks while it is read", async () => {
+    const bytes = new Uint8Array(40 * 1024 * 1024);
+    const store = new StateStore(memoryBackend()).register("state", {
+      saveState: (out) => out.write("bytes", bytes),
+      loadState() {},
+    });
+    await using reader = await (await store.saveState()).open();
+    const real = Digester.prototype.update;
+    const update = vi.spyOn(Digester.prototype, "update");
+    const clock = vi.spyOn(performance, "now");
+    try {
+      let nowMs = performance.now();
+      clock.mockImplementation(() => nowMs);
+      update.mockImplementation(function (this: Digester, chunk) {
+        nowMs += 5; // as long as a stretch may be
+        return real.call(this, chunk);
+      });
+      const reading = async () => {
+        for await (const _ of reader.stream("state/bytes"));
+      };
+      expect(await turnsOf(reading)).toBeGreaterThanOrEqual(19);
+    } finally {
+      clock.mockRestore();
+      update.mockRestore();
     }
   });
 });
