@@ -20,13 +20,19 @@ const alone = readdirSync(path.join(root, "test"), { recursive: true, encoding: 
   .filter((file) => named.test(file) || ofProcess.test(readFileSync(path.join(root, file), "utf8")));
 
 // These take longest, and begin first: one that begins last runs alone.
-const longest = /\/test\/(?:cli|examples|faults|fuzz|torture)\/|command_line|memory|zstd_attacks/;
+const longest = [
+  /\/test\/(?:cli|faults)\//,
+  /\/test\/(?:examples|fuzz|sequences|torture)\/|command_line|memory|zstd_attacks/,
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const takesLong = ({ moduleId }: TestSpecification) => Number(longest.test(moduleId));
-    return sorted.sort((first, second) => takesLong(second) - takesLong(first));
+    const rank = ({ moduleId }: TestSpecification) => {
+      const found = longest.findIndex((pattern) => pattern.test(moduleId));
+      return found < 0 ? longest.length : found;
+    };
+    return sorted.sort((first, second) => rank(first) - rank(second));
   }
 }
 

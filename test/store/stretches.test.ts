@@ -219,6 +219,7 @@ describe("an entry of many chunks that lie in memory", () => {
     } finally {
       clock.mockRestore();
       update.mockRestore();
+      await new Pace().rest(); // further paces count from the true time again
     }
   });
 });
