@@ -49,7 +49,10 @@ export function encodeFooter(tableOffset: number): Uint8Array {
   const head = "\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff\x1a\x00";
   const extra = `SG\x16\x00${tableOffset.toString(16).padStart(16, "0")}STARGZ`;
   const tail = "\x01\x00\x00\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00";
-  return Uint8Array.from(head + extra + tail, (letter) => letter.charCodeAt(0));
+  const text = head + extra + tail;
+  const footer = new Uint8Array(text.length); // Uint8Array.from takes a string letter by letter, as strings
+  for (let index = 0; index < text.length; index++) footer[index] = text.charCodeAt(index);
+  return footer;
 }
 
 const estargz: Container = {
