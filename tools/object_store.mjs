@@ -98,6 +98,8 @@ mon_tick_interval = 1
 rgw_data = ${folder}/rgw
 rgw_thread_pool_size = 64
 rgw_enable_usage_log = false
+rgw_gc_obj_min_wait = 1
+rgw_gc_processor_period = 1
 rgw_zone = default
 `;
 
