@@ -94,8 +94,8 @@ async function writeLicenses() {
 }
 
 /**
- * Bundles the entry points. Packages stay imports, but for zod: evaluating its sixty files holds a program for 40 ms, when it reads its
- * first manifest.
+ * Bundles the entry points. Packages stay imports, but for zod: evaluating its sixty files would hold a program when it reads its first
+ * manifest.
  */
 async function bundleEntries() {
   const { exports } = JSON.parse(await readFile(path.join(root, "deno.json"), "utf8"));
