@@ -1,6 +1,6 @@
 // Reading an archive by its table: the tail of the file tells where everything lies, and one entry costs the members it lies
 // in. Nothing the table says is believed: it must equal the manifest, and bytes are compared with their digests.
-import { type Codec, CompressionFault } from "../compression/codec.ts";
+import { type Codec, CompressionFault, SMALL_MEMBER_BYTES } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader } from "../model/backend.ts";
@@ -16,10 +16,10 @@ import {
   type Chunk,
   comparing,
   findingInTable,
-  IGNORED,
-  type Member,
+  type ListedEntry,
+  type ListedMember,
   parsingTable,
-  type TableEntry,
+  type Table,
   TableFault,
 } from "./table.ts";
 import { FREE_RATIO_BYTES } from "./tar_guard.ts";
@@ -28,9 +28,10 @@ const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
 const AHEAD_BYTES = 64 * 1024 * 1024;
 const ENTRIES_AT_ONCE = 64; // which take about a millisecond
-const GROUPS_AHEAD = 8;
-const GROUPS_AHEAD_BYTES = 4 * 1024 * 1024;
-const NOTHING = new Uint8Array(0);
+// Small members are read together.
+const RUN_BYTES = 1024 * 1024;
+const RUNS_AHEAD = 8;
+const RUNS_AHEAD_BYTES = 4 * 1024 * 1024;
 // Looking for a line takes as long as the table is: for more entries, parsing all of it is faster.
 const MOST_BY_LINE = 32;
 const MOST_OPEN = 192; // several members of small entries, and no more than are cached
@@ -115,17 +116,21 @@ class TailedBlob implements BlobReader {
   }
 }
 
-/** Where a member ends, and how much of it is needed. */
-interface MemberSpan {
-  endOffset: number;
-  neededBytes: number;
-  chunks: number;
-}
-
 /** Entries in one member, with the only piece of each; without a member, entries that are to be read by themselves. */
 interface Group {
-  member: Readonly<Member> | undefined;
+  member: Readonly<ListedMember> | undefined;
   readonly chunks: (Chunk | undefined)[];
+}
+
+/** Groups that are read together. */
+interface Run {
+  readonly groups: Group[];
+  /** Where the first member begins in the file. */
+  readonly offset: number;
+  /** How many bytes of the file all take; 0 where the only one is large, or there is none. */
+  packedBytes: number;
+  /** How much of them is needed. */
+  neededBytes: number;
 }
 
 class IndexedReader implements UnitReader {
@@ -135,11 +140,10 @@ class IndexedReader implements UnitReader {
   readonly #codec: Codec;
   readonly #json: Uint8Array;
   readonly #membersEndOffset: number;
-  readonly #spans = new Map<Readonly<Member>, MemberSpan>();
   readonly #cache = new LatestMembers<Promise<Uint8Array<ArrayBuffer>>>();
   readonly #room = new Room();
-  #table: ReadonlyMap<string, TableEntry> | undefined;
-  #parsed: Promise<ReadonlyMap<string, TableEntry>> | undefined;
+  #table: Table | undefined;
+  #parsed: Promise<Table> | undefined;
   #sealed: OpenedManifest | undefined;
   #foundByLine = 0;
   #isChecked = false;
@@ -171,76 +175,121 @@ class IndexedReader implements UnitReader {
 
   async check(): Promise<void> {
     if (this.#isChecked) return;
-    const manifest = await this.sealed.read();
+    const listed = await this.sealed.index();
     const table = await this.#all();
-    const difference = await inSlices(comparing(table, manifest));
+    const { entries } = table;
+    const difference = await inSlices(comparing(entries, listed));
     if (difference !== undefined) {
-      const offset = table.get(MANIFEST_PATH)?.chunks[0]?.member.offset ?? 0;
+      const offset = entries.get(MANIFEST_PATH)?.chunks[0]?.member.offset ?? 0;
       throw rejected(this.#uri, "MANIFEST_MISMATCH", offset, difference);
     }
-    await inSlices(this.#assertingOrder(table));
+    await inSlices(this.#assertingOrder(table, listed.keys()));
     this.#isChecked = true;
   }
 
   /** What reading all entries in the manifest's order decompresses must stay near what there is. */
-  *#assertingOrder(table: ReadonlyMap<string, TableEntry>): Work<void> {
+  *#assertingOrder({ members, entries }: Table, entryPaths: Iterable<string>): Work<void> {
     let leftBytes = FREE_REPEATED_BYTES;
-    for (const [{ offset }, { endOffset, neededBytes }] of this.#spans) {
+    for (const [index, { offset, endOffset, neededBytes }] of members.entries()) {
+      if (index % ENTRIES_AT_ONCE === 0) yield;
       // No more than its bytes can hold, or a table would allow itself anything by one entry that is never reached.
       leftBytes += REPEATED_RATIO * Math.min(neededBytes, (endOffset - offset) * this.#codec.mostRatio);
     }
     const cached = new LatestMembers<true>();
-    for (const { name, entries } of this.sealed.manifest.states) {
-      for (const [index, { path }] of entries.entries()) {
-        if (index % ENTRIES_AT_ONCE === 0) yield;
-        for (const { member } of table.get(`${name}/${path}`)?.chunks ?? []) {
-          const span = this.#spans.get(member) as MemberSpan;
-          if (span.chunks === 1) continue;
-          // Members that hold nothing take their time as well.
-          if (!cached.get(member)) leftBytes -= Math.max(span.neededBytes, packedBytesOf(member, span));
-          cached.keep(member, true, span.neededBytes);
-          if (leftBytes >= 0) continue;
-          const what = "its table has entries in an order that takes decompressing the same members over and over";
-          throw rejected(this.#uri, "LIMIT_MEMBERS", member.offset, what);
-        }
+    let count = 0;
+    let last: Readonly<ListedMember> | undefined;
+    for (const path of entryPaths) {
+      if (count++ % ENTRIES_AT_ONCE === 0) yield;
+      for (const { member } of entries.get(path)?.chunks ?? []) {
+        if (member === last || member.chunks === 1) continue;
+        // Members that hold nothing take their time as well.
+        if (!cached.get(member)) leftBytes -= Math.max(member.neededBytes, packedBytesOf(member));
+        cached.keep(member, true, member.neededBytes);
+        last = member;
+        if (leftBytes >= 0) continue;
+        const what = "its table has entries in an order that takes decompressing the same members over and over";
+        throw rejected(this.#uri, "LIMIT_MEMBERS", member.offset, what);
       }
     }
   }
 
   async open(entryPath: string): Promise<EntryReader | undefined> {
-    const entry = this.#table === undefined ? await this.#entry(entryPath) : this.#table.get(entryPath);
+    const entry = this.#table === undefined ? await this.#entry(entryPath) : this.#table.entries.get(entryPath);
     return entry && this.#readerOf(entry);
   }
 
-  /** Small entries as views of their members, of which a few are decompressed ahead. */
+  /** Small entries as views of their members, some of which are read ahead. */
   async *lendSmall(entryPaths: Iterable<string>): AsyncGenerator<(Uint8Array | undefined)[], void> {
-    const ahead: { readonly chunks: readonly (Chunk | undefined)[]; readonly bytes: Promise<Uint8Array> }[] = [];
-    const groups = this.#groupsOf(await this.#all(), entryPaths);
+    const ahead: { readonly run: Run; readonly packed: Promise<Uint8Array | undefined> }[] = [];
+    const runs = this.#runsOf(this.#groupsOf((await this.#all()).entries, entryPaths));
     let aheadBytes = 0;
-    for (let next = groups.next(); !next.done || ahead.length > 0;) {
-      if (!next.done && (ahead.length === 0 || (ahead.length < GROUPS_AHEAD && aheadBytes < GROUPS_AHEAD_BYTES))) {
-        const { member, chunks } = next.value;
-        const span = member && this.#spans.get(member);
-        const bytes = member && span ? this.#memberOf(member, span) : Promise.resolve(NOTHING);
-        bytes.catch(() => {}); // told when it is its turn
-        ahead.push({ chunks, bytes });
-        aheadBytes += span?.neededBytes ?? 0;
-        next = groups.next();
+    for (let next = runs.next(); !next.done || ahead.length > 0;) {
+      if (!next.done && (ahead.length === 0 || (ahead.length < RUNS_AHEAD && aheadBytes < RUNS_AHEAD_BYTES))) {
+        const run = next.value;
+        ahead.push({ run, packed: this.#begun(run) });
+        aheadBytes += run.neededBytes;
+        next = runs.next();
         continue;
       }
-      const { chunks, bytes } = ahead.shift() as (typeof ahead)[number];
-      const whole = await bytes.catch(() => undefined); // reading one by itself tells what is wrong
-      aheadBytes -= whole?.length ?? 0;
-      yield chunks.map((chunk) => {
-        if (chunk === undefined || whole === undefined) return undefined;
-        const piece = whole.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
-        return piece.length === chunk.sizeBytes ? piece : undefined;
-      });
+      const { run, packed } = ahead.shift() as (typeof ahead)[number];
+      aheadBytes -= run.neededBytes;
+      const bytes = await packed;
+      for (const { member, chunks } of run.groups) {
+        // Reading an entry by itself tells what is wrong.
+        const whole = member &&
+          (this.#unpacked(member, run, bytes) ?? await this.#memberOf(member).catch(() => undefined));
+        yield chunks.map((chunk) => {
+          if (chunk === undefined || whole === undefined) return undefined;
+          const piece = whole.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
+          return piece.length === chunk.sizeBytes ? piece : undefined;
+        });
+      }
     }
   }
 
+  /** Reads the members of a run, or begins to decompress its only one if that is large; fails never. */
+  async #begun({ groups, offset, packedBytes }: Run): Promise<Uint8Array | undefined> {
+    const [first] = groups;
+    if (packedBytes > 0) return await readBytes(this.#blob, offset, packedBytes).catch(() => undefined);
+    if (first?.member !== undefined) this.#memberOf(first.member).catch(() => {}); // told when it is its turn
+    return undefined;
+  }
+
+  /** A member out of what was read of its run; `undefined` where that does not do. */
+  #unpacked(member: Readonly<ListedMember>, run: Run, packed: Uint8Array | undefined): Uint8Array | undefined {
+    if (packed === undefined || this.#cache.get(member) !== undefined) return undefined;
+    const start = member.offset - run.offset;
+    const bytes = packed.subarray(start, start + packedBytesOf(member));
+    const whole = this.#codec.decodeNow(bytes, member.neededBytes + SLACK_BYTES);
+    if (whole !== undefined && member.chunks > 1) this.#cache.keep(member, Promise.resolve(whole), member.neededBytes);
+    return whole;
+  }
+
+  /** Groups whose small members follow each other in the file, so that one read brings them; a large member is a run of its own. */
+  *#runsOf(groups: Iterable<Group>): Generator<Run, void> {
+    let run: Run | undefined;
+    for (const group of groups) {
+      const { member } = group;
+      const neededBytes = member?.neededBytes ?? 0;
+      const packedBytes = member === undefined ? 0 : packedBytesOf(member);
+      const isSmall = packedBytes > 0 && Math.max(packedBytes, neededBytes) <= SMALL_MEMBER_BYTES;
+      const follows = run !== undefined && isSmall && run.packedBytes > 0 &&
+        run.offset + run.packedBytes === member?.offset &&
+        Math.max(run.neededBytes + neededBytes, run.packedBytes + packedBytes) <= RUN_BYTES;
+      if (run !== undefined && follows) {
+        run.groups.push(group);
+        run.packedBytes += packedBytes;
+        run.neededBytes += neededBytes;
+        continue;
+      }
+      if (run !== undefined) yield run;
+      run = { groups: [group], offset: member?.offset ?? 0, packedBytes: isSmall ? packedBytes : 0, neededBytes };
+    }
+    if (run !== undefined) yield run;
+  }
+
   /** Entries that follow each other in one member, with the only piece of each. */
-  *#groupsOf(table: ReadonlyMap<string, TableEntry>, entryPaths: Iterable<string>): Generator<Group, void> {
+  *#groupsOf(table: ReadonlyMap<string, ListedEntry>, entryPaths: Iterable<string>): Generator<Group, void> {
     let group: Group = { member: undefined, chunks: [] };
     for (const path of entryPaths) {
       const { chunks = [] } = table.get(path) ?? {};
@@ -256,52 +305,23 @@ class IndexedReader implements UnitReader {
   }
 
   /** One entry; as long as it is one of few, by its line. */
-  async #entry(path: string): Promise<TableEntry | undefined> {
+  async #entry(path: string): Promise<ListedEntry | undefined> {
     try {
       const isByLine = this.#table === undefined && this.#foundByLine++ < MOST_BY_LINE;
       const found = isByLine ? await inSlices(findingInTable(this.#json, path, this.#membersEndOffset)) : undefined;
-      if (found === undefined) return (await this.#all()).get(path);
-      const { entry, endOffset } = found;
-      for (const [index, { member, innerOffset, sizeBytes }] of entry.chunks.entries()) {
-        const next = entry.chunks[index + 1]?.member.offset ?? endOffset;
-        this.#spans.set(member, { endOffset: next, neededBytes: innerOffset + sizeBytes, chunks: 1 });
-      }
-      return entry;
+      return found ?? (await this.#all()).entries.get(path);
     } catch (error) {
       throw asRejection(error, this.#uri);
     }
   }
 
-  /** All entries, in slices and once. */
-  async #all(): Promise<ReadonlyMap<string, TableEntry>> {
+  /** The table, in slices and once. */
+  async #all(): Promise<Table> {
     try {
-      return this.#table ??= await (this.#parsed ??= inSlices(this.#indexing()));
+      return this.#table ??= await (this.#parsed ??= inSlices(parsingTable(this.#json, this.#membersEndOffset)));
     } catch (error) {
       throw asRejection(error, this.#uri);
     }
-  }
-
-  /** Parses the table, and finds where its members end. */
-  *#indexing(): Work<ReadonlyMap<string, TableEntry>> {
-    const table = new Map<string, TableEntry>();
-    const spans = new Map<Readonly<Member>, MemberSpan>();
-    for (const [index, entry] of (yield* parsingTable(this.#json, this.#membersEndOffset)).entries()) {
-      if (index % ENTRIES_AT_ONCE === 0) yield;
-      if (IGNORED.has(entry.path)) continue;
-      table.set(entry.path, entry);
-      for (const { member, innerOffset, sizeBytes } of entry.chunks) {
-        const span = spans.get(member) ?? { endOffset: this.#membersEndOffset, neededBytes: 0, chunks: 0 };
-        span.neededBytes = Math.max(span.neededBytes, innerOffset + sizeBytes);
-        span.chunks++;
-        spans.set(member, span);
-      }
-    }
-    const ordered = [...spans].sort(([a], [b]) => a.offset - b.offset);
-    for (const [index, [member, span]] of ordered.entries()) {
-      span.endOffset = ordered[index + 1]?.[0].offset ?? this.#membersEndOffset;
-      this.#spans.set(member, span);
-    }
-    return table;
   }
 
   async close(): Promise<void> {
@@ -309,7 +329,7 @@ class IndexedReader implements UnitReader {
     await this.#blob.close();
   }
 
-  #readerOf(entry: TableEntry): EntryReader {
+  #readerOf(entry: ListedEntry): EntryReader {
     const { sizeBytes, digest } = entry;
     return {
       sizeBytes,
@@ -325,7 +345,7 @@ class IndexedReader implements UnitReader {
    * one that is a whole entry, which its reader verifies.
    */
   async *#read(
-    entry: TableEntry,
+    entry: ListedEntry,
     offset: number,
     lengthBytes: number,
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
@@ -352,24 +372,24 @@ class IndexedReader implements UnitReader {
     }
   }
 
-  #assertDigest(entry: TableEntry, chunk: Chunk, piece: Uint8Array): void {
+  #assertDigest(entry: ListedEntry, chunk: Chunk, piece: Uint8Array): void {
     if (digestOf(piece) === chunk.digest) return;
     const what = `a piece of "${entry.path}" has another digest than its table says`;
     throw rejected(this.#uri, "TABLE_INVALID", chunk.member.offset, what);
   }
 
-  async #chunk(entry: TableEntry, chunk: Chunk, isVerifiedAbove: boolean): Promise<Uint8Array<ArrayBuffer>> {
-    const span = this.#spans.get(chunk.member) as MemberSpan;
-    const isShared = span.chunks > 1;
-    const bytes = await this.#memberOf(chunk.member, span);
-    const piece = bytes.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
-    if (piece.length !== chunk.sizeBytes) {
-      throw rejected(
-        this.#uri,
-        "TABLE_INVALID",
-        chunk.member.offset,
-        `a piece of "${entry.path}" is shorter than its table says`,
-      );
+  async #chunk(
+    entry: ListedEntry,
+    chunk: ListedEntry["chunks"][number],
+    isVerifiedAbove: boolean,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { member, innerOffset, sizeBytes } = chunk;
+    const isShared = member.chunks > 1;
+    const bytes = await this.#memberOf(member);
+    const piece = bytes.subarray(innerOffset, innerOffset + sizeBytes);
+    if (piece.length !== sizeBytes) {
+      const what = `a piece of "${entry.path}" is shorter than its table says`;
+      throw rejected(this.#uri, "TABLE_INVALID", member.offset, what);
     }
     if (!isVerifiedAbove) this.#assertDigest(entry, chunk, piece);
     if (!isShared && bytes.length < 2 * piece.length) return piece;
@@ -379,37 +399,36 @@ class IndexedReader implements UnitReader {
   }
 
   /** A member's bytes; one with several pieces is kept for a while, and must not be changed. */
-  #memberOf(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
-    if (span.chunks === 1) return this.#member(member, span);
-    const bytes = this.#cache.get(member) ?? this.#member(member, span);
-    this.#cache.keep(member, bytes, span.neededBytes);
+  #memberOf(member: Readonly<ListedMember>): Promise<Uint8Array<ArrayBuffer>> {
+    if (member.chunks === 1) return this.#member(member);
+    const bytes = this.#cache.get(member) ?? this.#member(member);
+    this.#cache.keep(member, bytes, member.neededBytes);
     return bytes;
   }
 
-  async #member(member: Readonly<Member>, span: MemberSpan): Promise<Uint8Array<ArrayBuffer>> {
+  async #member(member: Readonly<ListedMember>): Promise<Uint8Array<ArrayBuffer>> {
     this.#assertPossible(member);
-    const packed = this.#blob.read(member.offset, packedBytesOf(member, span));
-    const decode = () => this.#codec.decodeHead(packed, span.neededBytes, SLACK_BYTES);
+    const packed = this.#blob.read(member.offset, packedBytesOf(member));
+    const decode = () => this.#codec.decodeHead(packed, member.neededBytes, SLACK_BYTES);
     try {
-      return await this.#room.use(span.neededBytes, decode);
+      return await this.#room.use(member.neededBytes, decode);
     } catch (error) {
       if (!(error instanceof CompressionFault)) throw error;
       throw rejected(this.#uri, error.reason, member.offset + error.offset, error.message, error);
     }
   }
 
-  #assertPossible(member: Readonly<Member>): void {
-    const { endOffset, neededBytes } = this.#spans.get(member) as MemberSpan;
-    if (neededBytes > (endOffset - member.offset) * this.#codec.mostRatio + SLACK_BYTES) {
-      throw rejected(this.#uri, "LIMIT_RATIO", member.offset, "its table promises more than its bytes can hold");
+  #assertPossible({ offset, endOffset, neededBytes }: Readonly<ListedMember>): void {
+    if (neededBytes > (endOffset - offset) * this.#codec.mostRatio + SLACK_BYTES) {
+      throw rejected(this.#uri, "LIMIT_RATIO", offset, "its table promises more than its bytes can hold");
     }
     if (neededBytes > MAX_PIECE_BYTES + SLACK_BYTES) {
-      throw rejected(this.#uri, "LIMIT_BYTES", member.offset, "a piece in its table is too large to be read at once");
+      throw rejected(this.#uri, "LIMIT_BYTES", offset, "a piece in its table is too large to be read at once");
     }
   }
 }
 
 /** How much is read of a member, at the most, for what is needed of it: what follows may be headers of many empty entries. */
-function packedBytesOf({ offset }: Readonly<Member>, { endOffset, neededBytes }: MemberSpan): number {
+function packedBytesOf({ offset, endOffset, neededBytes }: Readonly<ListedMember>): number {
   return Math.min(endOffset - offset, mostPackedBytes(neededBytes + SLACK_BYTES));
 }

@@ -2,7 +2,7 @@
 // the rest: what it says must equal the manifest, and where it points must lie within the file.
 import { indexOfText, lookingForText, textOf } from "../runtime/bytes.ts";
 import type { Work } from "../runtime/concurrency.ts";
-import type { Digest, Manifest } from "../model/snapshot.ts";
+import type { Digest, ManifestEntry } from "../model/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH, TABLE_PATH } from "../model/unit.ts";
 import { FILE_MODE } from "./tar_header.ts";
 
@@ -39,6 +39,29 @@ export interface TableEntry {
   readonly digest: Digest;
   /** Its pieces, in order; none for an empty entry. */
   readonly chunks: readonly Chunk[];
+}
+
+/** A member as a table that was read tells of it. */
+export interface ListedMember extends Member {
+  /** Where the next one begins, or all of them end. */
+  endOffset: number;
+  /** How much of it is needed, in bytes once decompressed. */
+  neededBytes: number;
+  /** How many pieces lie in it. */
+  chunks: number;
+}
+
+/** An entry out of a table that was read. */
+export interface ListedEntry extends TableEntry {
+  readonly chunks: readonly (Chunk & { readonly member: Readonly<ListedMember> })[];
+}
+
+/** A table that was read. */
+export interface Table {
+  /** All entries by their paths, in its order, without the files that are none. */
+  readonly entries: ReadonlyMap<string, ListedEntry>;
+  /** The members, as they follow each other. */
+  readonly members: readonly Readonly<ListedMember>[];
 }
 
 // How ours begin and end.
@@ -113,6 +136,9 @@ export class TableText {
 /** What is wrong with a table, said once. */
 export class TableFault extends Error {}
 
+/** An entry whose pieces are being added. */
+type Entry = ListedEntry & { readonly chunks: (Chunk & { readonly member: ListedMember })[] };
+
 interface Row {
   readonly name: string;
   readonly type: string;
@@ -138,31 +164,33 @@ function nameOf(name: string): string {
   return name.startsWith("./") ? name.replace(/^(?:\.\/)+/, "") : name;
 }
 
+function textIn(fields: Record<string, unknown>, key: string): string {
+  const found = Object.hasOwn(fields, key) ? fields[key] : "";
+  if (typeof found !== "string") throw new TableFault(`"${key}" of a row of its table is not a string`);
+  return found;
+}
+
+function countIn(fields: Record<string, unknown>, key: string): number {
+  const found = Object.hasOwn(fields, key) ? fields[key] : 0;
+  if (typeof found !== "number" || !Number.isSafeInteger(found) || found < 0) {
+    throw new TableFault(`"${key}" of a row of its table is not a size`);
+  }
+  return found;
+}
+
 function rowOf(value: unknown): Row {
   if (typeof value !== "object" || value === null) throw new TableFault("a row of its table is not an object");
   const fields = value as Record<string, unknown>;
-  const text = (key: string): string => {
-    const found = Object.hasOwn(fields, key) ? fields[key] : "";
-    if (typeof found !== "string") throw new TableFault(`"${key}" of a row of its table is not a string`);
-    return found;
-  };
-  const count = (key: string): number => {
-    const found = Object.hasOwn(fields, key) ? fields[key] : 0;
-    if (typeof found !== "number" || !Number.isSafeInteger(found) || found < 0) {
-      throw new TableFault(`"${key}" of a row of its table is not a size`);
-    }
-    return found;
-  };
   return {
-    name: nameOf(text("name")), // other builders name entries as their tars do
-    type: text("type"),
-    size: count("size"),
-    digest: text("digest"),
-    offset: count("offset"),
-    chunkOffset: count("chunkOffset"),
-    chunkSize: count("chunkSize"),
-    chunkDigest: text("chunkDigest"),
-    innerOffset: count("innerOffset"),
+    name: nameOf(textIn(fields, "name")), // other builders name entries as their tars do
+    type: textIn(fields, "type"),
+    size: countIn(fields, "size"),
+    digest: textIn(fields, "digest"),
+    offset: countIn(fields, "offset"),
+    chunkOffset: countIn(fields, "chunkOffset"),
+    chunkSize: countIn(fields, "chunkSize"),
+    chunkDigest: textIn(fields, "chunkDigest"),
+    innerOffset: countIn(fields, "innerOffset"),
   };
 }
 
@@ -180,42 +208,44 @@ function* assertingSparse(json: Uint8Array): Work<void> {
   }
 }
 
-/** Reads a table's JSON into entries, in its order; throws {@link TableFault}. */
-export function* parsingTable(json: Uint8Array, membersEndOffset: number): Work<TableEntry[]> {
-  yield* assertingSparse(json);
-  const values = (yield* parsingLines(json)) ?? parseWhole(json);
-  const rows = function* () {
-    for (const value of values) yield rowOf(value);
-  };
-  return yield* entering(rows(), membersEndOffset);
+/** Reads a table's JSON; throws {@link TableFault}. */
+export function* parsingTable(json: Uint8Array, membersEndOffset: number): Work<Table> {
+  return (yield* parsingLines(json, membersEndOffset)) ?? (yield* parsingWhole(json, membersEndOffset));
 }
 
-/** The rows of a table as ours are, with a row a line: no string in JSON holds a line break. `undefined` for any other. */
-function* parsingLines(json: Uint8Array): Work<unknown[] | undefined> {
+/** A table as ours are, with a row a line: no string in JSON holds a line break. `undefined` for any other. */
+function* parsingLines(json: Uint8Array, membersEndOffset: number): Work<Table | undefined> {
   const end = json.length - TABLE_END.length;
   if (indexOfText(json.subarray(0, TABLE_START.length), TABLE_START) !== 0) return undefined;
   if (indexOfText(json.subarray(end), TABLE_END) !== 0) return undefined;
-  const values: unknown[] = [];
+  const rows = new Rows(membersEndOffset);
   try {
     for (let start = TABLE_START.length; start < end;) {
       const line = json.indexOf(LINE_FEED, Math.min(start + PIECE_BYTES, end));
       const next = line === -1 ? end : line;
+      if (next - start > PIECE_BYTES + MAX_LINE_BYTES) return undefined;
       const text = textOf(json.subarray(start, next)); // with the comma that its last row ends with
-      for (const value of JSON.parse(`[${next === end ? text : text.replace(/,$/, "")}]`)) values.push(value);
+      for (const value of JSON.parse(`[${next === end ? text : text.replace(/,$/, "")}]`)) rows.add(value);
       start = next + 1;
       yield;
     }
+    return yield* rows.ending();
   } catch {
     return undefined; // parsing all of it tells what is wrong
   }
-  return values;
 }
 
-function parseWhole(json: Uint8Array): unknown[] {
+function* parsingWhole(json: Uint8Array, membersEndOffset: number): Work<Table> {
+  yield* assertingSparse(json);
   const { version, entries } = (parseJson(json) ?? {}) as { version?: unknown; entries?: unknown };
   if (version !== 1) throw new TableFault("its table has a version it does not know");
   if (!Array.isArray(entries)) throw new TableFault("its table has no entries");
-  return entries;
+  const rows = new Rows(membersEndOffset);
+  for (const [index, value] of entries.entries()) {
+    if (index % ROWS_AT_ONCE === 0) yield;
+    rows.add(value);
+  }
+  return yield* rows.ending();
 }
 
 /**
@@ -230,23 +260,26 @@ export function* findingInTable(
   json: Uint8Array,
   path: string,
   membersEndOffset: number,
-): Work<{ entry: TableEntry; endOffset: number } | undefined> {
+): Work<ListedEntry | undefined> {
   let line = yield* lookingForText(json, `\n{"name":${JSON.stringify(path)},"type":"reg",`); // of the bytes: as text they are copied
   if (line === -1) return undefined;
-  const rows: Row[] = [];
+  const rows = new Rows(membersEndOffset);
+  let last: Row | undefined;
   let endOffset = membersEndOffset;
   while (line !== -1 && endOffset === membersEndOffset) {
     const next = json.indexOf(LINE_FEED, line + 1);
     const end = next === -1 ? json.length - 2 : next;
     if (end - line > MAX_LINE_BYTES) return undefined;
-    const row = rowOf(parseJson(json.subarray(line + 1, json[end - 1] === COMMA ? end - 1 : end)));
-    const last = rows.at(-1);
-    if (last === undefined || (row.name === path && row.type === "chunk")) rows.push(row);
-    else if (last.size === 0) break; // an empty entry ends nowhere
+    const value = parseJson(json.subarray(line + 1, json[end - 1] === COMMA ? end - 1 : end));
+    const row = rowOf(value);
+    if (last === undefined || (row.name === path && row.type === "chunk")) {
+      rows.add(value);
+      last = row;
+    } else if (last.size === 0) break; // an empty entry ends nowhere
     else if (row.offset > last.offset) endOffset = row.offset; // rows without a place are of empty entries
     line = next;
   }
-  return { entry: (yield* entering(rows, membersEndOffset))[0] as TableEntry, endOffset };
+  return (yield* rows.ending(endOffset)).entries.get(path);
 }
 
 function parseJson(bytes: Uint8Array): unknown {
@@ -257,92 +290,111 @@ function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
-function* entering(rows: Iterable<Row>, membersEndOffset: number): Work<TableEntry[]> {
-  const members = new Map<number, Member>();
-  const found: (TableEntry & { chunks: Chunk[] })[] = [];
-  const names = new Set<string>();
-  let count = 0;
-  for (const row of rows) {
-    if (count++ % ROWS_AT_ONCE === 0) yield;
-    const last = found.at(-1);
+/** The rows of a table on their way to entries. */
+class Rows {
+  readonly #membersEndOffset: number;
+  readonly #entries = new Map<string, ListedEntry>();
+  readonly #members = new Map<number, ListedMember>();
+  #last: Entry | undefined;
+
+  constructor(membersEndOffset: number) {
+    this.#membersEndOffset = membersEndOffset;
+  }
+
+  /** Takes the next row, as it was parsed. */
+  add(value: unknown): void {
+    const row = rowOf(value);
     if (row.type === "reg") {
-      if (names.has(row.name)) throw new TableFault(`its table has "${row.name}" twice`);
-      names.add(row.name);
+      this.#endEntry();
+      if (this.#entries.has(row.name)) throw new TableFault(`its table has "${row.name}" twice`);
       if (!DIGEST.test(row.digest)) throw new TableFault(`its table has no digest for "${row.name}"`);
-      const entry = { path: row.name, sizeBytes: row.size, digest: row.digest as Digest, chunks: [] };
-      found.push(entry);
-      if (row.size > 0) addChunk(entry, row, members, membersEndOffset);
-    } else if (row.type === "chunk" && last !== undefined && last.path === row.name) {
-      addChunk(last, row, members, membersEndOffset);
+      const entry: Entry = { path: row.name, sizeBytes: row.size, digest: row.digest as Digest, chunks: [] };
+      this.#entries.set(row.name, entry);
+      this.#last = entry;
+      if (row.size > 0) this.#addChunk(entry, row);
+    } else if (row.type === "chunk" && this.#last?.path === row.name) {
+      this.#addChunk(this.#last, row);
     } else if (row.type !== "dir") {
       throw new TableFault(`its table has a row of the type "${row.type}" for "${row.name}"`);
     }
   }
-  for (const { path, sizeBytes, digest, chunks } of found) {
-    if (count++ % ROWS_AT_ONCE === 0) yield;
-    if (chunks.length === 1 && chunks[0]?.digest !== digest) {
+
+  /** The table; each member ends where the next begins, the last where it is told. */
+  *ending(endOffset: number = this.#membersEndOffset): Work<Table> {
+    this.#endEntry();
+    const members = [...this.#members.values()].sort((a, b) => a.offset - b.offset);
+    for (const [index, member] of members.entries()) {
+      if (index % ROWS_AT_ONCE === 0) yield;
+      member.endOffset = members[index + 1]?.offset ?? endOffset;
+    }
+    for (const path of IGNORED) this.#entries.delete(path);
+    return { entries: this.#entries, members };
+  }
+
+  #addChunk(entry: Entry, row: Row): void {
+    const { chunks, digest, path } = entry;
+    const last = chunks.at(-1);
+    const chunkOffset = last === undefined ? 0 : last.chunkOffset + last.sizeBytes;
+    const sizeBytes = row.chunkSize === 0 ? entry.sizeBytes - chunkOffset : row.chunkSize;
+    if (row.chunkOffset !== chunkOffset || sizeBytes <= 0 || chunkOffset + sizeBytes > entry.sizeBytes) {
+      throw new TableFault(`the pieces of "${path}" in its table do not follow each other`);
+    }
+    if (row.offset >= this.#membersEndOffset || (last !== undefined && row.offset <= last.member.offset)) {
+      throw new TableFault(`a piece of "${path}" in its table points nowhere`);
+    }
+    const isWhole = row.chunkDigest === digest; // nearly always
+    if (!isWhole && !DIGEST.test(row.chunkDigest)) {
+      throw new TableFault(`its table has no digest for a piece of "${path}"`);
+    }
+    const member = this.#memberAt(row.offset);
+    member.neededBytes = Math.max(member.neededBytes, row.innerOffset + sizeBytes);
+    member.chunks++;
+    const chunkDigest = isWhole ? digest : row.chunkDigest as Digest;
+    chunks.push({ member, innerOffset: row.innerOffset, chunkOffset, sizeBytes, digest: chunkDigest });
+  }
+
+  #memberAt(offset: number): ListedMember {
+    const known = this.#members.get(offset);
+    if (known !== undefined) return known;
+    const member = { offset, endOffset: this.#membersEndOffset, neededBytes: 0, chunks: 0 };
+    this.#members.set(offset, member);
+    return member;
+  }
+
+  #endEntry(): void {
+    if (this.#last === undefined) return;
+    const { path, sizeBytes, digest, chunks } = this.#last;
+    const [only] = chunks;
+    if (chunks.length === 1 && only?.digest !== digest) {
       throw new TableFault(`the only piece of "${path}" in its table has another digest than the whole`);
     }
-    if (chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0) !== sizeBytes) {
+    const last = chunks.at(-1);
+    if ((last === undefined ? 0 : last.chunkOffset + last.sizeBytes) !== sizeBytes) {
       throw new TableFault(`the pieces of "${path}" in its table do not add up`);
     }
   }
-  return found;
-}
-
-function addChunk(
-  entry: TableEntry & { chunks: Chunk[] },
-  row: Row,
-  members: Map<number, Member>,
-  tableOffset: number,
-): void {
-  const last = entry.chunks.at(-1);
-  const chunkOffset = last === undefined ? 0 : last.chunkOffset + last.sizeBytes;
-  const sizeBytes = row.chunkSize === 0 ? entry.sizeBytes - chunkOffset : row.chunkSize;
-  if (row.chunkOffset !== chunkOffset || sizeBytes <= 0 || chunkOffset + sizeBytes > entry.sizeBytes) {
-    throw new TableFault(`the pieces of "${entry.path}" in its table do not follow each other`);
-  }
-  if (row.offset >= tableOffset || (last !== undefined && row.offset <= last.member.offset)) {
-    throw new TableFault(`a piece of "${entry.path}" in its table points nowhere`);
-  }
-  if (row.chunkDigest !== row.digest && !DIGEST.test(row.chunkDigest)) {
-    throw new TableFault(`its table has no digest for a piece of "${entry.path}"`);
-  }
-  const member = members.get(row.offset) ?? { offset: row.offset };
-  members.set(row.offset, member);
-  entry.chunks.push({
-    member,
-    innerOffset: row.innerOffset,
-    chunkOffset,
-    sizeBytes,
-    digest: row.chunkDigest as Digest,
-  });
 }
 
 /** Says how a table differs from the manifest, which must list the very same entries. */
 export function* comparing(
   table: ReadonlyMap<string, TableEntry>,
-  manifest: Manifest,
+  listed: ReadonlyMap<string, ManifestEntry>,
 ): Work<string | undefined> {
-  let entries = 1; // the manifest itself
-  for (const state of manifest.states) {
-    for (const { path, sizeBytes, digest } of state.entries) {
-      const row = table.get(`${state.name}/${path}`);
-      if (entries++ % ROWS_AT_ONCE === 0) yield;
-      if (row === undefined) return `"${state.name}/${path}" is in the manifest and not in the table`;
-      if (row.sizeBytes !== sizeBytes || row.digest !== digest) {
-        return `"${state.name}/${path}" is another one in the table than in the manifest`;
-      }
+  let count = 0;
+  for (const [path, { sizeBytes, digest }] of listed) {
+    if (count++ % ROWS_AT_ONCE === 0) yield;
+    const row = table.get(path);
+    if (row === undefined) return `"${path}" is in the manifest and not in the table`;
+    if (row.sizeBytes !== sizeBytes || row.digest !== digest) {
+      return `"${path}" is another one in the table than in the manifest`;
     }
   }
-  if (table.size === entries) return undefined;
-  const listed = new Set([MANIFEST_PATH]);
-  for (const { name, entries } of manifest.states) {
-    for (const { path } of entries) if (listed.add(`${name}/${path}`).size % ROWS_AT_ONCE === 0) yield;
-  }
+  if (table.size === listed.size + 1) return undefined; // the manifest itself
   for (const path of table.keys()) {
-    if (entries++ % ROWS_AT_ONCE === 0) yield;
-    if (!listed.has(path) && !isLeftByDesktop(path)) return `"${path}" is in the table and not in the manifest`;
+    if (count++ % ROWS_AT_ONCE === 0) yield;
+    if (path !== MANIFEST_PATH && !listed.has(path) && !isLeftByDesktop(path)) {
+      return `"${path}" is in the table and not in the manifest`;
+    }
   }
   return undefined;
 }

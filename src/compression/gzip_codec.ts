@@ -2,7 +2,7 @@
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../model/backend.ts";
 import { concat, copyOf, plain } from "../runtime/bytes.ts";
-import { type Codec, CompressionFault, GZIP_RATIO, Head, MAX_PADDING_BYTES } from "./codec.ts";
+import { type Codec, CompressionFault, GZIP_RATIO, Head, MAX_PADDING_BYTES, SMALL_MEMBER_BYTES } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "../runtime/native_zlib.ts";
 import { drive, pump } from "./zlib_stream.ts";
@@ -20,6 +20,7 @@ export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? u
   mostRatio: GZIP_RATIO,
   encode: async (bytes, level) => await deflate(bytes, await methodFor(bytes, level)),
   decode: gunzip,
+  decodeNow: gunzipNow,
   decodeHead: gunzipHead,
   decodeStream: gunzipStream,
 };
@@ -72,14 +73,10 @@ interface InflatedWithInfo {
   readonly engine: { readonly bytesWritten: number };
 }
 
-// A trip to the thread pool takes longer than to decompress so few bytes.
-const SMALL_PACKED_BYTES = 16 * 1024;
-const SMALL_BYTES = 64 * 1024;
-
 /** Decompresses a little at once; `undefined` where it is more, or anything is wrong with it. */
 function gunzipNow(members: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffer> | undefined {
   const sizeBytes = statedBytes(members);
-  if (members.length > SMALL_PACKED_BYTES || sizeBytes > Math.min(SMALL_BYTES, maxBytes)) return undefined;
+  if (members.length > SMALL_MEMBER_BYTES || sizeBytes > Math.min(SMALL_MEMBER_BYTES, maxBytes)) return undefined;
   try {
     const options = { maxOutputLength: Math.max(1, sizeBytes), chunkSize: Math.max(1024, sizeBytes), info: true };
     const { buffer, engine } = zlib.gunzipSync(members, options) as unknown as InflatedWithInfo;
@@ -97,7 +94,7 @@ async function gathered(
   const incoming = (async function* () {
     yield* source;
   })();
-  for (let sizeBytes = 0; sizeBytes <= SMALL_PACKED_BYTES;) {
+  for (let sizeBytes = 0; sizeBytes <= SMALL_MEMBER_BYTES;) {
     const { done, value } = await incoming.next();
     if (done) return { members: pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces) };
     pieces.push(copyOf(value)); // it may be lent
@@ -134,7 +131,7 @@ async function gunzipHead(
   slackBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   let source = given;
-  if (sizeBytes <= SMALL_BYTES) {
+  if (sizeBytes <= SMALL_MEMBER_BYTES) {
     const { members, rest } = await gathered(given);
     const whole = rest === undefined ? gunzipNow(members, sizeBytes + slackBytes) : undefined;
     if (whole !== undefined) return whole.length > sizeBytes ? whole.slice(0, sizeBytes) : whole;

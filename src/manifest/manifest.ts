@@ -152,19 +152,7 @@ export async function openManifest(bytes: Uint8Array, uri: string): Promise<Open
   const shapes = await loadShapes();
   await inSlices(assertingDigest(bytes, uri));
   const lines = await inSlices(lookingForLines(bytes));
-  let manifest: Manifest | undefined;
-  const opened: OpenedManifest = {
-    bytes,
-    get manifest() {
-      return manifest ??= atOnce(parsing(bytes, uri, shapes, lines));
-    },
-    async read() {
-      return manifest ??= await inSlices(parsing(bytes, uri, shapes, lines));
-    },
-    *finding(entryPath) {
-      return manifest === undefined && lines !== undefined ? yield* findingEntry(bytes, entryPath) : undefined;
-    },
-  };
+  const opened = new Opened(bytes, lines, () => parsing(bytes, uri, shapes, lines));
   const head = new TextDecoder().decode(bytes.subarray(0, CANONICAL_HEAD.length));
   if (head !== CANONICAL_HEAD) await opened.read(); // another writer's, or another format: read it all at once
   return opened;
@@ -181,6 +169,57 @@ export async function openManifest(bytes: Uint8Array, uri: string): Promise<Open
  */
 export async function parseManifest(bytes: Uint8Array, uri: string): Promise<Manifest> {
   return await (await openManifest(bytes, uri)).read();
+}
+
+class Opened implements OpenedManifest {
+  readonly bytes: Uint8Array;
+  readonly #lines: Lines | undefined;
+  readonly #parsing: () => Work<Manifest>;
+  #manifest: Manifest | undefined;
+  #index: ReadonlyMap<string, ManifestEntry> | undefined;
+
+  constructor(bytes: Uint8Array, lines: Lines | undefined, parsing: () => Work<Manifest>) {
+    this.bytes = bytes;
+    this.#lines = lines;
+    this.#parsing = parsing;
+  }
+
+  get manifest(): Manifest {
+    return this.#manifest ??= atOnce(this.#parsing());
+  }
+
+  async read(): Promise<Manifest> {
+    return this.#manifest ??= await inSlices(this.#parsing());
+  }
+
+  get known(): ReadonlyMap<string, ManifestEntry> | undefined {
+    return this.#index;
+  }
+
+  indexNow(): ReadonlyMap<string, ManifestEntry> {
+    return this.#index ??= atOnce(indexing(this.manifest));
+  }
+
+  async index(): Promise<ReadonlyMap<string, ManifestEntry>> {
+    return this.#index ??= await inSlices(indexing(await this.read()));
+  }
+
+  *finding(entryPath: string): Work<ManifestEntry | undefined> {
+    return this.#manifest === undefined && this.#lines !== undefined
+      ? yield* findingEntry(this.bytes, entryPath)
+      : undefined;
+  }
+}
+
+function* indexing({ states }: Manifest): Work<ReadonlyMap<string, ManifestEntry>> {
+  const found = new Map<string, ManifestEntry>();
+  for (const { name, entries } of states) {
+    for (const entry of entries) {
+      found.set(`${name}/${entry.path}`, entry);
+      if (found.size % ENTRIES_AT_ONCE === 0) yield;
+    }
+  }
+  return found;
 }
 
 const [STATES, STATES_END, STATE_END] = ['\n  "states": [', "\n  ],", "\n    ]}"] as const;

@@ -127,6 +127,12 @@ export interface SealedManifest {
 export interface OpenedManifest extends SealedManifest {
   /** The manifest, parsed in slices if it was not parsed before; rejects as asking for it throws. */
   read(): Promise<Manifest>;
+  /** All entries by their paths in the snapshot, in order, if they were indexed before. */
+  readonly known: ReadonlyMap<string, ManifestEntry> | undefined;
+  /** All entries by their paths in the snapshot, in order; in slices and once. */
+  index(): Promise<ReadonlyMap<string, ManifestEntry>>;
+  /** The same at once, which holds the program if there are very many. */
+  indexNow(): ReadonlyMap<string, ManifestEntry>;
   /** Finds one entry by its path in the snapshot, in slices, without reading all others; `undefined` where it takes reading all. */
   finding(entryPath: string): Generator<undefined, ManifestEntry | undefined, undefined>;
 }

@@ -89,7 +89,7 @@ export async function diffSnapshots(
         await rawOf(after).sealed.read(),
       );
       const diffs: StateDiff[] = [];
-      const [old, young] = [await rawOf(before).index(), await rawOf(after).index()];
+      const [old, young] = [await rawOf(before).sealed.index(), await rawOf(after).sealed.index()];
       const [beforeBytes, afterBytes] = [
         await inSlices(summing(before.manifest)),
         await inSlices(summing(after.manifest)),

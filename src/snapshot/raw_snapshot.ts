@@ -33,17 +33,6 @@ function* unread(count: number): Generator<undefined[], void> {
   }
 }
 
-function* indexing({ states }: Manifest): Work<ReadonlyMap<string, ManifestEntry>> {
-  const found = new Map<string, ManifestEntry>();
-  for (const { name, entries } of states) {
-    for (const entry of entries) {
-      found.set(`${name}/${entry.path}`, entry);
-      if (found.size % INDEXED_AT_ONCE === 0) yield;
-    }
-  }
-  return found;
-}
-
 /** An opened unit, and what its entries must be. */
 export class RawSnapshot {
   /** Address, for errors. */
@@ -51,8 +40,6 @@ export class RawSnapshot {
   /** The opened unit. */
   readonly unit: UnitReader;
   readonly #isGone: () => Promise<boolean>;
-  #index: ReadonlyMap<string, ManifestEntry> | undefined;
-  #indexing: Promise<ReadonlyMap<string, ManifestEntry>> | undefined;
 
   constructor(uri: string, unit: UnitReader, isGone: () => Promise<boolean>) {
     this.uri = uri;
@@ -63,23 +50,6 @@ export class RawSnapshot {
   /** The manifest with its bytes, which must not be changed. */
   get sealed(): OpenedManifest {
     return this.unit.sealed;
-  }
-
-  /** All entries by their paths in the snapshot, in order, if they were indexed before. */
-  get known(): ReadonlyMap<string, ManifestEntry> | undefined {
-    return this.#index;
-  }
-
-  /** All entries by their paths in the snapshot, in order. Holds the program if the snapshot has very many. */
-  indexNow(): ReadonlyMap<string, ManifestEntry> {
-    return this.#index ??= atOnce(indexing(this.sealed.manifest));
-  }
-
-  /** The same in slices. */
-  async index(): Promise<ReadonlyMap<string, ManifestEntry>> {
-    if (this.#index !== undefined) return this.#index;
-    this.#indexing ??= this.sealed.read().then((manifest) => inSlices(indexing(manifest)));
-    return this.#index ??= await this.#indexing;
   }
 
   /**

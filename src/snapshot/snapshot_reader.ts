@@ -132,12 +132,12 @@ export class SnapshotReader {
 
   /** All entries, with paths `<state>/<path>`, in the order they were written. Holds the program as {@link SnapshotReader.manifest}. */
   get entries(): readonly EntryInfo[] {
-    return [...this.#raw.indexNow()].map(([path, entry]) => ({ ...entry, path }));
+    return [...this.#raw.sealed.indexNow()].map(([path, entry]) => ({ ...entry, path }));
   }
 
   /** Whether there is an entry `<state>/<path>`. Where there is none, it may hold the program as {@link SnapshotReader.manifest}. */
   has(path: string): boolean {
-    return atOnce(this.#finding(path)) !== undefined || this.#raw.indexNow().has(path);
+    return atOnce(this.#finding(path)) !== undefined || this.#raw.sealed.indexNow().has(path);
   }
 
   /**
@@ -227,8 +227,8 @@ export class SnapshotReader {
    * @throws {SnapshotError} `ENTRY_NOT_FOUND` at once; the stream fails as {@link SnapshotReader.bytes} does.
    */
   stream(path: string): ReadableStream<Uint8Array> {
-    const entry = atOnce(this.#finding(path)) ?? this.#raw.indexNow().get(path);
-    if (entry === undefined) throw atOnce(this.#notFound(path, this.#raw.indexNow()));
+    const entry = atOnce(this.#finding(path)) ?? this.#raw.sealed.indexNow().get(path);
+    if (entry === undefined) throw atOnce(this.#notFound(path, this.#raw.sealed.indexNow()));
     return toReadableStream(this.#verified(path, entry));
   }
 
@@ -292,7 +292,7 @@ export class SnapshotReader {
    */
   async verifyAll(options: VerifyAllOptions = {}): Promise<void> {
     assertOptions("verify", options, VERIFY_ALL_OPTIONS);
-    const entries = await this.#raw.index();
+    const entries = await this.#raw.sealed.index();
     await this.#unit.check();
     const [small, large]: [PathAndEntry[], PathAndEntry[]] = [[], []];
     let mostEntryBytes = 0;
@@ -420,9 +420,9 @@ export class SnapshotReader {
 
   /** An entry, which is looked for in slices if the snapshot has very many. */
   async #found(path: string): Promise<ManifestEntry> {
-    const found = this.#raw.known?.get(path) ?? await inSlices(this.#finding(path));
+    const found = this.#raw.sealed.known?.get(path) ?? await inSlices(this.#finding(path));
     if (found !== undefined) return found;
-    const all = await this.#raw.index();
+    const all = await this.#raw.sealed.index();
     const entry = all.get(path);
     if (entry === undefined) throw await inSlices(this.#notFound(path, all));
     return entry;
@@ -431,7 +431,7 @@ export class SnapshotReader {
   /** One entry of many by its line: all are parsed and indexed if more are asked for. What is not found so may still be there. */
   *#finding(path: string): Work<ManifestEntry | undefined> {
     assertString("read an entry", "its path", path);
-    const isByLine = this.#raw.known === undefined && this.#foundByLine++ < MOST_BY_LINE;
+    const isByLine = this.#raw.sealed.known === undefined && this.#foundByLine++ < MOST_BY_LINE;
     return isByLine ? yield* this.#unit.sealed.finding(path) : undefined;
   }
 

@@ -140,7 +140,7 @@ export async function verifyUnit(
     }
   };
   try {
-    const listed = await rawOf(reader).index();
+    const listed = await rawOf(reader).sealed.index();
     const pace = new Pace();
     const files = new Map<string, ScannedFile>();
     const ofManifest: VerifyFinding[] = [];

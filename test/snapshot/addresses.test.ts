@@ -141,6 +141,9 @@ describe("text and json of an entry", () => {
         manifest,
         bytes: new Uint8Array(),
         read: () => Promise.resolve(manifest),
+        known: undefined,
+        indexNow: () => new Map([["run/log.txt", entry]]),
+        index: () => Promise.resolve(new Map([["run/log.txt", entry]])),
         *finding() {
           yield;
           return undefined;
