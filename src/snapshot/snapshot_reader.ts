@@ -80,6 +80,8 @@ export function rawOf(reader: SnapshotReader): RawSnapshot {
   return raws.get(reader) as RawSnapshot;
 }
 
+let takeKept: (reader: SnapshotReader, path: string) => Uint8Array<ArrayBuffer> | undefined;
+
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
  *
@@ -93,6 +95,10 @@ export class SnapshotReader {
   #states: ReadonlyMap<string, ManifestState> | undefined;
   #foundByLine = 0;
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
+
+  static {
+    takeKept = (reader, path) => reader.#takeKept(path);
+  }
 
   /**
    * Wraps an opened unit; `SnapshotLocator.open` does it.
@@ -148,12 +154,9 @@ export class SnapshotReader {
    * @throws {SnapshotError} `ENTRY_NOT_FOUND`, `SNAPSHOT_CORRUPT`, `SNAPSHOT_GONE`.
    */
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    const kept = this.#takeKept(path);
+    if (kept !== undefined) return kept;
     const entry = await this.#found(path);
-    const kept = this.#kept.get(path);
-    if (kept !== undefined) {
-      this.#kept.delete(path);
-      return kept;
-    }
     const bytes = await readBytes(await this.#raw.open(path, entry));
     const actual = bytes.length > DIGESTED_BYTES ? await this.#digestInTurns(bytes) : digestOf(bytes);
     this.#raw.assertSame(path, entry, bytes.length, actual);
@@ -354,6 +357,13 @@ export class SnapshotReader {
     return this.close();
   }
 
+  /** An entry that was verified and kept; it is the caller's then. */
+  #takeKept(path: string): Uint8Array<ArrayBuffer> | undefined {
+    const kept = this.#kept.get(path);
+    if (kept !== undefined) this.#kept.delete(path);
+    return kept;
+  }
+
   async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
     yield* this.#verify(path, entry, streamBytes(await this.#raw.open(path, entry)));
   }
@@ -500,7 +510,9 @@ class ScopedReader implements StateReader {
   }
 
   bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#snapshot.bytes(this.#pathOf(path));
+    const entryPath = this.#pathOf(path);
+    const kept = takeKept(this.#snapshot, entryPath); // of many small entries, waiting takes the most time
+    return kept === undefined ? this.#snapshot.bytes(entryPath) : Promise.resolve(kept);
   }
 
   text(path: string): Promise<string> {

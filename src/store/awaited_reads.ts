@@ -5,8 +5,20 @@ import type { StandardSchema } from "../model/standard_schema.ts";
 import type { EntryInfo, StateReader } from "../model/state.ts";
 import { iterate, toReadableStream } from "../runtime/bytes.ts";
 
+/** A read that was begun. */
+interface BegunRead {
+  /** How it was called. */
+  readonly call: string;
+  /** Whether anything awaits it. */
+  readonly isAwaited: boolean;
+  /** Whether nothing awaits it, or it still runs. */
+  readonly isLost: boolean;
+}
+
 /** The promise of a read. `await`, `return` and `Promise.all` call `then` of a subclass, which shows that the read is awaited. */
-class Read<T> extends Promise<T> {
+class Read<T> extends Promise<T> implements BegunRead {
+  #method = "";
+  #path = "";
   #isAwaited = false;
   #hasSettled = false;
 
@@ -14,25 +26,31 @@ class Read<T> extends Promise<T> {
     return Promise;
   }
 
-  static of<T>(work: Promise<T>): Read<T> {
+  static of<T>(method: string, path: string, work: Promise<T>): Read<T> {
     const read = new Read<T>((resolve, reject) => {
-      const settle = (end: () => void) => {
+      work.then((value) => {
         read.#hasSettled = true; // before the state goes on
-        end();
-      };
-      work.then((value) => settle(() => resolve(value)), (error) => settle(() => reject(error)));
+        resolve(value);
+      }, (error: unknown) => {
+        read.#hasSettled = true;
+        // Without an await it fails the load; it must not end the process as well.
+        void Promise.prototype.then.call(read, undefined, () => {});
+        reject(error);
+      });
     });
-    // Without an await it fails the load; it must not end the process as well.
-    void Promise.prototype.then.call(read, undefined, () => {});
+    read.#method = method;
+    read.#path = path;
     return read;
   }
 
-  /** Whether anything awaits it. */
+  get call(): string {
+    return `from.${this.#method}("${this.#path}")`;
+  }
+
   get isAwaited(): boolean {
     return this.#isAwaited;
   }
 
-  /** Whether nothing awaits it, or it still runs. */
   get isLost(): boolean {
     return !this.#isAwaited || !this.#hasSettled;
   }
@@ -55,12 +73,7 @@ export class WatchedReader implements StateReader {
   readonly uri: string | undefined;
   readonly workFolder: (() => WorkFolder) | undefined;
   readonly #from: StateReader;
-  /** Calls that were made; whether each was awaited, and whether it still runs or was not awaited. */
-  readonly #reads: {
-    readonly call: string;
-    readonly isAwaited: () => boolean;
-    readonly isLost: () => boolean;
-  }[] = [];
+  readonly #reads: BegunRead[] = [];
 
   #told: TypeError | undefined;
 
@@ -112,8 +125,10 @@ export class WatchedReader implements StateReader {
     });
     this.#reads.push({
       call: `from.stream("${path}")`,
-      isAwaited: () => true,
-      isLost: () => isReading || stream.locked && !hasBegun,
+      isAwaited: true,
+      get isLost() {
+        return isReading || stream.locked && !hasBegun;
+      },
     });
     return stream;
   }
@@ -124,7 +139,7 @@ export class WatchedReader implements StateReader {
    * @throws {TypeError} If the code did not await one of its reads.
    */
   assertAwaited(): void {
-    const lost = this.#reads.find(({ isLost }) => isLost());
+    const lost = this.#reads.find(({ isLost }) => isLost);
     if (lost === undefined) return;
     const remedy = lost.call.startsWith("from.stream") ? "await the end of its reading" : `write await ${lost.call}`;
     throw this.#told = new TypeError(`it has ended without awaiting ${lost.call}; ${remedy}`);
@@ -137,14 +152,13 @@ export class WatchedReader implements StateReader {
    * @returns The reason, and a read that it did not await, which gave it a Promise in place of the value.
    */
   reasonOf(error: unknown): string {
-    const lost = error === this.#told ? undefined : this.#reads.find(({ isAwaited }) => !isAwaited());
+    const lost = error === this.#told ? undefined : this.#reads.find(({ isAwaited }) => !isAwaited);
     return reasonOf(error) + (lost === undefined ? "" : `; it did not await ${lost.call}: write await ${lost.call}`);
   }
 
   #watch<T>(method: string, path: string, work: Promise<T>): Promise<T> {
-    const read = Read.of(work);
-    const call = `from.${method}("${path}")`;
-    this.#reads.push({ call, isAwaited: () => read.isAwaited, isLost: () => read.isLost });
+    const read = Read.of(method, path, work);
+    this.#reads.push(read);
     return read;
   }
 }
