@@ -1,6 +1,6 @@
 // Reading an archive by its table: the tail of the file tells where everything lies, and one entry costs the members it lies
 // in. Nothing the table says is believed: it must equal the manifest, and bytes are compared with their digests.
-import { type Codec, CompressionFault, SMALL_MEMBER_BYTES } from "../compression/codec.ts";
+import { type Codec, CompressionFault } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader } from "../model/backend.ts";
@@ -28,7 +28,8 @@ const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
 const AHEAD_BYTES = 64 * 1024 * 1024;
 const ENTRIES_AT_ONCE = 64; // which take about a millisecond
-// Small members are read together.
+// Members of up to this size that follow each other are read and decompressed together.
+const SMALL_MEMBER_BYTES = 256 * 1024;
 const RUN_BYTES = 1024 * 1024;
 const RUNS_AHEAD = 8;
 const RUNS_AHEAD_BYTES = 4 * 1024 * 1024;
@@ -127,7 +128,7 @@ interface Run {
   readonly groups: Group[];
   /** Where the first member begins in the file. */
   readonly offset: number;
-  /** How many bytes of the file all take; 0 where the only one is large, or there is none. */
+  /** How many bytes of the file all take; 0 where the only member is not decompressed so, or there is none. */
   packedBytes: number;
   /** How much of them is needed. */
   neededBytes: number;
@@ -218,26 +219,23 @@ class IndexedReader implements UnitReader {
     return entry && this.#readerOf(entry);
   }
 
-  /** Small entries as views of their members, some of which are read ahead. */
+  /** Small entries as views of their members, of which some are decompressed ahead. */
   async *lendSmall(entryPaths: Iterable<string>): AsyncGenerator<(Uint8Array | undefined)[], void> {
-    const ahead: { readonly run: Run; readonly packed: Promise<Uint8Array | undefined> }[] = [];
+    const ahead: { readonly run: Run; readonly wholes: readonly Promise<Uint8Array | undefined>[] }[] = [];
     const runs = this.#runsOf(this.#groupsOf((await this.#all()).entries, entryPaths));
     let aheadBytes = 0;
     for (let next = runs.next(); !next.done || ahead.length > 0;) {
       if (!next.done && (ahead.length === 0 || (ahead.length < RUNS_AHEAD && aheadBytes < RUNS_AHEAD_BYTES))) {
         const run = next.value;
-        ahead.push({ run, packed: this.#begun(run) });
+        ahead.push({ run, wholes: this.#begun(run) });
         aheadBytes += run.neededBytes;
         next = runs.next();
         continue;
       }
-      const { run, packed } = ahead.shift() as (typeof ahead)[number];
+      const { run, wholes } = ahead.shift() as (typeof ahead)[number];
       aheadBytes -= run.neededBytes;
-      const bytes = await packed;
-      for (const { member, chunks } of run.groups) {
-        // Reading an entry by itself tells what is wrong.
-        const whole = member &&
-          (this.#unpacked(member, run, bytes) ?? await this.#memberOf(member).catch(() => undefined));
+      for (const [index, { chunks }] of run.groups.entries()) {
+        const whole = await wholes[index];
         yield chunks.map((chunk) => {
           if (chunk === undefined || whole === undefined) return undefined;
           const piece = whole.subarray(chunk.innerOffset, chunk.innerOffset + chunk.sizeBytes);
@@ -247,43 +245,51 @@ class IndexedReader implements UnitReader {
     }
   }
 
-  /** Reads the members of a run, or begins to decompress its only one if that is large; fails never. */
-  async #begun({ groups, offset, packedBytes }: Run): Promise<Uint8Array | undefined> {
-    const [first] = groups;
-    if (packedBytes > 0) return await readBytes(this.#blob, offset, packedBytes).catch(() => undefined);
-    if (first?.member !== undefined) this.#memberOf(first.member).catch(() => {}); // told when it is its turn
-    return undefined;
+  /** Begins to decompress the members of a run. What fails is `undefined`: reading an entry by itself tells what is wrong. */
+  #begun(run: Run): Promise<Uint8Array | undefined>[] {
+    const decoded = run.packedBytes > 0 ? this.#decodedRun(run) : undefined;
+    return run.groups.map(({ member }, index) => {
+      if (member === undefined) return Promise.resolve(undefined);
+      if (decoded === undefined) return this.#memberOf(member).catch(() => undefined);
+      const whole = decoded.then((wholes) => wholes?.[index] ?? this.#member(member));
+      if (member.chunks > 1) this.#cache.keep(member, whole, member.neededBytes);
+      return whole.catch(() => undefined);
+    });
   }
 
-  /** A member out of what was read of its run; `undefined` where that does not do. */
-  #unpacked(member: Readonly<ListedMember>, run: Run, packed: Uint8Array | undefined): Uint8Array | undefined {
-    if (packed === undefined || this.#cache.get(member) !== undefined) return undefined;
-    const start = member.offset - run.offset;
-    const bytes = packed.subarray(start, start + packedBytesOf(member));
-    const whole = this.#codec.decodeNow(bytes, member.neededBytes + SLACK_BYTES);
-    if (whole !== undefined && member.chunks > 1) this.#cache.keep(member, Promise.resolve(whole), member.neededBytes);
-    return whole;
+  async #decodedRun(
+    { groups, offset, packedBytes, neededBytes }: Run,
+  ): Promise<readonly Uint8Array<ArrayBuffer>[] | undefined> {
+    const packed = await readBytes(this.#blob, offset, packedBytes).catch(() => undefined);
+    if (packed?.length !== packedBytes) return undefined;
+    let endOffset = 0;
+    const ends = groups.map(({ member }) => endOffset += member === undefined ? 0 : packedBytesOf(member));
+    const mostBytes = neededBytes + SLACK_BYTES;
+    return await this.#room.use(mostBytes, async () => await this.#codec.decodeRun?.(packed, ends, mostBytes));
   }
 
-  /** Groups whose small members follow each other in the file, so that one read brings them; a large member is a run of its own. */
+  /** Groups whose small members follow each other, as far as these are decompressed together; any other group by itself. */
   *#runsOf(groups: Iterable<Group>): Generator<Run, void> {
     let run: Run | undefined;
     for (const group of groups) {
       const { member } = group;
       const neededBytes = member?.neededBytes ?? 0;
       const packedBytes = member === undefined ? 0 : packedBytesOf(member);
-      const isSmall = packedBytes > 0 && Math.max(packedBytes, neededBytes) <= SMALL_MEMBER_BYTES;
-      const follows = run !== undefined && isSmall && run.packedBytes > 0 &&
-        run.offset + run.packedBytes === member?.offset &&
-        Math.max(run.neededBytes + neededBytes, run.packedBytes + packedBytes) <= RUN_BYTES;
-      if (run !== undefined && follows) {
+      const isSmall = (bytes: number, others: number) => bytes <= SMALL_MEMBER_BYTES && others + bytes <= RUN_BYTES;
+      if (
+        run !== undefined && run.packedBytes > 0 && run.offset + run.packedBytes === member?.offset &&
+        isSmall(packedBytes, run.packedBytes) && isSmall(neededBytes, run.neededBytes)
+      ) {
         run.groups.push(group);
         run.packedBytes += packedBytes;
         run.neededBytes += neededBytes;
         continue;
       }
       if (run !== undefined) yield run;
-      run = { groups: [group], offset: member?.offset ?? 0, packedBytes: isSmall ? packedBytes : 0, neededBytes };
+      // Only now is known what was decompressed before.
+      const isShared = this.#codec.decodeRun !== undefined && member !== undefined && !this.#cache.get(member) &&
+        isSmall(packedBytes, 0) && isSmall(neededBytes, 0);
+      run = { groups: [group], offset: member?.offset ?? 0, packedBytes: isShared ? packedBytes : 0, neededBytes };
     }
     if (run !== undefined) yield run;
   }

@@ -27,9 +27,6 @@ export class CompressionFault extends Error {
 /** Most zero bytes that may follow compressed data: writers of tapes fill up their last record. */
 export const MAX_PADDING_BYTES: number = 1024 * 1024;
 
-/** What a runtime decompresses in less time than a trip to its thread pool takes: packed and unpacked bytes of a member. */
-export const SMALL_MEMBER_BYTES: number = 256 * 1024;
-
 /** The `mostRatio` of gzip: deflate cannot do more than 1032. */
 export const GZIP_RATIO = 1100;
 
@@ -47,10 +44,18 @@ export interface Codec {
   /** Decompresses one or more whole members, and nothing else, of at most `maxBytes`, which is below 2 GiB; throws {@link CompressionFault}. */
   decode(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
-   * Decompresses whole members of little, without the thread pool; `undefined` where they hold more than a few hundred KiB or than
-   * `maxBytes`, or anything is wrong with them, which {@link Codec.decode} tells.
+   * Decompresses small members that follow each other, in one trip to the thread pool; present where that costs less than a trip each.
+   *
+   * @param packed The members.
+   * @param endOffsets Where each ends.
+   * @param maxBytes Most that all of them may hold.
+   * @returns What each holds; `undefined` where anything is wrong, which decompressing each by itself tells.
    */
-  decodeNow(members: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffer> | undefined;
+  decodeRun?(
+    packed: Uint8Array,
+    endOffsets: readonly number[],
+    maxBytes: number,
+  ): Promise<readonly Uint8Array<ArrayBuffer>[] | undefined>;
   /**
    * The first `sizeBytes` of what whole members hold, in a buffer of their own; fewer where they hold fewer. Up to
    * `slackBytes` that follow are decompressed as well, so that their damage is found; throws {@link CompressionFault}. The

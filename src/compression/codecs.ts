@@ -15,7 +15,6 @@ const none: Codec = {
     if (isTooLarge) return Promise.reject(new CompressionFault("LIMIT_BYTES", 0, "it is longer than it may be"));
     return Promise.resolve(members as Uint8Array<ArrayBuffer>);
   },
-  decodeNow: () => undefined, // there is nothing to decompress
   async decodeHead(source, sizeBytes, slackBytes) {
     const head = new Head(sizeBytes, slackBytes);
     for await (const chunk of source) if (!head.take(copyOf(chunk))) break;

@@ -2,7 +2,7 @@
 // enough it comes back to the event loop once and not every 16 KiB.
 import type { ByteSource } from "../model/backend.ts";
 import { concat, copyOf, plain } from "../runtime/bytes.ts";
-import { type Codec, CompressionFault, GZIP_RATIO, Head, MAX_PADDING_BYTES, SMALL_MEMBER_BYTES } from "./codec.ts";
+import { type Codec, CompressionFault, GZIP_RATIO, Head, MAX_PADDING_BYTES } from "./codec.ts";
 import { deflate, type DeflateMethod } from "./deflaters.ts";
 import { zlib } from "../runtime/native_zlib.ts";
 import { drive, pump } from "./zlib_stream.ts";
@@ -20,7 +20,7 @@ export const nativeGzip: Codec | undefined = typeof zlib.gzip !== "function" ? u
   mostRatio: GZIP_RATIO,
   encode: async (bytes, level) => await deflate(bytes, await methodFor(bytes, level)),
   decode: gunzip,
-  decodeNow: gunzipNow,
+  decodeRun: gunzipRun,
   decodeHead: gunzipHead,
   decodeStream: gunzipStream,
 };
@@ -73,10 +73,14 @@ interface InflatedWithInfo {
   readonly engine: { readonly bytesWritten: number };
 }
 
+// A trip to the thread pool takes longer than to decompress so few bytes.
+const SMALL_PACKED_BYTES = 16 * 1024;
+const SMALL_BYTES = 64 * 1024;
+
 /** Decompresses a little at once; `undefined` where it is more, or anything is wrong with it. */
 function gunzipNow(members: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffer> | undefined {
   const sizeBytes = statedBytes(members);
-  if (members.length > SMALL_MEMBER_BYTES || sizeBytes > Math.min(SMALL_MEMBER_BYTES, maxBytes)) return undefined;
+  if (members.length > SMALL_PACKED_BYTES || sizeBytes > Math.min(SMALL_BYTES, maxBytes)) return undefined;
   try {
     const options = { maxOutputLength: Math.max(1, sizeBytes), chunkSize: Math.max(1024, sizeBytes), info: true };
     const { buffer, engine } = zlib.gunzipSync(members, options) as unknown as InflatedWithInfo;
@@ -94,7 +98,7 @@ async function gathered(
   const incoming = (async function* () {
     yield* source;
   })();
-  for (let sizeBytes = 0; sizeBytes <= SMALL_MEMBER_BYTES;) {
+  for (let sizeBytes = 0; sizeBytes <= SMALL_PACKED_BYTES;) {
     const { done, value } = await incoming.next();
     if (done) return { members: pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces) };
     pieces.push(copyOf(value)); // it may be lent
@@ -111,8 +115,29 @@ async function gunzip(members: Uint8Array, maxBytes: number): Promise<Uint8Array
   return gunzipNow(members, maxBytes) ?? await gunzipInPool(members, maxBytes);
 }
 
-function gunzipInPool(members: Uint8Array, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const chunkSize = Math.min(Math.max(16 * 1024, statedBytes(members)), MAX_CHUNK_BYTES, Math.max(1024, maxBytes));
+async function gunzipRun(
+  packed: Uint8Array,
+  endOffsets: readonly number[],
+  maxBytes: number,
+): Promise<readonly Uint8Array<ArrayBuffer>[] | undefined> {
+  let startOffset = 0;
+  let sizeBytes = 0;
+  const ends = endOffsets.map((endOffset) => {
+    sizeBytes += statedBytes(packed.subarray(startOffset, endOffset)); // which is compared with what it really holds
+    startOffset = endOffset;
+    return sizeBytes;
+  });
+  if (sizeBytes > maxBytes) return undefined;
+  const whole = await gunzipInPool(packed, sizeBytes, sizeBytes).catch(() => undefined);
+  return whole?.length === sizeBytes ? ends.map((end, index) => whole.subarray(ends[index - 1] ?? 0, end)) : undefined;
+}
+
+function gunzipInPool(
+  members: Uint8Array,
+  maxBytes: number,
+  expectedBytes: number = statedBytes(members),
+): Promise<Uint8Array<ArrayBuffer>> {
+  const chunkSize = Math.min(Math.max(16 * 1024, expectedBytes), MAX_CHUNK_BYTES, Math.max(1024, maxBytes));
   const options = { maxOutputLength: maxBytes, chunkSize, info: true };
   return new Promise((resolve, reject) => {
     zlib.gunzip(members, options, (error, result) => {
@@ -131,7 +156,7 @@ async function gunzipHead(
   slackBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   let source = given;
-  if (sizeBytes <= SMALL_MEMBER_BYTES) {
+  if (sizeBytes <= SMALL_BYTES) {
     const { members, rest } = await gathered(given);
     const whole = rest === undefined ? gunzipNow(members, sizeBytes + slackBytes) : undefined;
     if (whole !== undefined) return whole.length > sizeBytes ? whole.slice(0, sizeBytes) : whole;

@@ -60,7 +60,6 @@ export const pureGzip: Codec = {
     }
     return concat(parts, sizeBytes);
   },
-  decodeNow: () => undefined, // its library is loaded when it is needed
   decodeHead: async (source, sizeBytes, slackBytes) => {
     const head = new Head(sizeBytes, slackBytes);
     for await (const part of gunzipMembers(source)) if (!head.take(part)) break;

@@ -3,7 +3,7 @@
 import type { ByteSource } from "../model/backend.ts";
 import { turn } from "../runtime/concurrency.ts";
 import { concat, copyOf, plain } from "../runtime/bytes.ts";
-import { type Codec, CompressionFault, Head, SMALL_MEMBER_BYTES } from "./codec.ts";
+import { type Codec, CompressionFault, Head } from "./codec.ts";
 import { zlib } from "../runtime/native_zlib.ts";
 import { pump } from "./zlib_stream.ts";
 
@@ -39,7 +39,6 @@ export const nativeZstd: Codec | undefined = typeof zlib.zstdCompress !== "funct
       zlib.zstdCompress(bytes, options, (error, frame) => error ? reject(error) : resolve([frame]));
     }),
   decode: decodeFrames,
-  decodeNow,
   decodeHead: decodeFrameHead,
   decodeStream: decodeFrameStream,
 };
@@ -253,12 +252,15 @@ async function decodeFrameHead(
   return head.bytes;
 }
 
+// A trip to the thread pool takes longer than to decompress so few bytes.
+const SMALL_FRAME_BYTES = 16 * 1024;
+const SMALL_BYTES = 64 * 1024;
+
 /** Decompresses a little at once; `undefined` where it is more, or anything is wrong with it. */
-function decodeNow(frame: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffer> | undefined {
-  if (frame.length > SMALL_MEMBER_BYTES || frame.length < 5 || readUint32(frame, 0) !== FRAME_MAGIC) return undefined;
+function decodeNow(frame: Uint8Array, maxBytes: number, { contentBytes }: FrameHeader): Uint8Array | undefined {
+  if (contentBytes === undefined || contentBytes > Math.min(SMALL_BYTES, maxBytes)) return undefined;
+  if (frame.length > SMALL_FRAME_BYTES) return undefined;
   try {
-    const { contentBytes } = parseFrameHeader(frame, 0) ?? {};
-    if (contentBytes === undefined || contentBytes > Math.min(SMALL_MEMBER_BYTES, maxBytes)) return undefined;
     const options = { maxOutputLength: Math.max(1, contentBytes), chunkSize: Math.max(1024, contentBytes) };
     const bytes = zlib.zstdDecompressSync(frame, options);
     return bytes.length === contentBytes ? plain(bytes) : undefined;
@@ -268,7 +270,7 @@ function decodeNow(frame: Uint8Array, maxBytes: number): Uint8Array<ArrayBuffer>
 }
 
 function decodeOne(frame: Uint8Array, maxBytes: number, header: FrameHeader, offset: number): Promise<Uint8Array> {
-  const now = decodeNow(frame, maxBytes);
+  const now = decodeNow(frame, maxBytes, header);
   if (now !== undefined) return Promise.resolve(now);
   const chunkSize = Math.min(Math.max(16 * 1024, header.contentBytes ?? 0), 64 * 1024 * 1024);
   return new Promise((resolve, reject) => {

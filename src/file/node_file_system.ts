@@ -48,6 +48,7 @@ const IS_WINDOWS = process.platform === "win32";
 const RIGHTS = 0o777;
 const OWNER_RIGHTS = 0o700;
 const SMALL_BYTES = 64 * 1024; // to write or delete at once
+const SMALL_READ_BYTES = 256 * 1024;
 const RENAME_RETRIES_MS = [10, 20, 50, 100, 200, 400, 800, 1000];
 
 const promptness = new Promptness();
@@ -86,11 +87,11 @@ class NodeFile implements OpenFile {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return attempt(
-      "read",
-      this.#path,
-      async () => (await this.#handle.read(target, 0, target.length, position)).bytesRead,
-    );
+    return attempt("read", this.#path, async () => {
+      const throughPool = async () => (await this.#handle.read(target, 0, target.length, position)).bytesRead;
+      const now = () => readSync(this.#handle.fd, target, 0, target.length, position);
+      return await (target.length > SMALL_READ_BYTES ? throughPool() : promptness.call(now, throughPool));
+    });
   }
 
   write(bytes: Uint8Array, position: number): Promise<void> {

@@ -1,8 +1,8 @@
 // Small calls of the file system without the thread pool: a trip there and back costs several times what such a call takes on a
-// storage that answers from memory. Every few milliseconds one call takes the trip all the same, so that the event loop turns.
+// storage that answers from memory.
 import { monotonicMs } from "../runtime/clock.ts";
+import { Pace } from "../runtime/concurrency.ts";
 
-const STRETCH_MS = 4;
 // A disk that has to turn, a network or a virus scanner takes longer, and would hold the program up. So does the system when it
 // runs another program meanwhile, or the collector: one call in fifty may.
 const MOST_MS = 2;
@@ -11,36 +11,27 @@ const PAUSE_MS = 10_000;
 
 /** Decides, call by call, whether the storage answers so promptly that waiting for the pool would take longer. */
 export class Promptness {
-  #turnedAtMs = -Infinity;
-  #isTurning = false;
+  readonly #pace = new Pace();
   #pausedUntilMs = -Infinity;
   #promptCalls = 0; // since the last slow one
 
   /**
-   * Makes a call at once, or through the pool: if the event loop has not turned for 4 ms, or within 10 s after two calls of fifty took
-   * longer than 2 ms.
+   * Makes a call without the pool, after a turn of the event loop if one is due; or through the pool, within 10 s after two calls of
+   * fifty took longer than 2 ms.
    */
   async call<T>(now: () => T, throughPool: () => Promise<T>): Promise<T> {
+    while (this.#isPrompt && this.#pace.isDue) await this.#pace.rest();
+    if (!this.#isPrompt) return await throughPool();
     const sinceMs = monotonicMs();
-    if (sinceMs < this.#pausedUntilMs) return await throughPool();
-    if (sinceMs - this.#turnedAtMs >= STRETCH_MS) {
-      // Many trips may end in one turn: only the first tells of it, or each would allow another stretch.
-      const isFirst = !this.#isTurning;
-      this.#isTurning = true;
-      try {
-        return await throughPool();
-      } finally {
-        if (isFirst) {
-          this.#turnedAtMs = monotonicMs();
-          this.#isTurning = false;
-        }
-      }
-    }
     try {
       return now();
     } finally {
       this.#note(monotonicMs() - sinceMs);
     }
+  }
+
+  get #isPrompt(): boolean {
+    return monotonicMs() >= this.#pausedUntilMs;
   }
 
   #note(tookMs: number): void {

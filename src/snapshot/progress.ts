@@ -58,7 +58,8 @@ export class ProgressCounter {
   }
 
   #tell(path: string): void {
+    if (this.#onProgress === undefined) return;
     const state = path.slice(0, path.indexOf("/"));
-    this.#onProgress?.({ ...this.#told, state, entries: this.#entries, sizeBytes: this.#sizeBytes });
+    this.#onProgress({ ...this.#told, state, entries: this.#entries, sizeBytes: this.#sizeBytes });
   }
 }

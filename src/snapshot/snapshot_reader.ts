@@ -80,7 +80,12 @@ export function rawOf(reader: SnapshotReader): RawSnapshot {
   return raws.get(reader) as RawSnapshot;
 }
 
-let takeKept: (reader: SnapshotReader, path: string) => Uint8Array<ArrayBuffer> | undefined;
+let takeKeptOf: (reader: SnapshotReader, path: string) => Uint8Array<ArrayBuffer> | undefined;
+
+/** An entry that a state's reader can hand out without waiting, which takes the most time of many small ones; it is the caller's then. */
+export function takeKept(from: StateReader, path: string): Uint8Array<ArrayBuffer> | undefined {
+  return from instanceof ScopedReader ? from.takeKept(path) : undefined;
+}
 
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
@@ -97,7 +102,7 @@ export class SnapshotReader {
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
 
   static {
-    takeKept = (reader, path) => reader.#takeKept(path);
+    takeKeptOf = (reader, path) => reader.#takeKept(path);
   }
 
   /**
@@ -510,9 +515,11 @@ class ScopedReader implements StateReader {
   }
 
   bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    const entryPath = this.#pathOf(path);
-    const kept = takeKept(this.#snapshot, entryPath); // of many small entries, waiting takes the most time
-    return kept === undefined ? this.#snapshot.bytes(entryPath) : Promise.resolve(kept);
+    return this.#snapshot.bytes(this.#pathOf(path));
+  }
+
+  takeKept(path: string): Uint8Array<ArrayBuffer> | undefined {
+    return takeKeptOf(this.#snapshot, this.#pathOf(path));
   }
 
   text(path: string): Promise<string> {

@@ -4,6 +4,7 @@ import { reasonOf } from "../model/errors.ts";
 import type { StandardSchema } from "../model/standard_schema.ts";
 import type { EntryInfo, StateReader } from "../model/state.ts";
 import { iterate, toReadableStream } from "../runtime/bytes.ts";
+import { takeKept } from "../snapshot/snapshot_reader.ts";
 
 /** A read that was begun. */
 interface BegunRead {
@@ -26,8 +27,10 @@ class Read<T> extends Promise<T> implements BegunRead {
     return Promise;
   }
 
-  static of<T>(method: string, path: string, work: Promise<T>): Read<T> {
+  static of<T>(method: string, path: string, work: Promise<T> | T): Read<T> {
+    const isThere = !(work instanceof Promise);
     const read = new Read<T>((resolve, reject) => {
+      if (isThere) return resolve(work);
       work.then((value) => {
         read.#hasSettled = true; // before the state goes on
         resolve(value);
@@ -40,6 +43,7 @@ class Read<T> extends Promise<T> implements BegunRead {
     });
     read.#method = method;
     read.#path = path;
+    read.#hasSettled = isThere;
     return read;
   }
 
@@ -91,7 +95,7 @@ export class WatchedReader implements StateReader {
   }
 
   bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#watch("bytes", path, this.#from.bytes(path));
+    return this.#watch("bytes", path, takeKept(this.#from, path) ?? this.#from.bytes(path));
   }
 
   text(path: string): Promise<string> {
@@ -156,7 +160,7 @@ export class WatchedReader implements StateReader {
     return reasonOf(error) + (lost === undefined ? "" : `; it did not await ${lost.call}: write await ${lost.call}`);
   }
 
-  #watch<T>(method: string, path: string, work: Promise<T>): Promise<T> {
+  #watch<T>(method: string, path: string, work: Promise<T> | T): Promise<T> {
     const read = Read.of(method, path, work);
     this.#reads.push(read);
     return read;

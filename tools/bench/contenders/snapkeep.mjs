@@ -12,8 +12,10 @@ const { locate, StateStore } = await import(
   pathToFileURL(path.join(process.env["SNAPKEEP_DIST"] ?? "", "mod.js")).href
 );
 
-// Importing does not count. Others import their packages with the library, this one when it first reads a manifest.
-await import("zod/mini");
+// Importing does not count. Others import their packages with the library, this one a part of itself when it first reads a manifest.
+const chunks = path.join(process.env["SNAPKEEP_DIST"] ?? "", "chunks");
+const [shapes = ""] = (await readdir(chunks)).filter((name) => /^mini-.*\.js$/.test(name));
+await import(pathToFileURL(path.join(chunks, shapes)).href);
 
 /** @param {import("../job.mjs").SaveJob} job */
 function optionsOf({ options = {}, level }) {
