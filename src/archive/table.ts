@@ -319,7 +319,7 @@ class Rows {
     }
   }
 
-  /** The table; each member ends where the next begins, the last where it is told. */
+  /** The table; each member ends where the next begins, and the last at `endOffset`. */
   *ending(endOffset: number = this.#membersEndOffset): Work<Table> {
     this.#endEntry();
     const members = [...this.#members.values()].sort((a, b) => a.offset - b.offset);

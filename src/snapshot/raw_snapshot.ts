@@ -1,12 +1,11 @@
 // A snapshot as it lies there: its bytes are not verified. Whatever reads them here must compare each entry with its digest.
-import { atOnce, inSlices, mapBounded, Pace, type Work } from "../runtime/concurrency.ts";
+import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { showAddress } from "../model/address.ts";
 import { corruptEntry, SnapshotError } from "../model/errors.ts";
 import {
   type Digest,
   type EntryReader,
   type EntrySource,
-  type Manifest,
   type ManifestEntry,
   type OpenedManifest,
   SMALL_ENTRY_BYTES,

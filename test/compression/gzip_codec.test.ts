@@ -48,6 +48,35 @@ describe("gzip", () => {
     },
   );
 
+  describe("decodeRun", () => {
+    const others = ["a", "", "b".repeat(200_000)].map((text) => new TextEncoder().encode(text));
+    const contents = [TEXT, ...others];
+    const members = contents.map((content) => new Uint8Array(gzipSync(content)));
+    const packed = Buffer.concat(members);
+    let endOffset = 0;
+    const ends = members.map((member) => endOffset += member.length);
+    const sizeBytes = contents.reduce((sum, content) => sum + content.length, 0);
+
+    it("gives what each of several members holds", async () => {
+      expect(await codec.decodeRun?.(packed, ends, sizeBytes)).toEqual(contents);
+    });
+
+    it("gives nothing where they hold more than they may", async () => {
+      expect(await codec.decodeRun?.(packed, ends, sizeBytes - 1)).toBeUndefined();
+    });
+
+    it("gives nothing where a member begins elsewhere, ends early, is damaged, or is followed by anything", async () => {
+      expect(await codec.decodeRun?.(packed, ends.map((end, index) => index === 0 ? end - 1 : end), 1e9))
+        .toBeUndefined();
+      expect(await codec.decodeRun?.(packed.subarray(0, -1), ends, 1e9)).toBeUndefined();
+      const damaged = Uint8Array.from(packed);
+      damaged[MEMBER.length - 5]! ^= 1;
+      expect(await codec.decodeRun?.(damaged, ends, 1e9)).toBeUndefined();
+      expect(await codec.decodeRun?.(Buffer.concat([packed, packed]), ends, 1e9)).toBeUndefined();
+      expect(await codec.decodeRun?.(Buffer.concat([packed, new Uint8Array(3)]), ends, 1e9)).toBeUndefined();
+    });
+  });
+
   it("makes the same member of the same bytes, whatever was compressed before", async () => {
     const words = ["alpha ", "beta ", "gamma ", '{"id":'];
     let seed = 1;
