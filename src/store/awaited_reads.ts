@@ -20,6 +20,7 @@ interface BegunRead {
 class Read<T> extends Promise<T> implements BegunRead {
   #method = "";
   #path = "";
+  #reads: Set<BegunRead> | undefined;
   #isAwaited = false;
   #hasSettled = false;
 
@@ -27,15 +28,23 @@ class Read<T> extends Promise<T> implements BegunRead {
     return Promise;
   }
 
-  static of<T>(method: string, path: string, work: Promise<T> | T): Read<T> {
+  /**
+   * The promise of a read.
+   *
+   * @param method How it was called.
+   * @param path Of which entry.
+   * @param work What was read, or its promise.
+   * @param reads Has the read until it has settled and was awaited: what it holds may be large.
+   */
+  static of<T>(method: string, path: string, work: Promise<T> | T, reads: Set<BegunRead>): Read<T> {
     const isThere = !(work instanceof Promise);
     const read = new Read<T>((resolve, reject) => {
       if (isThere) return resolve(work);
       work.then((value) => {
-        read.#hasSettled = true; // before the state goes on
+        read.#settle(); // before the state goes on
         resolve(value);
       }, (error: unknown) => {
-        read.#hasSettled = true;
+        read.#settle();
         // Without an await it fails the load; it must not end the process as well.
         void Promise.prototype.then.call(read, undefined, () => {});
         reject(error);
@@ -44,7 +53,13 @@ class Read<T> extends Promise<T> implements BegunRead {
     read.#method = method;
     read.#path = path;
     read.#hasSettled = isThere;
+    read.#reads = reads.add(read);
     return read;
+  }
+
+  #settle(): void {
+    this.#hasSettled = true;
+    if (this.#isAwaited) this.#reads?.delete(this);
   }
 
   get call(): string {
@@ -65,6 +80,7 @@ class Read<T> extends Promise<T> implements BegunRead {
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     this.#isAwaited = true;
+    if (this.#hasSettled) this.#reads?.delete(this);
     return super.then(onFulfilled, onRejected);
   }
 }
@@ -77,7 +93,7 @@ export class WatchedReader implements StateReader {
   readonly uri: string | undefined;
   readonly workFolder: (() => WorkFolder) | undefined;
   readonly #from: StateReader;
-  readonly #reads: BegunRead[] = [];
+  readonly #reads = new Set<BegunRead>(); // in the order in which they were begun
 
   #told: TypeError | undefined;
 
@@ -95,17 +111,17 @@ export class WatchedReader implements StateReader {
   }
 
   bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#watch("bytes", path, takeKept(this.#from, path) ?? this.#from.bytes(path));
+    return Read.of("bytes", path, takeKept(this.#from, path) ?? this.#from.bytes(path), this.#reads);
   }
 
   text(path: string): Promise<string> {
-    return this.#watch("text", path, this.#from.text(path));
+    return Read.of("text", path, this.#from.text(path), this.#reads);
   }
 
   json(path: string): Promise<unknown>;
   json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
   json(path: string, schema?: StandardSchema): Promise<unknown> {
-    return this.#watch("json", path, this.#from.json(path, schema as StandardSchema));
+    return Read.of("json", path, this.#from.json(path, schema as StandardSchema), this.#reads);
   }
 
   stream(path: string): ReadableStream<Uint8Array> {
@@ -127,7 +143,7 @@ export class WatchedReader implements StateReader {
       hasBegun = true;
       if (!source.locked) source.cancel().catch(() => {}); // it holds nothing yet
     });
-    this.#reads.push({
+    this.#reads.add({
       call: `from.stream("${path}")`,
       isAwaited: true,
       get isLost() {
@@ -143,7 +159,7 @@ export class WatchedReader implements StateReader {
    * @throws {TypeError} If the code did not await one of its reads.
    */
   assertAwaited(): void {
-    const lost = this.#reads.find(({ isLost }) => isLost);
+    const lost = [...this.#reads].find(({ isLost }) => isLost);
     if (lost === undefined) return;
     const remedy = lost.call.startsWith("from.stream") ? "await the end of its reading" : `write await ${lost.call}`;
     throw this.#told = new TypeError(`it has ended without awaiting ${lost.call}; ${remedy}`);
@@ -156,13 +172,7 @@ export class WatchedReader implements StateReader {
    * @returns The reason, and a read that it did not await, which gave it a Promise in place of the value.
    */
   reasonOf(error: unknown): string {
-    const lost = error === this.#told ? undefined : this.#reads.find(({ isAwaited }) => !isAwaited);
+    const lost = error === this.#told ? undefined : [...this.#reads].find(({ isAwaited }) => !isAwaited);
     return reasonOf(error) + (lost === undefined ? "" : `; it did not await ${lost.call}: write await ${lost.call}`);
-  }
-
-  #watch<T>(method: string, path: string, work: Promise<T> | T): Promise<T> {
-    const read = Read.of(method, path, work);
-    this.#reads.push(read);
-    return read;
   }
 }

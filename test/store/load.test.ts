@@ -1,7 +1,10 @@
 // Loading: nothing is touched before everything was verified, then every state is loaded once and in order.
 import { appendFile, cp, mkdir, readdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
+import process from "node:process";
 import { pathToFileURL } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { locate, type SnapshotLocator, type StateReader, StateStore, type StateWriter } from "snapkeep";
 import { describe, expect, it } from "vitest";
 import { collectLogs } from "./logs.ts";
@@ -36,6 +39,30 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     expect((await store.loadState(snapshot)).loaded).toEqual(["c", "a", "b"]);
     expect(log).toEqual(["load c", "load a", "load b"]);
   });
+
+  // Of the three, only Node lets a running program ask for the collector.
+  it.skipIf(process.versions["bun"] !== undefined || process.versions["deno"] !== undefined)(
+    "holds no bytes that a state has read and let go",
+    async () => {
+      setFlagsFromString("--expose-gc");
+      const collect = runInNewContext("gc") as () => void;
+      const place = await make();
+      const content = { "a.bin": new Uint8Array(100_000).fill(7), "b.bin": new Uint8Array(100_000).fill(8) };
+      const snapshot = await place.store().register("files", new Files(content)).saveState();
+      let refs: WeakRef<Uint8Array>[] = [];
+      const store = place.store().register("files", {
+        saveState() {},
+        async loadState(from) {
+          refs = await Promise.all(from.entries.map(async ({ path }) => new WeakRef(await from.bytes(path))));
+          await new Promise((resolve) => setTimeout(resolve)); // a WeakRef holds for the turn that made it
+          collect();
+          expect(refs.map((ref) => ref.deref())).toEqual([undefined, undefined]);
+        },
+      });
+      await store.loadState(snapshot);
+      expect(refs).toHaveLength(2);
+    },
+  );
 
   it("waits for one loadState before it calls the next", async () => {
     const place = await make();
