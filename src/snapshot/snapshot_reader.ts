@@ -8,7 +8,7 @@ import { showAddress } from "../model/address.ts";
 import { corruptEntry, reasonOf, SnapshotError } from "../model/errors.ts";
 import { release } from "../runtime/memory.ts";
 import { readBytes, streamBytes } from "../runtime/reading.ts";
-import { assertOptions, assertString, nearest, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
+import { assertOptions, assertString, type OptionNames, SIGNAL_OPTION } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import { isSchema, placeOf, resultOf, type StandardSchema } from "../model/standard_schema.ts";
 import {
@@ -21,6 +21,7 @@ import {
 } from "../model/snapshot.ts";
 import { type PathAndEntry, RawSnapshot } from "./raw_snapshot.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
+import { suggesting } from "./suggestion.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { LayoutKind } from "../model/unit.ts";
 import type { EntryInfo, StateReader } from "../model/state.ts";
@@ -41,9 +42,6 @@ const DIGESTED_BYTES = 16 * 1024 * 1024;
 
 const { MAX_STRING_LENGTH } = constants;
 const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two
-const MOST_SUGGESTED = 3;
-const MOST_COMPARED = 1000;
-const ENTRIES_AT_ONCE = 1024; // which take less than a millisecond
 
 /** How {@link SnapshotReader.verifyAll} is watched. */
 export interface VerifyAllOptions extends ProgressOptions {
@@ -451,35 +449,9 @@ export class SnapshotReader {
   }
 
   *#notFound(path: string, all: ReadonlyMap<string, ManifestEntry>): Work<SnapshotError> {
-    const reason = `there is no such entry; ${yield* this.#nearestTo(path, all)}`;
+    const reason = `there is no such entry; ${yield* suggesting(path, all.keys())}`;
     const message = `Cannot read "${path}" in ${showAddress(this.#uri)}: ${reason}`;
     return new SnapshotError("ENTRY_NOT_FOUND", message, { path });
-  }
-
-  /** What the caller may have meant: entries of the same state if there are any, of the same file name first. */
-  *#nearestTo(path: string, all: ReadonlyMap<string, ManifestEntry>): Work<string> {
-    const state = path.slice(0, path.indexOf("/") + 1);
-    const fileName = path.slice(path.lastIndexOf("/"));
-    const ranks: [string[], string[], string[], string[]] = [[], [], [], []];
-    let count = 0;
-    for (const other of all.keys()) {
-      const rank = (other.startsWith(state) ? 0 : 2) + (other.endsWith(fileName) ? 0 : 1);
-      const equals = ranks[rank] as string[];
-      if (equals.length < MOST_COMPARED) equals.push(other);
-      if (++count % ENTRIES_AT_ONCE === 0) yield;
-    }
-    const [alike, own, alikeElsewhere, others] = ranks;
-    const isOwn = alike.length + own.length > 0;
-    const left = (isOwn ? [...alike, ...own] : [...alikeElsewhere, ...others]).slice(0, MOST_COMPARED);
-    const found: string[] = [];
-    while (found.length < MOST_SUGGESTED && left.length > 0) {
-      const next = nearest(path, left) as string;
-      found.push(`"${next}"`);
-      left.splice(left.indexOf(next), 1);
-      yield;
-    }
-    if (found.length === 0) return "the snapshot has no entries";
-    return found.length === 1 ? `the nearest is ${found[0]}` : `the nearest are ${found.join(", ")}`;
   }
 
   #corrupt(path: string, expected: string, actual: string): SnapshotError {
