@@ -11,6 +11,7 @@ import {
   openSync,
   read,
   readSync,
+  renameSync,
   rmdirSync,
   type Stats,
   statSync,
@@ -340,7 +341,12 @@ export const nodeFileSystem: FileSystem = {
       }
     }),
   unlockFolder: (path) => attempt("chmod", path, () => changeFolder(path, (rights) => rights | OWNER_RIGHTS)),
-  rename: (from, to) => attempt("rename", from, () => retryRename(() => rename(from, to))),
+  rename: (from, to) =>
+    attempt(
+      "rename",
+      from,
+      () => retryRename(() => promptness.call(() => renameSync(from, to), () => rename(from, to))),
+    ),
   link: (from, to) => attempt("link", from, () => link(from, to)),
   removeFile: (path) =>
     attempt(
