@@ -128,7 +128,9 @@ describe("work in slices", () => {
       let hasTurned = false;
       setImmediate(() => hasTurned = true);
       function* work() {
-        return hasTurned;
+        const hadTurned = hasTurned;
+        yield;
+        return hadTurned;
       }
       expect(await inSlices(work())).toBe(true);
     } finally {
