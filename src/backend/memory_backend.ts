@@ -13,6 +13,7 @@ import { chunkOf, concatenating, copyOf, filling, viewOf } from "../runtime/byte
 import { inSlices } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { SnapshotError } from "../model/errors.ts";
+import { assertNumber } from "../model/options.ts";
 import { commitPathOf, nameOfUnit, type Unit } from "../model/unit.ts";
 
 const PIECE_BYTES = 2 * 1024 * 1024;
@@ -156,6 +157,7 @@ class MemoryBackend implements Backend {
   }
 
   async sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    assertNumber("sweep", "olderThanMs", olderThanMs);
     // A stage in memory lives as long as its writer; only a limit below zero declares living writers dead.
     if (olderThanMs >= 0) return [];
     const swept = [...this.#stages].map((stage) => stage.unit).sort();

@@ -1,9 +1,12 @@
 // snapkeep import
+import { dirname } from "node:path";
 import process from "node:process";
 import { Readable } from "node:stream";
-import { readAddress } from "../model/address.ts";
-import { reasonOf } from "../model/errors.ts";
+import { nodeFileSystem } from "../file/node_file_system.ts";
+import { readAddress, showAddress } from "../model/address.ts";
+import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import { locate, type SnapshotSource } from "../snapshot/locate.ts";
+import type { StateStore } from "../store/state_store.ts";
 import type { Command } from "./command.ts";
 import { EXIT, exitCodeOf, UsageError } from "./exit_code.ts";
 import { locateAt } from "./resolve.ts";
@@ -27,6 +30,7 @@ export const importCommand: Command = {
     const { output, signal } = context;
     const sources = given as readonly string[];
     const store = await context.store({ mayBeMissing: true });
+    const missing = await missingFolders(store);
     const failures: unknown[] = [];
     for (const source of sources) {
       const progress = await output.progress("import", await sizeOf(source));
@@ -40,8 +44,11 @@ export const importCommand: Command = {
         if (output.isJson) {
           await output.json({ type: "imported", source: shown(source), name: snapshot.name, uri: snapshot.uri });
         } else await output.line(snapshot.name);
-      } catch (error) {
+      } catch (thrown) {
         progress.stop();
+        const error = await withWayOut(store, thrown);
+        // A folder that holds what another source brought stays.
+        for (const folder of missing) await nodeFileSystem.removeFolder(folder).catch(() => {});
         if (signal.aborted || sources.length === 1) throw error;
         failures.push(error);
         output.error(reasonOf(error), { exitCode: exitCodeOf(error) });
@@ -51,6 +58,29 @@ export const importCommand: Command = {
     return failures.length < sources.length ? EXIT.partly : exitCodeOf(failures[0]);
   },
 };
+
+/** The folder of a store and those above it that do not exist yet, the innermost first. */
+async function missingFolders({ backend }: StateStore): Promise<string[]> {
+  const missing: string[] = [];
+  let { path } = readAddress(new URL(backend.uri));
+  while (path !== undefined && path !== missing.at(-1) && await nodeFileSystem.stat(path) === undefined) {
+    missing.push(path);
+    path = dirname(path);
+  }
+  return missing;
+}
+
+/** An error with what an operator can do: an import cannot choose another name. */
+async function withWayOut(store: StateStore, error: unknown): Promise<unknown> {
+  if (!isSnapshotError(error, "SNAPSHOT_EXISTS")) return error;
+  const { name } = error.details;
+  const there = await store.snapshot(name).catch(() => undefined);
+  if (there === undefined) return error; // a writer holds the name
+  const message = `Cannot import "${name}": ${
+    showAddress(there)
+  } exists already; delete it first, or use snapkeep copy, which passes over it`;
+  return new SnapshotError("SNAPSHOT_EXISTS", message, error.details, { cause: error });
+}
 
 /** A source without the user and the query of a URL. */
 function shown(source: string): string {

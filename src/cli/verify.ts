@@ -15,7 +15,9 @@ export const verifyCommand: Command = {
   name: "verify",
   group: "Look",
   summary: "Compare every byte of snapshots with their manifests; without arguments, of all snapshots in the store.",
-  details: "It repairs and removes nothing. The exit code is 4 if it finds damage, 3 if it could not read everything.",
+  details:
+    "It repairs and removes nothing. The exit code is 4 if it finds damage, 3 if it could not read everything. A folder with files that " +
+    "is named like a snapshot and has no manifest counts as damaged; doctor warns of it, because no program loads it.",
   args: [["[snapshot...]", "which ones"]],
   options: [{ flags: "-q, --quick", about: "compare names and sizes only, and read no entry" }],
   examples: [

@@ -18,7 +18,7 @@ import { mapBounded, Pace } from "../runtime/concurrency.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
-import { assertOptions, type OptionNames } from "../model/options.ts";
+import { assertNumber, assertOptions, type OptionNames } from "../model/options.ts";
 import { type PathOrUrl, readPath, showAddress } from "../model/address.ts";
 import { isGroup, MANIFEST_PATH, nameOfUnit, splitUnit, suffixOf, type Unit } from "../model/unit.ts";
 import { type Durability, Syncer } from "./durability.ts";
@@ -234,6 +234,7 @@ class FileBackend implements Backend {
   }
 
   async sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    assertNumber("sweep", "olderThanMs", olderThanMs);
     this.#assertFree();
     return await sweepPlace(this.#place, await this.#fileNames(), olderThanMs);
   }

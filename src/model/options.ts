@@ -116,6 +116,20 @@ export function assertString(action: string, what: string, value: unknown): void
 }
 
 /**
+ * Throws if an argument is not a number, or is NaN.
+ *
+ * @param action What the caller does, after "Cannot".
+ * @param what What the argument is: `olderThanMs`.
+ * @param value What the caller gave.
+ * @throws {TypeError} Names the argument and its value.
+ */
+export function assertNumber(action: string, what: string, value: unknown): void {
+  if (typeof value !== "number" || Number.isNaN(value)) {
+    throw new TypeError(`Cannot ${action}: ${what} must be a number, not ${describe(value)}`);
+  }
+}
+
+/**
  * Throws if an argument is not an object with some methods.
  *
  * @param action What the caller does, after "Cannot": `save`, `compare snapshots`.

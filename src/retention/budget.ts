@@ -1,6 +1,7 @@
 // Budgets: what goes when the rules keep more than there is room for. The oldest go, one by one, as if they had never been
 // there, until what the rules keep of the rest is little enough. So it does not matter which of them a cleanup that was cut
 // short had removed before: the next plan comes to the same end.
+import type { Work } from "../runtime/concurrency.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import type { Reasons } from "./guards.ts";
 import type { RetentionRule } from "./rule.ts";
@@ -14,7 +15,7 @@ export interface Budgeting<T extends RetentionSnapshot> {
   /** Those that stay whatever the budget. */
   readonly guards: Reasons;
   /** What guards and rules keep of some snapshots. */
-  readonly keepOf: (snapshots: readonly T[]) => Reasons;
+  readonly keepingOf: (snapshots: readonly T[]) => Work<Reasons>;
 }
 
 // The rules are asked anew for each snapshot that goes. Of more snapshots than this, so many would be asked about so often that
@@ -22,15 +23,15 @@ export interface Budgeting<T extends RetentionSnapshot> {
 const MOST_ASKED = 1000;
 
 /** What is kept under all budgets, and what would be kept without them, each with reasons. */
-export function keepUnderBudgets<T extends RetentionSnapshot>(
+export function* keepingUnderBudgets<T extends RetentionSnapshot>(
   work: Budgeting<T>,
-): { readonly kept: Reasons; readonly beyond: Reasons } {
-  const { budgets, snapshots, keepOf } = work;
-  const all = keepOf(snapshots);
+): Work<{ readonly kept: Reasons; readonly beyond: Reasons }> {
+  const { budgets, snapshots, keepingOf } = work;
+  const all = yield* keepingOf(snapshots);
   const sizes = new Map(snapshots.map(({ name, sizeBytes = 0 }) => [name, sizeBytes]));
   const broken = budgets.find((budget) => isBroken(budget, amountOf(all, sizes)));
   if (broken === undefined) return { kept: all, beyond: new Map() };
-  const kept = snapshots.length > MOST_ASKED ? takeBack(work, all, sizes) : cutOff(work, all, sizes);
+  const kept = snapshots.length > MOST_ASKED ? takeBack(work, all, sizes) : yield* cuttingOff(work, all, sizes);
   const gone = [...all.keys()].filter((name) => !kept.has(name));
   return { kept, beyond: new Map(gone.map((name) => [name, [`beyond ${broken.text}`]])) };
 }
@@ -56,11 +57,11 @@ function isExempt({ name, sizeBytes }: RetentionSnapshot, guards: Reasons): bool
 }
 
 /** Lets the oldest go until what the rules keep of the rest is within the budgets. */
-function cutOff<T extends RetentionSnapshot>(
-  { budgets, snapshots, guards, keepOf }: Budgeting<T>,
+function* cuttingOff<T extends RetentionSnapshot>(
+  { budgets, snapshots, guards, keepingOf }: Budgeting<T>,
   all: Reasons,
   sizes: ReadonlyMap<string, number>,
-): Reasons {
+): Work<Reasons> {
   let [left, kept] = [snapshots, all];
   while (true) {
     const amount = amountOf(kept, sizes);
@@ -71,7 +72,7 @@ function cutOff<T extends RetentionSnapshot>(
     const rest = left.filter((snapshot, index) =>
       index > oldest || kept.has(snapshot.name) && isExempt(snapshot, guards)
     );
-    const next = keepOf(rest);
+    const next = yield* keepingOf(rest);
     // Several rules may let go at once what one snapshot held.
     if (broken.every(({ leastCount = 0 }) => next.size < leastCount)) return kept;
     [left, kept] = [rest, next];

@@ -2,6 +2,7 @@
 import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
 import { byName } from "../model/snapshot_name.ts";
+import { Pace } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { StateStore } from "../store/state_store.ts";
@@ -36,9 +37,11 @@ export async function cleanup(
   const log = loggerOf(className);
   const removed: SnapshotLocator[] = [];
   const failures = new Map<string, unknown>();
+  const pace = new Pace();
   /** Does it for each, as long as it does not fail. */
   const each = async (locators: readonly SnapshotLocator[], work: (locator: SnapshotLocator) => Promise<void>) => {
     for (const locator of locators) {
+      if (pace.isDue) await pace.rest(); // no manifest of a prompt storage waits for anything
       signal?.throwIfAborted();
       try {
         await work(locator);

@@ -1,11 +1,12 @@
 // The planner: guards first, then the union of what all rules keep, then the budget; and again, until nothing changes, so that
 // carrying out a plan leaves nothing to do.
+import { atOnce, type Work } from "../runtime/concurrency.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import { byName } from "../model/snapshot_name.ts";
 import { show, showType } from "../model/show.ts";
 import { RetentionCalendar } from "./calendar.ts";
-import { keepUnderBudgets } from "./budget.ts";
+import { keepingUnderBudgets } from "./budget.ts";
 import { guardsOf, type Reasons } from "./guards.ts";
 import { asRule, type RetentionContext, type RetentionFunction, type RetentionRule } from "./rule.ts";
 
@@ -135,16 +136,16 @@ export function planRetention<T extends RetentionSnapshot>(
   options: PlanRetentionOptions<T>,
 ): RetentionPlan<T> {
   assertOptions("plan retention", options, PLAN_OPTIONS as OptionNames<PlanRetentionOptions<T>>);
-  return planWith(new RetentionCalendar(options.zone ?? "UTC"), snapshots, readRules(rules), options);
+  return atOnce(planning(new RetentionCalendar(options.zone ?? "UTC"), snapshots, readRules(rules), options));
 }
 
-/** As {@link planRetention}, with rules that are on and a calendar made before: making one takes longer than a small plan. */
-export function planWith<T extends RetentionSnapshot>(
+/** As {@link planRetention}, with rules that are on and a calendar made before: making one takes longer than a small plan. Can stop after each rule. */
+export function* planning<T extends RetentionSnapshot>(
   calendar: RetentionCalendar,
   snapshots: readonly T[],
   rules: readonly RetentionRule[],
   options: Omit<PlanRetentionOptions<T>, "zone">,
-): RetentionPlan<T> {
+): Work<RetentionPlan<T>> {
   const { nowMs } = options;
   if (!Number.isFinite(nowMs)) throw new RangeError(`Cannot plan retention: now is ${show(nowMs)}, but must be a time`);
   const context: RetentionContext = { nowMs, calendar };
@@ -155,17 +156,21 @@ export function planWith<T extends RetentionSnapshot>(
     if (group === undefined) groups.set(key, [snapshot]);
     else group.push(snapshot);
   }
-  const decisions = [...groups.values()].flatMap((group) => decide(group, rules, context, options));
+  yield;
+  const decisions: RetentionDecision<T>[] = [];
+  for (const group of groups.values()) {
+    for (const decision of yield* deciding(group, rules, context, options)) decisions.push(decision);
+  }
   return new RetentionPlan(decisions.sort((a, b) => byName(a.snapshot, b.snapshot)));
 }
 
 /** Decides over one group, again and again until nothing changes: a function may keep less of the rest. */
-function decide<T extends RetentionSnapshot>(
+function* deciding<T extends RetentionSnapshot>(
   group: readonly T[],
   rules: readonly RetentionRule[],
   context: RetentionContext,
   options: Omit<PlanRetentionOptions<T>, "zone">,
-): RetentionDecision<T>[] {
+): Work<RetentionDecision<T>[]> {
   const budgets = rules.filter(({ budgetBytes }) => budgetBytes !== undefined);
   const selecting = rules.filter(({ budgetBytes }) => budgetBytes === undefined);
   const reasons = new Map<string, readonly string[]>();
@@ -173,8 +178,8 @@ function decide<T extends RetentionSnapshot>(
   let before: number;
   do {
     const guards = guardsOf(survivors, context.nowMs, options.guards ?? new Map(), options.keepNewest === false);
-    const keepOf = (snapshots: readonly T[]) => union(snapshots, guards, selecting, context);
-    const { kept, beyond } = keepUnderBudgets({ budgets, snapshots: survivors, guards, keepOf });
+    const keepingOf = (snapshots: readonly T[]) => uniting(snapshots, guards, selecting, context);
+    const { kept, beyond } = yield* keepingUnderBudgets({ budgets, snapshots: survivors, guards, keepingOf });
     for (const { name } of survivors) reasons.set(name, kept.get(name) ?? beyond.get(name) ?? []);
     before = survivors.length;
     survivors = survivors.filter(({ name }) => kept.has(name));
@@ -188,12 +193,12 @@ function decide<T extends RetentionSnapshot>(
 }
 
 /** What is kept of some snapshots by a guard or any of the rules; all of them, where no rule selects. */
-function union(
+function* uniting(
   snapshots: readonly RetentionSnapshot[],
   guards: Reasons,
   rules: readonly RetentionRule[],
   context: RetentionContext,
-): Reasons {
+): Work<Reasons> {
   const names = new Set(snapshots.map(({ name }) => name));
   const kept = new Map<string, readonly string[]>();
   for (const [name, reasons] of guards) if (names.has(name)) kept.set(name, reasons);
@@ -201,6 +206,7 @@ function union(
     for (const { name, reason } of keep(snapshots, context)) {
       if (names.has(name)) kept.set(name, [...kept.get(name) ?? [], reason]);
     }
+    yield;
   }
   if (rules.length === 0) { for (const name of names) if (!kept.has(name)) kept.set(name, ["under the budget"]); }
   return kept;

@@ -1,15 +1,15 @@
 // A keeper out of retention rules: gathers what the rules look at, plans, and lets the base class carry it out.
 import { types } from "node:util";
 import { RetentionCalendar } from "./calendar.ts";
-import { type PlanRetentionOptions, planWith, readRules, type RetentionPlan } from "./plan.ts";
+import { planning, type PlanRetentionOptions, readRules, type RetentionPlan } from "./plan.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 import { withNote } from "../manifest/labels.ts";
-import { mapBounded } from "../runtime/concurrency.ts";
+import { inSlices, mapBounded } from "../runtime/concurrency.ts";
 import { monotonicMs } from "../runtime/clock.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import type { RetentionSnapshot, SnapshotFacts } from "../model/snapshot.ts";
-import { isAsListed } from "../snapshot/commit.ts";
+import { commitsAtOnce, isAsListed } from "../snapshot/commit.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { StateStore } from "../store/state_store.ts";
 import { type StateStoreOptions, STORE_OPTIONS, type StoreLocation } from "../store/store_options.ts";
@@ -119,7 +119,7 @@ export class RetentionKeeper extends StatesKeeper {
    */
   async plan(now?: Date): Promise<RetentionPlan<KeptSnapshot>> {
     if (now !== undefined && !types.isDate(now)) throw new TypeError("Cannot plan retention: now must be a Date");
-    return this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
+    return await this.#planOver(await this.#gather(), now?.getTime() ?? this.#now());
   }
 
   /** Selects what the plan removes, once all that it would keep was seen to be there. */
@@ -130,26 +130,29 @@ export class RetentionKeeper extends StatesKeeper {
     const isGlance = this.store.backend.glance !== undefined;
     let { snapshots, guards } = await this.#gather(isGlance);
     const isCertain = isGlance && monotonicMs() - sinceMs < LONG_MS;
-    let plan = this.#planOver({ snapshots, guards }, nowMs);
+    let plan = await this.#planOver({ snapshots, guards }, nowMs);
     if (this.#needsFacts && !isCertain && plan.removed.length > 0) {
       ({ snapshots, guards } = await this.#gather(true));
-      plan = this.#planOver({ snapshots, guards }, nowMs);
+      plan = await this.#planOver({ snapshots, guards }, nowMs);
     }
     const seen = new Set<string>();
     while (!this.#needsFacts && plan.removed.length > 0) {
       const unseen = plan.kept.filter(({ name }) => !seen.has(name));
       if (unseen.length === 0) break;
-      const looked = new Map(await mapBounded(unseen, async (each) => [each.name, await this.#look(each)] as const));
+      const look = async (each: KeptSnapshot) => [each.name, await this.#look(each)] as const;
+      const looked = new Map(await mapBounded(unseen, look, commitsAtOnce(this.store.backend)));
       for (const name of looked.keys()) seen.add(name);
       snapshots = snapshots.flatMap((each) => looked.has(each.name) ? looked.get(each.name) ?? [] : each);
-      plan = this.#planOver({ snapshots, guards }, nowMs);
+      plan = await this.#planOver({ snapshots, guards }, nowMs);
     }
     return plan.removed.map(({ locator }) => locator);
   }
 
-  #planOver({ snapshots, guards }: Found, nowMs: number): RetentionPlan<KeptSnapshot> {
+  async #planOver({ snapshots, guards }: Found, nowMs: number): Promise<RetentionPlan<KeptSnapshot>> {
     const keepNewest = !guardsIn(this).mayRemoveNewest;
-    return planWith(this.#calendar, snapshots, this.#rules, { ...this.#options, nowMs, guards, keepNewest });
+    return await inSlices(
+      planning(this.#calendar, snapshots, this.#rules, { ...this.#options, nowMs, guards, keepNewest }),
+    );
   }
 
   /** What the rules look at. Names and pins are enough for some; then no snapshot is opened. */
@@ -169,7 +172,7 @@ export class RetentionKeeper extends StatesKeeper {
         ? await this.#factsOf(locator, isCertain)
         : { savedAtMs: this.store.timeOf(name)?.getTime() ?? NaN };
       return facts && { locator, name, ...withNote(facts, note) };
-    });
+    }, commitsAtOnce(this.store.backend));
     return { snapshots: gathered.filter((snapshot) => snapshot !== undefined), guards };
   }
 

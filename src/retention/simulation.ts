@@ -2,7 +2,8 @@
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { RetentionCalendar } from "./calendar.ts";
 import { type Duration, durationText, milliseconds } from "../model/duration.ts";
-import { planWith, readRules } from "./plan.ts";
+import { atOnce } from "../runtime/concurrency.ts";
+import { planning, readRules } from "./plan.ts";
 import type { RetentionSnapshot } from "../model/snapshot.ts";
 import type { RetentionFunction, RetentionRule } from "./rule.ts";
 
@@ -88,7 +89,7 @@ export function simulateRetention(
   for (let elapsedMs = 0; elapsedMs <= horizonMs; elapsedMs += everyMs) {
     const nowMs = START_MS + elapsedMs;
     survivors.push({ name: new Date(nowMs).toISOString(), savedAtMs: nowMs, sizeBytes, step: elapsedMs / everyMs });
-    survivors = planWith(calendar, survivors, on, { nowMs }).kept;
+    survivors = atOnce(planning(calendar, survivors, on, { nowMs })).kept;
     while (momentsMs[0] !== undefined && elapsedMs + everyMs > momentsMs[0]) {
       moments.push(momentOf(survivors, momentsMs.shift() as number));
     }

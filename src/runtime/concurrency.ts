@@ -42,12 +42,13 @@ export function atOnce<T>(work: Work<T>): T {
   for (let step = work.next();; step = work.next()) if (step.done) return step.value;
 }
 
-/** Does work in slices of a few milliseconds, with a turn for everything else between them. */
+/** Does work in slices of a few milliseconds, with a turn for everything else between them; before it, if what came before took as long. */
 export async function inSlices<T>(work: Work<T>): Promise<T> {
   const pace = new Pace();
-  for (let step = work.next();; step = work.next()) {
-    if (step.done) return step.value;
+  while (true) {
     if (pace.isDue) await pace.rest();
+    const step = work.next();
+    if (step.done) return step.value;
   }
 }
 

@@ -27,6 +27,7 @@ export async function readBytes(
   let whole = reader.gives === true ? undefined : roomFor(sizeBytes);
   let doneBytes = 0;
   const pace = new Pace();
+  if (pace.isDue) await pace.rest(); // what was read before may all have come without a wait
   const into = whole && (() => (whole as Uint8Array<ArrayBuffer>).subarray(doneBytes));
   for await (const piece of reader.read(offset, sizeBytes, into)) {
     const startBytes = doneBytes;

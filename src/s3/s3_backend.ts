@@ -12,6 +12,7 @@ import type {
 import { monotonicMs } from "../runtime/clock.ts";
 import { isGroup, MANIFEST_PATH, splitUnit, type Unit } from "../model/unit.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
+import { assertNumber } from "../model/options.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { readS3Options, type S3Options } from "./address.ts";
 import { Claim } from "./claim.ts";
@@ -151,6 +152,7 @@ class ObjectBackend implements S3Backend {
   }
 
   async sweep(olderThanMs: number): Promise<readonly Unit[]> {
+    assertNumber("sweep", "olderThanMs", olderThanMs);
     return await sweepPlace(this.#place, olderThanMs);
   }
 

@@ -10,6 +10,11 @@ import { readBytes } from "../runtime/reading.ts";
 // In the end of a manifest lies its digest, and in that of an archive the table, whose last row is the manifest's.
 const ENDING_BYTES = 4096;
 
+// Commits that are read without waiting follow each other in one turn of the event loop, so each of several at once only holds it up
+// longer. Where the storage turns out to be slow, the thread pool has four threads.
+const GLANCED_AT_ONCE = 8;
+const AWAITED_AT_ONCE = 32;
+
 interface Commit {
   readonly stamp: string | undefined;
   readonly ending: string | undefined;
@@ -25,6 +30,11 @@ export const listedStamps: WeakMap<object, string> = new WeakMap();
 export function isAsListed(locator: object, facts: SnapshotFacts): boolean {
   const stamp = listedStamps.get(locator);
   return stamp !== undefined && stamp === commits.get(facts)?.stamp;
+}
+
+/** How many commits of a backend are to be read at once. */
+export function commitsAtOnce(backend: Backend): number {
+  return backend.glance === undefined ? AWAITED_AT_ONCE : GLANCED_AT_ONCE;
 }
 
 /** Reads the facts; returns those that are known where the commit that they were read of is still there. */

@@ -317,7 +317,10 @@ describe("snapkeep export and import", () => {
     expect(exported.stderr).toMatch(/^exported .* \(\d/);
     expect((await snapkeep(["import", file, "-s", path.join(other, "new"), "--json"])).code).toBe(0);
     const again = await snapkeep(["import", file, "-s", path.join(other, "new")]);
-    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("exists already")]);
+    expect([again.code, again.stderr]).toEqual([
+      1,
+      expect.stringContaining("exists already; delete it first, or use snapkeep copy"),
+    ]);
     expect(
       (await snapkeep([
         "import",
@@ -360,6 +363,10 @@ describe("snapkeep export and import", () => {
     await fill(folder);
     const { stdout } = await snapkeepBytes(["export", "latest", "-s", folder]);
     expect((await snapkeep(["import", "-", "-s", other], { input: stdout.subarray(0, -100) })).code).toBe(4);
+    expect(await readdir(other)).toEqual([]);
+    const missing = path.join(other, "missing", "states");
+    expect((await snapkeep(["import", "-", "-s", missing], { input: stdout.subarray(0, -100) })).code).toBe(4);
+    expect((await snapkeep(["import", "-", "-s", missing], { input: Buffer.from("none") })).code).toBe(4);
     expect(await readdir(other)).toEqual([]);
     expect((await snapkeep(["export", "latest", "-s", folder, "--json"])).code).toBe(2);
   });

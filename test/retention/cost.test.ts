@@ -83,6 +83,28 @@ describe.each(["directory", "tar.gz"] as const)("cleanup over many snapshots (%s
     expect(calls("stat")).toBeLessThanOrEqual(41);
   });
 
+  it("opens few snapshots at once, since what never waits holds up the program together", async () => {
+    let [open, most] = [0, 0];
+    const { folder } = await hourly(layout, 40, nodeFileSystem);
+    const counting: FileSystem = {
+      ...nodeFileSystem,
+      openNow(at, followsLink) {
+        const file = (nodeFileSystem.openNow as NonNullable<FileSystem["openNow"]>)(at, followsLink);
+        most = Math.max(most, ++open);
+        const close = file.close.bind(file);
+        return Object.assign(file, {
+          close: async () => {
+            open--;
+            await close();
+          },
+        });
+      },
+    };
+    await new RetentionKeeper(new StateStore(fileBackend(folder, { fileSystem: counting })), RULES).cleanup();
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThanOrEqual(8);
+  });
+
   it("reads a manifest again when its stamp changed, and goes by what it says now", async () => {
     const { folder, store, save, callsOf } = await hourly(layout, 0, settled);
     const saved: SnapshotLocator[] = [];

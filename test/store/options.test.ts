@@ -26,6 +26,7 @@ import {
   type StateWriter,
 } from "snapkeep";
 import { splitUnit, storageError } from "snapkeep/backend";
+import { s3Backend } from "snapkeep/s3";
 import {
   assertResumeEquivalent,
   backendConformance,
@@ -340,6 +341,9 @@ const RECEIVERS: readonly (readonly [name: string, receive: (wrong: Any, world: 
   ["range", (wrong, world) => reading(world, (reader) => reader.range(noText(wrong), 0, 1))],
   ["json of a state", (wrong, world) => reading(world, (reader) => reader.state("cell")?.json(noText(wrong)))],
   ["has of a state", (wrong, world) => reading(world, async (reader) => reader.state("cell")?.has(noText(wrong)))],
+  ["sweep of a memory backend", (wrong) => memoryBackend().sweep(noNumber(wrong))],
+  ["sweep of a file backend", (wrong) => fileBackend("states").sweep(noNumber(wrong))],
+  ["sweep of an S3 backend", (wrong) => s3Backend({ url: "s3://bucket/p" }).sweep(noNumber(wrong))],
   ["faultyBackend", (wrong) => faultyBackend(wrong, new Faults())],
   ["faultyBackend", (wrong) => faultyBackend(memoryBackend(), wrong)],
   ["faultyFileSystem", (wrong) => faultyFileSystem(wrong, new Faults())],
@@ -349,6 +353,7 @@ const RECEIVERS: readonly (readonly [name: string, receive: (wrong: Any, world: 
   ["assertResumeEquivalent", (wrong) => assertResumeEquivalent(() => wrong)],
 ];
 
+const noNumber = (wrong: Any) => typeof wrong === "number" ? NaN : wrong;
 const noText = (wrong: Any) => typeof wrong === "string" ? undefined as Any : wrong;
 
 async function reading({ snapshot }: World, read: (reader: SnapshotReader) => Promise<unknown> | undefined) {

@@ -1,11 +1,24 @@
 // Whether a save, a load and a copy of very many entries let others have their turn. Nothing here measures time: the tests count turns
 // of the event loop, looks at the clock, and the places where work can stop. A busy machine changes none of these for the worse.
 import { performance } from "node:perf_hooks";
-import { diffSnapshots, memoryBackend, StateStore, type StateWriter } from "snapkeep";
+import {
+  diffSnapshots,
+  keepHourly,
+  keepLatest,
+  keepUnder,
+  memoryBackend,
+  RetentionKeeper,
+  type RetentionRule,
+  SnapshotLocator,
+  StateStore,
+  type StateWriter,
+} from "snapkeep";
 import { describe, expect, it, vi } from "vitest";
 import { Capture } from "../../src/store/capture.ts";
 import { CaptureMemory } from "../../src/store/capture_memory.ts";
 import { Registry } from "../../src/store/registry.ts";
+import { RetentionCalendar } from "../../src/retention/calendar.ts";
+import { planning } from "../../src/retention/plan.ts";
 import { comparingContent } from "../../src/store/saving.ts";
 import { comparingStates } from "../../src/snapshot/difference.ts";
 import type { Digest } from "../../src/model/snapshot.ts";
@@ -100,6 +113,26 @@ describe("work in slices", () => {
     }
   });
 
+  it("has not begun when what came before it held the event loop as long as a slice", async () => {
+    const clock = vi.spyOn(performance, "now");
+    try {
+      let nowMs = performance.now();
+      clock.mockImplementation(() => nowMs);
+      await new Pace().rest();
+      nowMs += 5;
+      let hasTurned = false;
+      setImmediate(() => hasTurned = true);
+      function* work() {
+        const hadTurned = hasTurned;
+        yield;
+        return hadTurned;
+      }
+      expect(await inSlices(work())).toBe(true);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
   it("counts short works that follow each other as one", async () => {
     const clock = vi.spyOn(performance, "now");
     try {
@@ -186,6 +219,45 @@ describe("work on very many entries", () => {
     } finally {
       clock.mockRestore();
     }
+  });
+});
+
+describe("a cleanup of many snapshots", () => {
+  it("lets others have their turn between the manifests that it reads before it removes anything", async () => {
+    let savedAtMs = Date.UTC(2026, 0, 1);
+    const store = new StateStore(memoryBackend(), { now: () => savedAtMs += 1000 });
+    for (let index = 0; index < 2; index++) await store.saveState();
+    const keeper = new RetentionKeeper(store, [keepLatest(1)]);
+    await keeper.cleanup(); // what is loaded at the first use is loaded
+    for (let index = 0; index < 20; index++) await store.saveState();
+    const real = SnapshotLocator.prototype.manifest;
+    const manifest = vi.spyOn(SnapshotLocator.prototype, "manifest");
+    const clock = vi.spyOn(performance, "now");
+    try {
+      let nowMs = performance.now();
+      clock.mockImplementation(() => nowMs);
+      manifest.mockImplementation(function (this: SnapshotLocator) {
+        nowMs += 20; // so long that no work after it counts from the last rest
+        return real.call(this);
+      });
+      let removed = 0;
+      expect(await turnsOf(async () => removed = (await keeper.cleanup()).length)).toBeGreaterThanOrEqual(19);
+      expect(removed).toBe(20);
+    } finally {
+      clock.mockRestore();
+      manifest.mockRestore();
+      await new Pace().rest(); // further paces count from the true time again
+    }
+  });
+
+  it("can stop after each rule of its plan, also where a budget asks the rules again and again", () => {
+    const snapshots = Array.from({ length: 100 }, (_, index) => {
+      return { name: `s${1000 + index}`, savedAtMs: index * 3_600_000, sizeBytes: 1 };
+    });
+    const stopsOfPlan = (...rules: RetentionRule[]) =>
+      stopsOf(planning(new RetentionCalendar("UTC"), snapshots, rules, { nowMs: 1e9 }));
+    expect(stopsOfPlan(keepLatest(200), keepHourly(200))).toBeGreaterThanOrEqual(2);
+    expect(stopsOfPlan(keepLatest(200), keepHourly(200), keepUnder(10))).toBeGreaterThanOrEqual(2 * 90);
   });
 });
 
