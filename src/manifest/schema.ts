@@ -1,6 +1,7 @@
 // The shapes of what JSON says: manifests, labels, notes. The only file that knows zod.
 import type { Labels, Manifest, ManifestEntry, ManifestState } from "../model/snapshot.ts";
 import { FORMAT_VERSION } from "../model/version.ts";
+import { turn } from "../runtime/concurrency.ts";
 
 /** What a manifest calls its format. */
 export const FORMAT_NAME = "snapkeep";
@@ -57,6 +58,7 @@ async function makeShapes(): Promise<Shapes> {
     strictObject,
     string,
   } = await import("zod/mini");
+  await turn(); // compiling it takes as long as making the shapes
   const size = int().check(nonnegative());
   // Lists are checked by hand, down to their first fault: zod tells every fault, and takes a KiB for each of many millions.
   const labels = {
