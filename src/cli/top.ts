@@ -29,7 +29,7 @@ export const topCommand: Command = {
     const manifest = await snapshot.manifest({ signal });
     const parent = since === undefined ? await parentOf(snapshot, manifest) : await context.snapshot(since);
     const before = await parent?.manifest({ signal });
-    const parts = largestParts(manifest, { since: before, ...count === undefined ? {} : { count } });
+    const parts = await largestParts(manifest, { since: before, ...count === undefined ? {} : { count } });
     if (output.isJson) {
       await output.json({ snapshot: manifest.name, since: before?.name ?? null, ...parts });
       return;

@@ -45,6 +45,21 @@ export interface ListedObject {
   readonly ageMs: number;
 }
 
+/** A page of a listing. */
+interface Page {
+  readonly objects: ListedObject[];
+  /** What keys have in common up to a slash, if the listing is of groups. */
+  readonly groups: string[];
+  /** The cursor of the next page; `undefined` on the last one. */
+  readonly next: string | undefined;
+}
+
+interface PageOptions {
+  readonly isGrouped?: boolean;
+  readonly mostKeys?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Which bytes of an object: some at an offset, or some at its end. */
 export type Range = { readonly offset: number; readonly lengthBytes: number } | { readonly tailBytes: number };
 
@@ -212,13 +227,16 @@ export class ObjectStore {
     throw storeError("read", this.uriOf(key), broken(new Error(`${doneBytes} of ${lengthBytes} bytes came`)));
   }
 
-  /** One page of objects whose keys begin with `prefix` and come after `after`, in the order of their UTF-8. */
-  async page(
-    prefix: string,
-    after: string | undefined,
-    options: { readonly mostKeys?: number; readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<{ objects: ListedObject[]; isLast: boolean }> {
+  /**
+   * One page of a listing, in the order of the keys' UTF-8.
+   *
+   * @param prefix What the keys begin with.
+   * @param cursor Where the page begins: after this key, or, of groups, at `next` of the page before.
+   * @param options Whether keys below a slash are listed as their group alone; how many at most.
+   */
+  async page(prefix: string, cursor: string | undefined, options: PageOptions = {}): Promise<Page> {
     const { prefix: root, bucket } = this.address;
+    const { isGrouped = false, mostKeys, signal } = options;
     const answer = await this.#send<Sdk.ListObjectsV2CommandOutput>(
       "list",
       prefix,
@@ -227,68 +245,47 @@ export class ObjectStore {
           Bucket: bucket,
           Prefix: root + prefix,
           EncodingType: "url",
-          ...after === undefined ? {} : { StartAfter: root + after },
-          ...options.mostKeys === undefined ? {} : { MaxKeys: options.mostKeys },
+          ...isGrouped ? { Delimiter: "/" } : {},
+          ...cursor === undefined ? {} : isGrouped ? { ContinuationToken: cursor } : { StartAfter: root + cursor },
+          ...mostKeys === undefined ? {} : { MaxKeys: mostKeys },
         }),
-      options.signal,
+      signal,
     );
-    const objects = (answer.Contents ?? []).map(({ Key = "", Size, ETag = "", LastModified }): ListedObject => {
-      const key = answer.EncodingType === "url" ? decoded(Key) : Key;
-      if (key === undefined || !key.startsWith(root + prefix) || !isSize(Size)) {
-        throw this.#failed("list", prefix, "ListingInvalid", "its listing has a key or a size that cannot be");
-      }
-      return { key: key.slice(root.length), sizeBytes: Size, etag: ETag, ageMs: ageOf(LastModified, answer.nowMs) };
+    const invalid = (reason: string) => this.#failed("list", prefix, "ListingInvalid", `its listing ${reason}`);
+    const keyOf = (text = ""): string => {
+      const key = answer.EncodingType === "url" ? decoded(text) : text;
+      if (key?.startsWith(root + prefix) !== true) throw invalid("has a key that cannot be");
+      return key.slice(root.length);
+    };
+    const objects = (answer.Contents ?? []).map(({ Key, Size, ETag = "", LastModified }): ListedObject => {
+      if (!isSize(Size)) throw invalid("has a size that cannot be");
+      return { key: keyOf(Key), sizeBytes: Size, etag: ETag, ageMs: ageOf(LastModified, answer.nowMs) };
     });
+    const groups = (answer.CommonPrefixes ?? []).map(({ Prefix }) => keyOf(Prefix));
+    if (answer.IsTruncated !== true) return { objects, groups, next: undefined };
+    const next = isGrouped ? answer.NextContinuationToken : objects.at(-1)?.key;
     // A store that repeats itself would be listed without end.
-    const last = objects.at(-1);
-    if (answer.IsTruncated === true && (last === undefined || last.key === after)) {
-      throw this.#failed("list", prefix, "ListingInvalid", "its listing does not go on");
-    }
-    return { objects, isLast: answer.IsTruncated !== true };
+    if (next === undefined || next === cursor) throw invalid("does not go on");
+    return { objects, groups, next };
   }
 
   /** All objects whose keys begin with `prefix`. */
   async *list(prefix: string): AsyncGenerator<ListedObject, void> {
-    let after: string | undefined;
-    while (true) {
-      const { objects, isLast } = await this.page(prefix, after);
-      yield* objects;
-      if (isLast) return;
-      after = objects.at(-1)?.key;
-    }
+    for await (const { objects } of this.#pages(prefix)) yield* objects;
   }
 
   /** What keys begin with up to their first slash, each once: the folders that people see. */
   async *groups(): AsyncGenerator<string, void> {
-    const { prefix: root, bucket } = this.address;
-    let token: string | undefined;
-    while (true) {
-      const answer = await this.#send<Sdk.ListObjectsV2CommandOutput>(
-        "list",
-        "",
-        (sdk) =>
-          new sdk.ListObjectsV2Command({
-            Bucket: bucket,
-            Prefix: root,
-            Delimiter: "/",
-            EncodingType: "url",
-            ...token === undefined ? {} : { ContinuationToken: token },
-          }),
-      );
-      for (const { Prefix = "" } of answer.CommonPrefixes ?? []) {
-        const group = answer.EncodingType === "url" ? decoded(Prefix) : Prefix;
-        if (group?.startsWith(root) !== true) {
-          throw this.#failed("list", "", "ListingInvalid", "its listing has a key that cannot be");
-        }
-        yield group.slice(root.length);
-      }
-      if (answer.IsTruncated !== true) return;
-      const { NextContinuationToken: next } = answer;
-      if (next === undefined || next === token) {
-        throw this.#failed("list", "", "ListingInvalid", "its listing does not go on");
-      }
-      token = next;
-    }
+    for await (const { groups } of this.#pages("", { isGrouped: true })) yield* groups;
+  }
+
+  async *#pages(prefix: string, options?: PageOptions): AsyncGenerator<Page, void> {
+    let cursor: string | undefined;
+    do {
+      const page = await this.page(prefix, cursor, options);
+      yield page;
+      cursor = page.next;
+    } while (cursor !== undefined);
   }
 
   /** Deletes an object; succeeds where there is none. With `etag`, fails with the status 412 where it is another. */

@@ -58,9 +58,9 @@ export async function cleanUnit(place: S3Place, unit: Unit): Promise<void> {
 /** Removes all blobs of a group; the name must be claimed, and its commit blob gone. */
 export async function removeBlobs({ store }: S3Place, unit: Unit): Promise<void> {
   while (true) {
-    const { objects, isLast } = await store.page(unit, undefined);
+    const { objects, next } = await store.page(unit, undefined);
     await store.deleteAll(objects.map(({ key }) => key));
-    if (isLast) return;
+    if (next === undefined) return;
   }
 }
 

@@ -72,13 +72,13 @@ class ObjectBackend implements S3Backend {
     const found: { readonly unit: Unit; readonly stamp: string }[] = [];
     let cursor = startOf(after);
     while (true) {
-      const { objects, isLast } = await store.page("", cursor, { signal });
+      const { objects, next } = await store.page("", cursor, { signal });
       signal?.throwIfAborted();
       for (const { key, etag, sizeBytes } of objects) {
         const unit = committedBy(key);
         if (unit !== undefined && unit > after) found.push({ unit, stamp: `${etag} ${sizeBytes}` });
       }
-      if (isLast) break;
+      if (next === undefined) break;
       cursor = nextOf(objects);
     }
     found.sort((one, other) => one.unit < other.unit ? -1 : 1);

@@ -78,6 +78,22 @@ export function hasStates(value: unknown): value is Pick<Manifest, "states"> {
     states.every((state: Partial<ManifestState> | null | undefined) => Array.isArray(state?.entries));
 }
 
+/** Tells whether two manifests have the same states with the same entries, in the same order. */
+export function* matchingStates(first: readonly ManifestState[], second: readonly ManifestState[]): Work<boolean> {
+  const headsOf = (states: readonly ManifestState[]) =>
+    JSON.stringify(states.map(({ name, version, entries }) => [name, version, entries.length]));
+  if (headsOf(first) !== headsOf(second)) return false;
+  for (const [index, { entries }] of first.entries()) {
+    const others = second[index]?.entries ?? [];
+    for (const [index, { path, sizeBytes, digest }] of entries.entries()) {
+      if (index % ENTRIES_AT_ONCE === 0) yield;
+      const other = others[index];
+      if (other?.path !== path || other.sizeBytes !== sizeBytes || other.digest !== digest) return false;
+    }
+  }
+  return true;
+}
+
 /** Tells what differs between the states of two manifests. */
 export function* comparingStates(
   first: readonly ManifestState[],

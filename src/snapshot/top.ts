@@ -2,7 +2,10 @@
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { show, showType } from "../model/show.ts";
 import type { Manifest } from "../model/snapshot.ts";
+import { inSlices, sorting, type Work } from "../runtime/concurrency.ts";
 import { hasStates } from "./difference.ts";
+
+const PARTS_AT_ONCE = 256; // which take about a millisecond
 
 /** What {@link largestParts} compares with, and how much it returns. */
 export interface LargestPartsOptions {
@@ -55,14 +58,14 @@ export interface LargestParts {
  *   },
  *   loadState() {},
  * });
- * const { entries } = largestParts(await (await store.saveState()).manifest());
+ * const { entries } = await largestParts(await (await store.saveState()).manifest());
  * console.log(entries[0]); // { path: "run/weights.bin", sizeBytes: 1000 }
  * ```
  */
-export function largestParts(
+export async function largestParts(
   manifest: Pick<Manifest, "states">,
   options: LargestPartsOptions = {},
-): LargestParts {
+): Promise<LargestParts> {
   assertOptions("list the largest entries", options, OPTIONS);
   const { since, count = 10 } = options;
   if (!(Number.isSafeInteger(count) && count >= 0)) {
@@ -73,31 +76,48 @@ export function largestParts(
       throw new TypeError(`Cannot list the largest entries: expected a manifest, but ${showType(each)}`);
     }
   }
-  const before = since && sizesOf(since);
+  return await inSlices(rankingParts(manifest, since, count));
+}
+
+function* rankingParts(
+  manifest: Pick<Manifest, "states">,
+  since: Pick<Manifest, "states"> | undefined,
+  count: number,
+): Work<LargestParts> {
+  const before = since && (yield* sizesOf(since));
   const sized = (path: string, sizeBytes: number): SizedPart =>
     before === undefined ? { path, sizeBytes } : { path, sizeBytes, grownBytes: sizeBytes - (before.get(path) ?? 0) };
-  const sizes = sizesOf(manifest);
-  const parts = [...sizes].map(([path, sizeBytes]) => sized(path, sizeBytes));
-  const isEntry = ({ path }: SizedPart) => path.includes("/");
+  const sizes = yield* sizesOf(manifest);
+  const [states, entries, grown]: [SizedPart[], SizedPart[], SizedPart[]] = [[], [], []];
+  let seen = 0;
+  for (const [path, sizeBytes] of sizes) {
+    if (seen++ % PARTS_AT_ONCE === 0) yield;
+    const part = sized(path, sizeBytes);
+    if (path.includes("/")) {
+      entries.push(part);
+      if ((part.grownBytes ?? 0) > 0) grown.push(part);
+    } else if (path !== "") states.push(part);
+  }
   const largest = (a: SizedPart, b: SizedPart) => b.sizeBytes - a.sizeBytes || (a.path < b.path ? -1 : 1);
-  const entries = parts.filter(isEntry);
-  const grown = entries.filter(({ grownBytes = 0 }) => grownBytes > 0)
-    .sort((a, b) => (b.grownBytes ?? 0) - (a.grownBytes ?? 0) || largest(a, b));
+  const mostGrown = (a: SizedPart, b: SizedPart) => (b.grownBytes ?? 0) - (a.grownBytes ?? 0) || largest(a, b);
   return {
     total: sized("", sizes.get("") ?? 0),
-    states: parts.filter((part) => part.path !== "" && !isEntry(part)).sort(largest),
-    entries: entries.sort(largest).slice(0, count),
-    grown: grown.slice(0, count),
+    states: yield* sorting(states, largest),
+    entries: (yield* sorting(entries, largest)).slice(0, count),
+    grown: (yield* sorting(grown, mostGrown)).slice(0, count),
   };
 }
 
 /** Sizes of all entries and states, and of the whole under the empty path. */
-function sizesOf({ states }: Pick<Manifest, "states">): Map<string, number> {
+function* sizesOf({ states }: Pick<Manifest, "states">): Work<ReadonlyMap<string, number>> {
   const sizes = new Map<string, number>();
   let total = 0;
+  let seen = 0;
   for (const { name, entries } of states) {
+    if (seen++ % PARTS_AT_ONCE === 0) yield;
     let sum = 0;
     for (const { path, sizeBytes } of entries) {
+      if (seen++ % PARTS_AT_ONCE === 0) yield;
       sizes.set(`${name}/${path}`, sizeBytes);
       sum += sizeBytes;
     }

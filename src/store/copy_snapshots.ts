@@ -3,6 +3,8 @@ import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { assertMethods, assertOptions, type OptionNames, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { showType } from "../model/show.ts";
 import type { Labels, Manifest } from "../model/snapshot.ts";
+import { inSlices } from "../runtime/concurrency.ts";
+import { matchingStates } from "../snapshot/difference.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ProgressOptions } from "../snapshot/progress.ts";
 import type { StateStore } from "./state_store.ts";
@@ -88,7 +90,7 @@ async function copyOne(
       });
       return { source, copy, outcome: "copied" };
     }
-    if (!isSame(manifest, await there.manifest({ signal }))) {
+    if (!await isSame(manifest, await there.manifest({ signal }))) {
       const message = `Cannot copy "${source}": "${there}" is another snapshot of the same name; rename or remove one`;
       throw new SnapshotError("SNAPSHOT_EXISTS", message, { name: manifest.name, uri: String(there) });
     }
@@ -103,8 +105,8 @@ async function copyOne(
   }
 }
 
-function isSame(a: Manifest, b: Manifest): boolean {
-  return a.savedAt === b.savedAt && a.run === b.run && JSON.stringify(a.states) === JSON.stringify(b.states);
+async function isSame(a: Manifest, b: Manifest): Promise<boolean> {
+  return a.savedAt === b.savedAt && a.run === b.run && await inSlices(matchingStates(a.states, b.states));
 }
 
 function missingLabels(wanted: Labels, present: Labels): Labels {

@@ -21,6 +21,7 @@ import type { ArchiveLayout } from "../layout/archive_layout.ts";
 import { Capture, type CaptureOptions, type SavePhase, type SaveProgress } from "./capture.ts";
 import { CaptureMemory } from "./capture_memory.ts";
 import type { ListedName } from "./lineage.ts";
+import { matchingStates } from "../snapshot/difference.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 import type { ListedUnit } from "./name_claimer.ts";
 import { dropPin, notePin } from "../snapshot/notes.ts";
@@ -46,8 +47,6 @@ interface Wanted {
 }
 
 type Content = Pick<Manifest, "states" | "labels">;
-
-const COMPARED_AT_ONCE = 256; // which takes about a millisecond
 
 /** Ends a save that would publish what the last snapshot holds. */
 const UNCHANGED = new Error("Nothing has changed since the last snapshot");
@@ -322,18 +321,8 @@ export class Saver {
 
 /** Whether two manifests have the same states, in the same order, and the same labels. */
 export function* comparingContent(first: Content, second: Content): Work<boolean> {
-  const headOf = ({ states, labels }: Content) =>
-    JSON.stringify([states.map(({ name, version, entries }) => [name, version, entries.length]), ordered(labels)]);
-  if (headOf(first) !== headOf(second)) return false;
-  for (const [index, { entries }] of first.states.entries()) {
-    const others = second.states[index]?.entries ?? [];
-    for (const [index, { path, sizeBytes, digest }] of entries.entries()) {
-      if (index % COMPARED_AT_ONCE === 0) yield;
-      const other = others[index];
-      if (other?.path !== path || other.sizeBytes !== sizeBytes || other.digest !== digest) return false;
-    }
-  }
-  return true;
+  const isLabeled = JSON.stringify(ordered(first.labels)) === JSON.stringify(ordered(second.labels));
+  return isLabeled && (yield* matchingStates(first.states, second.states));
 }
 
 function keyOf({ layout, labels, options: { ifUnchanged } }: Wanted): string {

@@ -1,9 +1,10 @@
 // Verifying all that lies at a place: each snapshot alone, and then what only a look at all of them shows.
-import { mapAhead } from "../runtime/concurrency.ts";
+import { inSlices, mapAhead } from "../runtime/concurrency.ts";
 import { showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf } from "../model/errors.ts";
 import type { Manifest } from "../model/snapshot.ts";
 import { MANIFEST_PATH } from "../model/unit.ts";
+import { matchingStates } from "../snapshot/difference.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
 import { type VerifyFinding, type VerifyOptions, type VerifyReport, withFindings } from "../snapshot/verification.ts";
 import type { Place } from "./place.ts";
@@ -43,7 +44,7 @@ async function verifyLayouts(
       report,
       manifest === undefined ? [] : [
         ...isTimed ? findingsOfName(locator, manifest) : [], // a keepsake is called as its keeper likes
-        ...first?.manifest === undefined ? [] : findingsOfLayouts(first.locator, first.manifest, manifest),
+        ...first?.manifest === undefined ? [] : await findingsOfLayouts(first.locator, first.manifest, manifest),
       ],
     ));
     if (manifest !== undefined) first ??= verified;
@@ -72,10 +73,14 @@ function findingsOfName({ name }: SnapshotLocator, manifest: Manifest): VerifyFi
   return [{ step: "name", problem: "differs", path: MANIFEST_PATH, expected: manifest.name, actual: name }];
 }
 
-function findingsOfLayouts(locator: SnapshotLocator, expected: Manifest, manifest: Manifest): VerifyFinding[] {
+async function findingsOfLayouts(
+  locator: SnapshotLocator,
+  expected: Manifest,
+  manifest: Manifest,
+): Promise<VerifyFinding[]> {
   // Labels may differ: an export writes those of the note into the copy.
   const isSame = manifest.name === expected.name && manifest.savedAt === expected.savedAt &&
-    JSON.stringify(manifest.states) === JSON.stringify(expected.states);
+    await inSlices(matchingStates(manifest.states, expected.states));
   if (isSame) return [];
   return [{
     step: "layouts",

@@ -18,15 +18,25 @@ export async function cannedStore(objects: ReadonlyMap<string, Uint8Array>): Pro
   let seen: string[] = [];
 
   const list = (query: URLSearchParams) => {
-    const [prefix, after] = [query.get("prefix") ?? "", query.get("start-after") ?? ""];
+    const [prefix, delimiter] = [query.get("prefix") ?? "", query.get("delimiter")];
+    const after = query.get("continuation-token") ?? query.get("start-after") ?? "";
     const most = Number(query.get("max-keys") ?? PAGE);
-    const found = keys.filter((key) => key.startsWith(prefix) && key > after);
-    const contents = found.slice(0, most).map((key) =>
-      `<Contents><Key>${encodeURIComponent(key)}</Key><Size>${objects.get(key)?.length}</Size>` +
-      `<ETag>"${key.length}"</ETag><LastModified>1970-01-01T00:00:00.000Z</LastModified></Contents>`
+    const groupOf = (key: string) => {
+      const end = delimiter === null ? -1 : key.indexOf(delimiter, prefix.length);
+      return end < 0 ? key : key.slice(0, end + 1);
+    };
+    const found = [...new Set(keys.filter((key) => key.startsWith(prefix)).map(groupOf))].filter((key) => key > after);
+    const listed = found.slice(0, most).map((key) =>
+      objects.has(key)
+        ? `<Contents><Key>${encodeURIComponent(key)}</Key><Size>${objects.get(key)?.length}</Size>` +
+          `<ETag>"${key.length}"</ETag><LastModified>1970-01-01T00:00:00.000Z</LastModified></Contents>`
+        : `<CommonPrefixes><Prefix>${encodeURIComponent(key)}</Prefix></CommonPrefixes>`
     );
-    return `<?xml version="1.0"?><ListBucketResult><EncodingType>url</EncodingType>${contents.join("")}` +
-      `<IsTruncated>${found.length > most}</IsTruncated></ListBucketResult>`;
+    const next = found.length > most ? found[most - 1] : ""; // which is not encoded
+    return `<?xml version="1.0"?><ListBucketResult><EncodingType>url</EncodingType>${listed.join("")}` +
+      `<IsTruncated>${
+        next !== ""
+      }</IsTruncated><NextContinuationToken>${next}</NextContinuationToken></ListBucketResult>`;
   };
 
   const answer = ({ method = "", url = "", headers }: IncomingMessage, to: ServerResponse) => {

@@ -3,6 +3,7 @@ import { keepLatest, memoryBackend, RetentionKeeper, StateStore } from "snapkeep
 import { s3Backend } from "snapkeep/s3";
 import { expect, it } from "vitest";
 import { readBytes } from "../../src/runtime/reading.ts";
+import { groupsOn } from "../../src/s3/leftovers.ts";
 import { type CannedStore, cannedStore } from "./canned_store.ts";
 import { unitsOf } from "./world.ts";
 
@@ -87,5 +88,19 @@ it("s3Backend passes over the blobs of large groups when it lists", async () => 
     const after: string[] = [];
     for await (const unit of backend.list({ after: "2-098.state/" })) after.push(unit);
     expect(after).toEqual(["2-099.state/"]);
+  });
+});
+
+it("groupsOn lists each group once, page by page", async () => {
+  const groups = Array.from({ length: 2500 }, (_, index) => `group-${index + 1000}`);
+  const objects = new Map(
+    [...groups, ".hidden"].flatMap((group) =>
+      ["a", "b"].map((name): [string, Uint8Array] => [`p/${group}/${name}`, new Uint8Array(1)])
+    ),
+  );
+  objects.set("p/file", new Uint8Array(1));
+  await within(objects, async ({ endpoint, take }) => {
+    expect(await groupsOn({ url: "s3://bucket/p", endpoint, credentials })).toEqual(groups);
+    expect(take()).toHaveLength(3);
   });
 });

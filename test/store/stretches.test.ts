@@ -2,16 +2,19 @@
 // of the event loop, looks at the clock, and the places where work can stop. A busy machine changes none of these for the worse.
 import { performance } from "node:perf_hooks";
 import {
+  copySnapshots,
   diffSnapshots,
   keepHourly,
   keepLatest,
   keepUnder,
+  largestParts,
   memoryBackend,
   RetentionKeeper,
   type RetentionRule,
   SnapshotLocator,
   StateStore,
   type StateWriter,
+  type VerifyReport,
 } from "snapkeep";
 import { describe, expect, it, vi } from "vitest";
 import { Capture } from "../../src/store/capture.ts";
@@ -20,15 +23,19 @@ import { Registry } from "../../src/store/registry.ts";
 import { RetentionCalendar } from "../../src/retention/calendar.ts";
 import { planning } from "../../src/retention/plan.ts";
 import { comparingContent } from "../../src/store/saving.ts";
+import { layoutOfKind } from "../../src/layout/layouts.ts";
+import { writeCopy } from "../../src/snapshot/copying.ts";
 import { comparingStates } from "../../src/snapshot/difference.ts";
+import { rawOf } from "../../src/snapshot/snapshot_reader.ts";
 import type { Digest } from "../../src/model/snapshot.ts";
 import { findingInTable } from "../../src/archive/table.ts";
 import type { FileSystem } from "../../src/file/file_system.ts";
 import { removeTree } from "../../src/file/file_tree.ts";
 import { Promptness } from "../../src/file/promptness.ts";
 import { concatenating, lookingForText } from "../../src/runtime/bytes.ts";
-import { atOnce, inSlices, Pace, type Work } from "../../src/runtime/concurrency.ts";
+import { atOnce, inSlices, Pace, sorting, type Work } from "../../src/runtime/concurrency.ts";
 import { Digester } from "../../src/runtime/digest.ts";
+import { all } from "../backend/texts.ts";
 
 const ENTRIES = 10_000;
 
@@ -44,6 +51,18 @@ async function turnsOf(work: () => Promise<unknown>): Promise<number> {
   await work();
   isRunning = false;
   return turns;
+}
+
+/** Runs work by a clock that stands still but for what the work lets pass. */
+async function byClock(work: (pass: (ms: number) => void) => unknown): Promise<void> {
+  let nowMs = performance.now();
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => nowMs);
+  try {
+    await work((ms) => void (nowMs += ms));
+  } finally {
+    clock.mockRestore();
+    await new Pace().rest(); // further paces count from the true time again
+  }
 }
 
 /** How often work can stop. */
@@ -82,44 +101,32 @@ describe("work in slices", () => {
     const rests = [first.rest(), second.rest()];
     expect(rests[1]).toBe(rests[0]);
     await rests[0];
-    const clock = vi.spyOn(performance, "now");
-    try {
-      const nowMs = performance.now() + 5;
-      clock.mockImplementation(() => nowMs);
+    await byClock(async (pass) => {
+      pass(5);
       expect(second.isDue).toBe(true);
       await first.rest();
       expect(second.isDue).toBe(false);
-    } finally {
-      clock.mockRestore();
-    }
+    });
   });
 
   it("gives others their turn between small calls of the file system, and makes all of them without the thread pool", async () => {
-    const clock = vi.spyOn(performance, "now");
-    try {
-      let nowMs = performance.now();
-      clock.mockImplementation(() => nowMs);
+    await byClock(async (pass) => {
       await new Pace().rest();
       const promptness = new Promptness();
       const made: number[] = [];
       const call = (index: number) =>
-        promptness.call(() => (nowMs += 1.5, made.push(index)), () => Promise.reject(new Error("a trip")));
+        promptness.call(() => (pass(1.5), made.push(index)), () => Promise.reject(new Error("a trip")));
       const calls = Promise.all([0, 1, 2, 3, 4].map(call));
       expect(made).toEqual([0, 1, 2]); // which took more than 4 ms
       await calls;
       expect(made).toEqual([0, 1, 2, 3, 4]);
-    } finally {
-      clock.mockRestore();
-    }
+    });
   });
 
   it("has not begun when what came before it held the event loop as long as a slice", async () => {
-    const clock = vi.spyOn(performance, "now");
-    try {
-      let nowMs = performance.now();
-      clock.mockImplementation(() => nowMs);
+    await byClock(async (pass) => {
       await new Pace().rest();
-      nowMs += 5;
+      pass(5);
       let hasTurned = false;
       setImmediate(() => hasTurned = true);
       function* work() {
@@ -128,26 +135,19 @@ describe("work in slices", () => {
         return hadTurned;
       }
       expect(await inSlices(work())).toBe(true);
-    } finally {
-      clock.mockRestore();
-    }
+    });
   });
 
   it("counts short works that follow each other as one", async () => {
-    const clock = vi.spyOn(performance, "now");
-    try {
-      let nowMs = performance.now();
-      clock.mockImplementation(() => nowMs);
+    await byClock(async (pass) => {
       await new Pace().rest();
-      nowMs += 3;
+      pass(3);
       expect(new Pace().isDue).toBe(false);
-      nowMs += 2;
+      pass(2);
       expect(new Pace().isDue).toBe(true);
-      nowMs += 100; // the program did something else meanwhile
+      pass(100); // the program did something else meanwhile
       expect(new Pace().isDue).toBe(false);
-    } finally {
-      clock.mockRestore();
-    }
+    });
   });
 });
 
@@ -169,6 +169,24 @@ describe("work on very many entries", () => {
     expect(atOnce(comparingContent(first, second))).toBe(true);
     expect(atOnce(comparingContent(first, { states: states("1"), labels }))).toBe(false);
     expect(stopsOf(comparingContent(first, second))).toBeGreaterThanOrEqual(Math.floor(most));
+  });
+
+  it("can stop after each few hundred items when they are sorted, as an array sorts them", () => {
+    const items = Array.from({ length: ENTRIES }, (_, index) => ({ index, rank: index * 7919 % 100 }));
+    const byRank = (a: { rank: number }, b: { rank: number }) => a.rank - b.rank;
+    expect(atOnce(sorting(items, byRank))).toEqual([...items].sort(byRank));
+    expect(atOnce(sorting(items.slice(0, 3), byRank))).toEqual(items.slice(0, 3).sort(byRank));
+    expect(stopsOf(sorting(items, byRank))).toBeGreaterThanOrEqual(ENTRIES / 256);
+  });
+
+  it("looks at the clock when the largest entries are looked for", async () => {
+    const clock = vi.spyOn(performance, "now");
+    try {
+      await largestParts({ states: states("0") }, { since: { states: states("1") } });
+      expect(clock.mock.calls.length).toBeGreaterThanOrEqual(4 * Math.floor(ENTRIES / 256)); // sizes, before and now, and two passes
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   it("can stop while an entry is looked for in a manifest or a table, or has no name like it", async () => {
@@ -232,19 +250,17 @@ describe("a cleanup of many snapshots", () => {
     for (let index = 0; index < 20; index++) await store.saveState();
     const real = SnapshotLocator.prototype.manifest;
     const manifest = vi.spyOn(SnapshotLocator.prototype, "manifest");
-    const clock = vi.spyOn(performance, "now");
     try {
-      let nowMs = performance.now();
-      clock.mockImplementation(() => nowMs);
-      manifest.mockImplementation(function (this: SnapshotLocator) {
-        nowMs += 20; // so long that no work after it counts from the last rest
-        return real.call(this);
+      await byClock(async (pass) => {
+        manifest.mockImplementation(function (this: SnapshotLocator) {
+          pass(20); // so long that no work after it counts from the last rest
+          return real.call(this);
+        });
+        let removed = 0;
+        expect(await turnsOf(async () => removed = (await keeper.cleanup()).length)).toBeGreaterThanOrEqual(19);
+        expect(removed).toBe(20);
       });
-      let removed = 0;
-      expect(await turnsOf(async () => removed = (await keeper.cleanup()).length)).toBeGreaterThanOrEqual(19);
-      expect(removed).toBe(20);
     } finally {
-      clock.mockRestore();
       manifest.mockRestore();
       await new Pace().rest(); // further paces count from the true time again
     }
@@ -261,6 +277,44 @@ describe("a cleanup of many snapshots", () => {
   });
 });
 
+describe("two copies of one snapshot", () => {
+  /** The length of the longest JSON that is rendered while work runs. */
+  async function longestRendered(work: () => Promise<unknown>): Promise<number> {
+    const rendering = vi.spyOn(JSON, "stringify");
+    try {
+      await work();
+      return Math.max(0, ...rendering.mock.results.map(({ value }) => String(value).length));
+    } finally {
+      rendering.mockRestore();
+    }
+  }
+
+  it("are compared without rendering their manifests when one is to be copied onto the other", async () => {
+    const snapshot = await manyEntries("tar.gz").saveState();
+    const target = new StateStore(memoryBackend());
+    await all(copySnapshots([snapshot], target));
+    const outcomes: string[] = [];
+    const copying = async () => {
+      for await (const { outcome } of copySnapshots([snapshot], target)) outcomes.push(outcome);
+    };
+    expect(await longestRendered(copying)).toBeLessThan(ENTRIES);
+    expect(outcomes).toEqual(["present"]);
+  });
+
+  it("are compared without rendering their manifests when a store verifies both layouts", async () => {
+    const store = manyEntries("tar.gz");
+    const { backend } = store;
+    const snapshot = await store.saveState();
+    await using reader = await snapshot.open();
+    const stage = await backend.stage(`${snapshot.name}/`, { allowOtherLayouts: true });
+    await writeCopy(rawOf(reader), layoutOfKind("directory"), { backend, stage, labels: {} });
+    const reports: VerifyReport[] = [];
+    const verifying = async () => void reports.push(...await all(store.verify({ mode: "quick" })));
+    expect(await longestRendered(verifying)).toBeLessThan(ENTRIES);
+    expect(reports.map(({ isWhole }) => isWhole)).toEqual([true, true]);
+  });
+});
+
 describe("an entry of many chunks that lie in memory", () => {
   it("lets others have their turn between its chunks while it is read", async () => {
     const bytes = new Uint8Array(40 * 1024 * 1024);
@@ -271,22 +325,19 @@ describe("an entry of many chunks that lie in memory", () => {
     await using reader = await (await store.saveState()).open();
     const real = Digester.prototype.update;
     const update = vi.spyOn(Digester.prototype, "update");
-    const clock = vi.spyOn(performance, "now");
     try {
-      let nowMs = performance.now();
-      clock.mockImplementation(() => nowMs);
-      update.mockImplementation(function (this: Digester, chunk) {
-        nowMs += 5; // as long as a stretch may be
-        return real.call(this, chunk);
+      await byClock(async (pass) => {
+        update.mockImplementation(function (this: Digester, chunk) {
+          pass(5); // as long as a stretch may be
+          return real.call(this, chunk);
+        });
+        const reading = async () => {
+          for await (const _ of reader.stream("state/bytes"));
+        };
+        expect(await turnsOf(reading)).toBeGreaterThanOrEqual(19);
       });
-      const reading = async () => {
-        for await (const _ of reader.stream("state/bytes"));
-      };
-      expect(await turnsOf(reading)).toBeGreaterThanOrEqual(19);
     } finally {
-      clock.mockRestore();
       update.mockRestore();
-      await new Pace().rest(); // further paces count from the true time again
     }
   });
 });
