@@ -37,8 +37,8 @@ const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
 // Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
 const MOST_BY_LINE = 32;
-// What is digested in one go holds up the program: this takes some 10 ms.
-const DIGESTED_BYTES = 16 * 1024 * 1024;
+// What is digested in one go holds up the program: this takes two or three milliseconds.
+const DIGESTED_BYTES = 4 * 1024 * 1024;
 
 const { MAX_STRING_LENGTH } = constants;
 const MOST_BYTES_PER_UNIT = 3; // of UTF-8 for one unit of a string; four make two

@@ -29,12 +29,14 @@ import { comparingStates } from "../../src/snapshot/difference.ts";
 import { rawOf } from "../../src/snapshot/snapshot_reader.ts";
 import type { Digest } from "../../src/model/snapshot.ts";
 import { findingInTable } from "../../src/archive/table.ts";
+import { TarGuard } from "../../src/archive/tar_guard.ts";
 import type { FileSystem } from "../../src/file/file_system.ts";
 import { removeTree } from "../../src/file/file_tree.ts";
 import { Promptness } from "../../src/file/promptness.ts";
 import { concatenating, lookingForText } from "../../src/runtime/bytes.ts";
 import { atOnce, inSlices, Pace, sorting, type Work } from "../../src/runtime/concurrency.ts";
 import { Digester } from "../../src/runtime/digest.ts";
+import { concatenated, END, file } from "../archive/tar_maker.ts";
 import { all } from "../backend/texts.ts";
 
 const ENTRIES = 10_000;
@@ -274,6 +276,26 @@ describe("a cleanup of many snapshots", () => {
       stopsOf(planning(new RetentionCalendar("UTC"), snapshots, rules, { nowMs: 1e9 }));
     expect(stopsOfPlan(keepLatest(200), keepHourly(200))).toBeGreaterThanOrEqual(2);
     expect(stopsOfPlan(keepLatest(200), keepHourly(200), keepUnder(10))).toBeGreaterThanOrEqual(2 * 90);
+  });
+});
+
+describe("a tar", () => {
+  it("lets others have their turn while one chunk of it is checked", async () => {
+    const files = Array.from({ length: 300 }, (_, index) => file(`${index}.txt`, "text"));
+    const tar = concatenated(...files, END);
+    async function* source() {
+      yield tar;
+    }
+    const clock = vi.spyOn(performance, "now");
+    let nowMs = performance.now();
+    try {
+      clock.mockImplementation(() => nowMs += 5); // each look at it finds that a slice has passed
+      const turns = await turnsOf(() => all(new TarGuard("the tar").check(source())));
+      expect(turns).toBeGreaterThanOrEqual(Math.floor(tar.length / (32 * 1024)));
+    } finally {
+      clock.mockRestore();
+      await new Pace().rest(); // further paces count from the true time again
+    }
   });
 });
 
