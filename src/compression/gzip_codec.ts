@@ -178,8 +178,15 @@ async function gunzipHead(
 async function* gunzipStream(source: ByteSource): AsyncGenerator<Uint8Array, void> {
   const stream = zlib.createGunzip({ chunkSize: 64 * 1024 });
   const bytes = new ZerosAtEnd(source);
+  // What it has left of a chunk is behind its end: given more before its reader knows of the end, Bun takes that for another member.
+  const untilEnd = async function* () {
+    for (let next = await bytes.next(); !next.done; next = await bytes.next()) {
+      yield next.value;
+      if (stream.bytesWritten < bytes.sizeBytes) return;
+    }
+  };
   try {
-    yield* pump(stream, bytes, (error) => faultOf(error, stream.bytesWritten));
+    yield* pump(stream, untilEnd(), (error) => faultOf(error, stream.bytesWritten));
     // A NUL ends the decompressor, which asks for no more.
     while (bytes.isZeroFrom(stream.bytesWritten) && !(await bytes.next()).done);
     if (bytes.sizeBytes === 0) assertEnd(0, 0);

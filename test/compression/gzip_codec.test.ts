@@ -48,6 +48,25 @@ describe("gzip", () => {
     },
   );
 
+  it.each([1, 2])(
+    "decodeStream rejects a member behind a NUL as TRAILING_DATA when its reader waits after %i of its chunks",
+    async (every) => {
+      const member = gzipSync(Buffer.from(Array.from({ length: 3000 }, (_, index) => index * 7919 % 251)));
+      const bytes = new Uint8Array(Buffer.concat([member, Buffer.alloc(1), member]));
+      for (const size of [100, 513, 1000]) {
+        for (let round = 0; round < 10; round++) {
+          const read = async () => {
+            let chunks = 0;
+            for await (const _chunk of codec.decodeStream(pieces(bytes, size))) {
+              if (++chunks % every === 0) await new Promise((resolve) => setTimeout(resolve, round % 3));
+            }
+          };
+          await expect(read(), `in pieces of ${size}`).rejects.toMatchObject({ reason: "TRAILING_DATA" });
+        }
+      }
+    },
+  );
+
   describe("decodeRun", () => {
     const others = ["a", "", "b".repeat(200_000)].map((text) => new TextEncoder().encode(text));
     const contents = [TEXT, ...others];

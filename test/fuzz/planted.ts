@@ -33,7 +33,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a table may have an entry twice",
     target: "table",
-    edits: [["archive/table.js", "if (names.has(row.name))", "if (false)"]],
+    edits: [["archive/table.js", "if (this.#entries.has(row.name))", "if (false)"]],
   },
   {
     name: "paths are compared without folding case",
