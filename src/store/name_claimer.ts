@@ -1,6 +1,7 @@
 // Names for new snapshots: each later than all that are there, claimed before anything is written.
 import type { Backend, Stage } from "../model/backend.ts";
 import { isSnapshotError } from "../model/errors.ts";
+import { Pace } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import type { SnapshotNameFormat } from "../model/snapshot_name.ts";
 import { splitUnit, type Unit, type UnitSuffix } from "../model/unit.ts";
@@ -51,7 +52,9 @@ export class NameClaimer {
   /** The snapshots whose names have the format, and come after `after`; learns the latest. */
   async list(after: string | undefined): Promise<ListedUnit[]> {
     const listed: ListedUnit[] = [];
+    const pace = new Pace();
     for await (const unit of this.#backend.list(after === undefined ? {} : { after })) {
+      if (pace.isDue) await pace.rest(); // a page of names comes without a wait
       const name = splitUnit(unit)?.name;
       if (name === undefined || !this.isTimed(name)) continue;
       listed.push({ name, unit });

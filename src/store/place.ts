@@ -3,6 +3,7 @@ import type { Backend } from "../model/backend.ts";
 import { pathOfUri } from "../model/address.ts";
 import type { SignalOptions } from "../model/options.ts";
 import { byName, type SnapshotNameFormat } from "../model/snapshot_name.ts";
+import { Pace } from "../runtime/concurrency.ts";
 import { listSnapshots } from "../snapshot/listing.ts";
 import { SnapshotLocator } from "../snapshot/locator.ts";
 
@@ -36,7 +37,13 @@ export class Place {
 
   /** All committed snapshots whose names have the format, oldest first. */
   async list(options: SignalOptions = {}): Promise<SnapshotLocator[]> {
-    return (await listSnapshots(this.#backend, options)).filter(({ name }) => this.isTimed(name));
+    const timed: SnapshotLocator[] = [];
+    const pace = new Pace();
+    for (const locator of await listSnapshots(this.#backend, options)) {
+      if (pace.isDue) await pace.rest(); // reading a name takes some microseconds
+      if (this.isTimed(locator.name)) timed.push(locator);
+    }
+    return timed;
   }
 
   /** The committed snapshot of a name of any format. */
