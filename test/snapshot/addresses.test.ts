@@ -155,8 +155,9 @@ describe("text and json of an entry", () => {
     };
     const reader = new SnapshotReader("states/x.state", unit, () => Promise.resolve(false));
     const state = reader.state("run");
-    for (const read of [reader.text("run/log.txt"), reader.json("run/log.txt"), state?.text("log.txt")]) {
-      const error = await rejection(read as Promise<unknown>);
+    const reads = [() => reader.text("run/log.txt"), () => reader.json("run/log.txt"), () => state?.text("log.txt")];
+    for (const read of reads) {
+      const error = await rejection(read() as Promise<unknown>);
       expect(error).toBeInstanceOf(RangeError);
       expect((error as Error).message).toContain('"run/log.txt"');
       expect((error as Error).message).toContain(String(sizeBytes));
