@@ -40,6 +40,7 @@ import { modeOf, privateFileSystem } from "./private_file_system.ts";
 
 const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
 const LISTED_AT_ONCE = 256;
+const FEW_NAMES = 512; // which take about 0.2 ms to list
 const NOWHERE = "it is a link that leads nowhere";
 // Made by file systems themselves at the root of a volume; often only the system may read them.
 const OF_FILE_SYSTEMS = new Set(["lost+found", "System Volume Information", "$RECYCLE.BIN"]);
@@ -89,6 +90,8 @@ class FileBackend implements Backend {
   readonly #unsyncedParents = new Set<string>();
   /** Absent until the place was listed: a mount that hangs must not stop the program. */
   #haste: Haste | undefined;
+  /** How many names the place had the last time; infinite before, for the same reason. */
+  #namesBefore = Infinity;
   #isFree: boolean;
 
   constructor(root: string, options: FileBackendOptions) {
@@ -342,9 +345,10 @@ class FileBackend implements Backend {
 
   async #fileNames(): Promise<string[]> {
     const { files, root } = this.#place;
-    const names = await unlessGone(files.readFolder(root));
+    const names = await unlessGone(files.readFolder(root, this.#namesBefore <= FEW_NAMES));
     // A disk that is not mounted is not an empty place.
     if (names === undefined && await leadsNowhere(files, root)) throw storageError("list", root, new Error(NOWHERE));
+    this.#namesBefore = names?.length ?? Infinity;
     return names ?? [];
   }
 

@@ -4,7 +4,6 @@ import { dirname, join } from "node:path";
 import { showAddress } from "../model/address.ts";
 import { type ByteSource, NAME_IS_HELD, type Scratch, type Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
-import { mapBounded } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
@@ -15,7 +14,7 @@ import { assertRoom } from "./free_space.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { claimName, stageName, tokenName } from "./hidden_name.ts";
 
-// Files being made durable beside the one being written; file systems merge concurrent syncs.
+// What is being made durable beside the file being written; file systems merge concurrent syncs.
 const SYNCS_IN_FLIGHT = 8;
 // EPERM is what Windows says of a rename onto a folder.
 const TAKEN = new Set(["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "EPERM"]);
@@ -138,16 +137,12 @@ export class FileStage implements Stage {
 
   async #publishGroup(path: string, body: ByteSource): Promise<void> {
     const { files, sync } = this.#place;
+    // All names exist, below a hidden one: files and folders may become durable in any order.
+    for (const folder of this.#folders.keys()) await this.#beside(sync.folder(join(this.#stagePath, folder)));
     await this.#settleSyncs();
-    // Folders of one depth are independent of each other, and file systems merge concurrent syncs.
-    const depths: string[][] = [];
-    for (const folder of this.#folders.keys()) (depths[folder.split("/").length] ??= []).push(folder);
-    for (const folders of depths.reverse()) {
-      await mapBounded(folders ?? [], (folder) => sync.folder(join(this.#stagePath, folder)), SYNCS_IN_FLIGHT);
-    }
     await this.#write(path, body); // the manifest, when all it lists is durable
+    await this.#beside(sync.folder(this.#stagePath));
     await this.#settleSyncs();
-    await sync.folder(this.#stagePath);
     this.#assertOpen();
     // Onto a folder that is not empty this fails; final names are never reserved, so there is no empty one.
     await files.rename(this.#stagePath, pathOfUnit(this.#place, this.unit));
@@ -191,12 +186,17 @@ export class FileStage implements Stage {
       return await writeFile(this.#place.files, fullPath, body, () => this.#state === "open");
     });
     // Synced late and concurrently, through the very handle that wrote, or an error could be missed.
-    const task = this.#syncAndClose(file, fullPath).catch((error) => {
+    await this.#beside(this.#syncAndClose(file, fullPath));
+    return { sizeBytes };
+  }
+
+  /** Lets a sync go on beside what comes next, which throws its failure; waits for one of many. */
+  async #beside(sync: Promise<void>): Promise<void> {
+    const task = sync.catch((error) => {
       this.#failure ??= { error };
     }).finally(() => this.#syncing.delete(task));
     this.#syncing.add(task);
     if (this.#syncing.size >= SYNCS_IN_FLIGHT) await Promise.race(this.#syncing);
-    return { sizeBytes };
   }
 
   async #syncAndClose(file: OpenFile, path: string): Promise<void> {

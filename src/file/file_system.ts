@@ -8,7 +8,7 @@ export type FileKind = "file" | "folder" | "link" | "other";
 export interface FileStat {
   /** What it is. */
   readonly kind: FileKind;
-  /** Size in bytes, for files. */
+  /** Size in bytes, for files; that of a folder grows with its names on most file systems. */
   readonly sizeBytes: number;
   /** When it was last changed, in milliseconds since 1970. */
   readonly modifiedAtMs: number;
@@ -73,8 +73,8 @@ export interface FileSystem {
   makeFolder(path: string, mode?: number): Promise<void>;
   /** Makes one folder before it returns; throws as `makeFolder` rejects. */
   makeFolderNow(path: string, mode?: number): void;
-  /** Names within a folder, in any order. */
-  readFolder(path: string): Promise<string[]>;
+  /** Names within a folder, in any order. One that is known to be small may be read without waiting. */
+  readFolder(path: string, isSmall?: boolean): Promise<string[]>;
   /** Makes a folder's entries durable (fsync). */
   syncFolder(path: string): Promise<void>;
   /**

@@ -9,6 +9,7 @@ import { Haste } from "./haste.ts";
 // Calls that end in the same turn of the event loop hold it up together.
 const FOLDERS_AT_ONCE = 8;
 const FILES_AT_ONCE = 16;
+const SMALL_FOLDER_BYTES = 32 * 1024; // some hundred names
 
 /** What a runtime puts for bytes of a name that are not UTF-8; under such a name it finds nothing again. */
 const REPLACED = "\u{FFFD}";
@@ -56,7 +57,7 @@ export async function removeTree(files: FileSystem, path: string, givesRights = 
   };
   const root = await look(path);
   if (root?.kind === "folder") {
-    await removeFolder({ files, look, givesRights }, path, (call) => call(), FOLDERS_AT_ONCE);
+    await removeFolder({ files, look, givesRights }, path, root, (call) => call(), FOLDERS_AT_ONCE);
   } else if (root !== undefined) await removeName(files, path);
 }
 
@@ -68,18 +69,24 @@ interface Removal {
 }
 
 /** Removes a folder: first its files, then the folders in it, `atOnce` of them at once and those below one after the other. */
-async function removeFolder(removal: Removal, path: string, inParent: InFolder, atOnce: number): Promise<void> {
+async function removeFolder(
+  removal: Removal,
+  path: string,
+  { sizeBytes }: FileStat,
+  inParent: InFolder,
+  atOnce: number,
+): Promise<void> {
   const { files, look, givesRights } = removal;
   const inFolder: InFolder = givesRights ? unlocking(files, path) : (call) => call();
-  const names = await inFolder(() => unlessGone(files.readFolder(path)));
-  const folders: string[] = [];
+  const names = await inFolder(() => unlessGone(files.readFolder(path, sizeBytes <= SMALL_FOLDER_BYTES)));
+  const folders: [path: string, stat: FileStat][] = [];
   await mapBounded(names ?? [], async (name) => {
     const child = join(path, name);
     const stat = await inFolder(() => look(child));
-    if (stat?.kind === "folder") folders.push(child);
+    if (stat?.kind === "folder") folders.push([child, stat]);
     else if (stat !== undefined) await inFolder(() => removeName(files, child));
   }, FILES_AT_ONCE);
-  await mapBounded(folders, (folder) => removeFolder(removal, folder, inFolder, 1), atOnce);
+  await mapBounded(folders, ([folder, stat]) => removeFolder(removal, folder, stat, inFolder, 1), atOnce);
   await inParent(() => unlessGone(files.removeFolder(path)));
 }
 

@@ -10,36 +10,26 @@ import {
   mkdirSync,
   openSync,
   read,
+  readdirSync,
   readSync,
   renameSync,
   rmdirSync,
+  statfsSync,
   type Stats,
   statSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
-import {
-  type FileHandle,
-  link,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rmdir,
-  stat,
-  statfs,
-  unlink,
-  utimes,
-} from "node:fs/promises";
+import { link, lstat, mkdir, readdir, rename, rmdir, stat, statfs, unlink, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout, systemMs } from "../runtime/clock.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
+import { type Handle, openHandle, throughPool } from "./descriptor.ts";
 import type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
-import { Promptness } from "./promptness.ts";
+import { promptness } from "./promptness.ts";
 
 // Without O_NONBLOCK, opening a pipe among the files would wait for its writer.
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
@@ -48,11 +38,8 @@ const FOLDER_ITSELF = constants.O_RDONLY | NO_FOLLOW | (constants.O_DIRECTORY ??
 const IS_WINDOWS = process.platform === "win32";
 const RIGHTS = 0o777;
 const OWNER_RIGHTS = 0o700;
-const SMALL_BYTES = 64 * 1024; // to write or delete at once
-const SMALL_READ_BYTES = 256 * 1024;
+const SMALL_BYTES = 256 * 1024; // to read, write or delete at once
 const RENAME_RETRIES_MS = [10, 20, 50, 100, 200, 400, 800, 1000];
-
-const promptness = new Promptness();
 
 async function attempt<T>(operation: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
@@ -76,11 +63,11 @@ const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FO
 class NodeFile implements OpenFile {
   // A state that hangs leaves a save that nothing refers to. When a handle is collected, Bun ends the program and Node warns.
   static readonly #open = new Set<NodeFile>();
-  readonly #handle: FileHandle;
+  readonly #handle: Handle;
   readonly #path: string;
   readonly #appends: boolean;
 
-  constructor(handle: FileHandle, path: string, appends = false) {
+  constructor(handle: Handle, path: string, appends = false) {
     this.#appends = appends;
     this.#handle = handle;
     this.#path = path;
@@ -89,9 +76,9 @@ class NodeFile implements OpenFile {
 
   read(target: Uint8Array, position: number): Promise<number> {
     return attempt("read", this.#path, async () => {
-      const throughPool = async () => (await this.#handle.read(target, 0, target.length, position)).bytesRead;
+      const later = async () => (await this.#handle.read(target, 0, target.length, position)).bytesRead;
       const now = () => readSync(this.#handle.fd, target, 0, target.length, position);
-      return await (target.length > SMALL_READ_BYTES ? throughPool() : promptness.call(now, throughPool));
+      return await (target.length > SMALL_BYTES ? later() : promptness.call(now, later));
     });
   }
 
@@ -100,9 +87,9 @@ class NodeFile implements OpenFile {
       for (let done = 0; done < bytes.length;) {
         const [from, lengthBytes] = [done, bytes.length - done];
         const at = this.#appends ? null : position + from;
-        const throughPool = async () => (await this.#handle.write(bytes, from, lengthBytes, at)).bytesWritten;
+        const later = async () => (await this.#handle.write(bytes, from, lengthBytes, at)).bytesWritten;
         const now = () => writeSync(this.#handle.fd, bytes, from, lengthBytes, at);
-        done += await (lengthBytes > SMALL_BYTES ? throughPool() : promptness.call(now, throughPool));
+        done += await (lengthBytes > SMALL_BYTES ? later() : promptness.call(now, later));
       }
     });
   }
@@ -147,12 +134,7 @@ class QuickNodeFile implements QuickFile {
 
   read(target: Uint8Array, position: number): Promise<number> {
     const reading = () =>
-      new Promise<number>((resolve, reject) => {
-        read(this.#descriptor, target, 0, target.length, position, (error, bytesRead) => {
-          if (error) reject(error);
-          else resolve(bytesRead);
-        });
-      });
+      throughPool<number>((done) => read(this.#descriptor, target, 0, target.length, position, done));
     return attempt("read", this.#path, reading);
   }
 
@@ -197,8 +179,8 @@ function identityNow({ dev, ino }: Stats): string | undefined {
   return identityOf({ dev: BigInt(dev), ino: BigInt(ino) });
 }
 
-async function createFile(path: string, mode?: number): Promise<FileHandle> {
-  const handle = await open(path, "wx+", mode);
+async function createFile(path: string, mode?: number): Promise<Handle> {
+  const handle = await openHandle(path, "wx+", mode);
   try {
     if (mode !== undefined) await whereAllowed(setRights(handle, () => mode));
     return handle;
@@ -209,7 +191,7 @@ async function createFile(path: string, mode?: number): Promise<FileHandle> {
 }
 
 /** Sets what the umask took away; the bits beside the rights stay. */
-async function setRights(handle: FileHandle, change: (rights: number) => number): Promise<void> {
+async function setRights(handle: Handle, change: (rights: number) => number): Promise<void> {
   if (IS_WINDOWS) return; // its rights are other ones, which what is made there inherits
   const { mode } = await handle.stat();
   const rights = change(mode & RIGHTS);
@@ -225,7 +207,7 @@ async function whereAllowed(change: Promise<void>): Promise<void> {
 }
 
 async function changeFolder(path: string, change: (rights: number) => number): Promise<void> {
-  const handle = await open(path, FOLDER_ITSELF);
+  const handle = await openHandle(path, FOLDER_ITSELF);
   try {
     await setRights(handle, change);
   } finally {
@@ -291,7 +273,7 @@ export const nodeFileSystem: FileSystem = {
   createTemporary: () =>
     attempt("create", "a temporary file", async () => {
       const path = join(tmpdir(), `snapkeep-${crypto.randomUUID()}`);
-      const file = new NodeFile(await open(path, "wx+", 0o600), path);
+      const file = new NodeFile(await openHandle(path, "wx+", 0o600), path);
       try {
         await unlink(path); // at once, so that nothing is left whatever ends the program
       } catch (error) {
@@ -301,9 +283,13 @@ export const nodeFileSystem: FileSystem = {
       return file;
     }),
   open: (path, followsLink = false) =>
-    attempt("open", path, async () => new NodeFile(await open(path, followsLink ? READ : READ | NO_FOLLOW), path)),
+    attempt(
+      "open",
+      path,
+      async () => new NodeFile(await openHandle(path, followsLink ? READ : READ | NO_FOLLOW), path),
+    ),
   openToAppend: (path, mode) =>
-    attempt("open", path, async () => new NodeFile(await open(path, APPEND, mode), path, true)),
+    attempt("open", path, async () => new NodeFile(await openHandle(path, APPEND, mode), path, true)),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
       await promptness.call(() => mkdirSync(path, mode), () => mkdir(path, mode));
@@ -314,11 +300,16 @@ export const nodeFileSystem: FileSystem = {
       mkdirSync(path, mode);
       if (mode !== undefined) setFolderRightsNow(path, mode);
     }),
-  readFolder: (path) => attempt("readdir", path, () => readdir(path)),
+  readFolder: (path, isSmall = false) =>
+    attempt(
+      "readdir",
+      path,
+      () => isSmall ? promptness.call(() => readdirSync(path), () => readdir(path)) : readdir(path),
+    ),
   syncFolder: (path) =>
     attempt("fsync", path, async () => {
       if (IS_WINDOWS) return; // Windows cannot sync folders and writes their entries through by itself
-      const handle = await open(path, "r");
+      const handle = await openHandle(path, "r");
       try {
         await handle.sync();
       } finally {
@@ -357,7 +348,10 @@ export const nodeFileSystem: FileSystem = {
   removeFolder: (path) => attempt("rmdir", path, () => promptness.call(() => rmdirSync(path), () => rmdir(path))),
   touch: (path, atMs) => attempt("utimes", path, () => utimes(path, atMs / 1000, atMs / 1000)),
   freeBytes: (path) =>
-    attempt("statfs", path, async () => mayAsk("statfs") ? freeBytesOf(await statfs(path), mayBeRoot()) : undefined),
+    attempt("statfs", path, async () => {
+      if (!mayAsk("statfs")) return undefined;
+      return freeBytesOf(await promptness.call(() => statfsSync(path), () => statfs(path)), mayBeRoot());
+    }),
   statNow: (path, followsLink = false) =>
     attemptNow("stat", path, () => {
       try {

@@ -34,7 +34,7 @@ export function privateFileSystem(files: FileSystem, root: string, mode: number)
     ...openToAppend && { openToAppend: (path: string) => openToAppend.call(files, path, mode & ~EXECUTE_RIGHTS) },
     makeFolder: (path) => files.makeFolder(path, modeAt(path)),
     makeFolderNow: (path) => files.makeFolderNow(path, modeAt(path)),
-    readFolder: (path) => files.readFolder(path),
+    readFolder: (path, isSmall) => files.readFolder(path, isSmall),
     syncFolder: (path) => files.syncFolder(path),
     stat: (path, followsLink, withIdentity) => files.stat(path, followsLink, withIdentity),
     ...unlockFolder && { unlockFolder: unlockFolder.bind(files) },

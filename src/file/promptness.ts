@@ -41,3 +41,6 @@ export class Promptness {
     this.#promptCalls = 0;
   }
 }
+
+/** That of the file system of this machine. */
+export const promptness: Promptness = new Promptness();

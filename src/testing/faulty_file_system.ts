@@ -117,7 +117,7 @@ export function faultyFileSystem(files: FileSystem, faults: Faults): FileSystem 
       faults.count("makeFolderNow", path);
       files.makeFolderNow(path, mode);
     },
-    readFolder: (path) => counted("readFolder", path, () => files.readFolder(path)),
+    readFolder: (path, isSmall) => counted("readFolder", path, () => files.readFolder(path, isSmall)),
     syncFolder: (path) => counted("syncFolder", path, () => files.syncFolder(path)),
     stat: (path, followsLink, withIdentity) => counted("stat", path, () => files.stat(path, followsLink, withIdentity)),
     ...files.unlockFolder === undefined
