@@ -54,7 +54,7 @@ export async function openHandle(path: string, flags: string | number, mode?: nu
   // Node's permission model allows the sync of a FileHandle, and none of a descriptor.
   if ("permission" in process && process.permission) return await open(path, flags, mode) as Handle;
   return new Descriptor(
-    await promptness.call(
+    await promptness.create(
       () => openSync(path, flags, mode),
       () => throughPool<number>((done) => openThroughPool(path, flags, mode, done)),
     ),
@@ -106,7 +106,9 @@ class Descriptor implements Handle {
   }
 
   sync(): Promise<void> {
-    return this.#run<void>((fd, done) => fsync(fd, done as Done<void> & ((error: Error | null) => void)));
+    return promptness.sync(() =>
+      this.#run<void>((fd, done) => fsync(fd, done as Done<void> & ((error: Error | null) => void)))
+    );
   }
 
   async close(): Promise<void> {

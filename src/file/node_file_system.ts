@@ -292,7 +292,7 @@ export const nodeFileSystem: FileSystem = {
     attempt("open", path, async () => new NodeFile(await openHandle(path, APPEND, mode), path, true)),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
-      await promptness.call(() => mkdirSync(path, mode), () => mkdir(path, mode));
+      await promptness.create(() => mkdirSync(path, mode), () => mkdir(path, mode));
       if (mode !== undefined) await whereAllowed(changeFolder(path, () => mode));
     }),
   makeFolderNow: (path, mode) =>

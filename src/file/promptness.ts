@@ -14,6 +14,7 @@ export class Promptness {
   readonly #pace = new Pace();
   #pausedUntilMs = -Infinity;
   #promptCalls = 0; // since the last slow one
+  #syncs = 0; // under way
 
   /**
    * Makes a call without the pool, after a turn of the event loop if one is due; or through the pool, within 10 s after two calls of
@@ -27,6 +28,21 @@ export class Promptness {
       return now();
     } finally {
       this.#note(monotonicMs() - sinceMs);
+    }
+  }
+
+  /** As {@link Promptness.call}, for a call that creates; through the pool also during a sync: a journal that is committed makes it wait. */
+  async create<T>(now: () => T, throughPool: () => Promise<T>): Promise<T> {
+    return await (this.#syncs > 0 ? throughPool() : this.call(now, throughPool));
+  }
+
+  /** Makes a sync. */
+  async sync(throughPool: () => Promise<void>): Promise<void> {
+    this.#syncs++;
+    try {
+      await throughPool();
+    } finally {
+      this.#syncs--;
     }
   }
 
