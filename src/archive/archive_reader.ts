@@ -8,7 +8,7 @@ import type { BlobReader, Scratch } from "../model/backend.ts";
 import { bodyFor } from "../runtime/bytes.ts";
 import { inSlices, Pace, type Work } from "../runtime/concurrency.ts";
 import { readBytes, streamBytes } from "../runtime/reading.ts";
-import type { Manifest, ScannedFile, UnitReader } from "../model/snapshot.ts";
+import type { ManifestEntry, ScannedFile, UnitReader } from "../model/snapshot.ts";
 import { isLeftByDesktop, MANIFEST_PATH } from "../model/unit.ts";
 import { LAYOUTS } from "./container.ts";
 import { mostPackedBytes, openIndexed } from "./indexed_reader.ts";
@@ -135,7 +135,7 @@ async function openUnindexed(
     if (place === undefined) throw manifestMissing(uri, places.keys());
     const bytes = await readBytes(scratch, place.offset, place.sizeBytes);
     const sealed = await openManifest(bytes, uri);
-    const difference = await inSlices(comparingFiles(places, await sealed.read()));
+    const difference = await inSlices(comparingFiles(places, await sealed.index()));
     if (difference !== undefined) throw rejected(uri, "MANIFEST_MISMATCH", 0, difference);
     await blob.close();
     return {
@@ -162,24 +162,21 @@ async function openUnindexed(
 
 function* comparingFiles(
   files: ReadonlyMap<string, { sizeBytes: number }>,
-  { states }: Manifest,
+  listed: ReadonlyMap<string, ManifestEntry>,
 ): Work<string | undefined> {
-  const listed = new Set([MANIFEST_PATH]);
-  for (const { name, entries } of states) {
-    for (const entry of entries) {
-      const path = `${name}/${entry.path}`;
-      if (listed.add(path).size % ENTRIES_AT_ONCE === 0) yield;
-      const sizeBytes = files.get(path)?.sizeBytes;
-      if (sizeBytes === undefined) return `"${path}" is in the manifest and not in the archive`;
-      if (sizeBytes !== entry.sizeBytes) {
-        return `"${path}" has ${sizeBytes} bytes and not ${entry.sizeBytes} as the manifest says`;
-      }
+  let count = 0;
+  for (const [path, entry] of listed) {
+    if (++count % ENTRIES_AT_ONCE === 0) yield;
+    const sizeBytes = files.get(path)?.sizeBytes;
+    if (sizeBytes === undefined) return `"${path}" is in the manifest and not in the archive`;
+    if (sizeBytes !== entry.sizeBytes) {
+      return `"${path}" has ${sizeBytes} bytes and not ${entry.sizeBytes} as the manifest says`;
     }
   }
-  let count = 0;
   for (const path of files.keys()) {
     if (++count % ENTRIES_AT_ONCE === 0) yield;
-    if (!listed.has(path) && !isLeftByDesktop(path)) return `"${path}" is in the archive and not in the manifest`;
+    if (listed.has(path) || path === MANIFEST_PATH || isLeftByDesktop(path)) continue;
+    return `"${path}" is in the archive and not in the manifest`;
   }
   return undefined;
 }

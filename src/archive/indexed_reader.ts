@@ -4,7 +4,7 @@ import { type Codec, CompressionFault } from "../compression/codec.ts";
 import { digestOf } from "../runtime/digest.ts";
 import { openManifest } from "../manifest/manifest.ts";
 import type { BlobReader } from "../model/backend.ts";
-import { inSlices, type Work } from "../runtime/concurrency.ts";
+import { inSlices, Pace, type Work } from "../runtime/concurrency.ts";
 import { release } from "../runtime/memory.ts";
 import { readBytes } from "../runtime/reading.ts";
 import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.ts";
@@ -224,7 +224,9 @@ class IndexedReader implements UnitReader {
     const ahead: { readonly run: Run; readonly wholes: readonly Promise<Uint8Array | undefined>[] }[] = [];
     const runs = this.#runsOf(this.#groupsOf((await this.#all()).entries, entryPaths));
     let aheadBytes = 0;
+    const pace = new Pace();
     for (let next = runs.next(); !next.done || ahead.length > 0;) {
+      if (pace.isDue) await pace.rest(); // a run of tiny entries has thousands
       if (!next.done && (ahead.length === 0 || (ahead.length < RUNS_AHEAD && aheadBytes < RUNS_AHEAD_BYTES))) {
         const run = next.value;
         ahead.push({ run, wholes: this.#begun(run) });

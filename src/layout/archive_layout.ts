@@ -101,7 +101,9 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
     compression,
     mediaType,
     encoder,
-    leastBytes: () => 0, // what is compressed may become next to nothing
+    *leastBytes() {
+      return 0; // what is compressed may become next to nothing
+    },
 
     async write(stage, entries, { savedAt, signal }) {
       const archive = encoder(savedAt, () => stage.scratch());

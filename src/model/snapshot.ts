@@ -192,8 +192,8 @@ export interface Layout {
   readonly kind: LayoutKind;
   /** What a unit's name has after the snapshot's name. */
   readonly suffix: UnitSuffix;
-  /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand. */
-  leastBytes(sizesBytes: Iterable<number>): number;
+  /** What entries of these sizes take up at least, in bytes, so that what surely does not fit is refused beforehand; in slices. */
+  leastBytes(sizesBytes: Iterable<number>): Generator<undefined, number, undefined>;
   /** Writes all entries; the caller seals them in a manifest and publishes. */
   write(stage: Stage, entries: EntrySources, options: UnitOptions): Promise<WrittenUnit>;
   /** Opens a published unit; `SNAPSHOT_NOT_FOUND` where there is none. */

@@ -17,10 +17,7 @@ export class Pace {
 
   /** Lets everything else have its turn; all works that wait here share one, so each must look again whether it is due. */
   rest(): Promise<void> {
-    return resting ??= turn().then(() => {
-      resting = undefined;
-      restedAtMs = monotonicMs();
-    });
+    return resting ??= turn().then(() => void (resting = undefined));
   }
 
   /** Whether the last turn was some milliseconds ago. */
@@ -153,7 +150,12 @@ export function deferred<T>(): { readonly promise: Promise<T>; readonly resolve:
 
 /** Lets everything else that waits in this program have its turn. */
 export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) =>
+    setImmediate(() => {
+      restedAtMs = monotonicMs();
+      resolve();
+    })
+  );
 }
 
 /**

@@ -179,7 +179,7 @@ export async function leastBytesOf(snapshot: RawSnapshot, layout: Layout): Promi
   const sizes = function* () {
     for (const { entries } of states) for (const { sizeBytes } of entries) yield sizeBytes;
   };
-  return layout.leastBytes(sizes());
+  return await inSlices(layout.leastBytes(sizes()));
 }
 
 /** How a copy is watched. */

@@ -214,7 +214,8 @@ export class Saver {
       const listed = await names.list(lineage.listAfter);
       await lineage.assertMayAdd(listed.map((found) => this.#listedName(found)));
       const last = options.ifUnchanged === "skip" ? await this.#lastStates(listed) : undefined;
-      ({ name, stage } = await names.claim(nowMs, layout.suffix, layout.leastBytes(capture.pendingSizes())));
+      const leastBytes = await inSlices(layout.leastBytes(capture.pendingSizes()));
+      ({ name, stage } = await names.claim(nowMs, layout.suffix, leastBytes));
       lineage.claimed(name);
       hasPin = await notePin(backend, name, labels);
       const unit = await layout.write(stage, capture.entries(), { savedAt: facts.savedAt, signal: capture.signal });
