@@ -101,6 +101,7 @@ export function archiveLayout(kind: ArchiveKind, options: ArchiveOptions = {}): 
     compression,
     mediaType,
     encoder,
+    // deno-lint-ignore require-yield
     *leastBytes() {
       return 0; // what is compressed may become next to nothing
     },
