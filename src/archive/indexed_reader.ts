@@ -11,6 +11,7 @@ import type { EntryReader, OpenedManifest, UnitReader } from "../model/snapshot.
 import { type LayoutKind, MANIFEST_PATH } from "../model/unit.ts";
 import { containerOf, LAYOUTS } from "./container.ts";
 import { LatestMembers, Room } from "./member_memory.ts";
+import { packedBytesOf, type Run, runsOf, SLACK_BYTES } from "./member_runs.ts";
 import { asRejection, assertManifestSize, manifestMissing, rejected } from "./rejection.ts";
 import {
   type Chunk,
@@ -28,9 +29,6 @@ const TAIL_BYTES = 256 * 1024;
 const CHUNKS_AHEAD = 3;
 const AHEAD_BYTES = 64 * 1024 * 1024;
 const ENTRIES_AT_ONCE = 64; // which take about a millisecond
-// Members of up to this size that follow each other are read and decompressed together.
-const SMALL_MEMBER_BYTES = 256 * 1024;
-const RUN_BYTES = 1024 * 1024;
 const RUNS_AHEAD = 8;
 const RUNS_AHEAD_BYTES = 4 * 1024 * 1024;
 // Looking for a line takes as long as the table is: for more entries, parsing all of it is faster.
@@ -40,13 +38,8 @@ const MOST_OPEN = 192; // several members of small entries, and no more than are
 // have them in order; this leaves room for tools that sort, and none for tables made to be slow.
 const FREE_REPEATED_BYTES = 1024 * 1024 * 1024;
 const REPEATED_RATIO = 16;
-// Headers and padding that may follow the last payload of a member.
-const SLACK_BYTES = 1024 * 1024;
 // A piece is decompressed in one go. Ours have 64 MiB at the most, and no builder is known to come near this.
 const MAX_PIECE_BYTES = 256 * 1024 * 1024;
-// Members that hold nothing cost time and give no bytes. Compression that fails adds a thousandth, and a member's own bytes
-// are fewer than the header of a tar in it: honest archives never expand to less than half of what they are.
-const FREE_PACKED_BYTES = 4 * 1024 * 1024;
 // A manifest is 256 MiB at the most, and a table with as many entries less than four times as long. And an entry has its header
 // in the tar and its line in the manifest as well as its row: of empty entries, packed by zstd as well as it can, a table was 50
 // times all of the file.
@@ -80,11 +73,6 @@ export async function openIndexed(blob: BlobReader, uri: string, codec: Codec): 
   return reader;
 }
 
-/** How many bytes honest members take, at the most, to hold so much. */
-export function mostPackedBytes(sizeBytes: number): number {
-  return FREE_PACKED_BYTES + 2 * sizeBytes;
-}
-
 /** A blob whose last bytes were read already. */
 class TailedBlob implements BlobReader {
   readonly #blob: BlobReader;
@@ -115,23 +103,6 @@ class TailedBlob implements BlobReader {
   close(): Promise<void> {
     return this.#blob.close();
   }
-}
-
-/** Entries in one member, with the only piece of each; without a member, entries that are to be read by themselves. */
-interface Group {
-  member: Readonly<ListedMember> | undefined;
-  readonly chunks: (Chunk | undefined)[];
-}
-
-/** Groups that are read together. */
-interface Run {
-  readonly groups: Group[];
-  /** Where the first member begins in the file. */
-  readonly offset: number;
-  /** How many bytes of the file all take; 0 where the only member is not decompressed so, or there is none. */
-  packedBytes: number;
-  /** How much of them is needed. */
-  neededBytes: number;
 }
 
 class IndexedReader implements UnitReader {
@@ -222,7 +193,10 @@ class IndexedReader implements UnitReader {
   /** Small entries as views of their members, of which some are decompressed ahead. */
   async *lendSmall(entryPaths: Iterable<string>): AsyncGenerator<(Uint8Array | undefined)[], void> {
     const ahead: { readonly run: Run; readonly wholes: readonly Promise<Uint8Array | undefined>[] }[] = [];
-    const runs = this.#runsOf(this.#groupsOf((await this.#all()).entries, entryPaths));
+    // Only when its turn comes is known what was decompressed before.
+    const isAlone = (member: ListedMember) =>
+      this.#codec.decodeRun === undefined || this.#cache.get(member) !== undefined;
+    const runs = runsOf((await this.#all()).entries, entryPaths, isAlone);
     let aheadBytes = 0;
     const pace = new Pace();
     for (let next = runs.next(); !next.done || ahead.length > 0;) {
@@ -249,7 +223,7 @@ class IndexedReader implements UnitReader {
 
   /** Begins to decompress the members of a run. What fails is `undefined`: reading an entry by itself tells what is wrong. */
   #begun(run: Run): Promise<Uint8Array | undefined>[] {
-    const decoded = run.packedBytes > 0 ? this.#decodedRun(run) : undefined;
+    const decoded = run.isDecodedWhole ? this.#decodedRun(run) : undefined;
     return run.groups.map(({ member }, index) => {
       if (member === undefined) return Promise.resolve(undefined);
       if (decoded === undefined) return this.#memberOf(member).catch(() => undefined);
@@ -268,48 +242,6 @@ class IndexedReader implements UnitReader {
     const ends = groups.map(({ member }) => endOffset += member === undefined ? 0 : packedBytesOf(member));
     const mostBytes = neededBytes + SLACK_BYTES;
     return await this.#room.use(mostBytes, async () => await this.#codec.decodeRun?.(packed, ends, mostBytes));
-  }
-
-  /** Groups whose small members follow each other, as far as these are decompressed together; any other group by itself. */
-  *#runsOf(groups: Iterable<Group>): Generator<Run, void> {
-    let run: Run | undefined;
-    for (const group of groups) {
-      const { member } = group;
-      const neededBytes = member?.neededBytes ?? 0;
-      const packedBytes = member === undefined ? 0 : packedBytesOf(member);
-      const isSmall = (bytes: number, others: number) => bytes <= SMALL_MEMBER_BYTES && others + bytes <= RUN_BYTES;
-      if (
-        run !== undefined && run.packedBytes > 0 && run.offset + run.packedBytes === member?.offset &&
-        isSmall(packedBytes, run.packedBytes) && isSmall(neededBytes, run.neededBytes)
-      ) {
-        run.groups.push(group);
-        run.packedBytes += packedBytes;
-        run.neededBytes += neededBytes;
-        continue;
-      }
-      if (run !== undefined) yield run;
-      // Only now is known what was decompressed before.
-      const isShared = this.#codec.decodeRun !== undefined && member !== undefined && !this.#cache.get(member) &&
-        isSmall(packedBytes, 0) && isSmall(neededBytes, 0);
-      run = { groups: [group], offset: member?.offset ?? 0, packedBytes: isShared ? packedBytes : 0, neededBytes };
-    }
-    if (run !== undefined) yield run;
-  }
-
-  /** Entries that follow each other in one member, with the only piece of each. */
-  *#groupsOf(table: ReadonlyMap<string, ListedEntry>, entryPaths: Iterable<string>): Generator<Group, void> {
-    let group: Group = { member: undefined, chunks: [] };
-    for (const path of entryPaths) {
-      const { chunks = [] } = table.get(path) ?? {};
-      const only = chunks.length === 1 ? chunks[0] : undefined;
-      if (group.chunks.length > 0 && group.member !== only?.member) {
-        yield group;
-        group = { member: undefined, chunks: [] };
-      }
-      group.member = only?.member;
-      group.chunks.push(only);
-    }
-    if (group.chunks.length > 0) yield group;
   }
 
   /** One entry; as long as it is one of few, by its line. */
@@ -434,9 +366,4 @@ class IndexedReader implements UnitReader {
       throw rejected(this.#uri, "LIMIT_BYTES", offset, "a piece in its table is too large to be read at once");
     }
   }
-}
-
-/** How much is read of a member, at the most, for what is needed of it: what follows may be headers of many empty entries. */
-function packedBytesOf({ offset, endOffset, neededBytes }: Readonly<ListedMember>): number {
-  return Math.min(endOffset - offset, mostPackedBytes(neededBytes + SLACK_BYTES));
 }
