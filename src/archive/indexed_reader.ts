@@ -200,7 +200,7 @@ class IndexedReader implements UnitReader {
     let aheadBytes = 0;
     const pace = new Pace();
     for (let next = runs.next(); !next.done || ahead.length > 0;) {
-      if (pace.isDue) await pace.rest(); // a run of tiny entries has thousands
+      if (pace.isDue) await pace.rest(); // a run may have thousands of entries
       if (!next.done && (ahead.length === 0 || (ahead.length < RUNS_AHEAD && aheadBytes < RUNS_AHEAD_BYTES))) {
         const run = next.value;
         ahead.push({ run, wholes: this.#begun(run) });

@@ -1,5 +1,5 @@
 // Open files by their descriptors: small calls need no thread pool while the disk is prompt, and nothing is left for the collector,
-// which Node does with each closed FileHandle at full collections only.
+// whereas Node frees a closed FileHandle at full collections only.
 import {
   type BigIntStats,
   close,
@@ -39,33 +39,48 @@ export interface Handle {
   stat(options: { readonly bigint: true }): Promise<BigIntStats>;
   chmod(mode: number): Promise<void>;
   sync(): Promise<void>;
-  close(): Promise<void>;
+  /** Closes it; what is quick to close may be closed without waiting. */
+  close(isQuick?: boolean): Promise<void>;
 }
 
-type Done<T> = (error: Error | null, result: T) => void;
+/** How a file is opened. */
+export interface OpenHandleOptions {
+  /** Its rights, if it is created. */
+  readonly mode?: number | undefined;
+  /**
+   * Whether its folder was used before, so that it lies on no mount that hangs: it may be opened without waiting.
+   *
+   * @default false
+   */
+  readonly isKnown?: boolean;
+}
 
-/** Makes a call that goes through the thread pool. */
+type Done<T> = (error?: Error | null, result?: T) => void;
+
+/** Makes a call through the thread pool. */
 export function throughPool<T>(call: (done: Done<T>) => void): Promise<T> {
-  return new Promise((resolve, reject) => call((error, result) => error ? reject(error) : resolve(result)));
+  return new Promise((resolve, reject) => call((error, result) => error ? reject(error) : resolve(result as T)));
 }
 
 /** Opens a file; as `open` of node:fs/promises does. */
-export async function openHandle(path: string, flags: string | number, mode?: number): Promise<Handle> {
+export async function openHandle(
+  path: string,
+  flags: string | number,
+  { mode, isKnown = false }: OpenHandleOptions = {},
+): Promise<Handle> {
   // Node's permission model allows the sync of a FileHandle, and none of a descriptor.
   if ("permission" in process && process.permission) return await open(path, flags, mode) as Handle;
-  return new Descriptor(
-    await promptness.create(
-      () => openSync(path, flags, mode),
-      () => throughPool<number>((done) => openThroughPool(path, flags, mode, done)),
-    ),
-  );
+  const later = () => throughPool<number>((done) => openThroughPool(path, flags, mode, done));
+  const now = () => openSync(path, flags, mode);
+  return new Descriptor(await (isKnown ? promptness.create(now, later) : later()));
 }
 
 /** As a FileHandle: closing waits for what is under way, as the number may be another file's right after. */
-class Descriptor implements Handle {
+export class Descriptor implements Handle {
   #fd: number;
   #running = 0;
   #onIdle = () => {};
+  #closing: Promise<void> | undefined;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -102,24 +117,32 @@ class Descriptor implements Handle {
   }
 
   chmod(mode: number): Promise<void> {
-    return this.#run<void>((fd, done) => fchmod(fd, mode, done as Done<void> & ((error: Error | null) => void)));
+    return this.#run<void>((fd, done) => fchmod(fd, mode, done));
   }
 
   sync(): Promise<void> {
-    return promptness.sync(() =>
-      this.#run<void>((fd, done) => fsync(fd, done as Done<void> & ((error: Error | null) => void)))
-    );
+    return promptness.sync(() => this.#run<void>((fd, done) => fsync(fd, done)));
   }
 
-  async close(): Promise<void> {
+  close(isQuick = false): Promise<void> {
+    return this.#closing ??= this.#close(isQuick);
+  }
+
+  /** Closes it before it returns, unless something is under way. */
+  closeNow(): void {
+    if (this.#running > 0 || this.#fd === CLOSED) return void this.close();
+    const fd = this.#fd;
+    this.#fd = CLOSED;
+    closeSync(fd);
+  }
+
+  async #close(isQuick: boolean): Promise<void> {
     const fd = this.#fd;
     if (fd === CLOSED) return;
     this.#fd = CLOSED;
     if (this.#running > 0) await new Promise<void>((resolve) => this.#onIdle = resolve);
-    await promptness.call(
-      () => closeSync(fd),
-      () => throughPool<void>((done) => close(fd, done as Done<void> & ((error?: Error | null) => void))),
-    );
+    const later = () => throughPool<void>((done) => close(fd, done));
+    await (isQuick ? promptness.call(() => closeSync(fd), later) : later());
   }
 
   async #run<T>(call: (fd: number, done: Done<T>) => void): Promise<T> {

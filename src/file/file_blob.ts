@@ -8,7 +8,7 @@ import { Heartbeat } from "./heartbeat.ts";
 
 const LENT_BYTES = 512 * 1024;
 const MAX_READ_BYTES = 1024 * 1024 * 1024; // Node refuses 2 GiB and more
-// Each write is a trip to the thread pool, whatever it carries.
+// Each write costs a call, and often a trip to the thread pool, whatever it carries.
 const GATHERED_BYTES = 256 * 1024;
 const SMALL_BYTES = 64 * 1024;
 

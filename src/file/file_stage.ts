@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { showAddress } from "../model/address.ts";
 import { type ByteSource, NAME_IS_HELD, type Scratch, type Stage } from "../model/backend.ts";
 import { errnoOf, isSnapshotError, reasonOf, SnapshotError, storageError } from "../model/errors.ts";
+import { mapBounded } from "../runtime/concurrency.ts";
 import { loggerOf } from "../runtime/logging.ts";
 import { isGroup, type Unit, UNIT_SUFFIXES } from "../model/unit.ts";
 import { FileScratch, writeFile } from "./file_blob.ts";
@@ -138,7 +139,8 @@ export class FileStage implements Stage {
   async #publishGroup(path: string, body: ByteSource): Promise<void> {
     const { files, sync } = this.#place;
     // All names exist, below a hidden one: files and folders may become durable in any order.
-    for (const folder of this.#folders.keys()) await this.#beside(sync.folder(join(this.#stagePath, folder)));
+    const folders = [...this.#folders.keys()];
+    await this.#beside(mapBounded(folders, (folder) => sync.folder(join(this.#stagePath, folder)), SYNCS_IN_FLIGHT));
     await this.#settleSyncs();
     await this.#write(path, body); // the manifest, when all it lists is durable
     await this.#beside(sync.folder(this.#stagePath));
@@ -191,8 +193,8 @@ export class FileStage implements Stage {
   }
 
   /** Lets a sync go on beside what comes next, which throws its failure; waits for one of many. */
-  async #beside(sync: Promise<void>): Promise<void> {
-    const task = sync.catch((error) => {
+  async #beside(sync: Promise<unknown>): Promise<void> {
+    const task: Promise<void> = sync.then(() => {}, (error) => {
       this.#failure ??= { error };
     }).finally(() => this.#syncing.delete(task));
     this.#syncing.add(task);

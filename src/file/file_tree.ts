@@ -9,7 +9,8 @@ import { Haste } from "./haste.ts";
 // Calls that end in the same turn of the event loop hold it up together.
 const FOLDERS_AT_ONCE = 8;
 const FILES_AT_ONCE = 16;
-const SMALL_FOLDER_BYTES = 32 * 1024; // some hundred names
+// Some ten names; thousands where a file system counts names in place of bytes.
+const SMALL_FOLDER_BYTES = 4096;
 
 /** What a runtime puts for bytes of a name that are not UTF-8; under such a name it finds nothing again. */
 const REPLACED = "\u{FFFD}";
@@ -78,7 +79,9 @@ async function removeFolder(
 ): Promise<void> {
   const { files, look, givesRights } = removal;
   const inFolder: InFolder = givesRights ? unlocking(files, path) : (call) => call();
-  const names = await inFolder(() => unlessGone(files.readFolder(path, sizeBytes <= SMALL_FOLDER_BYTES)));
+  const names = await inFolder(() =>
+    unlessGone(files.readFolder(path, sizeBytes > 0 && sizeBytes <= SMALL_FOLDER_BYTES))
+  );
   const folders: [path: string, stat: FileStat][] = [];
   await mapBounded(names ?? [], async (name) => {
     const child = join(path, name);

@@ -9,7 +9,6 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
-  read,
   readdirSync,
   readSync,
   renameSync,
@@ -26,7 +25,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout, systemMs } from "../runtime/clock.ts";
 import { errnoOf, isNotAllowed, storageError } from "../model/errors.ts";
-import { type Handle, openHandle, throughPool } from "./descriptor.ts";
+import { Descriptor, type Handle, openHandle } from "./descriptor.ts";
 import type { FileKind, FileStat, FileSystem, OpenFile, QuickFile } from "./file_system.ts";
 import { freeBytesOf, mayAsk, mayBeRoot } from "./free_space.ts";
 import { promptness } from "./promptness.ts";
@@ -61,14 +60,17 @@ export function attemptNow<T>(operation: string, path: string, run: () => T): T 
 const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW | (constants.O_NONBLOCK ?? 0);
 
 class NodeFile implements OpenFile {
-  // A state that hangs leaves a save that nothing refers to. When a handle is collected, Bun ends the program and Node warns.
+  // A state that hangs leaves a save that nothing refers to. When a FileHandle is collected, Node warns.
   static readonly #open = new Set<NodeFile>();
   readonly #handle: Handle;
   readonly #path: string;
   readonly #appends: boolean;
+  readonly #isNew: boolean;
+  #unsyncedBytes = 0;
 
-  constructor(handle: Handle, path: string, appends = false) {
+  constructor(handle: Handle, path: string, { appends = false, isNew = false } = {}) {
     this.#appends = appends;
+    this.#isNew = isNew;
     this.#handle = handle;
     this.#path = path;
     NodeFile.#open.add(this);
@@ -84,6 +86,7 @@ class NodeFile implements OpenFile {
 
   write(bytes: Uint8Array, position: number): Promise<void> {
     return attempt("write", this.#path, async () => {
+      this.#unsyncedBytes += bytes.length;
       for (let done = 0; done < bytes.length;) {
         const [from, lengthBytes] = [done, bytes.length - done];
         const at = this.#appends ? null : position + from;
@@ -107,35 +110,39 @@ class NodeFile implements OpenFile {
   }
 
   sync(): Promise<void> {
-    return attempt("fsync", this.#path, () => this.#handle.sync());
+    return attempt("fsync", this.#path, async () => {
+      await this.#handle.sync();
+      this.#unsyncedBytes = 0;
+    });
   }
 
+  /** A network file system writes what is not synced; and any gives the blocks of a file back that has no name any more. */
   close(): Promise<void> {
     NodeFile.#open.delete(this);
-    return attempt("close", this.#path, () => this.#handle.close());
+    const isQuick = this.#isNew && this.#unsyncedBytes <= SMALL_BYTES;
+    return attempt("close", this.#path, () => this.#handle.close(isQuick));
   }
 }
 
 /** A file that was opened without waiting; reads of many bytes still go through the pool. */
 class QuickNodeFile implements QuickFile {
   readonly openedBytes: number;
-  readonly #descriptor: number;
+  readonly #descriptor: Descriptor;
   readonly #path: string;
 
-  constructor(descriptor: number, path: string, openedBytes: number) {
+  constructor(descriptor: Descriptor, path: string, openedBytes: number) {
     this.#descriptor = descriptor;
     this.#path = path;
     this.openedBytes = openedBytes;
   }
 
   readNow(target: Uint8Array, position: number): number {
-    return attemptNow("read", this.#path, () => readSync(this.#descriptor, target, 0, target.length, position));
+    return attemptNow("read", this.#path, () => readSync(this.#descriptor.fd, target, 0, target.length, position));
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    const reading = () =>
-      throughPool<number>((done) => read(this.#descriptor, target, 0, target.length, position, done));
-    return attempt("read", this.#path, reading);
+    const reading = () => this.#descriptor.read(target, 0, target.length, position);
+    return attempt("read", this.#path, async () => (await reading()).bytesRead);
   }
 
   write(): Promise<void> {
@@ -151,7 +158,7 @@ class QuickNodeFile implements QuickFile {
   }
 
   closeNow(): void {
-    attemptNow("close", this.#path, () => closeSync(this.#descriptor));
+    attemptNow("close", this.#path, () => this.#descriptor.closeNow());
   }
 
   async close(): Promise<void> {
@@ -180,7 +187,7 @@ function identityNow({ dev, ino }: Stats): string | undefined {
 }
 
 async function createFile(path: string, mode?: number): Promise<Handle> {
-  const handle = await openHandle(path, "wx+", mode);
+  const handle = await openHandle(path, "wx+", { mode, isKnown: true });
   try {
     if (mode !== undefined) await whereAllowed(setRights(handle, () => mode));
     return handle;
@@ -269,11 +276,12 @@ function fileStatOf(found: Stats): FileStat {
 
 /** The file system of this machine. */
 export const nodeFileSystem: FileSystem = {
-  create: (path, mode) => attempt("create", path, async () => new NodeFile(await createFile(path, mode), path)),
+  create: (path, mode) =>
+    attempt("create", path, async () => new NodeFile(await createFile(path, mode), path, { isNew: true })),
   createTemporary: () =>
     attempt("create", "a temporary file", async () => {
       const path = join(tmpdir(), `snapkeep-${crypto.randomUUID()}`);
-      const file = new NodeFile(await openHandle(path, "wx+", 0o600), path);
+      const file = new NodeFile(await openHandle(path, "wx+", { mode: 0o600 }), path);
       try {
         await unlink(path); // at once, so that nothing is left whatever ends the program
       } catch (error) {
@@ -289,7 +297,7 @@ export const nodeFileSystem: FileSystem = {
       async () => new NodeFile(await openHandle(path, followsLink ? READ : READ | NO_FOLLOW), path),
     ),
   openToAppend: (path, mode) =>
-    attempt("open", path, async () => new NodeFile(await openHandle(path, APPEND, mode), path, true)),
+    attempt("open", path, async () => new NodeFile(await openHandle(path, APPEND, { mode }), path, { appends: true })),
   makeFolder: (path, mode) =>
     attempt("mkdir", path, async () => {
       await promptness.create(() => mkdirSync(path, mode), () => mkdir(path, mode));
@@ -304,16 +312,16 @@ export const nodeFileSystem: FileSystem = {
     attempt(
       "readdir",
       path,
-      () => isSmall ? promptness.call(() => readdirSync(path), () => readdir(path)) : readdir(path),
+      () => isSmall && !IS_WINDOWS ? promptness.call(() => readdirSync(path), () => readdir(path)) : readdir(path),
     ),
   syncFolder: (path) =>
     attempt("fsync", path, async () => {
       if (IS_WINDOWS) return; // Windows cannot sync folders and writes their entries through by itself
-      const handle = await openHandle(path, "r");
+      const handle = await openHandle(path, "r", { isKnown: true });
       try {
         await handle.sync();
       } finally {
-        await handle.close();
+        await handle.close(true);
       }
     }),
   stat: (path, followsLink = false, withIdentity = false) =>
@@ -368,7 +376,7 @@ export const nodeFileSystem: FileSystem = {
       try {
         const stat = fstatSync(descriptor);
         assertFile(stat);
-        return new QuickNodeFile(descriptor, path, stat.size);
+        return new QuickNodeFile(new Descriptor(descriptor), path, stat.size);
       } catch (error) {
         closeSync(descriptor);
         throw error;

@@ -20,20 +20,16 @@ export class Promptness {
    * Makes a call without the pool, after a turn of the event loop if one is due; or through the pool, within 10 s after two calls of
    * fifty took longer than 2 ms.
    */
-  async call<T>(now: () => T, throughPool: () => Promise<T>): Promise<T> {
-    while (this.#isPrompt && this.#pace.isDue) await this.#pace.rest();
-    if (!this.#isPrompt) return await throughPool();
-    const sinceMs = monotonicMs();
-    try {
-      return now();
-    } finally {
-      this.#note(monotonicMs() - sinceMs);
-    }
+  call<T>(now: () => T, throughPool: () => Promise<T>): Promise<T> {
+    return this.#call(now, throughPool, false);
   }
 
-  /** As {@link Promptness.call}, for a call that creates; through the pool also during a sync: a journal that is committed makes it wait. */
-  async create<T>(now: () => T, throughPool: () => Promise<T>): Promise<T> {
-    return await (this.#syncs > 0 ? throughPool() : this.call(now, throughPool));
+  /**
+   * As {@link Promptness.call}, for what makes a file or folder, or opens one; through the pool also during a sync: a file system that commits
+   * its journal makes the caller wait.
+   */
+  create<T>(now: () => T, throughPool: () => Promise<T>): Promise<T> {
+    return this.#call(now, throughPool, true);
   }
 
   /** Makes a sync. */
@@ -43,6 +39,17 @@ export class Promptness {
       await throughPool();
     } finally {
       this.#syncs--;
+    }
+  }
+
+  async #call<T>(now: () => T, throughPool: () => Promise<T>, isCreating: boolean): Promise<T> {
+    while (this.#isPrompt && this.#pace.isDue) await this.#pace.rest();
+    if (!this.#isPrompt || (isCreating && this.#syncs > 0)) return await throughPool();
+    const sinceMs = monotonicMs();
+    try {
+      return now();
+    } finally {
+      this.#note(monotonicMs() - sinceMs);
     }
   }
 
@@ -58,5 +65,5 @@ export class Promptness {
   }
 }
 
-/** That of the file system of this machine. */
+/** The promptness of the file system of this machine. */
 export const promptness: Promptness = new Promptness();

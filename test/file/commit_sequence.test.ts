@@ -2,9 +2,11 @@
 import { Buffer } from "node:buffer";
 import { writeFile } from "node:fs/promises";
 import process from "node:process";
-import { nodeFileSystem } from "snapkeep/testing";
-import { describe, expect, it } from "vitest";
+import { fileBackend } from "snapkeep";
+import { type FileSystem, nodeFileSystem } from "snapkeep/testing";
+import { describe, expect, it, vi } from "vitest";
 import { UNIT_SUFFIXES } from "../../src/model/unit.ts";
+import { deferred } from "../../src/runtime/concurrency.ts";
 import { recorded } from "../backend/recorded.ts";
 import { temporaryFolder } from "../backend/temporary.ts";
 import { encode, publish } from "../backend/texts.ts";
@@ -96,10 +98,52 @@ describe("with full durability", () => {
       }
     }
     expect(calls.filter(isSync)).toHaveLength(paths.length + 12 + 4 + 3);
+    const [synced, closed] = ["sync", "close"].map((call) => calls.indexOf(`${call} .x.state.*.stage/manifest.json`));
+    expect(closed).toBeGreaterThan(synced as number);
     expect(settled(calls.slice(calls.indexOf("create .x.state.*.stage/manifest.json")))).toEqual(
       settled(GROUP_SEQUENCE.slice(GROUP_SEQUENCE.indexOf("create .x.state.*.stage/manifest.json"))),
     );
   });
+
+  it.each(["/a/b/c", "/a", "/a/b", "/manifest.json", ".stage"])(
+    "a group is renamed only when the sync of %s has ended",
+    async (end) => {
+      const folder = await temporaryFolder();
+      const { promise: released, resolve: release } = deferred<void>();
+      let isHeld = false;
+      const hold = async (path: string) => {
+        if (!path.endsWith(end)) return;
+        isHeld = true;
+        await released;
+      };
+      const rename = vi.fn(nodeFileSystem.rename);
+      const fileSystem: FileSystem = {
+        ...nodeFileSystem,
+        rename,
+        async create(path, mode) {
+          const file = await nodeFileSystem.create(path, mode);
+          return {
+            read: (target, position) => file.read(target, position),
+            write: (bytes, position) => file.write(bytes, position),
+            sizeBytes: () => file.sizeBytes(),
+            sync: () => hold(path).then(() => file.sync()),
+            close: () => file.close(),
+          };
+        },
+        syncFolder: (path) => hold(path).then(() => nodeFileSystem.syncFolder(path)),
+      };
+      const backend = fileBackend(folder, { fileSystem });
+      const stage = await backend.stage("x.state/");
+      await stage.write("a/b/c", [encode("abc")]);
+      const publishing = stage.publish("manifest.json", [encode("commit")]);
+      await vi.waitFor(() => expect(isHeld).toBe(true));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(rename).not.toHaveBeenCalled();
+      release();
+      await publishing;
+      expect(rename).toHaveBeenCalledTimes(1);
+    },
+  );
 
   it("a single blob is made durable, then linked, so that nothing can be overwritten", async () => {
     const { backend, takeCalls } = await recorded();
