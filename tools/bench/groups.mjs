@@ -16,6 +16,7 @@ const MEMORY_PEERS = ["tarStream", "modernTar", "archiver"];
 const FOLDER_PEERS = ["nodeTar", "tarFs", "modernTar", "tarStream", "archiver"];
 const COMMANDS = ["gnuGzip", "gnuPigz", "bsdtar", "gnuZstd"];
 const LEVELS = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+const SAVES = { times: 20, warmUp: 5 };
 const SAVE_COLUMNS = ["seconds", "speed", "size", "ratio", "peak"];
 const LOAD_COLUMNS = ["seconds", "speed", "size", "ratio", "peak"];
 const READ_COLUMNS = [
@@ -225,6 +226,20 @@ export const groups = {
   ...reads("giant", "Entries of 2 MiB, 1 GiB in all", ["sqlite", "lmdb"]),
   ...loads("mixed"),
   ...loads("small"),
+  usual: {
+    title: "A usual save",
+    about:
+      "Five JSON values of 10 KB and 256 KiB of floats, again and again: the median of 15 saves after 5. Ours lies beside 60 older snapshots.",
+    operation: "saves",
+    times: 3,
+    rows: [
+      { id: "oursDirectory", job: SAVES },
+      { id: "oursDirectoryUnsynced", job: SAVES },
+      { id: "ours", label: "snapkeep, gzip archive", note: "SHA-256, manifest, table; synced", job: SAVES },
+      { id: "jsonFile", note: "written, synced and renamed, and its folder synced; no digest", job: SAVES },
+    ],
+    columns: ["seconds", "size", "ratio"],
+  },
   stream: {
     title: "Memory, and the event loop, while a stream is saved",
     about:

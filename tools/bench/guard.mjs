@@ -8,7 +8,7 @@
 // Each sample is a process of its own, and ours and the peer alternate. guard.json has the least ratio of each case; an
 // improvement raises it in the same change, and it may only be lowered with a reason in docs/decisions.md. `mostSize`
 // there is for the cases in which ours is still larger than MOST_SIZE times the peer's.
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { root, table } from "../run.mjs";
@@ -41,15 +41,9 @@ async function digestOfInput({ operation, workload = "small" }, folder) {
  */
 async function sampler(measuring, it) {
   const jobs = { ours: await measuring.jobOf(it, it.ours), peer: await measuring.jobOf(it, it.peer) };
-  const older = it.operation === "saves" ? await measuring.fixtures.get("saves", "oursOlder") : undefined;
   const wanted = it.workload === undefined ? undefined : await digestOfInput(it, jobs.ours.folder);
   return async (side) => {
-    const isOlder = side === "ours" && older !== undefined;
-    const result = await measuring.sample(
-      it[side].id,
-      { ...jobs[side], isDigested: true },
-      isOlder ? (out) => cp(older, out, { recursive: true }) : undefined,
-    );
+    const result = await measuring.sample(it[side].id, { ...jobs[side], isDigested: true });
     const { seconds, firstSeconds, bytes, digest } = result;
     switch (it.operation) {
       case "save":

@@ -16,6 +16,7 @@ export function targetsOf(results, costs) {
   const targets = [];
   /** @param {string} group @param {string} id @param {number} [nth] */
   const row = (group, id, nth = 0) => results[group]?.rows.filter((candidate) => candidate.id === id)[nth];
+  /** @param {any} found */
   const seconds = (found) => found === undefined ? undefined : medianOf(found, "seconds");
   /** @param {string} group @param {readonly string[]} [among] */
   const fastestPeer = (group, among) =>
@@ -108,10 +109,32 @@ export function targetsOf(results, costs) {
 
   faster(
     "Save small from memory: the fastest npm peer from memory",
-    4,
+    3,
     row("small-memory", "ours"),
     fastestPeer("small-memory"),
   );
+  const exported = row("small-folder", "oursExport");
+  faster("Save small from a folder, equal level: the fastest npm peer", 2.5, exported, fastestPeer("small-folder"));
+  faster("Save small from a folder, equal level: GNU tar + gzip", 1, exported, row("small-folder", "gnuGzip"));
+  for (
+    const [what, most, group, ours, peer] of /** @type {const} */ ([
+      [
+        "Save small as a directory, nothing synced: plain files",
+        1.3,
+        "stores-small",
+        "oursDirectoryUnsynced",
+        "plainFiles",
+      ],
+      ["Load all of small from a directory, verified: plain files", 1.2, "load-small", "oursDirectory", "plainFiles"],
+      ["A usual save as a directory, synced: one JSON file", 1.3, "usual", "oursDirectory", "jsonFile"],
+    ])
+  ) {
+    const [mine, theirs] = [seconds(row(group, ours)), seconds(row(group, peer))];
+    target(what, `within ${most}x`, [mine, theirs], () => {
+      const factor = (mine ?? 0) / (theirs ?? 1);
+      return { measured: `${factor.toFixed(2)}x (${time(mine)} to ${time(theirs)})`, held: factor <= most };
+    });
+  }
   const small = costs.find(({ workload }) => workload === "small");
   for (
     const [what, part, most] of [["payload members", "payloadBytes", 1.03], [
