@@ -65,6 +65,12 @@ function fittingLevel(levels, id) {
     .sort((a, b) => a.runs[0].seconds - b.runs[0].seconds)[0]?.job.level;
 }
 
+/** Leaves a contender out, and goes on. @param {{ missing?: string | undefined }} part @param {unknown} error */
+function fail(part, error) {
+  part.missing = String(error).split("\n").slice(0, 3).join(" ").slice(0, 300);
+  console.log(`   FAILED ${flags.verbose ? error : part.missing}`);
+}
+
 /** @param {string} name @param {import("./groups.mjs").Group} group */
 async function measureGroup(name, group) {
   const parts = [];
@@ -95,7 +101,13 @@ async function measureGroup(name, group) {
     parts.push(part);
     if (part.missing !== undefined) {
       console.log(`   skipped ${part.label}: ${part.missing}`);
-    } else part.job = await measuring.jobOf(group, part);
+      continue;
+    }
+    try {
+      part.job = await measuring.jobOf(group, part);
+    } catch (error) {
+      fail(part, error);
+    }
   }
   for (
     let turn = 0;
@@ -117,11 +129,7 @@ async function measureGroup(name, group) {
           `   ${part.label}${part.job.level ? ` (${part.job.level})` : ""}: ${spent.toFixed(3)} s`,
         );
       } catch (error) {
-        part.missing = String(error).split("\n").slice(0, 3).join(" ").slice(
-          0,
-          300,
-        );
-        console.log(`   FAILED ${flags.verbose ? error : part.missing}`);
+        fail(part, error);
       }
     }
   }

@@ -16,6 +16,7 @@ const MEMORY_PEERS = ["tarStream", "modernTar", "archiver"];
 const FOLDER_PEERS = ["nodeTar", "tarFs", "modernTar", "tarStream", "archiver"];
 const COMMANDS = ["gnuGzip", "gnuPigz", "bsdtar", "gnuZstd"];
 const LEVELS = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+const ONE_RUN = " One run each.";
 const SAVES = { times: 20, warmUp: 5 };
 const SAVE_COLUMNS = ["seconds", "speed", "size", "ratio", "peak"];
 const LOAD_COLUMNS = ["seconds", "speed", "size", "ratio", "peak"];
@@ -32,12 +33,13 @@ const READ_COLUMNS = [
 /** @param {readonly string[]} ids @returns {Row[]} */
 const rows = (ids) => ids.map((id) => ({ id }));
 
-/** @param {string} workload @param {string} what @returns {Record<string, Group>} */
-function saves(workload, what) {
+/** @param {string} workload @param {string} what @param {{ once?: boolean }} [options] @returns {Record<string, Group>} */
+function saves(workload, what, { once = false } = {}) {
   return {
     [`${workload}-memory`]: {
       title: `Save ${workload} from memory`,
-      about: `${what}, one file, gzip level 6 unless the row says zstd.`,
+      about: `${what}, one file, gzip level 6 unless the row says zstd.${once ? ONE_RUN : ""}`,
+      once,
       operation: "save",
       workload,
       source: "memory",
@@ -50,7 +52,8 @@ function saves(workload, what) {
     },
     [`${workload}-folder`]: {
       title: `Save ${workload} from a folder`,
-      about: `The same as files in one folder; gzip level 6 unless the row says zstd.`,
+      about: `The same as files in one folder; gzip level 6 unless the row says zstd.${once ? ONE_RUN : ""}`,
+      once,
       operation: "save",
       workload,
       source: "folder",
@@ -208,7 +211,7 @@ export const groups = {
     columns: SAVE_COLUMNS,
   },
   ...saves("small", "Entries of 4 KiB JSON"),
-  ...saves("big", "One entry of float32 noise"),
+  ...saves("big", "One entry of float32 noise", { once: true }),
   ...stores("mixed"),
   ...stores("small"),
   ...reads("mixed", "Entries of 2 MiB", [
@@ -243,8 +246,10 @@ export const groups = {
   stream: {
     title: "Memory, and the event loop, while a stream is saved",
     about:
-      'One entry that comes as a stream of float32 noise. "Stall" is the longest time between two turns of a 1 ms timer loop.',
+      'One entry that comes as a stream of float32 noise. "Stall" is the longest time between two turns of a 1 ms timer loop.' +
+      ONE_RUN,
     operation: "stream",
+    once: true,
     rows: [
       {
         id: "ours",

@@ -157,7 +157,7 @@ export async function openOnce(from) {
 
 /** Saves a stream as one entry. @param {{ folder: string, source: () => AsyncIterable<Uint8Array>, sizeBytes?: number }} job */
 export async function saveStream({ folder, source, sizeBytes }) {
-  const store = new StateStore(folder, { layout: "archive" }).register(STATE, {
+  const store = new StateStore(folder, { layout: "tar.gz" }).register(STATE, {
     loadState,
     saveState: (out) =>
       out.write(
