@@ -30,7 +30,7 @@ async function withNearest(backend: Backend, unit: Unit, cause: SnapshotError<"S
   const remedy = names.length === 0
     ? `${place} has no snapshots; check the path and the working directory`
     : near === undefined
-    ? `check the path and the working directory; store.list() has the snapshots in ${place}`
+    ? `check the path and the working directory; no snapshot in ${place} has a name like it`
     : `the nearest in ${place} is "${near}"; store.list() has all`;
   return new SnapshotError("SNAPSHOT_NOT_FOUND", `${cause.message}; ${remedy}`, cause.details, { cause });
 }

@@ -98,7 +98,7 @@ describe("a snapshot that is not there", () => {
     await mkdir(path.join(folder, "quite-another-thing.state"));
     await writeFile(path.join(folder, "quite-another-thing.state", "manifest.json"), "{}");
     const messageOf = async (name: string) => String(await rejection(locate(path.join(folder, name)).open()));
-    expect(await messageOf("x.state")).toMatch(/check the path and the working directory; store\.list\(\)/);
+    expect(await messageOf("x.state")).toMatch(/check the path and the working directory; no snapshot in "/);
     expect(await messageOf("quite-other-thing.state")).toContain("the nearest in");
   });
 
