@@ -130,7 +130,8 @@ export class Descriptor implements Handle {
 
   /** Closes it before it returns, unless something is under way. */
   closeNow(): void {
-    if (this.#running > 0 || this.#fd === CLOSED) return void this.close();
+    if (this.#fd === CLOSED) return;
+    if (this.#running > 0) return void this.close().catch(() => {}); // no caller waits for it
     const fd = this.#fd;
     this.#fd = CLOSED;
     closeSync(fd);

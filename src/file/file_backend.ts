@@ -40,7 +40,7 @@ import { modeOf, privateFileSystem } from "./private_file_system.ts";
 
 const ABSENT = new Set(["ENOENT", "ENOTDIR"]);
 const LISTED_AT_ONCE = 256;
-const FEW_NAMES = 512; // which take about 0.2 ms to list
+const FEW_NAMES = 512; // which take less than a millisecond to list
 const NOWHERE = "it is a link that leads nowhere";
 // Made by file systems themselves at the root of a volume; often only the system may read them.
 const OF_FILE_SYSTEMS = new Set(["lost+found", "System Volume Information", "$RECYCLE.BIN"]);

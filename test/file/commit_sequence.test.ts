@@ -302,6 +302,8 @@ describe("the file system of this machine", () => {
     for (const piece of pieces) expect(piece.every((byte) => byte === 0x78)).toBe(true);
     for (const other of others) await other.close();
     await expect(file.read(new Uint8Array(1), 0)).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    const failure = { code: "STORAGE_FAILED", details: { operation: "fsync" } };
+    await expect(file.sync()).rejects.toMatchObject(failure);
     await file.close(); // again, as code that gives back on each way out does
   });
 });
