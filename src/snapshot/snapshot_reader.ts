@@ -37,6 +37,7 @@ const VERIFIED_AT_ONCE = 8;
 const VERIFIED_BYTES = 4 * 1024 * 1024;
 // Looking for a line takes as long as the manifest is: for more entries, parsing all of it costs less.
 const MOST_BY_LINE = 32;
+const LISTED_AT_ONCE = 256;
 // What is digested in one go holds up the program: this takes two or three milliseconds.
 const DIGESTED_BYTES = 4 * 1024 * 1024;
 
@@ -96,6 +97,7 @@ export class SnapshotReader {
   readonly #raw: RawSnapshot;
   readonly #workFolder: (() => WorkFolder) | undefined;
   #states: ReadonlyMap<string, ManifestState> | undefined;
+  #entries: readonly EntryInfo[] | undefined;
   #foundByLine = 0;
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
 
@@ -120,13 +122,26 @@ export class SnapshotReader {
   }
 
   /**
-   * The snapshot's manifest; parsed when it is first asked for, which holds the program for some 3 ms per 1,000 entries unless they
-   * were verified before. Of a very large snapshot, `await` {@link SnapshotLocator.manifest}, which does not.
+   * The snapshot's manifest; parsed when it is first asked for, which holds the program for some 3 ms per 1,000 entries. After
+   * {@link SnapshotReader.readManifest} it is there at once.
    *
    * @throws {SnapshotError} `MANIFEST_INVALID` if it breaks its own rules.
    */
   get manifest(): Manifest {
     return this.#unit.sealed.manifest;
+  }
+
+  /**
+   * Parses the manifest in slices of a few milliseconds, so that a snapshot of very many entries does not hold the program. After it
+   * `manifest`, `entries`, `has`, `state` and `stream` answer at once.
+   *
+   * @returns The manifest.
+   * @throws {SnapshotError} `MANIFEST_INVALID` if it breaks its own rules.
+   */
+  async readManifest(): Promise<Manifest> {
+    await this.#raw.sealed.index();
+    this.#entries ??= await inSlices(this.#listing());
+    return this.manifest;
   }
 
   /** How the snapshot is arranged. */
@@ -141,7 +156,7 @@ export class SnapshotReader {
 
   /** All entries, with paths `<state>/<path>`, in the order they were written. Holds the program as {@link SnapshotReader.manifest}. */
   get entries(): readonly EntryInfo[] {
-    return [...this.#raw.sealed.indexNow()].map(([path, entry]) => ({ ...entry, path }));
+    return this.#entries ??= atOnce(this.#listing());
   }
 
   /** Whether there is an entry `<state>/<path>`. Where there is none, it may hold the program as {@link SnapshotReader.manifest}. */
@@ -429,6 +444,15 @@ export class SnapshotReader {
       await turn();
     }
     return digester.digest();
+  }
+
+  *#listing(): Work<readonly EntryInfo[]> {
+    const entries: EntryInfo[] = [];
+    for (const [path, entry] of this.#raw.sealed.indexNow()) {
+      entries.push({ ...entry, path });
+      if (entries.length % LISTED_AT_ONCE === 0) yield;
+    }
+    return entries;
   }
 
   /** An entry, which is looked for in slices if the snapshot has very many. */

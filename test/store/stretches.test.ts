@@ -402,6 +402,17 @@ describe.each(["directory", "tar.gz"] as const)("a snapshot of many small entrie
     expect(await turnsOf(() => missing.catch(() => {}))).toBeGreaterThan(3);
     await expect(missing).rejects.toThrow("there is no such entry");
     await reader.close();
+    const asked = await snapshot.open();
+    expect(await turnsOf(() => asked.readManifest())).toBeGreaterThan(3);
+    const parse = vi.spyOn(JSON, "parse");
+    expect(asked.entries).toHaveLength(ENTRIES);
+    expect(asked.entries).toBe(asked.entries);
+    expect([asked.manifest.totals.entries, asked.state("state")?.entries.length]).toEqual([ENTRIES, ENTRIES]);
+    expect([asked.has("state/entry-1"), asked.has("state/entry-none")]).toEqual([true, false]);
+    expect(() => asked.stream("state/entry-none")).toThrow("there is no such entry");
+    expect(parse).not.toHaveBeenCalled();
+    parse.mockRestore();
+    await asked.close();
     const many = await snapshot.open();
     const reading = async () => {
       for (let index = 0; index < 40; index++) await many.bytes(`state/entry-${index}`);
