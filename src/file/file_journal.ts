@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { showAddress } from "../model/address.ts";
 import type { Journal } from "../model/backend.ts";
 import { storageError } from "../model/errors.ts";
-import { concat } from "../runtime/bytes.ts";
+import { chunkOf, concat, viewOf } from "../runtime/bytes.ts";
 import { runtimeClock } from "../runtime/idle.ts";
 import { streamBytes } from "../runtime/reading.ts";
 import { FileBlob } from "./file_blob.ts";
@@ -75,6 +75,7 @@ export class FileJournal implements Journal {
 
   append(lines: readonly Uint8Array[]): Promise<void> {
     for (const line of lines) {
+      chunkOf(line); // a text would become zeros
       if (line.length > MAX_LINE_BYTES) {
         throw new RangeError(
           `Cannot append to ${showAddress(this.#path)}: a line has more than ${MAX_LINE_BYTES} bytes`,
@@ -125,9 +126,8 @@ export class FileJournal implements Journal {
   async #appendPending(): Promise<void> {
     const pending = this.#pending;
     this.#pending = [];
-    const bytes = concat(pending.flatMap(({ lines }) => lines.flatMap(isolated)));
     try {
-      await this.#append(bytes);
+      await this.#append(concat(pending.flatMap(({ lines }) => lines.flatMap(isolated))));
     } catch (error) {
       for (const { reject } of pending) reject(error);
       return;
@@ -214,7 +214,7 @@ export class FileJournal implements Journal {
  * power, continue it.
  */
 function isolated(line: Uint8Array): Uint8Array[] {
-  return [BREAK, line, BREAK];
+  return [BREAK, viewOf(line), BREAK]; // it waited for its turn, and may have lost its memory since
 }
 
 /** Lines that are not empty; those that are too long are passed over. */

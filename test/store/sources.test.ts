@@ -6,7 +6,8 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { runInNewContext } from "node:vm";
-import { type EntryBody, memoryBackend, StateStore, type WriteOptions } from "snapkeep";
+import { type EntryBody, fileBackend, memoryBackend, StateStore, type WriteOptions } from "snapkeep";
+import type { Journal } from "snapkeep/backend";
 import { describe, expect, it } from "vitest";
 import { Files, iterableOf, rejection, saving, streamOf } from "./states.ts";
 import { places, temporaryFolder } from "./places.ts";
@@ -379,5 +380,20 @@ describe("Backend", () => {
     await scratch.remove();
     await expect(backend.notes.put("2026-01-02.state", detached(new Uint8Array(8)))).rejects.toThrow("memory is gone");
     expect(await backend.notes.get("2026-01-02.state")).toBeUndefined();
+  });
+
+  it("refuses lines of a journal whose memory is gone, also one that loses it while it waits", async () => {
+    const journal = fileBackend(await temporaryFolder()).journal?.("actions") as Journal;
+    const append = async (line: Uint8Array) => await journal.append([line]);
+    await expect(append(detached(new Uint8Array(8)))).rejects.toThrow("their memory is gone");
+    await expect(append("a" as never)).rejects.toThrow('"a" is a string'); // which would become zeros
+    const line = new Uint8Array(8);
+    const appending = append(line);
+    detached(line);
+    await expect(appending).rejects.toThrow("their memory is gone");
+    await append(new Uint8Array([97]));
+    const lines: string[] = [];
+    for await (const kept of journal.lines()) lines.push(new TextDecoder().decode(kept));
+    expect(lines).toEqual(["a"]);
   });
 });
