@@ -354,7 +354,9 @@ export class TarGuard {
       } else if (values === undefined && !isWithoutEffect(key)) {
         this.#refuse("PAX_FORBIDDEN", `the PAX key "${key}" is not allowed`);
       }
-      const value = isBinary ? "" : this.#text(raw);
+      // Owners and comments may be in any character set where the header says so.
+      const isIgnored = isBinary || HARMLESS_KEY.test(key) && records.get("hdrcharset") === "BINARY";
+      const value = isIgnored ? "" : this.#text(raw);
       if (values?.test(value) === false) {
         this.#refuse("PAX_FORBIDDEN", `the PAX key "${key}" has a value that is not allowed`);
       }

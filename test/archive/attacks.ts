@@ -571,6 +571,7 @@ function pax(): Attack[] {
         () => concatenated(extended(record("mtime", "1"), { type: "g" }), file("a/extra", "extra")),
       );
     }),
+    between("an owner who is not UTF-8", "PATH_UNSAFE", with_(record("uname", Uint8Array.of(0xff))), plain),
     between(
       "a path that is not UTF-8 in a header that says so",
       "PATH_UNSAFE",
@@ -938,6 +939,10 @@ export const HARMLESS: readonly Harmless[] = [
       records: [record("LIBARCHIVE.xattr.com.apple.quarantine", "eA"), record("SCHILY.xattr.com.apple.x", "\0\n")],
     },
     { name: "PAX that says its names are bytes", records: [record("hdrcharset", "BINARY"), record("path", "a/extra")] },
+    {
+      name: "PAX that says its names are bytes, with an owner who is not UTF-8",
+      records: [record("hdrcharset", "BINARY"), record("uname", Uint8Array.of(0xff)), record("path", "a/extra")],
+    },
     { name: "PAX that says its names are UTF-8", records: [record("hdrcharset", "ISO-IR 10646 2000 UTF-8")] },
   ].map(({ name, records }) => ({
     name,
