@@ -95,7 +95,8 @@ class HttpBackend implements Backend {
   constructor(url: URL, unit: Unit, options: HttpBackendOptions) {
     this.#shown = shownUrl(url);
     this.#headers = headersOf(url, options.headers, this.#shown);
-    this.#secrets = [...secretsOf(url), ...this.#headers.values()];
+    // Of "Bearer ..." the second word alone is one as well.
+    this.#secrets = [...secretsOf(url), ...[...this.#headers.values()].flatMap((value) => [value, ...value.split(" ")])];
     this.#url = withoutUser(url);
     this.#unit = unit;
     this.#options = options;
@@ -230,7 +231,7 @@ class HttpBackend implements Backend {
         discard(answer);
         throw this.#failed(
           `the server declares Content-Encoding: ${
-            encoding.slice(0, 100)
+            this.#quoted(encoding)
           }, so what arrives is not the file's own bytes; ` +
             'turn that off for archives, or name the file ".tgz" where the ending ".gz" is the reason',
         );
@@ -315,11 +316,16 @@ class HttpBackend implements Backend {
   refused(answer: Response, asked: string, sent?: string): SnapshotError {
     const { status, statusText } = answer;
     const found = answer.headers.get("content-range");
-    const received = found === null ? "no Content-Range" : `"${found.slice(0, 100)}"`;
+    const received = found === null ? "no Content-Range" : `"${this.#quoted(found)}"`;
     const ranges = status === 206 || status === 416 ? ` with ${received} where "${asked}" was asked for` : "";
     const bytes = sent === undefined ? "" : `, and sent ${sent}`;
-    const what = `the server answered ${`${status} ${statusText.slice(0, 100)}`.trim()}${ranges}${bytes}`;
+    const what = `the server answered ${`${status} ${this.#quoted(statusText)}`.trim()}${ranges}${bytes}`;
     return this.#failed(what, `HTTP_${status}`);
+  }
+
+  /** What a server has sent, for a message: it may repeat what it was sent. */
+  #quoted(text: string): string {
+    return withoutSecrets(text, this.#secrets).slice(0, 100);
   }
 
   #failed(what: string, code = "HTTP"): SnapshotError {
@@ -389,9 +395,14 @@ function secretsOf({ username, password, search, searchParams }: URL): string[] 
   return [username, password, unescaped(username), unescaped(password), search.slice(1), ...searchParams.values()];
 }
 
-/** A failure of `fetch` with its causes and their code in the message, as runtimes only say "fetch failed"; without secrets. */
-function explained(cause: unknown, parts: readonly string[]): unknown {
+/** A text without secrets; what is too short to be one stays. */
+function withoutSecrets(text: string, parts: readonly string[]): string {
   const secrets = parts.filter((part) => part.length > 3).sort((a, b) => b.length - a.length);
+  return secrets.reduce((shown, secret) => shown.replaceAll(secret, "…"), text);
+}
+
+/** A failure of `fetch` with its causes and their code in the message, as runtimes only say "fetch failed"; without secrets. */
+function explained(cause: unknown, secrets: readonly string[]): unknown {
   const texts: string[] = [];
   let code: string | undefined;
   for (let error = cause, depth = 0; error !== undefined && depth < 5; depth++) {
@@ -402,9 +413,9 @@ function explained(cause: unknown, parts: readonly string[]): unknown {
   }
   const told = [...new Set(texts)].filter((text) => text !== "").join(": ");
   const text = code === undefined || told.includes(code) ? told : `${told} (${code})`;
-  const hasSecret = secrets.some((secret) => text.includes(secret));
+  const shown = withoutSecrets(text, secrets);
+  const hasSecret = shown !== text;
   if (!hasSecret && text === texts[0]) return cause;
-  const shown = secrets.reduce((shown, secret) => shown.replaceAll(secret, "…"), text);
   const error = new Error(shown, hasSecret ? {} : { cause });
   return code === undefined ? error : Object.assign(error, { code });
 }

@@ -446,6 +446,17 @@ describe("an archive behind an address", () => {
     expect(asked[0]?.headers.get("authorization")).toBe(`Basic ${btoa("user:pass word")}`);
   });
 
+  it.each<[string, ResponseInit]>([
+    ["status", { status: 403, statusText: `no ${"-".repeat(91)} s1gnature, t0ken and bearer-me` }],
+    ["range", { status: 206, headers: { "content-range": "t0ken, Bearer bearer-me" } }],
+    ["encoding", { status: 200, headers: { "content-encoding": "bearer-me" } }],
+  ])("does not show a secret that the server repeats in its %s", async (_, init) => {
+    const ask = (_url: unknown) => Promise.resolve(new Response("", init));
+    const error = await rejection(locate(SECRET_URL, { headers: { "x-key": "Bearer bearer-me" }, fetch: ask as typeof fetch }).open());
+    expect(error).toMatchObject({ code: "STORAGE_FAILED" });
+    expect(textsOf(error)).not.toMatch(/s1gn|t0ken|bearer-me/);
+  });
+
   it.each<[string, () => unknown]>([
     ["another scheme", () => locate("s3://user:pass@bucket/x.tar.gz?token=t0ken")],
     ["a URL that is none", () => locate("https://user:pass@[/x.tar.gz?token=t0ken")],
