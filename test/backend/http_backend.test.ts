@@ -452,7 +452,8 @@ describe("an archive behind an address", () => {
     ["encoding", { status: 200, headers: { "content-encoding": "bearer-me" } }],
   ])("does not show a secret that the server repeats in its %s", async (_, init) => {
     const ask = (_url: unknown) => Promise.resolve(new Response("", init));
-    const error = await rejection(locate(SECRET_URL, { headers: { "x-key": "Bearer bearer-me" }, fetch: ask as typeof fetch }).open());
+    const headers = { "x-key": "Bearer bearer-me" };
+    const error = await rejection(locate(SECRET_URL, { headers, fetch: ask as typeof fetch }).open());
     expect(error).toMatchObject({ code: "STORAGE_FAILED" });
     expect(textsOf(error)).not.toMatch(/s1gn|t0ken|bearer-me/);
   });
