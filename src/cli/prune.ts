@@ -37,7 +37,7 @@ const rule = (flags: string, about: string, read: (text: string) => RetentionRul
 });
 
 const counted = (flags: string, about: string, keep: (count: number) => RetentionRule): CommandOption =>
-  rule(flags, about, (text) => keep(readCount(text)));
+  rule(flags, about, (text) => keep(text === "Infinity" ? Infinity : readCount(text)));
 
 const RULES: readonly CommandOption[] = [
   counted("--keep-latest <n>", "keep the newest, not counting pinned ones", keepLatest),
@@ -150,7 +150,7 @@ class PlannedKeeper extends RetentionKeeper {
 }
 
 function readBest(text: string): RetentionRule {
-  const [, metric, mode, count] = /^(.+):(min|max):(\d+)$/s.exec(text) ?? [];
+  const [, metric, mode, count] = /^(.+):(min|max):(\d+|Infinity)$/s.exec(text) ?? [];
   if (metric === undefined) throw new UsageError(`"${text}" is not <metric>:min:<n> or <metric>:max:<n>`);
   return lookingFor("metric", metric, keepBest(metric, mode as "min" | "max", Number(count)));
 }

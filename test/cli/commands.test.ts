@@ -490,6 +490,16 @@ describe("snapkeep prune", () => {
     expect((await new StateStore(folder).list()).length).toBe(5);
   });
 
+  it.each([["--keep-hourly", "Infinity"], ["--keep-best", "loss:min:Infinity"]])(
+    "keeps without a limit with %s %s",
+    async (option, value) => {
+      const folder = await temporaryFolder();
+      await fill(folder, { count: 3, labels: (step) => ({ metrics: { loss: step } }) });
+      const { code, stderr } = await snapkeep(["prune", option, value, "--yes", "-s", folder]);
+      expect([code, stderr]).toEqual([0, expect.stringContaining("3 kept")]);
+    },
+  );
+
   it("warns of tags and metrics that no snapshot has", async () => {
     const folder = await temporaryFolder();
     await fill(folder, { count: 1, labels: () => ({ tags: ["good"], metrics: { loss: 1 } }) });
