@@ -96,7 +96,10 @@ class HttpBackend implements Backend {
     this.#shown = shownUrl(url);
     this.#headers = headersOf(url, options.headers, this.#shown);
     // Of "Bearer ..." the second word alone is one as well.
-    this.#secrets = [...secretsOf(url), ...[...this.#headers.values()].flatMap((value) => [value, ...value.split(" ")])];
+    this.#secrets = [
+      ...secretsOf(url),
+      ...[...this.#headers.values()].flatMap((value) => [value, ...value.split(" ")]),
+    ];
     this.#url = withoutUser(url);
     this.#unit = unit;
     this.#options = options;
