@@ -37,7 +37,7 @@ const rule = (flags: string, about: string, read: (text: string) => RetentionRul
 });
 
 const counted = (flags: string, about: string, keep: (count: number) => RetentionRule): CommandOption =>
-  rule(flags, about, (text) => keep(text === "Infinity" ? Infinity : readCount(text)));
+  rule(flags, about, (text) => keep(readCount(text)));
 
 const RULES: readonly CommandOption[] = [
   counted("--keep-latest <n>", "keep the newest, not counting pinned ones", keepLatest),

@@ -1,10 +1,11 @@
 // Readers of option values: each returns the value, or throws what is wrong with it.
 import { UsageError } from "./exit_code.ts";
 
-/** Reads a whole number from 0 on. */
+/** Reads a whole number from 0 on, or `Infinity`. */
 export function readCount(text: string): number {
+  if (text === "Infinity") return Infinity;
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
-  throw new UsageError(`"${text}" is not a whole number from 0 on`);
+  throw new UsageError(`"${text}" is not a whole number from 0 on, or Infinity`);
 }
 
 /** Reads a finite number. */

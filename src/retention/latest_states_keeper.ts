@@ -1,10 +1,10 @@
 // pamiq-core's keeper: the latest N. It also is the only one that may remove foreign folders, and only with an option.
-import { keepLatest, type RetentionRule } from "./rule.ts";
+import { keepLatest, type RetentionRule, unlessNumber } from "./rule.ts";
 import { pathOfUri, showAddress } from "../model/address.ts";
 import { faultOfSnapshotName } from "../model/entry_path.ts";
 import { byName } from "../model/snapshot_name.ts";
 import { loggerOf } from "../runtime/logging.ts";
-import { show, showType } from "../model/show.ts";
+import { show } from "../model/show.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { locate } from "../snapshot/locate.ts";
 import type { SnapshotLocator } from "../snapshot/locator.ts";
@@ -75,10 +75,8 @@ export class LatestStatesKeeper extends RetentionKeeper {
     assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
     if (!(Number.isSafeInteger(maxKeep) || maxKeep === Infinity) || maxKeep < 0) {
-      const found = typeof maxKeep === "number" ? "" : `, but ${showType(maxKeep)}`;
-      throw new RangeError(
-        `Cannot keep the latest ${show(maxKeep)}: the number must be a whole number from 0 on, or Infinity${found}`,
-      );
+      const reason = `the number must be a whole number from 0 on, or Infinity${unlessNumber(maxKeep)}`;
+      throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: ${reason}`);
     }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);
     if (foreign && this.store.backend.foreign === undefined) {

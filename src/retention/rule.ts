@@ -61,9 +61,13 @@ function rule(
 
 function assertCount(text: string, count: number): void {
   if ((Number.isSafeInteger(count) || count === Infinity) && count >= 0) return;
-  const what = typeof count === "number" ? "" : `, but ${showType(count)}`;
-  throw new RangeError(`Cannot use ${text}: the count must be a whole number from 0 on, or Infinity${what}`);
+  throw new RangeError(
+    `Cannot use ${text}: the count must be a whole number from 0 on, or Infinity${unlessNumber(count)}`,
+  );
 }
+
+/** What a message adds where a value that must be a number is of another type. */
+export const unlessNumber = (value: unknown): string => typeof value === "number" ? "" : `, but ${showType(value)}`;
 
 /** By time, oldest first; equal times by name. */
 function byTime(snapshots: readonly RetentionSnapshot[]): readonly RetentionSnapshot[] {
@@ -223,7 +227,8 @@ export function keepEvery(duration: Duration): RetentionRule {
  */
 export function keepEverySteps(steps: number): RetentionRule {
   if (!(Number.isFinite(steps) && steps > 0)) {
-    throw new RangeError(`Cannot keep a snapshot every ${show(steps)} steps: it must be a number above 0`);
+    const reason = `it must be a number above 0${unlessNumber(steps)}`;
+    throw new RangeError(`Cannot keep a snapshot every ${show(steps)} steps: ${reason}`);
   }
   const keep: RetentionFunction = (snapshots) => {
     const closest = new Map<number, { name: string; distance: number }>();
@@ -297,7 +302,9 @@ export function keepTagged(...tags: readonly string[]): RetentionRule {
  */
 export function keepUnder(bytes: number): RetentionRule {
   if (!(Number.isFinite(bytes) && bytes >= 0)) {
-    throw new RangeError(`Cannot keep under ${show(bytes)} bytes: it must be a number from 0 on`);
+    throw new RangeError(
+      `Cannot keep under ${show(bytes)} bytes: it must be a number from 0 on${unlessNumber(bytes)}`,
+    );
   }
   return rule(`keepUnder(${bytes})`, () => [], { budgetBytes: bytes, leastCount: 0 });
 }

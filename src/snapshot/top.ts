@@ -11,7 +11,7 @@ const PARTS_AT_ONCE = 256; // which take about a millisecond
 export interface LargestPartsOptions {
   /** The manifest to compare with. @default none */
   readonly since?: Pick<Manifest, "states"> | undefined;
-  /** How many entries. @default 10 */
+  /** How many entries; `Infinity` for all. @default 10 */
   readonly count?: number;
 }
 
@@ -46,7 +46,7 @@ export interface LargestParts {
  * @param options What to compare with; how many entries.
  * @returns The parts.
  * @throws {TypeError} If an option does not exist or cannot be what it is.
- * @throws {RangeError} If `count` is not a whole number from 0 on.
+ * @throws {RangeError} If `count` is neither a whole number from 0 on nor `Infinity`.
  * @example
  * ```ts
  * import { largestParts, StateStore } from "snapkeep";
@@ -68,8 +68,9 @@ export async function largestParts(
 ): Promise<LargestParts> {
   assertOptions("list the largest entries", options, OPTIONS);
   const { since, count = 10 } = options;
-  if (!(Number.isSafeInteger(count) && count >= 0)) {
-    throw new RangeError(`Cannot list the largest ${show(count)} entries: count must be a whole number from 0 on`);
+  if (!((Number.isSafeInteger(count) || count === Infinity) && count >= 0)) {
+    const reason = "count must be a whole number from 0 on, or Infinity";
+    throw new RangeError(`Cannot list the largest ${show(count)} entries: ${reason}`);
   }
   for (const each of since === undefined ? [manifest] : [manifest, since]) {
     if (!hasStates(each)) {

@@ -45,6 +45,7 @@ describe("largestParts", () => {
   it("limits the entries, and refuses a count that is not a whole number", async () => {
     const one = manifest({ a: { x: 1, y: 2, z: 3 } });
     expect((await largestParts(one, { count: 2 })).entries.map(({ path }) => path)).toEqual(["a/z", "a/y"]);
+    expect((await largestParts(one, { count: Infinity })).entries).toHaveLength(3);
     await expect(largestParts(one, { count: 1.5 })).rejects.toThrow(RangeError);
     await expect(largestParts(one, { count: -1 })).rejects.toThrow(RangeError);
   });
