@@ -301,7 +301,7 @@ export async function writeNew(
   }
   if (mode === undefined) return;
   const base = mode & ~MAY_EXECUTE & 0o777;
-  attemptNow("chmod", path, () => chmodSync(path, isExecutable ? base | (base & 0o444) >> 2 : base));
+  attemptNow("chmod", path, () => chmodSync(path, isExecutable ? base | OWNER_EXECUTES | (base & 0o444) >> 2 : base));
 }
 
 /** Makes a link. */

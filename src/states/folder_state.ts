@@ -277,9 +277,7 @@ class WorkingFolder implements FolderState {
     }
     const places = new StorePlaces(root, from.uri);
     const stored = new IgnoreLists(ignored);
-    const rules = kind === undefined
-      ? { lists: new IgnoreLists(), fileNames: [] }
-      : rulesAt(root, this.#rules, "may be missing");
+    const rules = rulesAt(root, this.#rules, "may be missing");
     const found = kind === undefined ? undefined : await scan(root, { ...rules, also: stored, places });
     const wanted = new Map([...nodes].filter(([path, node]) => {
       const isFolder = node.kind === "folder";

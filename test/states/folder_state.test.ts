@@ -146,6 +146,15 @@ describe("folderState", () => {
     expect((await lstat(path.join(root, "other"))).mode & 0o777).toBe(0o600); // what was private stays private
   });
 
+  it("lets a file be executed that nobody could read", async () => {
+    const { root, state } = await work({ "a": { run: "1" } });
+    const snapshot = await saved(state);
+    await grow(root, { "a": "2" });
+    await chmod(path.join(root, "a"), 0o200);
+    await storeOf(state).loadState(snapshot);
+    expect((await stat(path.join(root, "a"))).mode & 0o777).toBe(0o300);
+  });
+
   it("follows no link that lies where a folder was", async () => {
     const { base, root, state } = await work({ "a/b": "saved" });
     const snapshot = await saved(state);
@@ -407,6 +416,14 @@ describe("folderState's ignore", () => {
       "d/z.tmp": "mine",
       "extra/b.log": "mine",
     });
+  });
+
+  it("does not restore what the current list ignores, also where the folder is missing", async () => {
+    const { root, state } = await work({ "a": "1", "x.log": "1" });
+    const snapshot = await saved(state);
+    await rm(root, { recursive: true });
+    await storeOf(folderState(root, { ignore: ["*.log"] })).loadState(snapshot);
+    expect(await grown(root)).toEqual({ "a": "1" });
   });
 
   it("loads into a folder in which a file of rules is missing, but does not save it", async () => {

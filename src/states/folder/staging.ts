@@ -18,6 +18,7 @@ import {
   readSteady,
   removeAll,
   removeFolder,
+  removeName,
   writeNew,
 } from "../../file/real_tree.ts";
 import { hasNoRoom, reasonOf } from "../../model/errors.ts";
@@ -230,7 +231,10 @@ function assertFolders(root: string, path: string): void {
  */
 export async function undo(root: string, staging: string): Promise<void> {
   const pace = new Pace();
-  for (const { number, step: { do: what, path } } of stepsOf(staging).reverse()) {
+  const steps = stepsOf(staging);
+  // Until all is undone, the folder is a mixture, which no save may take for complete.
+  if (lookAt(join(staging, PLAN)) === undefined && steps.length > 0) move(join(staging, DONE), join(staging, PLAN));
+  for (const { number, step: { do: what, path } } of steps.reverse()) {
     if (pace.isDue) await pace.rest();
     const target = path === "" ? root : join(root, path);
     const [staged, old] = [join(staging, "new", String(number)), join(staging, "old", String(number))];
@@ -249,6 +253,7 @@ export async function undo(root: string, staging: string): Promise<void> {
       move(old, target);
     }
   }
+  removeName(join(staging, PLAN)); // first: without what is staged, the steps would move out what has just come back
   await discardStaged(staging);
 }
 
