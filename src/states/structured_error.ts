@@ -13,9 +13,8 @@ const ERROR_CLASSES: readonly ErrorConstructor[] = [
   URIError,
 ];
 
-// Some runtimes give errors these, to say where they were made.
-const OF_THE_RUNTIME = new Set(["stack", "line", "column", "sourceURL", "originalLine", "originalColumn"]);
-const KNOWN = new Set(["message", "cause", "errors", "name"]);
+// What some runtimes add to say where an error was made, such as line and column, is not enumerable.
+const KNOWN = new Set(["message", "cause", "errors", "stack"]);
 
 /** An error as data. */
 interface ErrorData {
@@ -38,8 +37,9 @@ export function isErrorPrototype(prototype: unknown): boolean {
 export function errorData(error: Error): ErrorData {
   const prototype: unknown = Object.getPrototypeOf(error);
   const type = ERROR_CLASSES.find((each) => each.prototype === prototype) ?? Error;
-  const own = (name: string) => Object.hasOwn(error, name) ? { [name]: Reflect.get(error, name) as unknown } : {};
-  const names = Object.keys(error).filter((name) => !KNOWN.has(name) && !OF_THE_RUNTIME.has(name));
+  const names = Object.keys(error).filter((name) => !KNOWN.has(name));
+  const own = (name: string) =>
+    Object.hasOwn(error, name) && !names.includes(name) ? { [name]: Reflect.get(error, name) as unknown } : {};
   const properties = Object.fromEntries(names.map((name) => [name, Reflect.get(error, name) as unknown]));
   return {
     class: type.name,

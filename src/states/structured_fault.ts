@@ -1,6 +1,6 @@
 // What a value holds that would not come back from devalue as it was, and what to do instead. devalue goes by what a value says it is:
 // a subclass of Map would come back as a Map, and an array without its named properties.
-import { inspect } from "node:util";
+import { inspect, types } from "node:util";
 
 /** What would not come back, and what to do instead. */
 export interface Fault {
@@ -16,7 +16,7 @@ export const MAX_SPARSE_LENGTH: number = 2 ** 24;
 // Listing the properties of long arrays takes longer than printing none of their items.
 const FEW = 100;
 const BRIEFLY = { maxArrayLength: 0, maxStringLength: 0, depth: 0, customInspect: false };
-const NOTHING_NAMED = /^(?:\w+\(\d+\) )?\[ \.\.\. \d+ more items? \]$/;
+const NOTHING_NAMED = /^(?:\w+\(\d+\) (?:\[\w+\] )?)?\[ \.\.\. \d+ more items? \]$/;
 
 const { getPrototypeOf, hasOwn } = Object;
 const { ownKeys } = Reflect;
@@ -41,6 +41,18 @@ const KINDS: ReadonlyMap<unknown, string> = new Map(
     name,
   ) => [(Reflect.get(globalThis, name) as { prototype: unknown }).prototype, name]),
 );
+/** Whether an object is what its prototype says: one that was made by Object.create, or a Proxy, has nothing in it that can be read. */
+const IS_REALLY: Readonly<Record<string, (value: object) => boolean>> = {
+  Date: types.isDate,
+  RegExp: types.isRegExp,
+  Map: types.isMap,
+  Set: types.isSet,
+  Number: types.isNumberObject,
+  Boolean: types.isBooleanObject,
+  BigInt: types.isBigIntObject,
+  ArrayBuffer: types.isArrayBuffer,
+  DataView: types.isDataView,
+};
 const OTHER_HOLDERS = new Set(["String", "SharedArrayBuffer", "WeakMap", "WeakSet", "WeakRef", "Promise"]);
 const VIEW = /^(?:(?:Big)?(?:Ui|I)nt\d+|Uint8Clamped|Float\d+)Array$/;
 
@@ -67,6 +79,9 @@ export function faultOf(value: object): Fault | undefined {
   const isView = VIEW.test(tag);
   if (own === undefined && !isView && tag !== "Array" && tag !== "String") return describe(value);
   if (!isOf(prototype, tag)) return ofClass(value);
+  if (IS_REALLY[tag]?.(value) === false) {
+    return { what: `a Proxy of a ${tag}, or what only inherits from ${tag}`, remedy: "save the object behind it" };
+  }
   if (tag === "Array") return faultOfArray(value as unknown[]);
   if (tag === "ArrayBuffer") return faultOfBuffer(value);
   if (tag === "String") return ownKeys(value).length > (value as unknown as string).length + 1 ? NAMED : undefined;
@@ -102,10 +117,20 @@ export function faultOfBuffer(buffer: object): Fault | undefined {
   if ((buffer as { readonly resizable?: boolean }).resizable === true) {
     return { what: "a resizable ArrayBuffer", remedy: "save buffer.slice(), and make it resizable again in set" };
   }
-  if ((buffer as { readonly detached?: boolean }).detached === true) {
+  if (isDetached(buffer as ArrayBuffer)) {
     return { what: "an ArrayBuffer that was transferred", remedy: "leave it out" };
   }
   return ownKeys(buffer).length > 0 ? NAMED : undefined;
+}
+
+function isDetached(buffer: ArrayBuffer & { readonly detached?: boolean }): boolean {
+  if (buffer.byteLength > 0 || buffer.detached !== undefined) return buffer.detached === true;
+  try {
+    new Uint8Array(buffer); // Node 20 does not tell, but refuses this
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** Whether an object has enumerable properties under symbols. */
@@ -137,7 +162,17 @@ function hasNamed(list: readonly unknown[]): boolean {
   const keys = ownKeys(list);
   // Indexes come first, then "length"; so that nothing else is there is seen by the count alone.
   if (keys.length === list.length + Number(isArray) && (!isArray || keys[list.length] === "length")) return false;
-  return keys.some((key) => typeof key === "symbol" || !(isArray && key === "length") && !/^(?:0|[1-9]\d*)$/.test(key));
+  return keys.some((key) => typeof key === "symbol" || !(isArray && key === "length") && !isIndex(key));
+}
+
+function isIndex(key: string): boolean {
+  const number = Number(key) >>> 0;
+  return String(number) === key && number < 2 ** 32 - 1;
+}
+
+/** Whether a view, such as a Buffer, has properties beside its items. */
+export function faultOfView(view: Uint8Array): Fault | undefined {
+  return faultOfBuffer(view.buffer) ?? (hasNamed(view as unknown as unknown[]) ? NAMED : undefined);
 }
 
 /** The class of an object, with an article. */

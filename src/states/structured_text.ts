@@ -4,7 +4,7 @@
 // devalue goes by what a value says it is, so a subclass of Map would come back as a Map, and an array without its named properties.
 // Each object is looked at before: what would not come back fails, with its place.
 import { Buffer } from "node:buffer";
-import { inspect } from "node:util";
+import { inspect, types } from "node:util";
 import { defaultParseOperations, defaultStringifyOperations, stringify, unflatten } from "devalue";
 import { viewOf } from "../runtime/bytes.ts";
 import { reasonOf } from "../model/errors.ts";
@@ -14,6 +14,7 @@ import {
   type Fault,
   faultOf,
   faultOfBuffer,
+  faultOfView,
   hasSymbols,
   MAX_SPARSE_LENGTH,
   nameOf,
@@ -138,7 +139,7 @@ class Walk {
   readonly buffers: Uint8Array[] = [];
   /** What the refused value would lose. */
   found: Fault | undefined;
-  /** Whether a function of a class is running, whose errors are its own. */
+  /** Whether a function of a class or a getter is running, whose errors are its own. */
   runsOwnCode = false;
   readonly #names = new Map<object, string>();
   readonly #classes: SavedClasses;
@@ -177,7 +178,10 @@ class Walk {
         this.found === undefined ? defaultStringifyOperations.shapeOf(value) : { kind: "not-plain" } as const,
       get: (value: object, key: string) => {
         if (this.#way[this.#depth] !== value) this.#enter(value);
-        return (value as Record<string, unknown>)[key];
+        this.runsOwnCode = true; // it may be a getter
+        const property = (value as Record<string, unknown>)[key];
+        this.runsOwnCode = false;
+        return property;
       },
       valuesOf: (set: Set<unknown>) => this.#within(set, set),
       entriesOf: (map: Map<unknown, unknown>) => this.#within(map, map),
@@ -240,9 +244,18 @@ class Walk {
     if (prototype === Object.prototype || prototype === Array.prototype || prototype === null) return undefined;
     const name = this.#names.get(prototype as object);
     if (name !== undefined) return CLASS + name;
-    if (prototype === Buffer.prototype) return "Buffer";
-    if (prototype === ArrayBuffer.prototype) return faultOfBuffer(value) === undefined ? "ArrayBuffer" : undefined;
+    if (prototype === Buffer.prototype && types.isUint8Array(value)) {
+      this.found = faultOfView(value);
+      return this.found === undefined ? "Buffer" : undefined;
+    }
+    if (prototype === ArrayBuffer.prototype && types.isArrayBuffer(value)) {
+      return faultOfBuffer(value) === undefined ? "ArrayBuffer" : undefined;
+    }
     if (!isErrorPrototype(prototype) || tagOf(value) !== "Error") return undefined;
+    if (typeof (value as Error).message !== "string") {
+      this.found = { what: "an Error whose message is no text", remedy: "put it into a property of another name" };
+      return undefined;
+    }
     if (!hasSymbols(value)) return "Error";
     this.found = { what: "an Error with a symbol as a key", remedy: "use a text as the key, or leave it out" };
     return undefined;
@@ -252,8 +265,9 @@ class Walk {
     this.runsOwnCode = true;
     const data: unknown = (this.#classes[name] as SavedClass).save(instance);
     this.runsOwnCode = false;
-    if (typeof data === "object" && data !== null) return data;
-    throw new TypeError(`Cannot save an instance of "${name}": its save must return an object or array`);
+    if (typeof data === "object" && data !== null && data !== instance) return data;
+    const what = data === instance ? "the data, not the instance itself" : "an object or array";
+    throw new TypeError(`Cannot save an instance of "${name}": its save must return ${what}`);
   }
 
   #lift(bytes: Uint8Array): number[] {

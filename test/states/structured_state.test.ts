@@ -21,6 +21,14 @@ async function throughStructured<Value>(value: Value): Promise<Value> {
   return held.value;
 }
 
+/** A buffer, or a view of one, whose memory is gone. */
+function transferred(length?: number): ArrayBuffer | Float32Array {
+  const view = new Float32Array(length ?? 2);
+  const { buffer } = view;
+  structuredClone(buffer, { transfer: [buffer] });
+  return length === undefined ? buffer : view;
+}
+
 class Vector {
   readonly x: number;
   readonly y: number;
@@ -123,6 +131,9 @@ describe("structuredState", () => {
     ]);
     expect(back.cause).toBeInstanceOf(TypeError);
     expect(Object.keys(back)).toEqual(["code"]);
+    const parsed = await throughStructured(Object.assign(new SyntaxError("x"), { line: 3, name: "ParseError" }));
+    expect(parsed.name).toBe("ParseError");
+    if (!("Bun" in globalThis)) expect([parsed.line, Object.keys(parsed).sort()]).toEqual([3, ["line", "name"]]);
     const several = await throughStructured(new AggregateError([new Error("one")], "two"));
     expect([several instanceof AggregateError, (several.errors[0] as Error).message]).toEqual([true, "one"]);
   });
@@ -237,6 +248,21 @@ describe("structuredState", () => {
     ["a value nested too deeply", chain(5000), /more than 1000 levels/],
     ["a value nested far too deeply", chain(200_000), /more than 1000 levels/],
     ["what only says to be a Date", { a: { [Symbol.toStringTag]: "Date" } }, /at \$\.a/],
+    ["what only inherits from Map", { a: Object.create(Map.prototype) as unknown }, /at \$\.a/],
+    ["what only inherits from Buffer", { a: Object.create(Buffer.prototype) as unknown }, /at \$\.a/],
+    ["a Proxy of a Map", { a: new Proxy(new Map(), {}) }, /a Proxy of a Map, .* at \$\.a/],
+    ["a Proxy of a Date", { a: new Proxy(new Date(), {}) }, /a Proxy of a Date, .* at \$\.a/],
+    ["a named property of a Buffer", { a: Object.assign(Buffer.from("abc"), { best: 1 }) }, /named .* at \$\.a/],
+    ["a named property of a long Buffer", { a: Object.assign(Buffer.alloc(500), { best: 1 }) }, /named .* at \$\.a/],
+    ["a Buffer of shared memory", { a: Buffer.from(new SharedArrayBuffer(8)) }, /SharedArrayBuffer at \$\.a/],
+    ["a key of an array that is no index", { a: Object.assign([1], { 4294967295: 1 }) }, /named .* at \$\.a/],
+    [
+      "a message of an error that is no text",
+      { a: Object.assign(new Error(), { message: {} }) },
+      /message .* at \$\.a/,
+    ],
+    ["memory that was transferred", { a: transferred() }, /transferred at \$\.a/],
+    ["a view of memory that was transferred", { a: new Float32Array(2), b: transferred(2) }, /transferred at \$\.b/],
   ])("fails a save of %s with its place", async (_, value, message) => {
     const error = await rejection(saved(structuredState(cell(value))));
     expect(error).toMatchObject({
@@ -244,6 +270,29 @@ describe("structuredState", () => {
       cause: expect.any(TypeError),
       message: expect.stringMatching(message),
     });
+  });
+
+  it("lets a getter's own error through", async () => {
+    const far = new RangeError("far");
+    const value = {
+      get a(): never {
+        throw far;
+      },
+    };
+    expect(await rejection(saved(structuredState(cell(value))))).toMatchObject({ cause: far });
+  });
+
+  it("fails a save of an instance that is its own data", async () => {
+    const own = { Vector: savedClass(Vector, (vector) => vector, (vector) => vector) };
+    const error = await rejection(saved(structuredState({ ...cell(new Vector(1, 2)), classes: own } as never)));
+    expect(error).toMatchObject({
+      code: "STATE_SAVE_FAILED",
+      message: expect.stringContaining("not the instance itself"),
+    });
+  });
+
+  it("keeps long Buffers", async () => {
+    expect(await throughStructured(Buffer.alloc(500, 7))).toEqual(Buffer.alloc(500, 7));
   });
 
   it("fails a save of memory that is gone", async () => {
