@@ -59,11 +59,11 @@ export class LatestStatesKeeper extends RetentionKeeper {
    * Makes a keeper.
    *
    * @param where A store, or what a store takes.
-   * @param maxKeep How many to keep; 0 keeps none, `Infinity` all.
+   * @param maxKeep How many to keep; 0 keeps none.
    * @param pattern Glob that the names of snapshots must match, without the suffix of archives; all of the store unless given, and
    *   of foreign folders `*.state`.
    * @param options Foreign folders, and as of a store where no store is given.
-   * @throws {RangeError} If `maxKeep` is neither a whole number from 0 on nor `Infinity`.
+   * @throws {RangeError} If `maxKeep` is no whole number from 0 on.
    * @throws {TypeError} If foreign folders are asked for where there can be none.
    */
   constructor(
@@ -74,8 +74,8 @@ export class LatestStatesKeeper extends RetentionKeeper {
   ) {
     assertOptions("make a keeper", options, LATEST_OPTIONS);
     const { foreign = false, ...storeOptions } = options;
-    if (!(Number.isSafeInteger(maxKeep) || maxKeep === Infinity) || maxKeep < 0) {
-      const reason = `the number must be a whole number from 0 on, or Infinity${unlessNumber(maxKeep)}`;
+    if (!Number.isSafeInteger(maxKeep) || maxKeep < 0) {
+      const reason = `the number must be a whole number from 0 on${unlessNumber(maxKeep)}`;
       throw new RangeError(`Cannot keep the latest ${show(maxKeep)}: ${reason}`);
     }
     super(where, [maxKeep === 0 ? KEEP_NONE : keepLatest(maxKeep)], storeOptions);

@@ -111,6 +111,11 @@ const NAMED: Fault = {
 
 /** What of a buffer would be lost. */
 export function faultOfBuffer(buffer: object): Fault | undefined {
+  return faultOfMemory(buffer) ?? (ownKeys(buffer).length > 0 ? NAMED : undefined);
+}
+
+/** What of a buffer would be lost beside its own properties. */
+function faultOfMemory(buffer: object): Fault | undefined {
   if (tagOf(buffer) === "SharedArrayBuffer") {
     return { what: "a SharedArrayBuffer", remedy: "save a copy of its bytes, and share them again in set" };
   }
@@ -120,7 +125,7 @@ export function faultOfBuffer(buffer: object): Fault | undefined {
   if (isDetached(buffer as ArrayBuffer)) {
     return { what: "an ArrayBuffer that was transferred", remedy: "leave it out" };
   }
-  return ownKeys(buffer).length > 0 ? NAMED : undefined;
+  return undefined;
 }
 
 function isDetached(buffer: ArrayBuffer & { readonly detached?: boolean }): boolean {
@@ -170,9 +175,9 @@ function isIndex(key: string): boolean {
   return String(number) === key && number < 2 ** 32 - 1;
 }
 
-/** Whether a view, such as a Buffer, has properties beside its items. */
-export function faultOfView(view: Uint8Array): Fault | undefined {
-  return faultOfBuffer(view.buffer) ?? (hasNamed(view as unknown as unknown[]) ? NAMED : undefined);
+/** What of a Buffer would be lost; the memory that it shares with others is the runtime's. */
+export function faultOfNodeBuffer(view: Uint8Array): Fault | undefined {
+  return faultOfMemory(view.buffer) ?? (hasNamed(view as unknown as unknown[]) ? NAMED : undefined);
 }
 
 /** The class of an object, with an article. */

@@ -14,7 +14,7 @@ import {
   type Fault,
   faultOf,
   faultOfBuffer,
-  faultOfView,
+  faultOfNodeBuffer,
   hasSymbols,
   MAX_SPARSE_LENGTH,
   nameOf,
@@ -245,7 +245,7 @@ class Walk {
     const name = this.#names.get(prototype as object);
     if (name !== undefined) return CLASS + name;
     if (prototype === Buffer.prototype && types.isUint8Array(value)) {
-      this.found = faultOfView(value);
+      this.found = faultOfNodeBuffer(value);
       return this.found === undefined ? "Buffer" : undefined;
     }
     if (prototype === ArrayBuffer.prototype && types.isArrayBuffer(value)) {

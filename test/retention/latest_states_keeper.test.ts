@@ -51,13 +51,6 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     );
   });
 
-  it("with a maximum of Infinity keeps all", async () => {
-    const store = (await make()).store();
-    const saved = await saveMany(store, 2);
-    expect(await new LatestStatesKeeper(store, Infinity).cleanup()).toEqual([]);
-    expect(names(await store.list())).toEqual(saved);
-  });
-
   it("with a maximum of 0 keeps none", async () => {
     const store = (await make()).store();
     const saved = await saveMany(store, 2);
@@ -80,7 +73,7 @@ describe.each(places)("LatestStatesKeeper ($layout, $backend)", ({ make, layout 
     expect(await keeper.cleanup()).toEqual([]);
   });
 
-  it.each([-1, 1.5, NaN, -Infinity, 2 ** 53])("refuses a maximum of %d as a RangeError", async (maxKeep) => {
+  it.each([-1, 1.5, NaN, Infinity, 2 ** 53])("refuses a maximum of %d as a RangeError", async (maxKeep) => {
     const { backend } = await make();
     expect(() => new LatestStatesKeeper(backend, maxKeep)).toThrow(RangeError);
   });
