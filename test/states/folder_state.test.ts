@@ -146,7 +146,7 @@ describe("folderState", () => {
     expect((await lstat(path.join(root, "other"))).mode & 0o777).toBe(0o600); // what was private stays private
   });
 
-  it("lets a file be executed that nobody could read", async () => {
+  it("keeps the executable bit of a file without any right to read", async () => {
     const { root, state } = await work({ "a": { run: "1" } });
     const snapshot = await saved(state);
     await grow(root, { "a": "2" });
