@@ -79,9 +79,8 @@ export async function guard(measuring, { wanted = [""], rounds: asked = String(L
     console.log(`== ${name}: ${it.about}`);
     try {
       const labels = { ours: contenders[it.ours.id].label, peer: contenders[it.peer.id].label };
-      verdicts.push(
-        await judge({ name, labels, limit: limits[name], rounds }, await sampler(measuring, it), console.log),
-      );
+      const about = { name, labels, limit: limits[name], rounds: Math.max(rounds, it.rounds ?? 0) };
+      verdicts.push(await judge(about, await sampler(measuring, it), console.log));
     } catch (error) {
       verdicts.push(unmeasured(name, String(error)));
     }
