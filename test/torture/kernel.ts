@@ -139,11 +139,23 @@ export async function traced(
   });
   const logged = await readFile(log, "utf8").catch(() => "");
   await rm(log, { force: true });
-  const struck = logged.split("\n").filter((line) => line.includes("(INJECTED)"));
+  const struck = wholeLines(logged).filter((line) => line.includes("(INJECTED)"));
   const injected = struck.filter((line) => line.includes(path.dirname(folder)));
   const lines = said.split("\n").filter((line) => line !== "");
   const isForeign = isKilled ? !lines.includes("ready") : injected.length === 0 && struck.length > 0;
   return { lines, complaints, isKilled, injected, isForeign };
+}
+
+/** The lines of a log of strace; it cuts the line of a call in two where another thread calls meanwhile, and only the first has the path. */
+function wholeLines(logged: string): string[] {
+  const begun = new Map<string, string>();
+  return logged.split("\n").map((line) => {
+    const thread = line.slice(0, line.indexOf(" "));
+    const [start, cut] = line.split(" <unfinished ...>");
+    if (cut !== undefined) begun.set(thread, start as string);
+    const [, end] = line.split(" resumed>");
+    return end === undefined ? line : (begun.get(thread) ?? "") + end;
+  });
 }
 
 /** A place with a snapshot in each layout, to be copied; made by a program of this runtime. */
