@@ -2,6 +2,7 @@
 import { dirname } from "node:path";
 import process from "node:process";
 import { Readable } from "node:stream";
+import { setTimeout as wait } from "node:timers/promises";
 import { nodeFileSystem } from "../file/node_file_system.ts";
 import { readAddress, showAddress } from "../model/address.ts";
 import { isSnapshotError, reasonOf, SnapshotError } from "../model/errors.ts";
@@ -10,6 +11,9 @@ import type { StateStore } from "../store/state_store.ts";
 import type { Command } from "./command.ts";
 import { EXIT, exitCodeOf, UsageError } from "./exit_code.ts";
 import { locateAt } from "./resolve.ts";
+
+/** How long after the end of stdin a signal may arrive that ended both programs of a pipe. */
+const SIGNAL_AFTER_END_MS = 100;
 
 /** Imports snapshots. */
 export const importCommand: Command = {
@@ -46,6 +50,7 @@ export const importCommand: Command = {
         } else await output.line(snapshot.name);
       } catch (thrown) {
         progress.stop();
+        if (source === "-") await wait(SIGNAL_AFTER_END_MS, undefined, { signal }).catch(() => {});
         const error = await withWayOut(store, thrown);
         // A folder that holds what another source brought stays.
         for (const folder of missing) await nodeFileSystem.removeFolder(folder).catch(() => {});
