@@ -43,8 +43,11 @@ const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
 // Keys that change nothing but what a reader ignores anyway: owners, times and comments.
 const HARMLESS_KEY = /^(?:[amc]time|uid|gid|uname|gname|comment)$/;
 
-// A vendor's name is in capitals. GNU and Sun describe sparse files with such keys; of Schily's keys some change the size.
-const VENDOR_KEY = /^(?!GNU\.|SUN\.|SCHILY\.)[A-Z][A-Z0-9_-]*\.\P{Cc}+$/u;
+// A vendor's name begins with a capital. GNU and Sun describe sparse files and volumes with such keys; of Schily's some change the size.
+const VENDOR_KEY = /^(?!GNU\.|SUN\.|SCHILY\.)[A-Z][\w-]*\.\P{Cc}+$/u;
+const GNU_KEY = /^GNU\.(?:dumpdir|volume\.label)$/;
+/** What a folder held when GNU tar saved it for an incremental backup. */
+const DUMP_KEY = "GNU.dumpdir";
 const SCHILY_KEY = /^SCHILY\.(?:dev|devmajor|devminor|ino|nlink|fflags|release|archtype|(?:acl|xattr)\.\P{Cc}+)$/u;
 
 /** Keys that may stand in a record, each with the values it may have; they are true of no entry but their own. */
@@ -273,6 +276,9 @@ export class TarGuard {
     if (fileType !== undefined && fileType !== (isFolder ? "directory" : "file")) {
       this.#refuse("PAX_FORBIDDEN", "a PAX file type differs from the header's", start);
     }
+    if (!isFolder && pax?.has(DUMP_KEY) === true) {
+      this.#refuse("PAX_FORBIDDEN", "a file has the PAX record of a folder", start);
+    }
     const isRoot = isFolder && /^(?:\.\/)*\.?$/.test(path) && path !== "";
     path = path.replace(/^(?:\.\/)+/, "");
     if (isFolder) path = path.replace(/(?<=.)\/$/, "");
@@ -432,7 +438,7 @@ function isWithoutEffect(key: string): boolean {
 }
 
 function isOfVendor(key: string): boolean {
-  return VENDOR_KEY.test(key) || SCHILY_KEY.test(key);
+  return VENDOR_KEY.test(key) || GNU_KEY.test(key) || SCHILY_KEY.test(key);
 }
 
 function isZero(bytes: Uint8Array): boolean {

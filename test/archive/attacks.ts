@@ -933,6 +933,8 @@ export const HARMLESS: readonly Harmless[] = [
     { name: "PAX of SELinux", records: [record("RHT.security.selinux", "unconfined_u:object_r:user_home_t:s0\0")] },
     { name: "PAX of star", records: [record("SCHILY.filetype", "file"), record("SCHILY.nlink", "1")] },
     { name: "PAX of ACLs", records: [record("SCHILY.acl.access", "user::rw-"), record("SCHILY.acl.default", "")] },
+    { name: "PAX of a vendor with a small letter", records: [record("Vendor.key", "1")] },
+    { name: "PAX with the label of a volume", records: [record("GNU.volume.label", "weekly")] },
     { name: "PAX of an unknown vendor", records: [record("APK-TOOLS.checksum.SHA1", "abc")] },
     {
       name: "PAX of macOS",
@@ -949,6 +951,16 @@ export const HARMLESS: readonly Harmless[] = [
     make: () => tar(concatenated(extended(concatenated(...records)), file("a/extra", "extra")), { extra: "extra" }),
     more: { extra: "extra" },
   })),
+  {
+    name: "a folder with GNU's list of what it held",
+    make: () =>
+      tar([
+        extended(record("GNU.dumpdir", "Yextra\0\0")),
+        file("a/", "", { type: "5" }),
+        file("a/extra", "extra"),
+      ], { extra: "extra" }),
+    more: { extra: "extra" },
+  },
   {
     name: "a global header with a comment, as of git",
     make: () =>

@@ -233,6 +233,8 @@ describe("a directory snapshot packed by others", () => {
     ["GNU tar", "with times before 1970", 'tar -czf "$1" --format=gnu --mtime=@-5 .'],
     ["GNU tar", "with huge owners", 'tar -czf "$1" --format=gnu --owner=x:4000000000 --group=y:4000000000 .'],
     ["GNU tar", "with SELinux", 'tar -czf "$1" --format=posix --pax-option=RHT.security.selinux:=a:b:c:s0 .'],
+    ["GNU tar", "with a label", 'tar -czf "$1" --format=posix --label=weekly .'],
+    ["GNU tar", "for incremental backups", 'tar -czf "$1" --format=posix --listed-incremental="$1.snar" .'],
     ["GNU tar", "with global headers", 'tar -czf "$1" --format=posix --pax-option=comment=x,SCHILY.release=1 .'],
     ["bsdtar", "with a huge owner", 'bsdtar -czf "$1" --uid 3000000 --gid 3000000 .'],
     ["bsdtar", "with a huge owner in the format of GNU", 'bsdtar -czf "$1" --format=gnutar --uid 3000000 .'],
