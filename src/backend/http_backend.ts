@@ -82,6 +82,9 @@ class HttpBlob implements BlobReader {
   }
 }
 
+/** Headers of a caller that say what it can read and who it is, and so hold no secret. */
+const PUBLIC_HEADER = /^(?:accept(?:-.+)?|cache-control|pragma|user-agent)$/;
+
 class HttpBackend implements Backend {
   readonly uri: string;
   readonly notes: SnapshotNotes;
@@ -98,7 +101,7 @@ class HttpBackend implements Backend {
     // Of "Bearer ..." the second word alone is one as well.
     this.#secrets = [
       ...secretsOf(url),
-      ...[...this.#headers.values()].flatMap((value) => [value, ...value.split(" ")]),
+      ...[...this.#headers].flatMap(([name, value]) => PUBLIC_HEADER.test(name) ? [] : [value, ...value.split(" ")]),
     ];
     this.#url = withoutUser(url);
     this.#unit = unit;

@@ -458,6 +458,13 @@ describe("an archive behind an address", () => {
     expect(textsOf(error)).not.toMatch(/s1gn|t0ken|bearer-me/);
   });
 
+  it("shows what the caller can read where the server repeats it: that is no secret", async () => {
+    const ask = (_url: unknown) => Promise.resolve(new Response("", { headers: { "content-encoding": "gzip" } }));
+    const headers = { "accept-encoding": "gzip", "user-agent": "node" };
+    const error = await rejection(locate(SECRET_URL, { headers, fetch: ask as typeof fetch }).open());
+    expect(String(error)).toContain("Content-Encoding: gzip");
+  });
+
   it.each<[string, () => unknown]>([
     ["another scheme", () => locate("s3://user:pass@bucket/x.tar.gz?token=t0ken")],
     ["a URL that is none", () => locate("https://user:pass@[/x.tar.gz?token=t0ken")],
