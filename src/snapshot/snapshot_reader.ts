@@ -21,6 +21,7 @@ import {
 } from "../model/snapshot.ts";
 import { type PathAndEntry, RawSnapshot } from "./raw_snapshot.ts";
 import { ProgressCounter, type ProgressOptions } from "./progress.ts";
+import { ScopedReader } from "./scoped_reader.ts";
 import { suggesting } from "./suggestion.ts";
 import type { WorkFolder } from "../model/backend.ts";
 import type { LayoutKind } from "../model/unit.ts";
@@ -79,13 +80,6 @@ export function rawOf(reader: SnapshotReader): RawSnapshot {
   return raws.get(reader) as RawSnapshot;
 }
 
-let takeKeptOf: (reader: SnapshotReader, path: string) => Uint8Array<ArrayBuffer> | undefined;
-
-/** An entry that a state's reader can hand out without waiting, which takes the most time of many small ones; it is the caller's then. */
-export function takeKept(from: StateReader, path: string): Uint8Array<ArrayBuffer> | undefined {
-  return from instanceof ScopedReader ? from.takeKept(path) : undefined;
-}
-
 /**
  * An open snapshot. Entries are named `<state>/<path>`; what it yields was verified against the manifest.
  *
@@ -100,10 +94,12 @@ export class SnapshotReader {
   #entries: readonly EntryInfo[] | undefined;
   #foundByLine = 0;
   readonly #kept = new Map<string, Uint8Array<ArrayBuffer>>();
-
-  static {
-    takeKeptOf = (reader, path) => reader.#takeKept(path);
-  }
+  /** Takes an entry that was verified and kept; it is the caller's then. */
+  readonly #takeKept = (path: string): Uint8Array<ArrayBuffer> | undefined => {
+    const kept = this.#kept.get(path);
+    if (kept !== undefined) this.#kept.delete(path);
+    return kept;
+  };
 
   /**
    * Wraps an opened unit; `SnapshotLocator.open` does it.
@@ -302,7 +298,7 @@ export class SnapshotReader {
   state(name: string): StateReader | undefined {
     this.#states ??= new Map(this.manifest.states.map((each) => [each.name, each]));
     const state = this.#states.get(name);
-    return state === undefined ? undefined : new ScopedReader(this, state, this.#uri, this.#workFolder);
+    return state === undefined ? undefined : new ScopedReader(state, this.#uri, this, this.#takeKept, this.#workFolder);
   }
 
   /**
@@ -373,13 +369,6 @@ export class SnapshotReader {
   /** Same as {@link SnapshotReader.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** An entry that was verified and kept; it is the caller's then. */
-  #takeKept(path: string): Uint8Array<ArrayBuffer> | undefined {
-    const kept = this.#kept.get(path);
-    if (kept !== undefined) this.#kept.delete(path);
-    return kept;
   }
 
   async *#verified(path: string, entry: ManifestEntry): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
@@ -480,60 +469,5 @@ export class SnapshotReader {
 
   #corrupt(path: string, expected: string, actual: string): SnapshotError {
     return corruptEntry(this.#uri, path, expected, actual);
-  }
-}
-
-/** A snapshot's reader seen from one state. */
-class ScopedReader implements StateReader {
-  readonly name: string;
-  readonly version: number;
-  readonly entries: readonly EntryInfo[];
-  readonly uri: string;
-  readonly workFolder: (() => WorkFolder) | undefined;
-  readonly #snapshot: SnapshotReader;
-
-  constructor(
-    snapshot: SnapshotReader,
-    state: ManifestState,
-    uri: string,
-    workFolder: (() => WorkFolder) | undefined,
-  ) {
-    this.uri = uri;
-    this.workFolder = workFolder;
-    this.name = state.name;
-    this.version = state.version;
-    this.entries = state.entries;
-    this.#snapshot = snapshot;
-  }
-
-  has(path: string): boolean {
-    return this.#snapshot.has(this.#pathOf(path));
-  }
-
-  bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#snapshot.bytes(this.#pathOf(path));
-  }
-
-  takeKept(path: string): Uint8Array<ArrayBuffer> | undefined {
-    return takeKeptOf(this.#snapshot, this.#pathOf(path));
-  }
-
-  text(path: string): Promise<string> {
-    return this.#snapshot.text(this.#pathOf(path));
-  }
-
-  json(path: string): Promise<unknown>;
-  json<Output>(path: string, schema: StandardSchema<Output>): Promise<Output>;
-  json(path: string, schema?: StandardSchema): Promise<unknown> {
-    return this.#snapshot.json(this.#pathOf(path), schema as StandardSchema);
-  }
-
-  stream(path: string): ReadableStream<Uint8Array> {
-    return this.#snapshot.stream(this.#pathOf(path));
-  }
-
-  #pathOf(path: string): string {
-    assertString("read an entry", "its path", path);
-    return `${this.name}/${path}`;
   }
 }

@@ -4,7 +4,7 @@ import { reasonOf } from "../model/errors.ts";
 import type { StandardSchema } from "../model/standard_schema.ts";
 import type { EntryInfo, StateReader } from "../model/state.ts";
 import { iterate, toReadableStream } from "../runtime/bytes.ts";
-import { takeKept } from "../snapshot/snapshot_reader.ts";
+import { takeKept } from "../snapshot/scoped_reader.ts";
 
 /** A read that was begun. */
 interface BegunRead {
