@@ -349,6 +349,17 @@ describe("snapkeep export and import", () => {
     expect((await readdir(folder)).filter((name) => name.includes("x.")).sort()).toEqual(["x.tar.gz"]);
   });
 
+  it.each(["x.zip", "x.7z", "x.tar.xz"])("name the endings that are known, and make nothing, for %s", async (name) => {
+    const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
+    await fill(folder, { count: 1 });
+    const { code, stderr } = await snapkeep(["export", "latest", "-s", folder, "-o", path.join(other, name)]);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/ends with \.tar\.gz, \.tar\.zst or \.tar, not as .*; end the name of a folder with \/\n$/),
+    ]);
+    expect(await readdir(other)).toEqual([]);
+  });
+
   it("go into a folder that exists, and refuse a folder of snapshots as one", async () => {
     const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
     await fill(folder, { count: 1 });
@@ -390,6 +401,18 @@ describe("snapkeep copy", () => {
     expect([file.code, file.stderr]).toEqual([2, expect.stringMatching(/not a folder of snapshots\n$/)]);
     expect((await snapkeep(["copy", "latest", "-s", folder])).code).toBe(2);
     expect((await snapkeep(["copy", "--to", other, "-s", folder])).code).toBe(2);
+  });
+
+  it("prints the name of the copy where it is another one", async () => {
+    const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
+    await fill(folder, { count: 1 });
+    const [name, file] = [await at(folder, 0), path.join(folder, "best.tar.gz")];
+    await locate(path.join(folder, name)).exportTo(file);
+    for (const outcome of ["copied ", "present"]) {
+      const { stdout } = await snapkeep(["copy", file, "--to", other]);
+      expect(stdout).toBe(`${outcome} best as ${name}\n`);
+    }
+    expect((await snapkeep(["copy", "latest", "--to", other, "-s", folder])).stdout).toBe(`present ${name}\n`);
   });
 
   it("says when a name is free that a copy held which was killed", async () => {
