@@ -84,7 +84,8 @@ function assertNames(action: string, options: unknown, names: AnyNames, outer: s
   if (!KINDS["an object"](options)) {
     throw new TypeError(`Cannot ${action}: ${what} must be an object, not ${describe(options)}`);
   }
-  const isInstance = !isPlain(options as object) && Object.keys(names).every((name) => !(name in (options as object)));
+  const isInstance = !isPlain(options as object) &&
+    (types.isMap(options) || Object.keys(names).every((name) => !(name in (options as object))));
   if (isInstance) throw new TypeError(`Cannot ${action}: ${what} must be a plain object, but ${showType(options)}`);
   for (const option of Object.keys(options as object)) {
     const path = outer === "" ? option : `${outer}.${option}`;
@@ -147,10 +148,9 @@ function remedyOf(option: string, names: AnyNames): string {
   const known = Object.keys(names);
   if (known.length === 0) return "it takes none";
   const holder = known.find((name) => typeof names[name] === "object" && Object.hasOwn(names[name], option));
-  const isNear = nearest(option, known, Math.max(2, Math.floor(option.length / 2))) !== undefined;
-  const all = isNear || known.length === 1 ? "" : ` It takes ${known.map((name) => `"${name}"`).join(", ")}`;
-  const near = `did you mean "${nearest(option, known)}"?${all}`;
-  return holder === undefined ? near : `it belongs in { ${holder}: { ${option}: ... } }`;
+  if (holder !== undefined) return `it belongs in { ${holder}: { ${option}: ... } }`;
+  const near = nearest(option, known, Math.max(2, Math.floor(option.length / 2)));
+  return near === undefined ? `it takes ${known.map((name) => `"${name}"`).join(", ")}` : `did you mean "${near}"?`;
 }
 
 /** Whether an object is written as a literal, of whatever realm; an instance of a class has another prototype. */
