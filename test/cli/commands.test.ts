@@ -1,6 +1,7 @@
 // What each command prints and how it ends, as golden outputs: the built binary as a child process, without a terminal.
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
+import process from "node:process";
 import { locate, StateStore } from "snapkeep";
 import { bytesState } from "snapkeep/states";
 import { describe, expect, it } from "vitest";
@@ -672,6 +673,12 @@ describe("snapkeep label, pin, unpin, sweep, doctor", () => {
     expect(problems).toBe(1);
     expect((checks as { name: string }[]).map(({ name }) => name)).toContain("runtime");
   });
+});
+
+// There, not even the superuser can make a file.
+it.runIf(process.platform === "linux")("snapkeep doctor sees a folder in which no program can save", async () => {
+  const { code, stdout } = await snapkeep(["doctor", "-s", "/sys"]);
+  expect([code, stdout]).toEqual([1, expect.stringMatching(/^problem permissions +this user cannot write: .*"\/sys\//m)]);
 });
 
 describe("the command line", () => {
