@@ -690,6 +690,15 @@ describe("the end", () => {
   });
 });
 
+it("tick() after close() rejects, and tells why", async () => {
+  const { saver } = makeWorld({});
+  await saver.close();
+  expect(await rejection(saver.tick())).toMatchObject({
+    name: "AbortError",
+    message: "The program is to stop: its autosaver was closed",
+  });
+});
+
 describe("autosave()", () => {
   const store = () => new StateStore(memoryBackend());
   const condition = () => false;

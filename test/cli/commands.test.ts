@@ -678,7 +678,10 @@ describe("snapkeep label, pin, unpin, sweep, doctor", () => {
 // There, not even the superuser can make a file.
 it.runIf(process.platform === "linux")("snapkeep doctor sees a folder in which no program can save", async () => {
   const { code, stdout } = await snapkeep(["doctor", "-s", "/sys"]);
-  expect([code, stdout]).toEqual([1, expect.stringMatching(/^problem permissions +this user cannot write: .*"\/sys\//m)]);
+  expect([code, stdout]).toEqual([
+    1,
+    expect.stringMatching(/^problem permissions +this user cannot write: .*"\/sys\//m),
+  ]);
 });
 
 describe("the command line", () => {
