@@ -148,9 +148,10 @@ function remedyOf(option: string, names: AnyNames): string {
   const known = Object.keys(names);
   if (known.length === 0) return "it takes none";
   const holder = known.find((name) => typeof names[name] === "object" && Object.hasOwn(names[name], option));
-  if (holder !== undefined) return `it belongs in { ${holder}: { ${option}: ... } }`;
-  const near = nearest(option, known, Math.max(2, Math.floor(option.length / 2)));
-  return near === undefined ? `it takes ${known.map((name) => `"${name}"`).join(", ")}` : `did you mean "${near}"?`;
+  const isNear = nearest(option, known, Math.max(2, Math.floor(option.length / 2))) !== undefined;
+  const all = isNear || known.length === 1 ? "" : ` It takes ${known.map((name) => `"${name}"`).join(", ")}`;
+  const near = `did you mean "${nearest(option, known)}"?${all}`;
+  return holder === undefined ? near : `it belongs in { ${holder}: { ${option}: ... } }`;
 }
 
 /** Whether an object is written as a literal, of whatever realm; an instance of a class has another prototype. */

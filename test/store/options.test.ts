@@ -152,9 +152,7 @@ describe("options", () => {
       for (const value of [1, undefined]) {
         const error = await refusal(take, { nonsense: value });
         expect(error).toBeInstanceOf(TypeError);
-        expect(String(error)).toMatch(
-          /there is no option "(?:\w+\.)*nonsense"; (?:did you mean "\w+"\?|it takes "\w+")/,
-        );
+        expect(String(error)).toMatch(/there is no option "(?:\w+\.)*nonsense"; did you mean "\w+"\?/);
       }
     },
   );
@@ -197,7 +195,7 @@ describe("options", () => {
     [
       "a far name",
       ({ store, snapshot }) => store.loadState(snapshot, { strictness: 1 } as Any),
-      /no option "strictness"; it takes "only", "allowMissing", "rollback", "signal", "onProgress"$/,
+      /did you mean "\w+"\? It takes "only", "allowMissing", "rollback", "signal", "onProgress"$/,
     ],
     ["label({ tag })", ({ snapshot }) => snapshot.label({ tag: "a" } as Any), /no option "tag"; did you mean "tags"\?/],
   ])("%s names what was meant", async (_name, take, message) => {
