@@ -1,9 +1,11 @@
 // How a program is saved automatically: what the options are, and what is refused before anything begins.
 import { layoutOfKind } from "../layout/layouts.ts";
 import { storableLabels } from "../manifest/labels.ts";
+import { showAddress } from "../model/address.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
 import { show, showType } from "../model/show.ts";
 import type { Labels } from "../model/snapshot.ts";
+import { placeKeptBy, StatesKeeper } from "../retention/states_keeper.ts";
 import type { SaveOptions } from "../store/save_options.ts";
 import type { StateStore } from "../store/state_store.ts";
 import type { AutosaveKeeper } from "./keeping.ts";
@@ -89,6 +91,14 @@ export function assertAutosave(store: StateStore, options: AutosaveOptions): voi
   if (keeper !== undefined && (typeof keeper?.append !== "function" || typeof keeper.cleanup !== "function")) {
     throw new TypeError(
       `Cannot save by itself: keeper must be a keeper, such as a LatestStatesKeeper, not ${show(keeper)}`,
+    );
+  }
+  const kept = keeper instanceof StatesKeeper ? placeKeptBy(keeper) : undefined;
+  if (kept !== undefined && kept !== store.backend.uri) {
+    throw new TypeError(
+      `Cannot save by itself: the keeper keeps the snapshots in ${showAddress(kept)}, but the store saves to ${
+        showAddress(store.backend.uri)
+      }; make the keeper with this store`,
     );
   }
   if (graceMs !== undefined && !(typeof graceMs === "number" && graceMs > 0 && graceMs <= 2 ** 31 - 1)) {

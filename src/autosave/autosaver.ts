@@ -333,7 +333,11 @@ class StoreAutosaver implements Autosaver {
     };
     const ended = run();
     this.#wayDown = { ended, endsProcess };
-    const why = signal === undefined ? "it ends" : `${signal} arrived`;
+    const why = signal !== undefined
+      ? `${signal} arrived`
+      : reason === "closed"
+      ? "its autosaver was closed"
+      : "it ends";
     this.#ending.abort(new DOMException(`The program is to stop: ${why}`, "AbortError"));
     return ended;
   }

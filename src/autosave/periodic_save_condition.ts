@@ -1,7 +1,8 @@
 // A save every so often.
 import { show } from "../model/show.ts";
-import { milliseconds } from "../model/duration.ts";
+import { durationText, milliseconds } from "../model/duration.ts";
 import { assertOptions, type OptionNames } from "../model/options.ts";
+import { warnUser } from "../runtime/logging.ts";
 import type { SaveMoment } from "./save_condition.ts";
 
 const OPTIONS: OptionNames<{ readonly now?: () => number }> = { now: "a function" };
@@ -32,7 +33,8 @@ export class PeriodicSaveCondition {
   /**
    * Starts the first interval.
    *
-   * @param interval Least time between two saves: seconds, or text such as `"90s"`, `"5m"`, `"1h30m"`.
+   * @param interval Least time between two saves: seconds, or text such as `"90s"`, `"5m"`, `"1h30m"`. A number that looks like
+   *   milliseconds, such as 60000, causes one warning.
    * @param options Another monotonic clock, in milliseconds.
    * @throws {RangeError} If the interval is negative or NaN, or no duration.
    */
@@ -79,7 +81,32 @@ export class PeriodicSaveCondition {
 
 function intervalMsOf(interval: number | string): number {
   if (typeof interval === "string") return milliseconds(interval);
-  if (typeof interval === "number" && interval >= 0) return interval * 1000;
+  if (typeof interval === "number" && interval >= 0) {
+    if (isLikeMilliseconds(interval)) warnOfUnit(interval);
+    return interval * 1000;
+  }
   const reason = 'the interval must be 0 or more seconds, or text such as "5m"';
   throw new RangeError(`Cannot save every ${show(interval)} s: ${reason}`);
+}
+
+const LONG_S = 5_000;
+const HOUR_S = 3_600;
+const WEEK_S = 7 * 24 * HOUR_S;
+
+/** Whether a number of seconds was perhaps meant as milliseconds: more than an hour, and whole thousands, but not whole hours. */
+function isLikeMilliseconds(seconds: number): boolean {
+  return seconds >= LONG_S && seconds % 1000 === 0 && (seconds % HOUR_S !== 0 || seconds >= WEEK_S);
+}
+
+/** Everywhere else, a number is milliseconds: a program that means them saves a thousand times too seldom, in silence. */
+function warnOfUnit(seconds: number): void {
+  const [meant, taken] = [durationText(seconds), durationText(seconds * 1000)];
+  warnUser({
+    className: "PeriodicSaveCondition",
+    kind: "INTERVAL_IN_SECONDS",
+    address: `${seconds} s`,
+    message:
+      `A save is due every ${taken}, because ${seconds} is a number of seconds; write "${meant}" if milliseconds were meant, ` +
+      `or else "${taken}"`,
+  });
 }

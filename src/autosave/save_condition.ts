@@ -38,7 +38,8 @@ export function assertCondition(action: string, condition: unknown): asserts con
   if (typeof condition === "function") return;
   if (typeof (condition as { check?: unknown } | null | undefined)?.check === "function") return;
   const wanted = "a function that returns true or false, or an object with such a method check()";
-  throw new TypeError(`Cannot ${action}: a condition must be ${wanted}, but ${showType(condition)}`);
+  const example = 'for instance new PeriodicSaveCondition("5m")';
+  throw new TypeError(`Cannot ${action}: a condition must be ${wanted}, but ${showType(condition)}; ${example}`);
 }
 
 /**

@@ -49,7 +49,7 @@ export const copyCommand: Command = {
         if (error !== undefined) failures.push(error);
         const reason = error === undefined ? undefined : reasonOf(error);
         if (output.isJson) await output.json({ type: "snapshot", name: source.name, outcome, uri: copy?.uri, reason });
-        else if (reason === undefined) await output.line(outcome.padEnd(8), source.name);
+        else if (reason === undefined) await output.line(outcome.padEnd(8), nameOf(source, copy));
         else output.error(reason, { exitCode: exitCodeOf(error) });
       }
     } finally {
@@ -65,6 +65,11 @@ export const copyCommand: Command = {
     return failures.length < sources.length ? EXIT.partly : exitCodeOf(failures[0]);
   },
 };
+
+/** The name of a snapshot, with that of its copy where it is another one. */
+function nameOf(source: SnapshotLocator, copy: SnapshotLocator | undefined): string {
+  return copy === undefined || copy.name === source.name ? source.name : `${source.name} as ${copy.name}`;
+}
 
 /** All bytes that the target lacks, as far as manifests tell. */
 async function sizeOf(sources: readonly SnapshotLocator[], target: StateStore): Promise<number> {

@@ -186,13 +186,19 @@ function conditionsCheck(conditions: Conditions): Check {
   return { ...check, status: "warning", text, mend: "let one program write at a time" };
 }
 
-/** Whether a file can be made and removed: a hidden one, which a sweep would remove if this process died now. */
+/**
+ * Whether files can be made and removed, as a save does it. They are hidden, and a sweep would remove them if this process died now.
+ * Scratch would not tell: where it may not write, it lies elsewhere.
+ */
 async function permissions({ backend }: StateStore): Promise<Check> {
   const name = "permissions";
   try {
-    const scratch = await backend.scratch();
-    await scratch.write([new Uint8Array(1)]);
-    await scratch.remove();
+    const stage = await backend.stage(`doctor-${crypto.randomUUID()}.state/`);
+    try {
+      await stage.write("probe", [new Uint8Array(1)]);
+    } finally {
+      await stage.abandon();
+    }
     return { name, status: "ok", text: "this user may read and write" };
   } catch (error) {
     if (isSnapshotError(error, "STORAGE_FULL")) {

@@ -8,7 +8,7 @@ import { suffixOf } from "../model/unit.ts";
 import { iterate } from "../runtime/bytes.ts";
 import { locate } from "../snapshot/locate.ts";
 import { exportAs, type SnapshotLocator } from "../snapshot/locator.ts";
-import { type ExportOptions, targetOf } from "../snapshot/copying.ts";
+import { type ExportOptions, faultOfFileName, targetOf } from "../snapshot/copying.ts";
 import type { Command, Context } from "./command.ts";
 import { UsageError } from "./exit_code.ts";
 import { sizeText } from "./readable.ts";
@@ -28,7 +28,8 @@ export const exportCommand: Command = {
     {
       flags: "-o, --output <file>",
       about:
-        "file or s3:// URL that ends with .tar.gz, .tar.zst or .tar; a folder if it ends with /; - is stdout (default)",
+        "file or s3:// URL that ends with .tar.gz, .tar.zst or .tar; into a folder if it ends with /; another name makes a folder; " +
+        "- is stdout (default)",
     },
     { flags: "--layout <layout>", about: "archive for stdout: tar.gz, tar.zst or tar", read: readKind },
     { flags: "-f, --force", about: "replace the file if it exists" },
@@ -48,6 +49,10 @@ export const exportCommand: Command = {
     }
     const { totals } = await snapshot.manifest({ signal: context.signal });
     const isFolder = await isFolderOfFiles(target);
+    const fault = isFolder ? undefined : faultOfFileName(basename(target));
+    if (fault !== undefined && !target.endsWith("/")) {
+      throw new UsageError(`${fault}, not as ${showAddress(target)} does; end the name of a folder with /`);
+    }
     const progress = await output.progress("export", totals.sizeBytes);
     let copy: SnapshotLocator;
     try {

@@ -84,7 +84,8 @@ function assertNames(action: string, options: unknown, names: AnyNames, outer: s
   if (!KINDS["an object"](options)) {
     throw new TypeError(`Cannot ${action}: ${what} must be an object, not ${describe(options)}`);
   }
-  const isInstance = !isPlain(options as object) && Object.keys(names).every((name) => !(name in (options as object)));
+  const isInstance = !isPlain(options as object) &&
+    (types.isMap(options) || Object.keys(names).every((name) => !(name in (options as object))));
   if (isInstance) throw new TypeError(`Cannot ${action}: ${what} must be a plain object, but ${showType(options)}`);
   for (const option of Object.keys(options as object)) {
     const path = outer === "" ? option : `${outer}.${option}`;

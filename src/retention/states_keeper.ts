@@ -19,6 +19,9 @@ export interface KeeperGuards {
 /** The guards of a keeper. No method, for keepers of programs must not weaken them. */
 export let guardsIn: (keeper: StatesKeeper) => KeeperGuards;
 
+/** Where the snapshots lie that a keeper takes; `undefined` of a keeper that decides by itself what it takes. */
+export let placeKeptBy: (keeper: StatesKeeper) => string | undefined;
+
 /**
  * Decides which snapshots are kept (pamiq-core's `StatesKeeper`); subclasses say how.
  *
@@ -45,6 +48,7 @@ export let guardsIn: (keeper: StatesKeeper) => KeeperGuards;
 export abstract class StatesKeeper {
   static {
     guardsIn = (keeper) => keeper.#guards;
+    placeKeptBy = (keeper) => keeper.append === StatesKeeper.prototype.append ? keeper.store.backend.uri : undefined;
   }
 
   /** The store whose snapshots are kept. */

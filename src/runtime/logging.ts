@@ -57,7 +57,7 @@ export interface UserWarning {
   readonly className: string;
   /** What the warning is about, as a constant such as `SNAPSHOT_DAMAGED`; the `code` of the process warning. */
   readonly kind: string;
-  /** Address of the place or snapshot that it is about. */
+  /** Address of the place or snapshot that it is about, or the value. */
   readonly address: string;
   /** The whole message, with the way out. */
   readonly message: string;

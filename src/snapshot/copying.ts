@@ -81,6 +81,12 @@ export const ARCHIVE_STREAM_OPTIONS: OptionNames<ArchiveStreamOptions> = {
 // A folder of such a name would be taken for what it is not.
 const LIKE_ARCHIVE = /\.(?:7z|bz2|gz|lz4|rar|tar|tbz2?|txz|xz|zip|zst)$/i;
 
+/** Why a file of this name is not exported: it is named like an archive of another kind. `undefined` if it may be. */
+export function faultOfFileName(fileName: string): string | undefined {
+  if (suffixOf(fileName) !== undefined || !LIKE_ARCHIVE.test(fileName)) return undefined;
+  return "a file that is exported ends with .tar.gz, .tar.zst or .tar";
+}
+
 /** Where an export goes. */
 export function targetOf(
   target: PathOrUrl,
@@ -102,10 +108,10 @@ export function targetOf(
     };
   }
   const { backend, fileName } = splitPlace(target, promise);
-  if (suffixOf(fileName) === undefined && options.layout !== "directory" && LIKE_ARCHIVE.test(fileName)) {
-    const reason = "a file that is exported ends with .tar.gz, .tar.zst or .tar";
+  const fault = options.layout === "directory" ? undefined : faultOfFileName(fileName);
+  if (fault !== undefined) {
     throw new TypeError(
-      `Cannot export to ${showAddress(target)}: ${reason}; for a folder of this name say { layout: "directory" }`,
+      `Cannot export to ${showAddress(target)}: ${fault}; for a folder of this name say { layout: "directory" }`,
     );
   }
   const unit = unitOfFileName(fileName);

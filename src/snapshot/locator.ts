@@ -1,10 +1,10 @@
 // The address of one snapshot. Its holder can open, verify or remove the snapshot without knowing its layout.
 import { parseNote, renderNote, storableLabels } from "../manifest/labels.ts";
-import { pathOfUri, type PathOrUrl, showAddress, uriOfUnit } from "../model/address.ts";
+import { pathOfUri, type PathOrUrl, readAddress, showAddress, uriOfUnit } from "../model/address.ts";
 import type { Backend } from "../model/backend.ts";
 import { toReadableStream } from "../runtime/bytes.ts";
 import { assertSnapshotName } from "../model/entry_path.ts";
-import { SnapshotError } from "../model/errors.ts";
+import { isSnapshotError, SnapshotError } from "../model/errors.ts";
 import { warnUser } from "../runtime/logging.ts";
 import { assertOptions, SIGNAL_OPTION, type SignalOptions } from "../model/options.ts";
 import { unlessAborted } from "../runtime/concurrency.ts";
@@ -327,7 +327,18 @@ export class SnapshotLocator {
    * ```
    */
   async exportTo(target: PathOrUrl, options: ExportOptions = {}): Promise<SnapshotLocator> {
-    return await exportAs(this, targetOf(target, this.name, options, this.layout), options);
+    const to = targetOf(target, this.name, options, this.layout);
+    try {
+      return await exportAs(this, to, options);
+    } catch (error) {
+      if (!isSnapshotError(error, "SNAPSHOT_EXISTS") || to.layout.kind !== "directory") throw error;
+      const there = new SnapshotLocator(to.backend, [to.unit]);
+      if (readAddress(target).endsWithSlash || await there.exists().catch(() => true)) throw error;
+      const message =
+        `Cannot export to ${showAddress(there)}: it is there already, and is no snapshot; end the name of a folder ` +
+        'with "/" to export into it, or choose another name';
+      throw new SnapshotError("SNAPSHOT_EXISTS", message, error.details, { cause: error });
+    }
   }
 
   /**

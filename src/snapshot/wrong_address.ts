@@ -49,8 +49,7 @@ async function asFolderOfSnapshots(backend: Backend, unit: Unit, cause: Snapshot
   if (newest === undefined) return cause;
   const remedy = "resume from the newest with store.resume(), or name one of them, such as " +
     showAddress(uriOfUnit(folder, newest));
-  const message = `Cannot open ${
-    showAddress(uri)
-  }: it is a folder of ${units.length} snapshots and no snapshot; ${remedy}`;
+  const snapshots = units.length === 1 ? "1 snapshot" : `${units.length} snapshots`;
+  const message = `Cannot open ${showAddress(uri)}: it is a folder of ${snapshots} and no snapshot itself; ${remedy}`;
   return new SnapshotError("MANIFEST_MISSING", message, cause.details, { cause });
 }

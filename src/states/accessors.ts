@@ -18,5 +18,7 @@ export function assertFunctions<Options extends object>(
 ): void {
   assertOptions(`make ${what}`, options, names);
   const missing = required.filter((name) => typeof options[name] !== "function");
-  if (missing.length > 0) throw new TypeError(`Cannot make ${what}: it needs the function ${missing.join(" and ")}`);
+  if (missing.length === 0) return;
+  const functions = missing.length === 1 ? "function" : "functions";
+  throw new TypeError(`Cannot make ${what}: it needs the ${functions} ${missing.join(" and ")}`);
 }

@@ -117,6 +117,7 @@ export class Loader {
     const registrations = this.#parts.registry.all;
     const states = await loadStates(String(snapshot ?? name), reader, registrations, options, {
       store: this.#parts.store,
+      resumes: isResume,
       onTorn: (torn) => this.#parts.lineage.tore(torn),
     });
     this.#parts.lineage.finishedLoad({

@@ -5,7 +5,7 @@ import { sealing } from "../manifest/manifest.ts";
 import { showAddress } from "../model/address.ts";
 import { reasonOf, SnapshotError } from "../model/errors.ts";
 import { inSlices } from "../runtime/concurrency.ts";
-import { loggerOf } from "../runtime/logging.ts";
+import { loggerOf, warnUser } from "../runtime/logging.ts";
 import { assertOptions, nearest, type OptionNames } from "../model/options.ts";
 import { show } from "../model/show.ts";
 import type { StateReader } from "../model/state.ts";
@@ -76,6 +76,8 @@ export interface LoadedStates {
   readonly ignored: readonly string[];
 }
 
+const MOST_NAMES = 10;
+
 interface Match {
   readonly registration: Registration;
   readonly from: StateReader;
@@ -85,6 +87,8 @@ interface Match {
 export interface LoadingStore {
   /** The store itself, whose states must not call it. */
   readonly store: object;
+  /** Whether the program goes on from what is loaded. */
+  readonly resumes: boolean;
   /** Called with the names of states that a failed load or rollback may have left half-changed. */
   onTorn(names: readonly string[]): void;
 }
@@ -99,13 +103,17 @@ export async function loadStates(
 ): Promise<LoadedStates> {
   try {
     const wanted = selectOnly(registrations, options.only);
+    const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
+    const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     const { matches, missing } = matchStates(uri, reader, wanted);
     if (missing.length > 0 && !options.allowMissing) {
-      const list = missing.map((name) => `"${name}"`).join(", ");
-      const remedy =
-        "if it is new, pass allowMissing: true; if it was renamed, register it with its former name in formerly; " +
+      const formerly = ignored.length === 0 ? "its former name in formerly" : `{ formerly: ["${ignored[0]}"] }`;
+      const remedy = `if it is new, pass allowMissing: true; if it was renamed, register it with ${formerly}; ` +
         "if another program saved the snapshot, use one folder per program";
-      const message = `Cannot load ${showAddress(uri)}: it lacks the registered state ${list}; ${remedy}`;
+      const also = ignored.length === 0 ? "" : `, and has ${namesOf(ignored)}, which no state is registered for`;
+      const message = `Cannot load ${showAddress(uri)}: it lacks the registered state ${
+        namesOf(missing)
+      }${also}; ${remedy}`;
       throw new SnapshotError("STATE_MISSING", message, { uri, states: missing });
     }
     await reader.verifyAll({ signal: options.signal, onProgress: options.onProgress });
@@ -113,15 +121,30 @@ export async function loadStates(
     for (const match of matches) ready.push({ ...match, from: await migrated(uri, match, caller.store) });
     options.signal?.throwIfAborted();
     const loaded = await applyAll(uri, ready, registrations, options.rollback ?? false, caller);
-    const known = new Set(registrations.flatMap(({ name, formerly }) => [name, ...formerly]));
-    const ignored = reader.manifest.states.map(({ name }) => name).filter((name) => !known.has(name));
     if (ignored.length > 0) {
-      loggerOf("StateStore").warn("'{uri}' has states that are not registered: {ignored}", { uri, ignored });
+      const isNext = caller.resumes && options.only === undefined;
+      if (isNext) warnOfIgnored(uri, ignored);
+      else loggerOf("StateStore").warn("'{uri}' has states that are not registered: {ignored}", { uri, ignored });
     }
     return { loaded, missing, ignored };
   } finally {
     await reader.close();
   }
+}
+
+/** A program that goes on from here saves without these states, and a keeper removes the last snapshot that has them. */
+function warnOfIgnored(uri: string, ignored: readonly string[]): void {
+  const message =
+    `${showAddress(uri)} has ${namesOf(ignored)}, which no state is registered for: the program goes on without, and ` +
+    "saves without; register what was left out or renamed by mistake before resume()";
+  warnUser({ className: "StateStore", kind: "STATE_NOT_REGISTERED", address: uri, message });
+}
+
+/** Names for a message. */
+function namesOf(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_NAMES).map((name) => `"${name}"`);
+  if (names.length > MOST_NAMES) shown.push(`and ${names.length - MOST_NAMES} more`);
+  return shown.join(", ");
 }
 
 function selectOnly(

@@ -68,8 +68,11 @@ export class Registry {
       throw new RangeError(`Cannot register "${name}": the version ${show(version)} must be a whole number from 1 on`);
     }
     if (typeof state?.saveState !== "function" || typeof state.loadState !== "function") {
+      const remedy = typeof state === "function"
+        ? "give an instance, not the class"
+        : 'for plain data, give jsonState({ get, set }) or propertiesState(object) of "snapkeep/states"';
       throw new TypeError(
-        `Cannot register "${name}": expected an object with the methods saveState(out) and loadState(from)`,
+        `Cannot register "${name}": expected an object with the methods saveState(out) and loadState(from); ${remedy}`,
       );
     }
     const key = collisionKey(name);

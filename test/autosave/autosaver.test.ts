@@ -690,6 +690,15 @@ describe("the end", () => {
   });
 });
 
+it("tick() after close() rejects, and tells why", async () => {
+  const { saver } = makeWorld({});
+  await saver.close();
+  expect(await rejection(saver.tick())).toMatchObject({
+    name: "AbortError",
+    message: "The program is to stop: its autosaver was closed",
+  });
+});
+
 describe("autosave()", () => {
   const store = () => new StateStore(memoryBackend());
   const condition = () => false;
@@ -697,8 +706,15 @@ describe("autosave()", () => {
   it.each([
     ["no store", () => autosave({} as never, { condition }), TypeError, /StateStore/],
     ["no condition", () => autosave(store(), {} as never), TypeError, /condition must be a function/],
+    ["a condition that is a text", () => autosave(store(), { condition: "5m" as never }), TypeError, /new Periodic/],
     ["a condition that is a number", () => autosave(store(), { condition: 60 as never }), TypeError, /60 is a number/],
     ["a keeper that keeps nothing", () => autosave(store(), { condition, keeper: {} as never }), TypeError, /keeper/],
+    [
+      "a keeper of another store",
+      () => autosave(store(), { condition, keeper: new LatestStatesKeeper(store(), 3) }),
+      TypeError,
+      /^Cannot save by itself: the keeper keeps the snapshots in "memory:\d+", but the store saves to "memory:\d+"/,
+    ],
     [
       "an unknown option",
       () => autosave(store(), { condition, interval: 5 } as never),
@@ -745,5 +761,15 @@ describe("autosave()", () => {
   ])("refuses %s before it does anything", (_, call, kind, message) => {
     expect(call).toThrow(kind);
     expect(call).toThrow(message);
+  });
+
+  it("takes a keeper of the same place, and one that decides by itself what it takes", async () => {
+    class ElsewhereKeeper extends LatestStatesKeeper {
+      override append(): void {}
+    }
+    const saved = store();
+    for (const keeper of [new LatestStatesKeeper(saved.backend, 3), new ElsewhereKeeper(store(), 3)]) {
+      await autosave(saved, { condition, keeper })[Symbol.asyncDispose]();
+    }
   });
 });

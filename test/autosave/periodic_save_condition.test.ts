@@ -2,6 +2,7 @@
 import { PeriodicSaveCondition } from "snapkeep";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { collectWarnings } from "../backend/warnings.ts";
 
 function withClock(intervalSeconds: number | string) {
   let nowMs = 1000;
@@ -51,6 +52,19 @@ describe("PeriodicSaveCondition", () => {
       expect(() => new PeriodicSaveCondition(interval as unknown as number)).toThrow(shown);
     },
   );
+
+  it("warns of a number that was perhaps meant as milliseconds, and of no other", async () => {
+    const messages = await collectWarnings();
+    const seconds = [5, 60, 90, 1000, 3600, 5400, 18_000, 36_000, 86_400, 604_800, Infinity, 5000, 60_000, 900_000];
+    for (const interval of seconds) withClock(interval);
+    for (const interval of ["60000s", "16h40m", "1m"]) withClock(interval);
+    await expect.poll(() => messages).toHaveLength(3);
+    expect(messages.map((message) => /(\d+) is a number of seconds; (.*)/.exec(message)?.slice(1))).toEqual([
+      ["5000", 'write "5s" if milliseconds were meant, or else "1h23m20s"'],
+      ["60000", 'write "1m" if milliseconds were meant, or else "16h40m"'],
+      ["900000", 'write "15m" if milliseconds were meant, or else "10d10h"'],
+    ]);
+  });
 
   it("is false as long as no more than the interval has passed", () => {
     const { condition, pass } = withClock(10);

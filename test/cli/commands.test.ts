@@ -1,6 +1,7 @@
 // What each command prints and how it ends, as golden outputs: the built binary as a child process, without a terminal.
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
+import process from "node:process";
 import { locate, StateStore } from "snapkeep";
 import { bytesState } from "snapkeep/states";
 import { describe, expect, it } from "vitest";
@@ -349,6 +350,17 @@ describe("snapkeep export and import", () => {
     expect((await readdir(folder)).filter((name) => name.includes("x.")).sort()).toEqual(["x.tar.gz"]);
   });
 
+  it.each(["x.zip", "x.7z", "x.tar.xz"])("name the endings that are known, and make nothing, for %s", async (name) => {
+    const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
+    await fill(folder, { count: 1 });
+    const { code, stderr } = await snapkeep(["export", "latest", "-s", folder, "-o", path.join(other, name)]);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/ends with \.tar\.gz, \.tar\.zst or \.tar, not as .*; end the name of a folder with \/\n$/),
+    ]);
+    expect(await readdir(other)).toEqual([]);
+  });
+
   it("go into a folder that exists, and refuse a folder of snapshots as one", async () => {
     const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
     await fill(folder, { count: 1 });
@@ -390,6 +402,18 @@ describe("snapkeep copy", () => {
     expect([file.code, file.stderr]).toEqual([2, expect.stringMatching(/not a folder of snapshots\n$/)]);
     expect((await snapkeep(["copy", "latest", "-s", folder])).code).toBe(2);
     expect((await snapkeep(["copy", "--to", other, "-s", folder])).code).toBe(2);
+  });
+
+  it("prints the name of the copy where it is another one", async () => {
+    const [folder, other] = [await temporaryFolder(), await temporaryFolder()];
+    await fill(folder, { count: 1 });
+    const [name, file] = [await at(folder, 0), path.join(folder, "best.tar.gz")];
+    await locate(path.join(folder, name)).exportTo(file);
+    for (const outcome of ["copied ", "present"]) {
+      const { stdout } = await snapkeep(["copy", file, "--to", other]);
+      expect(stdout).toBe(`${outcome} best as ${name}\n`);
+    }
+    expect((await snapkeep(["copy", "latest", "--to", other, "-s", folder])).stdout).toBe(`present ${name}\n`);
   });
 
   it("says when a name is free that a copy held which was killed", async () => {
@@ -649,6 +673,15 @@ describe("snapkeep label, pin, unpin, sweep, doctor", () => {
     expect(problems).toBe(1);
     expect((checks as { name: string }[]).map(({ name }) => name)).toContain("runtime");
   });
+});
+
+// There, not even the superuser can make a file.
+it.runIf(process.platform === "linux")("snapkeep doctor sees a folder in which no program can save", async () => {
+  const { code, stdout } = await snapkeep(["doctor", "-s", "/sys"]);
+  expect([code, stdout]).toEqual([
+    1,
+    expect.stringMatching(/^problem permissions +this user cannot write: .*"\/sys\//m),
+  ]);
 });
 
 describe("the command line", () => {

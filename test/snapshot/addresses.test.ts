@@ -60,6 +60,7 @@ describe.each(filePlaces)("messages about snapshots in a folder ($layout)", ({ l
     const folder = path.join(await temporaryFolder(), "states");
     const store = new StateStore(folder, { layout, durability: "none" }).register("a", new Files({ "x.txt": "x" }));
     await store.saveState();
+    expect(String(await rejection(store.loadState(folder)))).toContain("a folder of 1 snapshot and no snapshot itself");
     const newest = await store.saveState();
     for (
       const load of [() => store.loadState(folder), () => locate(folder).open(), () => store.importSnapshot(folder)]

@@ -277,6 +277,12 @@ describe("exportTo", () => {
     }
     expect(await codeOf(locator.exportTo(String(locator)))).toBe("SNAPSHOT_EXISTS");
     expect(await snapshotOf(folder)).toEqual(before);
+    const told = async (target: string) =>
+      String(await locator.exportTo(path.join(folder, target)).catch((error: unknown) => error));
+    expect(await told("full")).toMatch(
+      /full": it is there .* no snapshot; end the name of a folder with "\/" to export into it/,
+    );
+    expect(await told("copy")).toMatch(/exists already/);
   });
 
   it("may stand beside other layouts of the same name", async () => {

@@ -428,7 +428,9 @@ describe("structuredState", () => {
 
   it.each([
     ["no get", { set() {} }, /get/],
-    ["no set", { get: (): number => 1 }, /set/],
+    ["no set", { get: (): number => 1 }, /needs the function set$/],
+    ["neither", {}, /needs the functions get and set$/],
+    ["a Map in place of the functions", new Map(), /must be a plain object, but it is a Map$/],
     ["an unknown option", { ...cell(1), class: {} }, /"class"; did you mean "classes"/],
     ["a class without a name", { ...cell(1), classes: { '"': classes.Vector } }, /cannot name a class/],
     ["a class that is none", { ...cell(1), classes: { Vector } }, /savedClass/],

@@ -251,6 +251,17 @@ describe.each(places)("StateStore.loadState ($layout, $backend)", ({ make, layou
     expect(cells.map(({ loads }) => loads)).toEqual([0, 0, 0]);
   });
 
+  it("names the states of the snapshot that are not registered: one may be the former name of a missing one", async () => {
+    const place = await make();
+    const snapshot = await place.store().register("a", new Cell(1)).register("old", new Cell(2)).saveState();
+    const renamed = place.store().register("a", new Cell(0)).register("new", new Cell(0));
+    expect(String(await rejection(renamed.loadState(snapshot)))).toMatch(
+      /lacks the registered state "new", and has "old", which no state is registered for; .*\{ formerly: \["old"\] \}/,
+    );
+    const added = place.store().register("a", new Cell(0)).register("old", new Cell(0)).register("new", new Cell(0));
+    expect(String(await rejection(added.loadState(snapshot)))).not.toMatch(/and has|"old"/);
+  });
+
   it("leaves missing states as they are where that is allowed, and reports them", async () => {
     const place = await make();
     const snapshot = await place.store().register("a", new Cell("saved")).saveState();

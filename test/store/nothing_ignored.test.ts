@@ -57,6 +57,24 @@ describe("StateStore", () => {
     expect(await warnings.all()).toEqual([]);
   });
 
+  it("warns once when it resumes from states that are not registered, until a save has left them out", async () => {
+    const [warnings, backend] = [collectProcessWarnings(), memoryBackend()];
+    const full = new StateStore(backend).register("kept", new Cell(1)).register("dropped", new Cell(2));
+    const snapshot = await full.saveState();
+    const store = () => new StateStore(backend).register("kept", new Cell(0));
+    await store().loadState(snapshot);
+    await store().resume({ only: ["kept"] });
+    expect(await warnings.all()).toEqual([]);
+    for (let time = 0; time < 2; time++) await store().resume();
+    const [first, ...others] = await warnings.all();
+    expect(others).toEqual([]);
+    expect(first).toContain(`STATE_NOT_REGISTERED: "${snapshot}" has "dropped", which no state is registered for`);
+    const next = store();
+    await next.resume();
+    await next.saveState();
+    expect((await store().resume()).states?.ignored).toEqual([]);
+  });
+
   it.each<[string, (out: StateWriter) => unknown]>([
     ["its data", () => ({ step: 1 })],
     ["text", () => JSON.stringify({ step: 1 })],

@@ -65,9 +65,15 @@ describe("StateStore.register", () => {
   it.each([undefined, null, {}, { saveState() {} }, { loadState() {} }, { saveState: 1, loadState: 2 }])(
     "refuses what is no state as a TypeError: %j",
     (state) => {
-      expect(() => newStore().register("a", state as unknown as Cell)).toThrow(TypeError);
+      const register = () => newStore().register("a", state as unknown as Cell);
+      expect(register).toThrow(TypeError);
+      expect(register).toThrow(/for plain data, give jsonState\(\{ get, set \}\) or propertiesState\(object\)/);
     },
   );
+
+  it("tells a class from its instance", () => {
+    expect(() => newStore().register("a", Cell as unknown as Cell)).toThrow(/give an instance, not the class$/);
+  });
 
   it.each([0, -1, 1.5, NaN, Infinity, 2 ** 53])("refuses the version %d as a RangeError", (version) => {
     expect(() => newStore().register("a", new Cell(1), { version })).toThrow(RangeError);
