@@ -300,7 +300,9 @@ export async function writeNew(
     attemptNow("chmod", path, () => {
       if (mode !== undefined) {
         const base = mode & ~MAY_EXECUTE & 0o777;
-        fchmodSync(file, isExecutable ? base | OWNER_EXECUTES | (base & 0o444) >> 2 : base);
+        const stays = isExecutable && (mode & OWNER_EXECUTES) !== 0;
+        const executable = stays ? mode & 0o777 : base | OWNER_EXECUTES | (base & 0o444) >> 2;
+        fchmodSync(file, isExecutable ? executable : base);
       } else if (isExecutable) {
         const { mode: made } = fstatSync(file); // the umask may keep all from executing
         if ((made & OWNER_EXECUTES) === 0) fchmodSync(file, made & 0o777 | OWNER_EXECUTES);

@@ -184,11 +184,15 @@ function restore(
       if (isThere) target[name] = value;
       else Object.defineProperty(target, name, { value, enumerable: true, writable: true, configurable: true });
     }
+    for (const name of extra) {
+      const old = Object.getOwnPropertyDescriptor(target, name);
+      if (old !== undefined) undo.push(() => void Object.defineProperty(target, name, old));
+      delete target[name];
+    }
   } catch (error) {
     for (const back of undo.reverse()) attempt(back); // also of the setter that has thrown
     throw error;
   }
-  for (const name of extra) delete target[name];
 }
 
 function attempt(back: () => void): void {

@@ -780,6 +780,23 @@ describe("fileState", () => {
     expect(await readFile(at, "utf8")).toBe("saved");
   });
 
+  it.skipIf(process.platform === "win32")("leaves rights of others as they are", async () => {
+    const at = await file("saved");
+    const snapshot = await saved(fileState(at));
+    for (const mode of [0o751, 0o711, 0o604]) {
+      await chmod(at, mode);
+      await storeOf(fileState(at)).loadState(snapshot);
+      expect(((await stat(at)).mode & 0o777).toString(8)).toBe(mode.toString(8));
+    }
+  });
+
+  it("makes the folder that is missing", async () => {
+    const at = await file("saved");
+    const elsewhere = path.join(path.dirname(at), "not/there/file.txt");
+    await storeOf(fileState(elsewhere)).loadState(await saved(fileState(at)));
+    expect(await readFile(elsewhere, "utf8")).toBe("saved");
+  });
+
   it("refuses what is missing or no file", async () => {
     const at = await file("x");
     expect(await rejection(saved(fileState(`${at}.gone`)))).toMatchObject({

@@ -109,6 +109,20 @@ describe("linesState", () => {
     expect([isSnapshotError((error as Error).cause, "ENTRY_INVALID"), writes]).toEqual([true, 0]);
   });
 
+  it("waits for a schema whose promises are its own", async () => {
+    const got: unknown[] = [];
+    const checked = (value: unknown) => ({ then: (done: (result: unknown) => void) => done({ value: [value] }) });
+    const state = linesState({
+      read: () => [1, 2],
+      write: async (records) => {
+        for await (const record of records) got.push(record);
+      },
+      schema: { "~standard": { version: 1, vendor: "mine", validate: checked as never } },
+    });
+    await storeOf(state).loadState(await saved(state));
+    expect(got).toEqual([[1], [2]]);
+  });
+
   it("gives what the schema makes of each record", async () => {
     const got: unknown[] = [];
     const state = linesState({

@@ -616,6 +616,18 @@ describe("propertiesState", () => {
     expect(target.a).toBe(0);
   });
 
+  it("changes nothing when a property cannot be deleted", async () => {
+    const snapshot = await saved(propertiesState({ a: 1 }));
+    const deleteProperty = () => {
+      throw new Error("no");
+    };
+    const target = new Proxy({ a: 0, b: 2 } as Record<string, number>, { deleteProperty });
+    expect(await rejection(storeOf(propertiesState(target)).loadState(snapshot))).toMatchObject({
+      message: expect.stringMatching(/no$/),
+    });
+    expect(target).toEqual({ a: 0, b: 2 });
+  });
+
   it("refuses what it would lose: symbols as keys, and objects whose items are no properties", async () => {
     const marked = { a: 1, [Symbol("mark")]: 2 };
     expect(await rejection(saved(propertiesState(marked)))).toMatchObject({ message: expect.stringMatching(/symbol/) });
