@@ -6,6 +6,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   fsyncSync,
   lstatSync,
@@ -39,6 +40,7 @@ const COARSE_MS = 50;
 const MOST_LINKS = 40;
 const PIECE_BYTES = 1024 * 1024;
 const OWNER_EXECUTES = 0o100;
+const OWNER_USES = 0o700;
 const MAY_EXECUTE = 0o111;
 
 /** What lies at a path. */
@@ -295,13 +297,21 @@ export async function writeNew(
         for (let done = 0; done < chunk.length;) done += writeSync(file, chunk, done, chunk.length - done);
       });
     }
+    attemptNow("chmod", path, () => {
+      if (mode !== undefined) {
+        const base = mode & ~MAY_EXECUTE & 0o777;
+        const stays = isExecutable && (mode & OWNER_EXECUTES) !== 0;
+        const executable = stays ? mode & 0o777 : base | OWNER_EXECUTES | (base & 0o444) >> 2;
+        fchmodSync(file, isExecutable ? executable : base);
+      } else if (isExecutable) {
+        const { mode: made } = fstatSync(file); // the umask may keep all from executing
+        if ((made & OWNER_EXECUTES) === 0) fchmodSync(file, made & 0o777 | OWNER_EXECUTES);
+      }
+    });
     if (sync) attemptNow("fsync", path, () => fsyncSync(file));
   } finally {
     closeSync(file);
   }
-  if (mode === undefined) return;
-  const base = mode & ~MAY_EXECUTE & 0o777;
-  attemptNow("chmod", path, () => chmodSync(path, isExecutable ? base | OWNER_EXECUTES | (base & 0o444) >> 2 : base));
 }
 
 /** Makes a link. */
@@ -309,14 +319,20 @@ export function makeLink(path: string, target: string): void {
   attemptNow("link", path, () => symlinkSync(target, path));
 }
 
-/** Makes one folder. */
+/** Makes one folder. Its owner may do all in it, whatever the umask: nothing could be put into it otherwise. */
 export function makeFolder(path: string, mode?: number): void {
-  attemptNow("mkdir", path, () => mkdirSync(path, mode === undefined ? {} : { mode }));
+  attemptNow("mkdir", path, () => {
+    mkdirSync(path, mode === undefined ? {} : { mode });
+    const made = lstatSync(path).mode & 0o777;
+    if ((made & OWNER_USES) !== OWNER_USES) chmodSync(path, made | OWNER_USES);
+  });
 }
 
 /** Makes a folder and those above it that are missing. */
 export function makeFolders(path: string): void {
-  attemptNow("mkdir", path, () => mkdirSync(path, { recursive: true }));
+  if (lookAt(path) !== undefined) return;
+  makeFolders(dirname(path));
+  makeFolder(path);
 }
 
 /** Renames; what lies at the new path must be nothing, which is the caller's to see to. */

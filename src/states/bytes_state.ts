@@ -1,4 +1,5 @@
 // A state that is bytes.
+import { types } from "node:util";
 import type { PersistentState } from "../model/state.ts";
 import { type Accessors, assertFunctions } from "./accessors.ts";
 
@@ -41,9 +42,6 @@ export function bytesState(
 
 function viewOf(value: unknown): ArrayBufferView {
   if (ArrayBuffer.isView(value)) return value;
-  const tag = Object.prototype.toString.call(value);
-  if (tag === "[object ArrayBuffer]" || tag === "[object SharedArrayBuffer]") {
-    return new Uint8Array(value as ArrayBuffer);
-  }
+  if (types.isAnyArrayBuffer(value)) return new Uint8Array(value);
   throw new TypeError("Cannot save bytes: get() must return a typed array, a DataView or an ArrayBuffer");
 }

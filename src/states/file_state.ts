@@ -1,6 +1,6 @@
 // One file of a program's own as a state.
 import { dirname, join } from "node:path";
-import { lookAt, move, piecesOf, readSteady, realPath, removeName, writeNew } from "../file/real_tree.ts";
+import { lookAt, makeFolders, move, piecesOf, readSteady, realPath, removeName, writeNew } from "../file/real_tree.ts";
 import { readPath } from "../model/address.ts";
 import { iterate } from "../runtime/bytes.ts";
 import type { PersistentState } from "../model/state.ts";
@@ -13,7 +13,7 @@ const PATH = "file.bin";
  *
  * A file that changes while it is read is read again; one that keeps changing, or has more than 8 MiB, fails the save. So does a file that
  * is missing. A load writes a new file beside it and renames that into its place, so that it is the old or the new one at any moment; rights
- * stay those of the old one. A link is followed, and stays a link.
+ * stay those of the old one. It makes the folder if that is missing. A link is followed, and stays a link.
  *
  * @param file Path or `file:` URL; made absolute at once.
  * @returns The state, to be registered.
@@ -55,6 +55,7 @@ export function fileState(file: string | URL): PersistentState {
         throw new TypeError(`Cannot restore "${path}": a ${node.kind} lies there`);
       }
       const fresh = join(dirname(path), `.${crypto.randomUUID()}.snapkeep-restore`);
+      makeFolders(dirname(path));
       try {
         await writeNew(fresh, iterate(from.stream(PATH)), {
           mode: node?.mode,

@@ -122,6 +122,9 @@ class WorkingFolder implements FolderState {
   readonly #links: "keep" | "inside";
   /** The complete restore that `undoLoad` undoes. */
   #last: string | undefined;
+  /** Folders that the last load has left only for what is ignored in them: they are no part of what it restored. */
+  #left: ReadonlySet<string> = new Set();
+  #leftBefore: ReadonlySet<string> = new Set();
 
   constructor(path: string, rules: readonly IgnoreRule[], links: "keep" | "inside") {
     this.#given = path;
@@ -163,9 +166,9 @@ class WorkingFolder implements FolderState {
       INDEX_PATH,
       makeIndex({
         ignored: [...rules.lists.lists, ...[...places.found].map((path) => ({ below: "", lines: [lineOf(path)] }))],
-        folders: [...found.values()].filter(({ kind, path }) => kind === "folder" && !parents.has(path)).map((
-          { path },
-        ) => path),
+        folders: [...found.values()].filter(({ kind, path }) => kind === "folder" && !parents.has(path)).filter((
+          { path, holdsKept },
+        ) => !(holdsKept && this.#left.has(path))).map(({ path }) => path),
         executables,
         links: [...links],
         names,
@@ -217,6 +220,7 @@ class WorkingFolder implements FolderState {
   async loadState(from: StateReader): Promise<void> {
     const root = this.#root();
     this.#last = undefined;
+    this.#leftBefore = this.#left;
     await alone(root, () => this.#load(root, from));
   }
 
@@ -227,7 +231,14 @@ class WorkingFolder implements FolderState {
       if (phase === "staging") await discardStaged(path);
     }
     const { plan, wanted, found } = await this.#plan(root, from, saved);
-    if (plan.steps.length === 0) return;
+    const left = new Set(
+      [...found ?? []].filter(([path, { kind, holdsKept }]) => kind === "folder" && holdsKept && !wanted.has(path))
+        .map(([path]) => path),
+    );
+    if (plan.steps.length === 0) {
+      this.#left = left;
+      return;
+    }
     const staging = newStaging(root);
     try {
       await stage(root, staging, plan, wanted, found, from);
@@ -237,11 +248,13 @@ class WorkingFolder implements FolderState {
     }
     await carryOut(root, staging, plan);
     this.#last = staging;
+    this.#left = left;
   }
 
   async undoLoad(): Promise<void> {
     const staging = this.#last;
     this.#last = undefined;
+    this.#left = this.#leftBefore;
     if (staging === undefined) return;
     const root = this.#root();
     await alone(root, () => undo(root, staging));

@@ -2,7 +2,7 @@
 import { concat, iterate } from "../runtime/bytes.ts";
 import { Pace } from "../runtime/concurrency.ts";
 import { reasonOf } from "../model/errors.ts";
-import { isSchema, placeOf, resultOf, type StandardSchema } from "../model/standard_schema.ts";
+import { isSchema, placeOf, resultOf, type SchemaResult, type StandardSchema } from "../model/standard_schema.ts";
 import type { PersistentState, StateReader } from "../model/state.ts";
 import { stringifyStrictly } from "../store/strict_json.ts";
 import { assertFunctions } from "./accessors.ts";
@@ -212,7 +212,7 @@ async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerat
       }
       if (schema !== anything) {
         const checking = schema["~standard"].validate(value);
-        const result = resultOf(checking instanceof Promise ? await checking : checking);
+        const result = resultOf(isThenable(checking) ? await checking : checking);
         if (result.issues !== undefined) {
           const [first = { message: "its schema rejects it" }] = result.issues;
           throw invalidEntry(from, PATH, first.message, `line ${line}, ${placeOf(first)}`);
@@ -223,6 +223,11 @@ async function* decoded(from: StateReader, schema: StandardSchema): AsyncGenerat
     }
     yield records;
   }
+}
+
+/** Whether a schema has yet to answer; its promise may be another than the runtime's. */
+function isThenable(checking: unknown): checking is Promise<SchemaResult<unknown>> {
+  return typeof (checking as Partial<PromiseLike<unknown>> | undefined)?.then === "function";
 }
 
 /** The text of each line; if not all of them are UTF-8, the bytes of each, so that the first that is not can be named. */

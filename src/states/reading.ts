@@ -35,9 +35,15 @@ export async function readJson<Output>(
   path: string,
   schema: StandardSchema<Output>,
 ): Promise<Output> {
+  let isJson = false;
+  const validate = (value: unknown) => {
+    isJson = true;
+    return schema["~standard"].validate(value);
+  };
   try {
-    return await from.json(path, schema);
+    return await from.json<Output>(path, { "~standard": { version: 1, vendor: "snapkeep", validate } });
   } catch (error) {
+    if (isJson) throw error; // of the schema
     // Text that is not UTF-8 is a TypeError, more than a string can hold a RangeError.
     const isOfTheText = error instanceof SyntaxError || error instanceof TypeError || error instanceof RangeError;
     if (isSnapshotError(error) || !isOfTheText) throw error;

@@ -33,14 +33,18 @@ export function isErrorPrototype(prototype: unknown): boolean {
   return PROTOTYPES.has(prototype);
 }
 
-/** An error of one of the classes as data. */
-export function errorData(error: Error): ErrorData {
+/**
+ * An error of one of the classes as data.
+ *
+ * @param error The error.
+ * @param read Reads one of its properties.
+ */
+export function errorData(error: Error, read: (name: string) => unknown): ErrorData {
   const prototype: unknown = Object.getPrototypeOf(error);
   const type = ERROR_CLASSES.find((each) => each.prototype === prototype) ?? Error;
   const names = Object.keys(error).filter((name) => !KNOWN.has(name));
-  const own = (name: string) =>
-    Object.hasOwn(error, name) && !names.includes(name) ? { [name]: Reflect.get(error, name) as unknown } : {};
-  const properties = Object.fromEntries(names.map((name) => [name, Reflect.get(error, name) as unknown]));
+  const own = (name: string) => Object.hasOwn(error, name) && !names.includes(name) ? { [name]: read(name) } : {};
+  const properties = Object.fromEntries(names.map((name) => [name, read(name)]));
   return {
     class: type.name,
     message: error.message,

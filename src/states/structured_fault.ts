@@ -69,10 +69,12 @@ export function tagOf(value: object): string {
 export function faultOf(value: object): Fault | undefined {
   const prototype: unknown = getPrototypeOf(value);
   const tag = tagOf(value);
-  if (prototype === Object.prototype || prototype === null) return tag === "Object" ? undefined : describe(value);
+  if (prototype === Object.prototype || prototype === null) {
+    return faultOfDisguise(value) ?? (tag === "Object" ? undefined : describe(value));
+  }
   if (tag === "Object") {
     const isPlain = getPrototypeOf(prototype) === null && hasOwn(prototype as object, "isPrototypeOf"); // of another realm
-    return isPlain ? undefined : ofClass(value);
+    return isPlain ? faultOfDisguise(value) : ofClass(value);
   }
   if (tag === "SharedArrayBuffer") return faultOfBuffer(value);
   const own = OWN_PROPERTIES[tag];
@@ -94,6 +96,34 @@ export function faultOf(value: object): Fault | undefined {
   // Runtimes that write URLs in JavaScript give them properties of their own, under symbols.
   const named = tag.startsWith("URL") ? ownKeys(value).filter((key) => typeof key === "string") : ownKeys(value);
   return named.length > own ? NAMED : undefined;
+}
+
+/** What of an object would be lost whose prototype is that of plain objects, although it is none. */
+function faultOfDisguise(value: object): Fault | undefined {
+  const kind = disguised(value);
+  if (kind === undefined) return undefined;
+  if (kind === "Arguments") return { what: "an arguments object", remedy: "save [...arguments]" };
+  const what = /^[aeiou]/i.test(kind) ? `an ${kind}` : `a ${kind}`;
+  return { what: `${what} whose prototype was replaced`, remedy: "save a plain object instead" };
+}
+
+const { isAnyArrayBuffer, isBoxedPrimitive, isGeneratorObject, isMap, isMapIterator, isPromise, isSet, isSetIterator } =
+  types;
+const { isWeakMap, isWeakSet } = types;
+const { isView } = ArrayBuffer;
+
+/** What an object with the prototype of plain ones really is, if it is another. */
+function disguised(value: object): string | undefined {
+  if ((value as Record<symbol, unknown>)[Symbol.toStringTag] === undefined) {
+    const tag = Object.prototype.toString.call(value);
+    if (tag !== "[object Object]") return tag.slice(8, -1);
+  }
+  // One after the other, and not in a loop: each plain object meets them all.
+  const isPlain = !isMap(value) && !isSet(value) && !isView(value) && !isPromise(value) && !isAnyArrayBuffer(value) &&
+    !isBoxedPrimitive(value) && !isWeakMap(value) && !isWeakSet(value) && !isGeneratorObject(value) &&
+    !isMapIterator(value) && !isSetIterator(value);
+  if (isPlain) return undefined;
+  return Object.keys(IS_REALLY).find((name) => IS_REALLY[name]?.(value)) ?? "object of the runtime";
 }
 
 function faultOfArray(array: readonly unknown[]): Fault | undefined {

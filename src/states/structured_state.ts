@@ -3,8 +3,9 @@ import type { PersistentState, StateReader, StateWriter } from "../model/state.t
 import { type Accessors, assertFunctions } from "./accessors.ts";
 import { invalidEntry, readJson, schemaOf } from "./reading.ts";
 import { assertOptions } from "../model/options.ts";
+import { placeOf } from "../model/standard_schema.ts";
 import { hasSymbols, holdsItems, nameOf } from "./structured_fault.ts";
-import { assertClasses, type SavedClasses, textOfValue, valueOfText } from "./structured_text.ts";
+import { assertClasses, type SavedClasses, textOfValue, thrownAt, valueOfText } from "./structured_text.ts";
 
 const PATH = "structured.json";
 const bytesPath = (number: number): string => `bytes/${number}.bin`;
@@ -128,7 +129,7 @@ export function propertiesState<Target extends object>(
         );
       }
       const picked = keys ?? Object.keys(target);
-      write(out, Object.fromEntries(picked.map((key) => [key, target[key]])), classes);
+      write(out, Object.fromEntries(picked.map((key) => [key, propertyOf(target, key)])), classes);
     },
     async loadState(from) {
       const saved = await read(from, classes);
@@ -138,6 +139,14 @@ export function propertiesState<Target extends object>(
       restore(from, target, saved as Record<string, unknown>, keys);
     },
   };
+}
+
+function propertyOf(target: Record<string, unknown>, key: string): unknown {
+  try {
+    return target[key];
+  } catch (error) {
+    throw thrownAt(placeOf({ message: "", path: [key] }).slice(1), error);
+  }
 }
 
 function restore(
@@ -175,11 +184,15 @@ function restore(
       if (isThere) target[name] = value;
       else Object.defineProperty(target, name, { value, enumerable: true, writable: true, configurable: true });
     }
+    for (const name of extra) {
+      const old = Object.getOwnPropertyDescriptor(target, name);
+      if (old !== undefined) undo.push(() => void Object.defineProperty(target, name, old));
+      delete target[name];
+    }
   } catch (error) {
     for (const back of undo.reverse()) attempt(back); // also of the setter that has thrown
     throw error;
   }
-  for (const name of extra) delete target[name];
 }
 
 function attempt(back: () => void): void {

@@ -79,6 +79,7 @@ export interface StructuredText {
 
 // Node 20 has room for some 1,700 calls of devalue's, fewer where it was called from deep down; one more level is an error at the save.
 const MAX_DEPTH = 1000;
+const REFUSED = Symbol("refused");
 const SPARSE = -7; // what devalue writes before the length of an array that is mostly empty
 /** Kinds that devalue writes with a text, and not with the index of another value. */
 const TEXTS = new Set(["Date", "RegExp", "BigInt", "URL", "URLSearchParams"]);
@@ -119,10 +120,20 @@ export function textOfValue(value: unknown, classes: SavedClasses): StructuredTe
     const text = stringify(value, walk.reducers, { operations: walk.operations });
     return { text, buffers: walk.buffers };
   } catch (error) {
-    if (error instanceof RangeError && !walk.runsOwnCode) throw walk.fault("", TOO_DEEP);
+    if (error instanceof RangeError) throw walk.fault("", TOO_DEEP);
     if (!isDevalueError(error)) throw error;
+    if (walk.thrown !== undefined) throw thrownAt(error.path + walk.thrown.below, walk.thrown.error);
     throw walk.fault(error.path, walk.found ?? describe(error.value), error);
   }
+}
+
+/** The error for what the program's own code threw at a place in a value. */
+export function thrownAt(path: string, cause: unknown): Error {
+  return new Error(`Cannot save the value at $${shortened(path)}: ${reasonOf(cause)}`, { cause });
+}
+
+function shortened(path: string): string {
+  return path.length > 500 ? `${path.slice(0, 200)} ... ${path.slice(-200)}` : path;
 }
 
 function isDevalueError(error: unknown): error is Error & { readonly path: string; readonly value: unknown } {
@@ -139,8 +150,8 @@ class Walk {
   readonly buffers: Uint8Array[] = [];
   /** What the refused value would lose. */
   found: Fault | undefined;
-  /** Whether a function of a class or a getter is running, whose errors are its own. */
-  runsOwnCode = false;
+  /** What a function of a class or a getter threw. */
+  thrown: { readonly error: unknown; readonly below: string } | undefined;
   readonly #names = new Map<object, string>();
   readonly #classes: SavedClasses;
   /** Key of the reducer for the object that is just met. */
@@ -163,7 +174,8 @@ class Walk {
     ]);
     return {
       ...Object.fromEntries(reducers),
-      Error: (value) => this.#reducer === "Error" && errorData(value as Error),
+      Error: (value) =>
+        this.#reducer === "Error" && errorData(value as Error, (name) => this.#read(value as Error, name, `.${name}`)),
       ArrayBuffer: (value) => this.#reducer === "ArrayBuffer" && this.#lift(new Uint8Array(value as ArrayBuffer)),
       Buffer: (value) => this.#reducer === "Buffer" && this.#lift(viewOf(value as Buffer)),
     };
@@ -172,17 +184,35 @@ class Walk {
   /** How devalue looks at values. */
   get operations() {
     return {
-      identify: (value: unknown) => this.#meet(value),
-      tagOf: (value: object) => this.#found(value) ? "unkeepable" : tagOf(value),
-      shapeOf: (value: object) =>
-        this.found === undefined ? defaultStringifyOperations.shapeOf(value) : { kind: "not-plain" } as const,
+      identify: (value: unknown) => {
+        try {
+          return this.#meet(value);
+        } catch (error) {
+          this.#caught(error);
+          return value;
+        }
+      },
+      tagOf: (value: object) => {
+        try {
+          if (this.thrown === undefined && !this.#found(value)) return tagOf(value);
+        } catch (error) {
+          this.#caught(error);
+        }
+        return "unkeepable";
+      },
+      shapeOf: (value: object) => {
+        try {
+          if (this.thrown === undefined && this.found === undefined) return defaultStringifyOperations.shapeOf(value);
+        } catch (error) {
+          this.#caught(error);
+        }
+        return { kind: "not-plain" } as const;
+      },
       get: (value: object, key: string) => {
         if (this.#way[this.#depth] !== value) this.#enter(value);
-        this.runsOwnCode = true; // it may be a getter
-        const property = (value as Record<string, unknown>)[key];
-        this.runsOwnCode = false;
-        return property;
+        return this.#read(value, key);
       },
+      isThenable: (value: object) => typeof this.#read(value, "then") === "function" || this.thrown !== undefined,
       valuesOf: (set: Set<unknown>) => this.#within(set, set),
       entriesOf: (map: Map<unknown, unknown>) => this.#within(map, map),
       viewInfo: (view: ArrayBufferView) => {
@@ -195,8 +225,25 @@ class Walk {
 
   /** An error for people. */
   fault(path: string, { what, remedy }: Fault, cause?: unknown): TypeError {
-    const place = path.length > 500 ? `${path.slice(0, 200)} ... ${path.slice(-200)}` : path;
-    return new TypeError(`Cannot save ${what} at $${place}: it would not come back as it was; ${remedy}`, { cause });
+    return new TypeError(`Cannot save ${what} at $${shortened(path)}: it would not come back as it was; ${remedy}`, {
+      cause,
+    });
+  }
+
+  /** Takes what a Proxy or the getter of a symbol threw; a RangeError may be the walk's own, which went too deep. */
+  #caught(error: unknown): void {
+    if (error instanceof RangeError) throw error;
+    this.thrown ??= { error, below: "" };
+  }
+
+  /** A property. What devalue refuses stands for one that throws, so that it tells the place. */
+  #read(value: object, key: string, below = ""): unknown {
+    try {
+      return (value as Record<string, unknown>)[key];
+    } catch (error) {
+      this.thrown ??= { error, below };
+      return REFUSED;
+    }
   }
 
   #meet(value: unknown): unknown {
@@ -261,10 +308,14 @@ class Walk {
     return undefined;
   }
 
-  #dataOf(name: string, instance: object): object {
-    this.runsOwnCode = true;
-    const data: unknown = (this.#classes[name] as SavedClass).save(instance);
-    this.runsOwnCode = false;
+  #dataOf(name: string, instance: object): object | symbol {
+    let data: unknown;
+    try {
+      data = (this.#classes[name] as SavedClass).save(instance);
+    } catch (error) {
+      this.thrown ??= { error, below: "" };
+      return REFUSED;
+    }
     if (typeof data === "object" && data !== null && data !== instance) return data;
     const what = data === instance ? "the data, not the instance itself" : "an object or array";
     throw new TypeError(`Cannot save an instance of "${name}": its save must return ${what}`);

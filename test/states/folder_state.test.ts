@@ -5,6 +5,7 @@ import { chmod, link, lstat, mkdir, readdir, readFile, rename, rm, stat, symlink
 import { createServer } from "node:net";
 import { homedir } from "node:os";
 import path from "node:path";
+import process from "node:process";
 import { promisify } from "node:util";
 import {
   fileBackend,
@@ -144,6 +145,32 @@ describe("folderState", () => {
     expect((await lstat(path.join(root, "linked"))).nlink).toBe(1);
     expect((await lstat(path.join(root, "mode"))).mode & 0o7111).toBe(0);
     expect((await lstat(path.join(root, "other"))).mode & 0o777).toBe(0o600); // what was private stays private
+  });
+
+  it.skipIf(process.platform === "win32")("keeps executable bits and folders in use, whatever the umask", async () => {
+    const { base, root, state } = await work({
+      "run.sh": { run: "1" },
+      "plain": "2",
+      "deep/er": { run: "3" },
+      "none": null,
+    });
+    const snapshot = await saved(state);
+    await rm(root, { recursive: true });
+    const elsewhere = folderState(path.join(base, "not/yet/there"));
+    const before = process.umask(0o177);
+    try {
+      await storeOf(state).loadState(snapshot);
+      await storeOf(elsewhere).loadState(snapshot);
+    } finally {
+      process.umask(before);
+    }
+    const modeOf = async (name: string) => ((await stat(path.join(base, name))).mode & 0o777).toString(8);
+    for (const folder of ["work", "not/yet/there"]) {
+      expect([await modeOf(`${folder}/run.sh`), await modeOf(`${folder}/plain`)], folder).toEqual(["700", "600"]);
+      expect([await modeOf(`${folder}/deep/er`), await modeOf(`${folder}/deep`)], folder).toEqual(["700", "700"]);
+      expect([await modeOf(folder), await modeOf(`${folder}/none`)], folder).toEqual(["700", "700"]);
+    }
+    expect(await modeOf("not")).toBe("700");
   });
 
   it("keeps the executable bit of a file without any right to read", async () => {
@@ -435,6 +462,38 @@ describe("folderState's ignore", () => {
     expect(await grown(root)).toEqual({ "rules/ignore": "*.log\n", "a": "1", "x.log": "mine" });
   });
 
+  it("saves a folder that holds only what is ignored as an empty one, unless the last load has left it for that", async () => {
+    const { root, state } = await work({ "a": "1", "logs/x.log": "mine", "none": null }, { ignore: ["*.log"] });
+    const store = storeOf(state);
+    const first = await store.saveState();
+    await grow(root, { "none/y.log": "mine", "pkg/sub/z.log": "mine", "pkg/b": "2" });
+    expect((await store.compare(first)).isEqual).toBe(false);
+    await store.loadState(first);
+    const left = { "a": "1", "logs/x.log": "mine", "none/y.log": "mine", "pkg/sub/z.log": "mine" };
+    expect([await grown(root), (await store.compare(first)).isEqual]).toEqual([left, true]);
+    await store.loadState(first); // which finds nothing to do
+    expect((await store.compare(first)).isEqual).toBe(true);
+    await rm(path.join(root, "pkg/sub/z.log"));
+    expect((await store.compare(first)).isEqual).toBe(false); // an empty folder is the program's
+    await store.loadState(first);
+    expect(await grown(root)).toEqual({ "a": "1", "logs/x.log": "mine", "none/y.log": "mine" });
+    const elsewhere = path.join(root, "../elsewhere");
+    await storeOf(folderState(elsewhere)).loadState(first);
+    expect(await grown(elsewhere)).toEqual({ "a": "1", "logs": null, "none": null });
+  });
+
+  it("counts a folder that a load has left for what is ignored once more after that load was undone", async () => {
+    const { root, state } = await work({ "a": "1", "pkg/z.log": "mine" }, { ignore: ["*.log"] });
+    const store = storeOf(state);
+    const withPkg = await store.saveState();
+    await store.loadState(await saved(folderState((await work({ "a": "2" })).root)));
+    await state.undoLoad();
+    expect([await grown(root), (await store.compare(withPkg)).isEqual]).toEqual([
+      { "a": "1", "pkg/z.log": "mine" },
+      true,
+    ]);
+  });
+
   it("refuses to remove what is ignored for something else of its folder's name", async () => {
     const { root } = await work({ "thing": "file" });
     const snapshot = await saved(folderState(root));
@@ -719,6 +778,23 @@ describe("fileState", () => {
     await rm(at);
     await storeOf(fileState(at)).loadState(snapshot);
     expect(await readFile(at, "utf8")).toBe("saved");
+  });
+
+  it.skipIf(process.platform === "win32")("leaves rights of others as they are", async () => {
+    const at = await file("saved");
+    const snapshot = await saved(fileState(at));
+    for (const mode of [0o751, 0o711, 0o604]) {
+      await chmod(at, mode);
+      await storeOf(fileState(at)).loadState(snapshot);
+      expect(((await stat(at)).mode & 0o777).toString(8)).toBe(mode.toString(8));
+    }
+  });
+
+  it("makes the folder that is missing", async () => {
+    const at = await file("saved");
+    const elsewhere = path.join(path.dirname(at), "not/there/file.txt");
+    await storeOf(fileState(elsewhere)).loadState(await saved(fileState(at)));
+    expect(await readFile(elsewhere, "utf8")).toBe("saved");
   });
 
   it("refuses what is missing or no file", async () => {

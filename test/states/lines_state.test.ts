@@ -1,5 +1,6 @@
 // A list of records goes out and comes in line by line: bad lines change nothing, and memory stays bounded.
 import process from "node:process";
+import { runInNewContext } from "node:vm";
 import { fileBackend, isSnapshotError, StateStore } from "snapkeep";
 import { linesState } from "snapkeep/states";
 import { stateConformance } from "snapkeep/testing";
@@ -107,6 +108,20 @@ describe("linesState", () => {
     const error = await rejection(storeOf(state).loadState(await holding({ "lines.jsonl": text })));
     expect(error).toMatchObject({ code: "STATE_LOAD_FAILED", message: expect.stringMatching(message) });
     expect([isSnapshotError((error as Error).cause, "ENTRY_INVALID"), writes]).toEqual([true, 0]);
+  });
+
+  it("waits for a schema whose promises are of another realm", async () => {
+    const got: unknown[] = [];
+    const checked: unknown = runInNewContext("(value) => Promise.resolve({ value: [value] })");
+    const state = linesState({
+      read: () => [1, 2],
+      write: async (records) => {
+        for await (const record of records) got.push(record);
+      },
+      schema: { "~standard": { version: 1, vendor: "mine", validate: checked as never } },
+    });
+    await storeOf(state).loadState(await saved(state));
+    expect(got).toEqual([[1], [2]]);
   });
 
   it("gives what the schema makes of each record", async () => {

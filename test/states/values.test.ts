@@ -52,6 +52,20 @@ describe("jsonState", () => {
     expect(error).toMatchObject({ code: "STATE_SAVE_FAILED", message: expect.stringMatching(/\$\.a\.at/) });
   });
 
+  it("does not take what a schema throws for a fault of the JSON", async () => {
+    for (const boom of [new TypeError("boom"), new RangeError("boom")]) {
+      const validate = () => {
+        throw boom;
+      };
+      const schema = { "~standard": { version: 1, vendor: "mine", validate } } as const;
+      const mine = makeCell();
+      const error = await rejection(
+        storeOf(jsonState({ ...mine, schema } as never)).loadState(await saved(jsonState(mine))),
+      );
+      expect([(error as Error).cause, mine.held.sets]).toEqual([boom, 0]);
+    }
+  });
+
   it("fails a load of what is not JSON with a typed error", async () => {
     const mine = makeCell();
     const error = await rejection(storeOf(jsonState(mine)).loadState(await holding({ "value.json": "{" })));
@@ -97,6 +111,10 @@ describe("bytesState", () => {
     });
     expect(await rejection(saved(bytesState({ get: () => undefined as never, set() {} })))).toMatchObject({
       code: "STATE_SAVE_FAILED",
+    });
+    const liar = { [Symbol.toStringTag]: "ArrayBuffer", byteLength: 3 };
+    expect(await rejection(saved(bytesState({ get: () => liar as never, set() {} })))).toMatchObject({
+      message: expect.stringMatching(/get\(\) must return/),
     });
     expect(() => bytesState({ get: () => new Uint8Array() } as never)).toThrow(/set/);
   });
